@@ -1,0 +1,1 @@
+"""Servo buses and ROS 2 nodes as plants."""

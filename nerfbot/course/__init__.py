@@ -1,0 +1,1 @@
+"""Obstacle courses and tasks as data: the course file, its parser, the catalogue and the solver."""

@@ -1,0 +1,1 @@
+"""When and to whom the nerf is lifted: leases, schedules and the audit log."""
