@@ -1,3 +1,26 @@
-"""The nerf layer: what a robot is allowed to do and to see, declared once and enforced everywhere."""
+"""The nerf layer: what a robot may do and see, declared once (`spec`) and enforced everywhere.
 
-AXES = ("strength", "speed", "sensing", "reliability")
+Needs NumPy, pydantic and PyYAML only, so that the same code runs beside a simulator and on a robot.
+"""
+
+from nerfbot.limits.channel import AXES, Channel, Limited, Measured, Reason
+from nerfbot.limits.envelope import ChannelEnvelope, Envelope
+from nerfbot.limits.spec import Burst, ChannelNerf, CommandNerf, NerfSpec, SensorNerf
+from nerfbot.limits.value import Distribution, Limit
+
+__all__ = [
+    "AXES",
+    "Burst",
+    "Channel",
+    "ChannelEnvelope",
+    "ChannelNerf",
+    "CommandNerf",
+    "Distribution",
+    "Envelope",
+    "Limit",
+    "Limited",
+    "Measured",
+    "NerfSpec",
+    "Reason",
+    "SensorNerf",
+]
