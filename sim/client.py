@@ -1,0 +1,122 @@
+"""One PyBullet physics client: the connection, the fixed time step and the settings that make a run repeat.
+
+Every plant owns one client and never touches another's. Nothing here knows about robots or courses, and
+PyBullet itself is imported only when a client is opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from nerfbot.errors import MissingDependency
+
+SUBSTEP = 1.0 / 240.0
+"""Physics time step, s. PyBullet's solver is tuned for it."""
+
+SUBSTEPS = 12
+"""Physics steps in one control step (20 Hz)."""
+
+CONTROL_STEP = SUBSTEPS * SUBSTEP
+"""Control period, s."""
+
+GRAVITY = 9.81
+"""Standard acceleration of free fall, m/s², along -z."""
+
+
+def import_pybullet() -> Any:
+    """The ``pybullet`` module.
+
+    Raises `MissingDependency`: PyBullet is not installed; the text says how to get it, or that this Python
+    has no wheel.
+    """
+    try:
+        with _silenced():
+            return importlib.import_module("pybullet")
+    except ImportError as error:
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        remedy = (
+            f"PyBullet has no wheel for Python {version}: use Python 3.11 or older"
+            if sys.version_info >= (3, 12)
+            else "install it with pip install 'nerfbot[sim]'"
+        )
+        raise MissingDependency(f"nerfbot.sim needs pybullet, which cannot be imported; {remedy}") from error
+
+
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    """Send the process's standard output nowhere: PyBullet prints its build time there, amid a user's JSON."""
+    libc = ctypes.CDLL(None)
+    sys.stdout.flush()
+    kept = os.dup(1)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+    try:
+        yield
+    finally:
+        libc.fflush(None)
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+class Client:
+    """A physics client whose attributes are PyBullet's functions bound to it, and PyBullet's constants.
+
+    ``client.stepSimulation()`` is ``pybullet.stepSimulation(physicsClientId=...)``; the bound functions are
+    made once, here, so that a call costs nothing extra. Settings: 240 Hz, no real-time clock, sorted
+    overlapping pairs (without which a restored state does not replay bit for bit), a friction *cone* (the
+    default pyramid makes a block up to 41 % harder to push along a diagonal) and no disk cache for loaded
+    files.
+
+    Args:
+        gui: open PyBullet's window instead of running without a screen.
+
+    Raises `MissingDependency`: PyBullet is missing, or the window could not be opened.
+
+    """
+
+    def __init__(self, gui: bool = False) -> None:
+        pybullet = import_pybullet()
+        self.id: int = pybullet.connect(pybullet.GUI if gui else pybullet.DIRECT)
+        if self.id < 0:
+            raise MissingDependency("nerfbot.sim could not open PyBullet's window: is there a display?")
+        self.gui = gui
+        for name in dir(pybullet):
+            member = getattr(pybullet, name)
+            if inspect.isbuiltin(member):
+                setattr(self, name, functools.partial(member, physicsClientId=self.id))
+            elif name.isupper():
+                setattr(self, name, member)
+        self.configure()
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"pybullet has no {name!r}")
+
+    def configure(self) -> None:
+        """Set gravity, time step and solver; to be repeated after ``resetSimulation``."""
+        self.setGravity(0.0, 0.0, -GRAVITY)
+        self.setRealTimeSimulation(0)
+        self.setPhysicsEngineParameter(
+            fixedTimeStep=SUBSTEP,
+            numSubSteps=0,
+            numSolverIterations=50,
+            deterministicOverlappingPairs=1,
+            enableConeFriction=1,
+            enableFileCaching=0,
+        )
+        if self.gui:
+            self.configureDebugVisualizer(self.COV_ENABLE_GUI, 0)
+
+    def close(self) -> None:
+        """Disconnect; closing twice does nothing."""
+        if self.id >= 0:
+            if self.isConnected():
+                self.disconnect()
+            self.id = -1

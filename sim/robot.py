@@ -1,0 +1,362 @@
+"""One robot in a physics client: it loads the URDF, enforces limits in the joint motors and reads its own
+body.
+
+The limits are physical here: an effort cap is the torque that a motor may use, a velocity cap is the speed
+that a motor pulls towards and never past. What the robot senses of the world is in `sensors`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nerfbot.errors import InvalidCommand
+from nerfbot.limits import Channel, Measured
+from nerfbot.limits.yamlio import suggestion
+
+from .client import Client
+from .description import TWIST, ChannelRow, RobotDescription
+from .errors import InvalidRobot, UnknownChannel
+
+GROUND = 64
+"""Collision group of the floor, ramps and steps; a robot's ground links collide with nothing else."""
+
+_URDF_FLAGS = ("URDF_USE_INERTIA_FROM_FILE", "URDF_USE_IMPLICIT_CYLINDER")
+
+
+class BodyState(NamedTuple):
+    """The base link at one instant, in the world unless said otherwise; rotation is row-major, body to world.
+
+    ``velocity`` is (forward, leftward, upward) in m/s and ``rates`` (roll, pitch, yaw) in rad/s, both in the
+    robot's own axes; ``heading`` in rad; ``joints`` holds PyBullet's (position, velocity, reaction, motor
+    effort) of each joint used.
+    """
+
+    position: tuple[float, float, float]
+    rotation: tuple[float, ...]
+    heading: float
+    velocity: tuple[float, float, float]
+    rates: tuple[float, float, float]
+    joints: Sequence[tuple[float, float, tuple[float, ...], float]]
+
+
+@dataclass(frozen=True)
+class Joint:
+    """A joint as it may be used: URDF index, effort and velocity limits, position range (empty: none)."""
+
+    name: str
+    index: int
+    effort: float
+    velocity: float
+    range: tuple[float, float] | None
+
+
+class Robot:
+    """A robot standing in a client.
+
+    Velocity channels are joint motors with the effort cap as their torque; a twist is turned into wheel
+    speeds, and when a wheel would have to turn faster than its URDF allows, both components shrink together
+    so that the path keeps its curvature. Position channels use the position motor with a velocity and an
+    effort cap. Effort channels use a velocity motor whose target is the joint's velocity limit in the
+    effort's direction and whose force is the effort: that is the commanded effort exactly, until the joint
+    reaches its velocity limit, where it holds (a plain torque would spin it past the limit).
+
+    A force from outside that exceeds the effort cap can still push the robot faster than commanded: its
+    motors then brake with all the effort they are allowed. That is what a real robot does, and nothing more
+    is enforceable.
+
+    Raises `InvalidRobot`: missing or broken URDF, an effort or velocity limit that is stated nowhere.
+    `UnknownChannel`: a row of the table names a joint that the URDF does not have.
+    """
+
+    def __init__(self, client: Client, description: RobotDescription) -> None:
+        self.client = client
+        self.description = description
+        path = description.urdf_path()
+        flags = 0
+        for flag in _URDF_FLAGS:
+            flags |= getattr(client, flag)
+        try:
+            self.body: int = client.loadURDF(str(path), useFixedBase=description.fixed_base, flags=flags)
+        except Exception as error:  # pybullet.error, which has no stable name without the module
+            raise InvalidRobot(f"{description.name}: urdf: PyBullet cannot load {path}: {error}") from None
+        self.channels: tuple[Channel, ...] = tuple(row.channel() for row in description.channels)
+        self._infos = [client.getJointInfo(self.body, i) for i in range(client.getNumJoints(self.body))]
+        self.links = {info[12].decode(): i for i, info in enumerate(self._infos)}
+        self._compile()
+        offset, turn = client.getDynamicsInfo(self.body, -1)[3:5]
+        self._to_inertial = (offset, turn)
+        self._from_inertial = client.invertTransform(offset, turn)
+        for link in description.ground_links:
+            if link not in self.links:
+                raise self._unknown("ground_links", link, list(self.links))
+            client.setCollisionFilterGroupMask(self.body, self.links[link], 1, GROUND)
+        self.place(0.0, 0.0, 0.0)
+        self.footprint = self._measure_footprint()
+        self.state = self.read()
+
+    # Loading
+
+    def _unknown(self, field: str, name: str, known: list[str]) -> UnknownChannel:
+        hint = suggestion(name, known) or f" (it has: {', '.join(known)})"
+        return UnknownChannel(f"{self.description.name}: {field}: the robot has no {name!r}{hint}")
+
+    def _joint(self, name: str, row: ChannelRow | None, field: str) -> Joint:
+        movable = [info for info in self._infos if info[2] != self.client.JOINT_FIXED]
+        info = next((info for info in movable if info[1].decode() == name), None)
+        if info is None:
+            raise self._unknown(field, name, [info[1].decode() for info in movable])
+        limits = {}
+        for word, stated, given in (
+            ("effort", row.effort if row else None, info[10]),
+            ("velocity", row.velocity if row else None, info[11]),
+        ):
+            if stated is None and given <= 0:
+                raise InvalidRobot(
+                    f"{self.description.name}: {field}: the URDF gives joint {name!r} {word} {given:g}; "
+                    f"state its {word} limit in the channel table"
+                )
+            limits[word] = min(value for value in (stated, given) if value is not None and value > 0)
+        span = (info[8], info[9]) if info[8] < info[9] else None
+        return Joint(name, info[0], limits["effort"], limits["velocity"], span)
+
+    def _compile(self) -> None:
+        """Sort the channels into motors: the wheels, then joints by mode; remember where each is measured."""
+        drive, rows = self.description.drive, self.description.channels
+        wheels: list[Joint] = []
+        self._twist: tuple[int, int] | None = None
+        if drive is not None:
+            twist_rows = {row.name: row for row in rows if row.name in TWIST}
+            wheels = [self._joint(name, None, "drive") for name in (*drive.left, *drive.right)]
+            names = [row.name for row in rows]
+            self._twist = (names.index("linear.x"), names.index("angular.z"))
+            self._left, self._radius, self._half_track = len(drive.left), drive.wheel_radius, drive.track / 2
+            caps = [twist_rows["linear.x"].effort, twist_rows["angular.z"].effort]
+            self._twist_caps = [math.inf if cap is None else cap for cap in caps]
+            self._wheel_effort = min(wheel.effort for wheel in wheels)
+            self._wheel_speed = min(wheel.velocity for wheel in wheels)
+        singles = [(i, row) for i, row in enumerate(rows) if row.name not in TWIST]
+        joints = [
+            (i, row.mode, self._joint(row.joint_name, row, f"channels.{row.name}")) for i, row in singles
+        ]
+        self._moving = [(i, mode, joint) for i, mode, joint in joints if mode != "position"]
+        self._positioned = [(i, joint) for i, mode, joint in joints if mode == "position"]
+        self._wheel_count = len(wheels)
+        used = wheels + [joint for _, _, joint in joints]
+        self.joint_names = tuple(joint.name for joint in used)
+        self.joint_indices = [joint.index for joint in used]
+        self._motors = [j.index for j in wheels] + [joint.index for _, _, joint in self._moving]
+        self._idle = [
+            info[0]
+            for info in self._infos
+            if info[2] != self.client.JOINT_FIXED and info[0] not in set(self.joint_indices)
+        ]
+        self._measured_joint = [i for i, _, _ in joints]
+        for name in self.description.rest:
+            self._joint_index(name)
+
+    def _joint_index(self, name: str) -> int:
+        names = [info[1].decode() for info in self._infos]
+        if name not in names:
+            raise self._unknown("rest", name, names)
+        return names.index(name)
+
+    def _measure_footprint(self) -> tuple[float, float, float, float]:
+        """(x min, x max, y min, y max) in m of all but the ground links, from above, in body axes."""
+        skip = {self.links[link] for link in self.description.ground_links}
+        boxes = [
+            self.client.getAABB(self.body, link)
+            for link in (-1, *range(len(self._infos)))
+            if link not in skip and self.client.getCollisionShapeData(self.body, link)
+        ]
+        if not boxes:
+            return (0.0, 0.0, 0.0, 0.0)
+        low = np.min([box[0] for box in boxes], axis=0)
+        high = np.max([box[1] for box in boxes], axis=0)
+        return (float(low[0]), float(high[0]), float(low[1]), float(high[1]))
+
+    def index(self, name: str) -> int:
+        """Position of a channel in the arrays.
+
+        Raises `UnknownChannel`: the robot has no such channel.
+        """
+        names = [channel.name for channel in self.channels]
+        if name not in names:
+            raise self._unknown("channel", name, names)
+        return names.index(name)
+
+    # Moving
+
+    def place(self, x: float, y: float, heading: float) -> None:
+        """Put the robot at rest at (x, y) m on the floor, turned to ``heading`` rad, its motors braking."""
+        turn = self.client.getQuaternionFromEuler((0.0, 0.0, heading))
+        position = (x, y, self.description.spawn_height)
+        self.client.resetBasePositionAndOrientation(
+            self.body, *self.client.multiplyTransforms(position, turn, *self._to_inertial)
+        )
+        self.client.resetBaseVelocity(self.body, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+        for info in self._infos:
+            if info[2] != self.client.JOINT_FIXED:
+                self.client.resetJointState(
+                    self.body, info[0], self.description.rest.get(info[1].decode(), 0.0)
+                )
+        self.brake()
+        self.state = self.read()
+
+    def brake(self) -> None:
+        """Hold still: velocity motors at zero with the joint's full effort, positions held, unused joints
+        locked.
+        """
+        for index in self._idle:
+            self.client.setJointMotorControl2(
+                self.body,
+                index,
+                self.client.VELOCITY_CONTROL,
+                targetVelocity=0.0,
+                force=self._infos[index][10],
+            )
+        states = self.client.getJointStates(self.body, self.joint_indices)
+        value = np.zeros(len(self.channels))
+        for channel, state in zip(self._measured_joint, states[self._wheel_count :], strict=True):
+            if self.channels[channel].mode == "position":
+                value[channel] = state[0]
+        self.actuate(value, None)
+
+    def actuate(
+        self,
+        value: NDArray[np.float64] | Sequence[float],
+        effort_limit: NDArray[np.float64] | Sequence[float] | None = None,
+    ) -> None:
+        """Set the motors; they keep this command until the next one.
+
+        Args:
+            value: shape (channels,), in the channels' units.
+            effort_limit: shape (channels,), N or N·m, inf where there is none. On ``linear.x`` a cap of F
+                newtons gives
+                each of n wheels F * radius / n; on ``angular.z`` a cap of T newton metres gives T * radius /
+                (n * half track). The tightest of these and of the URDF's effort holds.
+
+        Raises `InvalidCommand`: a wrong number of values, one that is not finite, or an effort limit below 0
+        or NaN.
+
+        """
+        values = value.tolist() if isinstance(value, np.ndarray) else list(value)
+        if effort_limit is None:
+            limits = [math.inf] * len(values)
+        else:
+            limits = effort_limit.tolist() if isinstance(effort_limit, np.ndarray) else list(effort_limit)
+        if len(values) != len(self.channels) or len(limits) != len(values):
+            raise InvalidCommand(
+                f"actuate: {self.description.name} has {len(self.channels)} channels, "
+                f"got {len(values)} values and {len(limits)} effort limits"
+            )
+        for channel, number, limit in zip(self.channels, values, limits, strict=True):
+            if not math.isfinite(number):
+                raise InvalidCommand(f"actuate: {channel.name} must be finite, got {number}")
+            if not limit >= 0.0:
+                raise InvalidCommand(
+                    f"actuate: the effort limit of {channel.name} must be at least 0, got {limit}"
+                )
+        self._set_motors(values, limits)
+
+    def _set_motors(self, values: list[float], limits: list[float]) -> None:
+        speeds: list[float] = []
+        forces: list[float] = []
+        if self._twist is not None:
+            forward, turning = self._twist
+            turn = values[turning] * self._half_track
+            left, right = (values[forward] - turn) / self._radius, (values[forward] + turn) / self._radius
+            excess = max(abs(left), abs(right)) / self._wheel_speed
+            if excess > 1.0:
+                left, right = left / excess, right / excess
+            push = min(limits[forward], self._twist_caps[0])
+            twist = min(limits[turning], self._twist_caps[1])
+            per_wheel = self._radius / self._wheel_count
+            force = min(push * per_wheel, twist * per_wheel / self._half_track, self._wheel_effort)
+            speeds = [left] * self._left + [right] * (self._wheel_count - self._left)
+            forces = [force] * self._wheel_count
+        for i, mode, joint in self._moving:
+            cap = min(limits[i], joint.effort)
+            if mode == "effort":
+                speeds.append(math.copysign(joint.velocity, values[i]))
+                forces.append(min(abs(values[i]), cap))
+            else:
+                speeds.append(max(-joint.velocity, min(joint.velocity, values[i])))
+                forces.append(cap)
+        client = self.client
+        if speeds:
+            client.setJointMotorControlArray(
+                self.body, self._motors, client.VELOCITY_CONTROL, targetVelocities=speeds, forces=forces
+            )
+        for i, joint in self._positioned:
+            target = values[i] if joint.range is None else max(joint.range[0], min(joint.range[1], values[i]))
+            client.setJointMotorControl2(
+                self.body,
+                joint.index,
+                client.POSITION_CONTROL,
+                targetPosition=target,
+                maxVelocity=joint.velocity,
+                force=min(limits[i], joint.effort),
+            )
+
+    # Reading
+
+    def read(self) -> BodyState:
+        """Read the body from the physics, keep it as ``state`` and return it."""
+        client, body = self.client, self.body
+        position, turn = client.getBasePositionAndOrientation(body)
+        velocity, spin = client.getBaseVelocity(body)
+        joints = client.getJointStates(body, self.joint_indices) if self.joint_indices else ()
+        (ox, oy, oz), orientation = self._from_inertial
+        if orientation != (0.0, 0.0, 0.0, 1.0):
+            turn = client.multiplyTransforms((0.0, 0.0, 0.0), turn, (0.0, 0.0, 0.0), orientation)[1]
+        x, y, z, w = turn
+        rotation = (
+            1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - z * w), 2.0 * (x * z + y * w),
+            2.0 * (x * y + z * w), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - x * w),
+            2.0 * (x * z - y * w), 2.0 * (y * z + x * w), 1.0 - 2.0 * (x * x + y * y),
+        )  # fmt: skip
+        a, b, c, d, e, f, g, h, i = rotation
+        # PyBullet reports the centre of mass of the base; the offset back to the base link, in the world:
+        if orientation != (0.0, 0.0, 0.0, 1.0):
+            (lx, ly, lz), _ = self._to_inertial
+            ox, oy, oz = -lx, -ly, -lz
+        sx, sy, sz = a * ox + b * oy + c * oz, d * ox + e * oy + f * oz, g * ox + h * oy + i * oz
+        wx, wy, wz = spin
+        vx = velocity[0] + wy * sz - wz * sy
+        vy = velocity[1] + wz * sx - wx * sz
+        vz = velocity[2] + wx * sy - wy * sx
+        self.state = BodyState(
+            (position[0] + sx, position[1] + sy, position[2] + sz),
+            rotation,
+            math.atan2(d, a),
+            (a * vx + d * vy + g * vz, b * vx + e * vy + h * vz, c * vx + f * vy + i * vz),
+            (a * wx + d * wy + g * wz, b * wx + e * wy + h * wz, c * wx + f * wy + i * wz),
+            joints,
+        )
+        return self.state
+
+    def measured(self) -> Measured:
+        """What the channels report for the last ``read``: arrays of shape (1, channels).
+
+        ``linear.x`` has the body's forward velocity (m/s) and the sum of the wheels' torques over their
+        radius (N); ``angular.z`` the yaw rate (rad/s) and the wheels' torque difference as a moment (N·m).
+        Their position is 0: a twist has none.
+        """
+        state, count = self.state, len(self.channels)
+        position, velocity, effort = [0.0] * count, [0.0] * count, [0.0] * count
+        if self._twist is not None:
+            forward, turning = self._twist
+            torques = [joint[3] for joint in state.joints[: self._wheel_count]]
+            left, right = sum(torques[: self._left]), sum(torques[self._left :])
+            velocity[forward], velocity[turning] = state.velocity[0], state.rates[2]
+            effort[forward] = (left + right) / self._radius
+            effort[turning] = (right - left) / self._radius * self._half_track
+        for channel, joint in zip(self._measured_joint, state.joints[self._wheel_count :], strict=True):
+            position[channel], velocity[channel], effort[channel] = joint[0], joint[1], joint[3]
+        return Measured(np.array([position]), np.array([velocity]), np.array([effort]))
