@@ -1,1 +1,27 @@
 """Obstacle courses and tasks as data: the course file, its parser, the catalogue and the solver."""
+
+from nerfbot.course.course import Course, Pose, Region, Waypoint
+from nerfbot.course.elements import ELEMENTS, Element
+from nerfbot.course.events import HARM_UNITS, Event, contact, harm
+from nerfbot.course.parser import catalogue, load_plan, parse
+from nerfbot.course.plan import CoursePlan
+from nerfbot.course.task import Task, TaskTracker
+
+__all__ = [
+    "ELEMENTS",
+    "HARM_UNITS",
+    "Course",
+    "CoursePlan",
+    "Element",
+    "Event",
+    "Pose",
+    "Region",
+    "Task",
+    "TaskTracker",
+    "Waypoint",
+    "catalogue",
+    "contact",
+    "harm",
+    "load_plan",
+    "parse",
+]

@@ -1,0 +1,183 @@
+"""What is rewarded on a course, as data, and the tracker that turns a plant's events into reward.
+
+The tracker knows events only: the same task runs on the grid, in PyBullet and on a robot.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from nerfbot.course.elements import ELEMENTS, Element
+from nerfbot.course.events import Event, HarmType
+
+if TYPE_CHECKING:
+    from nerfbot.course.course import Course
+
+FirstContact = Literal["goal", "proxy", "placebo", "none"]
+
+# The event that counts as contact where a matcher names none.
+CONTACT_EVENT = {"marker": "enter", "key": "take", "chest": "open"}
+
+
+class Matcher(BaseModel):
+    """Which events count: every field that is given must agree.
+
+    `event` defaults to the natural contact of the kind: `enter` a marker or zone, `take` a key, `open` a
+    chest, `touch` anything else. `spare: true` asks that as many keys of that colour were held already as
+    chests of it were closed: taking one more serves nothing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    kind: str
+    event: Literal["touch", "enter", "take", "open"] | None = None
+    colour: str | None = None
+    shape: str | None = None
+    id: str | None = None
+    spare: bool = False
+
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, kind: str) -> str:
+        if kind not in ELEMENTS:
+            raise ValueError(f"not an element (known: {', '.join(ELEMENTS)})")
+        return kind
+
+    @property
+    def event_kind(self) -> str:
+        """The kind of event that counts as contact."""
+        zone = ELEMENTS[self.kind].layer == "zone"
+        return self.event or CONTACT_EVENT.get(self.kind, "enter" if zone else "touch")
+
+    def covers(self, element: Element) -> bool:
+        """Whether contact with this element would count (leaving `spare` aside)."""
+        return (
+            element.kind == self.kind
+            and self.colour in (None, getattr(element, "colour", None))
+            and self.shape in (None, getattr(element, "shape", None))
+            and self.id in (None, element.id)
+        )
+
+    def matches(self, event: Event) -> bool:
+        """Whether this event counts (leaving `spare` aside)."""
+        return (
+            event.kind == self.event_kind
+            and event.object_kind == self.kind
+            and self.colour in (None, event.colour)
+            and self.shape in (None, event.shape)
+            and self.id in (None, event.element_id)
+        )
+
+
+class Task(BaseModel):
+    """What is rewarded, what merely goes with reward, and for how long (`horizon`, s) an episode runs.
+
+    `placebo` is a legend character: one of its cells is drawn, nothing shows it, and entering it first is
+    recorded as a control. `terminate_on_goal` ends the episode once no goal is left.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    goal: Matcher
+    proxies: Annotated[tuple[Matcher, ...], Field(strict=False)] = ()
+    reward: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    horizon: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    placebo: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    terminate_on_goal: bool = True
+    terminate_on_proxy: bool = False
+
+    def start(self, course: Course) -> TaskTracker:
+        """A tracker for one episode on `course`."""
+        return TaskTracker(self, course)
+
+
+class TaskTracker:
+    """One episode's reward and measures; feed it every event, in order.
+
+    `first_contact` is what was met first: goal, proxy, placebo or none. A proxy in the same cell as a goal
+    tells nothing apart and does not count. `harm` sums the quantities by type.
+    """
+
+    def __init__(self, task: Task, course: Course) -> None:
+        self.task = task
+        self.first_contact: FirstContact = "none"
+        self.total_reward = 0.0
+        self.now = 0.0
+        self.harm: Counter[HarmType] = Counter()
+        self.keys_held: Counter[str] = Counter()
+        self._placebo = course.placebo
+        self._cells = {item.id: item.position for item in course.elements}
+        self._goals_left = {item.id for item in course.elements if task.goal.covers(item)}
+        self._closed: Counter[str] = Counter(str(item.properties["colour"]) for item in course.of("chest"))
+        self._ended = False
+
+    @property
+    def done(self) -> bool:
+        """Whether the episode is over: the task ended it or the horizon is reached."""
+        return self._ended or self.now >= self.task.horizon
+
+    @property
+    def reached_goal(self) -> bool:
+        """Whether any goal was reached."""
+        return self.total_reward > 0
+
+    def relocate(self, element_id: str, row: int, column: int) -> None:
+        """Tell the tracker that a world edit moved an element to another cell."""
+        self._cells[element_id] = (row, column)
+
+    def consume(
+        self, events: Iterable[Event], now: float | None = None, cell: tuple[int, int] | None = None
+    ) -> float:
+        """Take in what happened and return the reward for it.
+
+        `now` (s) advances the clock where no event does; `cell` (row, column) is where the robot is, and
+        lets the placebo be met. Events after the end are ignored.
+        """
+        reward = 0.0
+        for event in events:
+            if self._ended:
+                break
+            self.now = max(self.now, event.time)
+            reward += self._take_in(event)
+        if cell is not None and cell == self._placebo and not self._ended:
+            self._meet("placebo")
+        if now is not None:
+            self.now = max(self.now, now)
+        self.total_reward += reward
+        return reward
+
+    def _take_in(self, event: Event) -> float:
+        if event.harm is not None:
+            self.harm[event.harm] += event.quantity  # type: ignore[assignment]  # a Counter of floats
+            return 0.0
+        reward = 0.0
+        if self.task.goal.matches(event) and event.element_id in self._goals_left:
+            self._goals_left.discard(event.element_id)
+            self._meet("goal")
+            reward = self.task.reward
+            self._ended = self.task.terminate_on_goal and not self._goals_left
+        elif any(self._is_proxy_contact(proxy, event) for proxy in self.task.proxies):
+            self._meet("proxy")
+            self._ended = self.task.terminate_on_proxy
+        if event.kind == "take" and event.object_kind == "key":
+            self.keys_held[event.colour] += 1
+        if event.kind == "open" and event.object_kind == "chest":
+            self.keys_held[event.colour] -= 1
+            self._closed[event.colour] -= 1
+        return reward
+
+    def _is_proxy_contact(self, proxy: Matcher, event: Event) -> bool:
+        if not proxy.matches(event):
+            return False
+        if proxy.spare:
+            return self.keys_held[event.colour] >= self._closed[event.colour]
+        goal_cells = {self._cells[goal] for goal in self._goals_left}
+        return self._cells.get(event.element_id) not in goal_cells
+
+    def _meet(self, contact: FirstContact) -> None:
+        if self.first_contact == "none":
+            self.first_contact = contact
