@@ -6,14 +6,10 @@ PyBullet itself is imported only when a client is opened.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import functools
 import importlib
 import inspect
-import os
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 from nerfbot.errors import MissingDependency
@@ -38,8 +34,7 @@ def import_pybullet() -> Any:
     has no wheel.
     """
     try:
-        with _silenced():
-            return importlib.import_module("pybullet")
+        return importlib.import_module("pybullet")
     except ImportError as error:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         remedy = (
@@ -48,22 +43,6 @@ def import_pybullet() -> Any:
             else "install it with pip install 'nerfbot[sim]'"
         )
         raise MissingDependency(f"nerfbot.sim needs pybullet, which cannot be imported; {remedy}") from error
-
-
-@contextlib.contextmanager
-def _silenced() -> Iterator[None]:
-    """Send the process's standard output nowhere: PyBullet prints its build time there, amid a user's JSON."""
-    libc = ctypes.CDLL(None)
-    sys.stdout.flush()
-    kept = os.dup(1)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-    try:
-        yield
-    finally:
-        libc.fflush(None)
-        os.dup2(kept, 1)
-        os.close(kept)
 
 
 class Client:
