@@ -25,10 +25,10 @@ Action = Literal["drive", "wait_gate", "push", "back", "look"]
 class Waypoint:
     """A cell on the way from start to goal, with what a scripted driver does there.
 
-    `drive` (the default) goes to its centre; `wait_gate` waits there until the gate ahead opens; `push` goes
-    on pushing what stands in the way until the cell is reached; `back` reverses to it without turning (a pushed
-    block stands too close to turn beside); `look` stops there, looks for the goal, and drives straight to it
-    where it is seen.
+    `drive` (the default) goes to its centre; `wait_gate` waits there until the gate ahead opens; `push`
+    goes on pushing what stands in the way until the cell is reached; `back` reverses to it without turning
+    (a pushed block stands too close to turn beside); `look` stops there, looks for the goal, and drives
+    straight to it where it is seen.
     """
 
     row: int

@@ -71,12 +71,12 @@ class Document:
             return mapping
         if isinstance(node, SequenceNode):
             return [self._convert(loader, item, (*path, i), inside) for i, item in enumerate(node.value)]
-        if node.style == "|":
+        if isinstance(node, ScalarNode) and node.style == "|":
             self._literal.add(path)
         try:
             return loader.construct_object(node)
         except ValueError as error:
-            raise self.error_at(place, f"cannot read {node.value!r}: {error}") from None
+            raise self.error_at(place, f"cannot read this value: {error}") from None
 
     def place(self, path: Path) -> Place:
         """Line and column (from 1) of the value at `path`, or of the nearest enclosing value that exists."""

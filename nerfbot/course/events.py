@@ -26,9 +26,10 @@ HARM_UNITS: dict[HarmType, str] = {
 class Event:
     """One thing that happened at `time` s.
 
-    `kind`: touch (a body met the robot), take (a key), open (a chest), enter and leave (a zone, or a marker),
+    `kind`: touch (the robot met a body), take (a key), open (a chest), enter and leave (a zone or a marker),
     harm. `element_id` and `object_kind` name the element, and are empty where there is none; for a zone
-    `element_id` is the region's id. `quantity` in `unit`, with the `threshold` that was passed, belong to harm.
+    `element_id` is the region's id. `harm`, its `quantity` in `unit` and the `threshold` that was passed are
+    for harm only.
     """
 
     kind: EventKind

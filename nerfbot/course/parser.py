@@ -24,19 +24,8 @@ FLOOR = "floor"
 
 CATALOGUE = pathlib.Path(__file__).parent / "catalogue"
 
-KEYS = (
-    "name",
-    "title",
-    "description",
-    "cell",
-    "needs",
-    "legend",
-    "drawn",
-    "map",
-    "variation",
-    "task",
-    "route",
-)
+HEAD = ("name", "title", "description", "cell", "needs")
+KEYS = (*HEAD, "legend", "drawn", "map", "variation", "task", "route")
 REQUIRED = ("name", "legend", "map", "task")
 
 
@@ -97,7 +86,7 @@ def parse(text: str, source: str = "course") -> CoursePlan:
     for key in REQUIRED:
         if key not in document.data:
             raise document.error((), f"{key} is missing")
-    head_data = {key: document.data[key] for key in Head.model_fields if key in document.data}
+    head_data = {key: document.data[key] for key in HEAD if key in document.data}
     head = document.validate(Head, head_data, ())
     legend = _legend(document)
     grid = _grid(document, legend)
@@ -194,7 +183,7 @@ class Grid:
 
 
 def _grid(document: Document, legend: dict[str, tuple[Element, ...]]) -> Grid:
-    """Read the map. Raises at an unknown character, a ragged line, an open edge, and unless there is one start."""
+    """Read the map; it must be a rectangle of known characters, walled all round, with exactly one start."""
     lines = document.literal_lines(("map",))
     columns = len(lines[0][0])
     elements: list[Element] = []

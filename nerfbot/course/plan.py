@@ -53,7 +53,7 @@ class Variation(BaseModel):
 
 @dataclass(frozen=True)
 class Drawn:
-    """An element of which `count` are put on cells drawn from `cells` (in training, from `training_cells`)."""
+    """An element of which `count` are put on cells drawn from `cells`; in training from `training_cells`."""
 
     element: Element
     cells: tuple[Cell, ...]
