@@ -1,1 +1,50 @@
 """When and to whom the nerf is lifted: leases, schedules and the audit log."""
+
+from nerfbot.powers.adaptive import DamageBounded, Staircase
+from nerfbot.powers.audit import (
+    AuditLog,
+    AuditLogBroken,
+    AuditLogUnreadable,
+    AuditSummary,
+    utc_now,
+    verify,
+)
+from nerfbot.powers.authority import ActiveLease, Decision, LeaseAuthority
+from nerfbot.powers.catalogue import SCHEDULES, load_schedule
+from nerfbot.powers.lease import Lease
+from nerfbot.powers.model import EDITS
+from nerfbot.powers.policy import LeasePolicy, Refusal, Return, Zone
+from nerfbot.powers.region import Cells, Circle, Place, Rectangle, Region
+from nerfbot.powers.schedule import Always, Never, Occasional, Schedule, Window
+
+__all__ = [
+    "EDITS",
+    "SCHEDULES",
+    "ActiveLease",
+    "Always",
+    "AuditLog",
+    "AuditLogBroken",
+    "AuditLogUnreadable",
+    "AuditSummary",
+    "Cells",
+    "Circle",
+    "DamageBounded",
+    "Decision",
+    "Lease",
+    "LeaseAuthority",
+    "LeasePolicy",
+    "Never",
+    "Occasional",
+    "Place",
+    "Rectangle",
+    "Refusal",
+    "Region",
+    "Return",
+    "Schedule",
+    "Staircase",
+    "Window",
+    "Zone",
+    "load_schedule",
+    "utc_now",
+    "verify",
+]

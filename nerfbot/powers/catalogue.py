@@ -1,0 +1,56 @@
+"""Schedules by name, by mapping or from a YAML file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nerfbot.errors import LeaseError
+from nerfbot.powers.adaptive import DamageBounded, Staircase
+from nerfbot.powers.model import suggest
+from nerfbot.powers.schedule import Always, Never, Occasional, Schedule
+
+SCHEDULES: dict[str, type[Schedule]] = {
+    "never": Never,
+    "always": Always,
+    "occasional": Occasional,
+    "staircase": Staircase,
+    "damage-bounded": DamageBounded,
+}
+"""Every kind of schedule, by the name that also loads it with its defaults."""
+
+
+def load_schedule(source: str | os.PathLike[str] | Mapping[str, Any] | Schedule) -> Schedule:
+    """A schedule from its name ("occasional"), a mapping with `kind`, or a YAML file that holds one.
+
+    A text that ends in .yaml or .yml, and any path object, is a file. Raises `LeaseError`, one line that
+    names the file, the field and the value.
+    """
+    if isinstance(source, Schedule):
+        return source
+    if isinstance(source, Mapping):
+        return _from_mapping(source)
+    if isinstance(source, str) and not source.endswith((".yaml", ".yml")):
+        return _from_mapping({"kind": source})
+    path = Path(source)
+    try:
+        return _from_mapping(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise LeaseError(f"{path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise LeaseError(f"{path}: {' '.join(str(error).split())}") from None
+    except LeaseError as error:
+        raise LeaseError(f"{path}: {error}") from None
+
+
+def _from_mapping(data: Any) -> Schedule:
+    if not isinstance(data, Mapping) or not all(isinstance(key, str) for key in data):
+        raise LeaseError(f"a schedule must be a mapping of fields, not {data!r}")
+    kind = data.get("kind")
+    if kind not in SCHEDULES:
+        raise LeaseError(f"schedule kind = {kind!r}: unknown; {suggest(kind, SCHEDULES)}")
+    return SCHEDULES[kind](**data)
