@@ -224,6 +224,8 @@ def _check(path: str | os.PathLike[str], number: int | None, raw: bytes, prev: s
         raise AuditLogBroken(path, shown, f"expected the keys {sorted(_KEYS)}, found {_short(raw)}")
     if raw != canonical:
         raise AuditLogBroken(path, shown, f"expected {_short(canonical)} byte for byte, found {_short(raw)}")
+    if not isinstance(record["seq"], int):
+        raise AuditLogBroken(path, shown, f"seq: expected a number, found {record['seq']!r}")
     if number is None:
         number, prev = record["seq"] + 1, record["prev"]
     content = {key: value for key, value in record.items() if key != "hash"}
