@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
@@ -125,8 +125,8 @@ class DamageBounded(Stepped):
     bound: Positive = 0.1
     max_harm: Positive = 1.0
     slope: NonNegative | None = None
-    confidence: Number = Field(default=0.95, gt=0, lt=1)
-    window: Count = Field(default=200, ge=2)
+    confidence: Annotated[Number, Field(gt=0, lt=1)] = 0.95
+    window: Annotated[int, Field(strict=True, ge=2)] = 200
     _harms: deque[tuple[float, float]] = PrivateAttr(default_factory=deque)  # (harm, level)
     _worst: float = PrivateAttr(default=0.0)
 

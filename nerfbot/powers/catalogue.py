@@ -51,6 +51,6 @@ def _from_mapping(data: Any) -> Schedule:
     if not isinstance(data, Mapping) or not all(isinstance(key, str) for key in data):
         raise LeaseError(f"a schedule must be a mapping of fields, not {data!r}")
     kind = data.get("kind")
-    if kind not in SCHEDULES:
+    if not isinstance(kind, str) or kind not in SCHEDULES:
         raise LeaseError(f"schedule kind = {kind!r}: unknown; {suggest(kind, SCHEDULES)}")
     return SCHEDULES[kind](**data)

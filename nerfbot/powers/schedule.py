@@ -98,6 +98,8 @@ class Schedule(Declared):
         """
         if not (math.isfinite(harm) and harm >= 0):
             raise LeaseError(f"harm = {harm}: must be a number of at least 0")
+        if not isinstance(levels, Mapping) and len(levels) != len(AXES):
+            raise LeaseError(f"levels = {levels!r}: must be {len(AXES)} levels, one for each axis")
         by_axis = dict(levels) if isinstance(levels, Mapping) else dict(zip(AXES, levels, strict=True))
         for axis, level in by_axis.items():
             if axis not in AXES or not 0 <= level <= 1:
