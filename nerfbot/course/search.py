@@ -7,6 +7,7 @@ have to confirm. Fragile objects and no-go zones are gone round, never through.
 
 from __future__ import annotations
 
+import copy
 import heapq
 import math
 from collections.abc import Callable, Iterator
@@ -94,11 +95,15 @@ class Search:
         """How many of `places` a body can have looked at early enough to reach them, on its best way.
 
         The goal is in one of them and is seen only when in sight; it is enough to see it while there is time
-        to drive there (through gates as if open). Stops once `enough` are found, and drops every way on which
+        to drive there (through gates as if open). A block light enough to push stands in nobody's way here;
+        `run` answers for where it can be pushed. Stops once `enough` are found, and drops every way on which
         `at_least` can no longer be, so that a smaller answer means no more than that.
         """
         outcome = Outcome()
-        remaining = [self._remaining(place) for place in places]
+        relaxed = copy.copy(self)
+        relaxed.barred = self.barred | {item.position for item in self.blocks if item.push > self.able.push}
+        relaxed.blocks = []
+        remaining = [relaxed._remaining(place) for place in places]
         views = _Views(self.course, self.able, places)
 
         def look(now: float, state: State) -> State:
@@ -116,7 +121,7 @@ class Search:
             )
             return (state.seen | sum(left)).bit_count() >= at_least
 
-        for _, state in self._in_order(outcome, self.start(), look, hopeful):
+        for _, state in relaxed._in_order(outcome, relaxed.start(), look, hopeful if at_least else None):
             outcome.seen = max(outcome.seen, state.seen.bit_count())
             if outcome.seen >= enough:
                 break

@@ -135,7 +135,6 @@ def _reach(course: Course, place: _Place, abilities: Abilities, axes: tuple[str,
 
 def _report_goal(course: Course, place: _Place, abilities: Abilities) -> GoalReport:
     """Find the smallest sets of axes that suffice; more lift never does less, which saves most searches."""
-
     tried: dict[tuple[str, ...], Reach] = {}
 
     def reach(axes: tuple[str, ...]) -> Reach:
