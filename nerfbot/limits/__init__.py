@@ -3,19 +3,23 @@
 Needs NumPy, pydantic and PyYAML only, so that the same code runs beside a simulator and on a robot.
 """
 
+from nerfbot.limits.actuator import ActuatorLimiter
 from nerfbot.limits.channel import AXES, Channel, Limited, Measured, Reason
+from nerfbot.limits.enforcement import Enforcement, enforcement, require_enforceable
 from nerfbot.limits.envelope import ChannelEnvelope, Envelope
 from nerfbot.limits.spec import Burst, ChannelNerf, CommandNerf, NerfSpec, SensorNerf
 from nerfbot.limits.value import Distribution, Limit
 
 __all__ = [
     "AXES",
+    "ActuatorLimiter",
     "Burst",
     "Channel",
     "ChannelEnvelope",
     "ChannelNerf",
     "CommandNerf",
     "Distribution",
+    "Enforcement",
     "Envelope",
     "Limit",
     "Limited",
@@ -23,4 +27,6 @@ __all__ = [
     "NerfSpec",
     "Reason",
     "SensorNerf",
+    "enforcement",
+    "require_enforceable",
 ]

@@ -52,6 +52,15 @@ class ChannelEnvelope(Model):
             )
         return self
 
+    def range(self, mode: str) -> tuple[float | None, float | None]:
+        """Smallest and largest command of a channel in ``mode``."""
+        if mode == "position":
+            return self.min_position, self.max_position
+        low, high = self.min_effort, self.max_effort
+        if mode == "velocity":
+            low, high = self.min_velocity, self.max_velocity
+        return (-high if low is None and high is not None else low), high
+
 
 class Envelope(Model):
     """Hard limits per channel; a key may be a pattern such as ``wheel_*`` (an exact name wins)."""

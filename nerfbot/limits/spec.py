@@ -31,7 +31,7 @@ class Burst(Model):
     spread: Literal["exponential", "fixed"] = "exponential"
 
 
-class _Section(Model):
+class Section(Model):
     """A group of limits; knows how to walk them under the names of its field table."""
 
     def limits(self) -> Iterator[tuple[str, Limit]]:
@@ -45,7 +45,7 @@ class _Section(Model):
                 yield f"{name}.duration", value.duration
 
 
-class ChannelNerf(_Section):
+class ChannelNerf(Section):
     """Limits of one actuated channel. Units and axes: `CHANNEL_FIELDS`."""
 
     effort: Limit | None = None
@@ -69,7 +69,7 @@ class ChannelNerf(_Section):
         return self
 
 
-class CommandNerf(_Section):
+class CommandNerf(Section):
     """Limits of the link that carries the commands: whole messages are late or lost (`COMMAND_FIELDS`).
 
     ``jitter`` adds to each message a delay drawn uniformly between 0 and its value.
@@ -80,7 +80,7 @@ class CommandNerf(_Section):
     drop: Burst | None = None
 
 
-class SensorNerf(_Section):
+class SensorNerf(Section):
     """Limits of one sensor (`SENSOR_FIELDS`); noise, bias and drift in the unit of its reading."""
 
     range: Limit | None = None
@@ -165,7 +165,7 @@ class NerfSpec(Model):
 
     def check_names(self, channels: list[str], sensors: list[str] | None = None) -> None:
         """Raise `InvalidSpec` if an entry matches none of the robot's ``channels`` (or ``sensors``)."""
-        groups: list[tuple[str, Mapping[str, _Section], list[str]]] = [("channels", self.channels, channels)]
+        groups: list[tuple[str, Mapping[str, Section], list[str]]] = [("channels", self.channels, channels)]
         if sensors is not None:
             groups.append(("sensors", self.sensors, sensors))
         for title, entries, names in groups:
@@ -200,7 +200,7 @@ class NerfSpec(Model):
                 )
 
 
-def _merged(model: type[Any], entries: Mapping[str, _Section], name: str) -> Any:
+def _merged(model: type[Any], entries: Mapping[str, Section], name: str) -> Any:
     matching = [entry for key, entry in entries.items() if key != name and fnmatchcase(name, key)]
     if name in entries:
         matching.insert(0, entries[name])
@@ -236,7 +236,7 @@ def _completed(
     return section.model_copy(update=updates)
 
 
-def _check_values(section: _Section, table: dict[str, FieldInfo], place: str) -> None:
+def _check_values(section: Section, table: dict[str, FieldInfo], place: str) -> None:
     for field, limit in section.limits():
         info = table[field]
         ends = [("nerfed", limit.nerfed), ("lifted", limit.lifted)]

@@ -1,0 +1,315 @@
+"""The actuator limiter: one call turns a requested command into one that the nerf and the envelope allow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nerfbot.errors import InvalidCommand, InvalidSpec
+from nerfbot.limits import kernel
+from nerfbot.limits.bursts import BurstProcess
+from nerfbot.limits.channel import AXES, Channel, Floats, Limited, Measured, Reason
+from nerfbot.limits.enforcement import enforcement, require_enforceable
+from nerfbot.limits.envelope import Envelope
+from nerfbot.limits.fields import CHANNEL_FIELDS, COMMAND_FIELDS
+from nerfbot.limits.link import CommandLink
+from nerfbot.limits.spec import NerfSpec
+from nerfbot.limits.streams import mix
+from nerfbot.limits.table import LimitTable
+
+_HUGE = 1e9  # commands and measurements are clamped to it, so that no later arithmetic overflows
+_NEXT_EPISODE = np.uint64(0xD1B54A32D192ED03)
+_MODES = {"position": kernel.POSITION_MODE, "velocity": kernel.VELOCITY_MODE, "effort": kernel.EFFORT_MODE}
+
+
+class ActuatorLimiter:
+    """Limits the commands of ``count`` robots with the same channels.
+
+    The order is fixed: validate, reliability, speed, strength, envelope. The same seeds replay the same
+    output bit for bit. Robots are independent: resetting one changes nothing for the others.
+
+    ``period`` is the nominal control period (s): the step of the first call, and half of the longest step
+    that any limit is given credit for after a pause. ``allow`` names limits that may stay unenforced
+    (``"angular.z.effort"``).
+
+    Raises `InvalidSpec` where an entry matches no channel, a limit lies outside the envelope or is not
+    enforceable, or no envelope is given at all.
+    """
+
+    def __init__(
+        self,
+        spec: NerfSpec,
+        channels: Sequence[Channel],
+        count: int = 1,
+        seed: int = 0,
+        envelope: Envelope | None = None,
+        period: float = 0.05,
+        allow: Sequence[str] = (),
+    ) -> None:
+        envelope = envelope or spec.envelope
+        if envelope is None:
+            raise InvalidSpec(f"{spec.name}: envelope: is required, from the nerf or from the machine")
+        if count < 1:
+            raise InvalidCommand(f"count must be at least 1, got {count}")
+        if not (math.isfinite(period) and period > 0.0):
+            raise InvalidCommand(f"period must be above 0 s, got {period!r}")
+        self.spec, self.channels, self.count, self.envelope = spec, tuple(channels), count, envelope
+        spec.check_names([channel.name for channel in self.channels])
+        spec.check_envelope(self.channels, envelope)
+        self.report = enforcement(spec, self.channels, envelope)
+        require_enforceable(self.report, allow)
+
+        self._period, self._max_dt = period, 2.0 * period
+        self._shape = (count, len(self.channels))
+        self._robots = np.arange(count)
+        self._seeds = np.uint64(seed) + self._robots.astype(np.uint64)
+        self._last: float | None = None
+        self._last_dt = period
+        self._lift, self._lift_bytes = np.zeros((count, len(AXES))), b""
+        self._zeros = np.zeros(self._shape)
+        self._mode = np.array([_MODES[channel.mode] for channel in self.channels])
+        self._capped = np.array([channel.effort_limit for channel in self.channels])
+        self._is_position = self._mode == kernel.POSITION_MODE
+        self._state = np.zeros((*self._shape, kernel.STATES))
+        self._fresh, self._any_fresh = np.ones(count, bool), True
+        self._nobody = np.zeros(count, bool)
+        self._hard = _hard_limits(self.channels, envelope)
+        sections = [(item.name, spec.channel(item.name, envelope.find(item.name))) for item in self.channels]
+        self._limits = LimitTable(sections, CHANNEL_FIELDS, self._seeds)
+        self._link_limits = LimitTable([("command", spec.link())], COMMAND_FIELDS, self._seeds)
+        self._link: CommandLink | None = None
+        if self._link_limits.declared & {"latency", "jitter"}:
+            self._link = CommandLink(self._link_limits, self._seeds, len(self.channels))
+        bursts = [section.hold for _, section in sections] + [section.intermittent for _, section in sections]
+        bursts.append(spec.command.drop)
+        self._bursts: BurstProcess | None = None
+        self._faults = np.zeros((count, len(bursts)), bool)
+        if any(bursts):
+            drawn = np.array([burst is None or burst.spread == "exponential" for burst in bursts])
+            self._bursts = BurstProcess("faults", self._seeds, drawn)
+            self._faults = self._bursts.active
+        self._begin(self._robots)
+
+    def reset(self, mask: ArrayLike | None = None, seeds: ArrayLike | None = None) -> None:
+        """Start a new episode for the robots in ``mask`` (count,) bool, all by default.
+
+        ``seeds``: one a masked robot; by default each goes on to the next of its own sequence. Randomised
+        limits are drawn anew, messages under way are lost, faults end. Raises `InvalidCommand` for a
+        wrong shape.
+        """
+        robots = self._robots if mask is None else np.flatnonzero(_as_mask(mask, self.count))
+        if seeds is None:
+            chosen = mix(self._seeds[robots] + _NEXT_EPISODE)
+        else:
+            chosen = np.atleast_1d(np.asarray(seeds)).astype(np.uint64)
+            if chosen.shape != robots.shape:
+                raise InvalidCommand(f"seeds must have shape {robots.shape}, got {chosen.shape}")
+        self._seeds[robots] = chosen
+        self._begin(robots)
+
+    def apply(self, command: ArrayLike, measured: Measured | None, now: float, lift: ArrayLike) -> Limited:
+        """Limit ``command`` (count, channels), in the channels' units, at time ``now`` (s).
+
+        ``measured`` as the plant reports it, each (count, channels); ``lift`` (count, 4), levels in [0, 1]
+        in the order of `AXES` (a level that is not finite counts as 0, others are clamped).
+
+        A robot whose command or measurement is not finite makes a controlled stop (reason INVALID); when
+        time does not advance all robots do (reason TIME), whatever they are asked. Raises
+        `InvalidCommand` for a wrong shape or a ``now`` that is not finite.
+        """
+        request = self._array(command, "command", self._shape)
+        lift = self._array(lift, "lift", self._lift.shape)
+        position, velocity, known, bad = self._measure(measured)
+        if not self._advance(now):
+            return self._stop(position, velocity, known, Reason.TIME | Reason.STOP)
+        request, bad = self._finite(request, bad)
+        if lift.tobytes() != self._lift_bytes:
+            self._take(lift)
+        if self._bursts is not None:
+            self._bursts.step(self._elapsed)
+        arrived = request
+        if self._link is not None:
+            if self._any_fresh:
+                fresh = np.flatnonzero(self._fresh)
+                rest = position if known[0] else request
+                self._link.begin(fresh, np.where(self._is_position, rest, 0.0)[fresh])
+            arrived = self._link.send(request, now)
+        limited = self._limit(arrived, position, velocity, known, self._nobody if bad is None else bad)
+        if self._link is not None:
+            np.bitwise_or(limited.reasons, arrived != request, out=limited.reasons)  # bit 0 is LATENCY
+        if bad is not None:
+            limited.reasons[bad] = Reason.INVALID | Reason.STOP
+        return limited
+
+    def stop(self, measured: Measured | None, now: float) -> Limited:
+        """Make one step of a controlled stop of all robots, by their channels' modes.
+
+        Enters after all impairments: nothing delays or weakens it. Messages under way are lost.
+        """
+        position, velocity, known, _ = self._measure(measured)
+        self._advance(now)
+        return self._stop(position, velocity, known, Reason.STOP)
+
+    def limits(self, field: str) -> Floats:
+        """Return the effective limit ``field`` now, (count, channels); KeyError if none is declared."""
+        if field not in self._limits.declared:
+            raise KeyError(field)
+        return self._limits[field].copy()
+
+    def _begin(self, robots: NDArray[np.intp]) -> None:
+        seeds = self._seeds[robots]
+        self._fresh[robots] = True
+        self._any_fresh = True
+        if len(robots) == self.count:
+            self._last = None
+        self._limits.redraw(robots, seeds)
+        self._link_limits.redraw(robots, seeds)
+        if self._link is not None:
+            self._link.reset(robots, seeds)
+        if self._bursts is not None:
+            self._bursts.reset(robots, seeds)
+        self._update(robots)
+
+    def _update(self, robots: NDArray[np.intp]) -> None:
+        lift = self._lift[robots]
+        self._limits.update(robots, lift)
+        self._link_limits.update(robots, lift)
+        if self._bursts is not None:
+            parts = [
+                (self._limits["hold.rate"], self._limits["hold.duration"]),
+                (self._limits["intermittent.rate"], self._limits["intermittent.duration"]),
+                (self._link_limits["drop.rate"], self._link_limits["drop.duration"]),
+            ]
+            rate = np.concatenate([rate[robots] for rate, _ in parts], axis=1)
+            self._bursts.set(
+                robots, rate, np.concatenate([duration[robots] for _, duration in parts], axis=1)
+            )
+
+    def _take(self, lift: Floats) -> None:
+        self._lift_bytes = lift.tobytes()
+        level = np.clip(np.where(np.isfinite(lift), lift, 0.0), 0.0, 1.0)
+        changed = np.flatnonzero((level != self._lift).any(axis=1))
+        self._lift[changed] = level[changed]
+        if len(changed):
+            self._update(changed)
+
+    def _advance(self, now: float) -> bool:
+        """Set the step; False when time stands still or runs backwards, then with the nominal period."""
+        if not math.isfinite(now):
+            raise InvalidCommand(f"now must be a finite time in s, got {now!r}")
+        elapsed = self._period if self._last is None else now - self._last
+        advanced = elapsed > 0.0
+        if advanced:
+            self._last = now
+        else:
+            elapsed = self._period
+        self._elapsed, self._dt = elapsed, min(elapsed, self._max_dt)
+        return advanced
+
+    def _stop(self, position: Floats, velocity: Floats, known: tuple[bool, bool], reason: Reason) -> Limited:
+        executed = self._state[..., kernel.EXECUTED].copy()
+        limited = self._limit(executed, position, velocity, known, ~self._nobody)
+        if self._link is not None:
+            rest = np.where(self._is_position, limited.value, 0.0)
+            self._link.begin(self._robots, rest)
+        limited.reasons[...] = reason
+        return limited
+
+    def _limit(
+        self, command: Floats, position: Floats, velocity: Floats, known: tuple[bool, bool], stopping: NDArray
+    ) -> Limited:
+        value, effort_limit = np.empty(self._shape), np.empty(self._shape)
+        reasons = np.empty(self._shape, np.uint16)
+        kernel.limit(
+            command,
+            self._faults,
+            position,
+            velocity,
+            known,
+            stopping,
+            self._dt,
+            self._dt / self._last_dt,
+            self._limits.values,
+            self._hard,
+            self._mode,
+            self._capped,
+            self._fresh,
+            self._state,
+            value,
+            effort_limit,
+            reasons,
+        )
+        self._last_dt = self._dt
+        self._any_fresh = False
+        return Limited(value, effort_limit, reasons)
+
+    def _array(self, given: ArrayLike, name: str, shape: tuple[int, ...]) -> Floats:
+        array = np.ascontiguousarray(given, np.float64)
+        if array.shape != shape:
+            raise InvalidCommand(f"{name} must have shape {shape}, got {np.shape(given)}")
+        return array
+
+    def _measure(
+        self, measured: Measured | None
+    ) -> tuple[Floats, Floats, tuple[bool, bool], NDArray[np.bool_] | None]:
+        """Return position, velocity, which of them is known, and the robots with one that is not finite."""
+        position = velocity = self._zeros
+        bad: NDArray[np.bool_] | None = None
+        if measured is None:
+            return position, velocity, (False, False), bad
+        if measured.position is not None:
+            position, bad = self._finite(
+                self._array(measured.position, "measured.position", self._shape), bad
+            )
+        if measured.velocity is not None:
+            velocity, bad = self._finite(
+                self._array(measured.velocity, "measured.velocity", self._shape), bad
+            )
+        return position, velocity, (measured.position is not None, measured.velocity is not None), bad
+
+    def _finite(
+        self, array: Floats, bad: NDArray[np.bool_] | None
+    ) -> tuple[Floats, NDArray[np.bool_] | None]:
+        """Return ``array`` with finite numbers of bounded size, and ``bad`` with the robots that had others.
+
+        What is not finite becomes the last executed command (a position) or zero.
+        """
+        flat = array.ravel()
+        if flat.dot(flat) < _HUGE:  # one product tells; NaN compares false
+            return array, bad
+        finite = np.isfinite(array)
+        rows = ~finite.all(axis=1)
+        if rows.any():
+            bad = rows if bad is None else np.asarray(rows | bad)
+            rest = np.where(self._is_position, self._state[..., kernel.EXECUTED], 0.0)
+            array = np.where(finite, array, rest)
+        return np.clip(array, -_HUGE, _HUGE), bad
+
+
+def _hard_limits(channels: Sequence[Channel], envelope: Envelope) -> Floats:
+    """Return the envelope as an array (channels, ENVELOPES), in the order of the kernel's columns."""
+    table = np.empty((len(channels), kernel.ENVELOPES))
+    for row, channel in enumerate(channels):
+        limits = envelope.channel(channel)
+        low, high = limits.range(channel.mode)
+        stated = (
+            low,
+            high,
+            limits.max_velocity,
+            limits.max_acceleration,
+            limits.stop_deceleration,
+            limits.max_effort,
+        )
+        table[row, :-1] = [kernel.UNLIMITED if item is None else item for item in stated]
+        table[row, kernel.DAMPING] = limits.damping or 0.0
+    return table
+
+
+def _as_mask(mask: ArrayLike, count: int) -> NDArray[np.bool_]:
+    array = np.asarray(mask)
+    if array.shape != (count,) or array.dtype != bool:
+        raise InvalidCommand(f"mask must be bool of shape ({count},), got {array.dtype} {array.shape}")
+    return array

@@ -1,0 +1,64 @@
+"""Faults that come in bursts: an alternating renewal process in continuous time, vectorised over units."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nerfbot.limits.channel import Floats
+from nerfbot.limits.streams import Stream
+
+
+class BurstProcess:
+    """``active`` (count, units) tells which units are in a burst; it is rewritten in place.
+
+    While healthy a unit's hazard budget, Exp(1), is used up at ``rate``; in a burst the time left runs
+    down at 1. Both are one countdown with a speed, so that a rate that changes (a lift) acts at once and
+    the share of time in fault does not depend on how often `step` is called.
+    ``exponential`` (units,) says whose durations are drawn; the others are all equal to the mean.
+    """
+
+    def __init__(self, purpose: str, seeds: NDArray[np.uint64], exponential: NDArray[np.bool_]) -> None:
+        shape = (len(seeds), len(exponential))
+        self.active = np.zeros(shape, bool)
+        self._exponential = exponential
+        self._rate, self._duration = np.zeros(shape), np.ones(shape)
+        self._speed, self._countdown, self._used = np.zeros(shape), np.ones(shape), np.empty(shape)
+        self._counter = np.zeros(shape, np.int64)
+        self._stream = Stream(purpose, seeds)
+        self.reset(np.arange(len(seeds)), seeds)
+
+    def reset(self, robots: NDArray[np.intp], seeds: NDArray[np.uint64]) -> None:
+        """Make all units of ``robots`` (indices) healthy and start their streams from ``seeds``."""
+        self._stream.reseed(robots, seeds)
+        self.active[robots] = False
+        self._counter[robots] = 0
+        units = np.arange(self.active.shape[1])
+        self._countdown[robots] = self._draw(robots[:, None], np.zeros(1, np.int64), units)
+        self._speed[robots] = self._rate[robots]
+
+    def set(self, robots: NDArray[np.intp], rate: Floats, duration: Floats) -> None:
+        """Set rates (1/s) and mean durations (s) of ``robots``; each (len(robots), units)."""
+        self._rate[robots], self._duration[robots] = rate, duration
+        self._speed[robots] = np.where(self.active[robots], 1.0, rate)
+
+    def step(self, elapsed: float) -> None:
+        """Advance by ``elapsed`` seconds."""
+        np.multiply(self._speed, elapsed, self._used)
+        np.subtract(self._countdown, self._used, self._countdown)
+        if self._countdown.min() <= 0.0:
+            self._turn()
+
+    def _turn(self) -> None:
+        robots, units = np.nonzero(self._countdown <= 0.0)
+        starting = ~self.active[robots, units]
+        self.active[robots, units] = starting
+        self._counter[robots, units] += 1
+        drawn = self._draw(robots, self._counter[robots, units], units)
+        length = self._duration[robots, units] * np.where(self._exponential[units], drawn, 1.0)
+        self._countdown[robots, units] = np.where(starting, length, drawn)
+        self._speed[robots, units] = np.where(starting, 1.0, self._rate[robots, units])
+
+    def _draw(self, robots: NDArray[np.intp], counter: NDArray[np.int64], units: NDArray[np.intp]) -> Floats:
+        """Return Exp(1) numbers; the arguments broadcast."""
+        return -np.log1p(-self._stream.uniform(robots, counter, units))

@@ -1,0 +1,80 @@
+"""What a specification asks for and what a plant can enforce, limit by limit: declared means enforced."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from nerfbot.errors import InvalidSpec
+from nerfbot.limits.channel import Channel
+from nerfbot.limits.fields import CHANNEL_FIELDS
+from nerfbot.limits.spec import NerfSpec
+from nerfbot.limits.value import Value, high, low
+
+
+class Enforcement(NamedTuple):
+    """One limit on one channel; ``problem`` is empty where the plant enforces it."""
+
+    channel: str
+    field: str
+    axis: str
+    unit: str
+    nerfed: Value
+    lifted: Value
+    problem: str
+
+    @property
+    def name(self) -> str:
+        """What a user writes to allow it unenforced: ``angular.z.effort``."""
+        return f"{self.channel}.{self.field}"
+
+    @property
+    def status(self) -> str:
+        """Either ``enforced`` or ``not enforceable``."""
+        return "not enforceable" if self.problem else "enforced"
+
+
+def enforcement(spec: NerfSpec, channels: Sequence[Channel], envelope_of: object = None) -> list[Enforcement]:
+    """Report every limit of ``spec`` on ``channels``."""
+    report = []
+    for channel in channels:
+        find = getattr(envelope_of, "find", None)
+        section = spec.channel(channel.name, find(channel.name) if find else None)
+        for field, limit in section.limits():
+            info = CHANNEL_FIELDS[field]
+            lifted = limit.nerfed if limit.lifted is None else limit.lifted
+            problem = _problem(field, channel)
+            report.append(
+                Enforcement(
+                    channel.name, field, info.axis, info.unit_on(channel), limit.nerfed, lifted, problem
+                )
+            )
+    return report
+
+
+def require_enforceable(report: Sequence[Enforcement], allow: Sequence[str] = ()) -> None:
+    """Raise `InvalidSpec` for the first limit that is not enforceable and not in ``allow`` by name."""
+    for item in report:
+        if item.problem and item.name not in allow:
+            raise InvalidSpec(
+                f"channels[{item.channel}].{item.field}: {_text(item.nerfed)} {item.unit} is not enforceable:"
+                f" {item.problem} (allow {item.name!r} to go on without it)"
+            )
+
+
+def _problem(field: str, channel: Channel) -> str:
+    if channel.mode not in CHANNEL_FIELDS[field].modes:
+        return f"a {channel.mode} channel cannot carry it"
+    effort = channel.mode == "effort" or channel.effort_limit
+    if field in ("effort", "stall_effort", "no_load_velocity") and not effort:
+        return "the plant cannot cap this channel's effort"
+    needs_velocity = field in ("stall_effort", "no_load_velocity") or (
+        field == "velocity" and channel.mode == "effort"
+    )
+    if needs_velocity and "velocity" not in channel.measures:
+        return "the plant does not measure this channel's velocity"
+    return ""
+
+
+def _text(value: Value) -> str:
+    return f"{value:g}" if isinstance(value, (int, float)) else f"{low(value):g}..{high(value):g}"

@@ -1,0 +1,380 @@
+"""The arithmetic of the actuator limiter: one channel, one control step, in plain scalar Python.
+
+Compiled by numba where it is installed (the extra ``fast``), interpreted otherwise, with the same bits
+either way. All of it is in this one file because numba's cache does not notice a change in another.
+Limits, state and envelope are arrays whose last axis is indexed by the constants below.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+
+from nerfbot.limits.fields import CHANNEL_FIELDS
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+try:
+    import numba
+except ImportError:  # optional: a single robot does without
+    numba = None
+
+
+def compiled(function: FunctionT) -> FunctionT:
+    """Compile ``function`` where numba is installed."""
+    return numba.njit(cache=True, error_model="numpy")(function) if numba else function
+
+
+UNLIMITED = 1e12
+"""Stands for "no limit": finite, so that interpolation never meets inf - inf."""
+
+POSITION_MODE, VELOCITY_MODE, EFFORT_MODE = 0, 1, 2
+
+# Columns of the limits, in the order of the field table.
+_COLUMN = {field: column for column, field in enumerate(CHANNEL_FIELDS)}
+_EFFORT, _STALL, _NO_LOAD, _GAIN = (
+    _COLUMN[f] for f in ("effort", "stall_effort", "no_load_velocity", "gain")
+)
+_VELOCITY, _ACCELERATION = _COLUMN["velocity"], _COLUMN["acceleration"]
+_DECELERATION, _JERK = _COLUMN["deceleration"], _COLUMN["jerk"]
+_DEAD_BAND, _BACKLASH, _QUANTUM = _COLUMN["dead_band"], _COLUMN["backlash"], _COLUMN["quantum"]
+
+# Columns of the state: what the nerf follows with, then what the envelope's guard has let out.
+_HELD, _GEAR, _TARGET, _AT, _GOAL, _SPEED, _CHANGE, _OUT, _OUT_SPEED = range(9)
+STATES = 9
+EXECUTED = _OUT
+
+# Columns of the envelope.
+LOW, HIGH, MAX_VELOCITY, MAX_ACCELERATION, STOP_DECELERATION, MAX_EFFORT, DAMPING = range(7)
+ENVELOPES = 7
+
+# Bits of `Reason`.
+_HOLD_BIT, _DROP_BIT, _INTERMITTENT_BIT = 1 << 1, 1 << 2, 1 << 3
+_DEAD_BAND_BIT, _BACKLASH_BIT, _QUANTUM_BIT = 1 << 4, 1 << 5, 1 << 6
+_JERK_BIT, _ACCELERATION_BIT, _VELOCITY_BIT = 1 << 7, 1 << 8, 1 << 9
+_GAIN_BIT, _EFFORT_BIT, _ENVELOPE_BIT = 1 << 10, 1 << 11, 1 << 12
+
+_TAPER = 0.1  # over this share below its velocity limit an effort channel's driving effort falls to zero
+_HAIR = 1e-9  # of a quantum: keeps 0.7 / 0.1 from falling to 6
+
+
+@compiled
+def clamp(value: float, low: float, high: float) -> float:
+    """``value`` within [low, high]; ``low`` wins where they cross."""
+    return max(min(value, high), low)
+
+
+@compiled
+def approach(gap: float, rate: float, dt: float) -> float:
+    """Largest step towards a target ``gap`` >= 0 away from which one can still come to rest on it.
+
+    Steps that grow by ``rate * dt**2`` each sum up to the gap exactly when the last of them is the
+    positive root of the triangular sum.
+    """
+    growth = rate * dt * dt
+    if gap <= growth:
+        return gap
+    return 0.5 * (math.sqrt(growth * (growth + 8.0 * gap)) - growth)
+
+
+@compiled
+def reach(velocity: float, acceleration: float, deceleration: float, dt: float) -> float:
+    """Largest velocity within one step of ``velocity``, upwards; mirror both for downwards.
+
+    Slowing down is bounded by the deceleration, speeding up by the acceleration; a step through zero
+    spends what time is left after braking on speeding up.
+    """
+    if velocity >= 0.0:
+        return velocity + acceleration * dt
+    after = velocity + deceleration * dt
+    return after if after <= 0.0 else after * acceleration / deceleration
+
+
+@compiled
+def dead_band(command: float, rest: float, width: float) -> float:
+    """``rest`` where the command is closer to it than ``width``."""
+    return rest if abs(command - rest) < width else command
+
+
+@compiled
+def backlash(command: float, previous: float, width: float) -> float:
+    """Play in the gears: the output is dragged along by the edges of a gap of ``width``."""
+    return clamp(previous, command - 0.5 * width, command + 0.5 * width)
+
+
+@compiled
+def quantum(command: float, step: float, nearest: bool) -> float:
+    """A multiple of ``step``: the nearest, or the next towards zero, so that no authority is added."""
+    if step == 0.0:
+        return command
+    offset = 0.5 if nearest else _HAIR
+    return math.copysign(math.floor(abs(command) / step + offset) * step, command)
+
+
+@compiled
+def smooth(goal: float, previous: float, speed: float, change: float, jerk: float, dt: float) -> float:
+    """Velocity after one step towards ``goal`` under a jerk limit.
+
+    ``previous`` is the last goal: one that was reached is followed exactly as far as the jerk allows;
+    another is approached on an S-curve. ``change`` is what the last acceleration adds in this step.
+    """
+    wanted, growth = goal, jerk * dt * dt
+    if abs(previous - speed) > growth:
+        step = approach(abs(goal - speed), jerk, dt)
+        wanted = clamp(goal, speed - step, speed + step)
+    return clamp(wanted, speed + change - growth, speed + change + growth)
+
+
+@compiled
+def towards(gap: float, off: float, deceleration: float, dt: float) -> float:
+    """Step that a position channel wants over ``gap``: all of it where it was on its last target.
+
+    ``off`` is how far it was from that; a target it was not on is approached as braking allows.
+    """
+    if abs(off) <= deceleration * dt * dt:
+        return gap
+    return math.copysign(approach(abs(gap), deceleration, dt), gap)
+
+
+@compiled
+def moved(at: float, velocity: float, wanted: float, target: float, dt: float) -> float:
+    """Position after one step; the target itself, to the last bit, where nothing limited the way to it."""
+    after = at + velocity * dt
+    if velocity == wanted and abs(target - after) <= 1e-9 * (1.0 + abs(target)):
+        return target
+    return after
+
+
+@compiled
+def motor_effort(cap: float, stall: float, no_load: float, driving_speed: float) -> float:
+    """Effort available from a DC motor, four quadrants: falls with speed when driving, rises when braking.
+
+    ``driving_speed`` is the speed in the direction of the wanted effort; the cap bounds all quadrants.
+    """
+    return max(min(stall * (1.0 - driving_speed / no_load), cap), 0.0)
+
+
+@compiled
+def guard_position(command: float, at: float, speed: float, envelope: np.ndarray, c: int, dt: float) -> float:
+    """Next position inside the envelope's range, velocity and acceleration; the range wins."""
+    target = clamp(command, envelope[c, LOW], envelope[c, HIGH])
+    acceleration = envelope[c, MAX_ACCELERATION]
+    deceleration = max(acceleration, envelope[c, STOP_DECELERATION])
+    wanted = target - at
+    high = min(reach(speed, acceleration, deceleration, dt), envelope[c, MAX_VELOCITY]) * dt
+    low = max(-reach(-speed, acceleration, deceleration, dt), -envelope[c, MAX_VELOCITY]) * dt
+    room_up, room_down = envelope[c, HIGH] - at, at - envelope[c, LOW]
+    if wanted > 0.0 and room_up >= 0.0:
+        high = min(high, approach(room_up, deceleration, dt))
+    elif wanted < 0.0 and room_down >= 0.0:
+        low = max(low, -approach(room_down, deceleration, dt))
+    step = min(max(wanted, min(low, high)), max(low, high))
+    after = target if step == wanted else at + step
+    return clamp(after, min(envelope[c, LOW], at), max(envelope[c, HIGH], at))
+
+
+@compiled
+def guard_velocity(command: float, speed: float, envelope: np.ndarray, c: int, dt: float) -> float:
+    """Next velocity inside the envelope's acceleration and range; the range wins."""
+    acceleration = envelope[c, MAX_ACCELERATION]
+    deceleration = max(acceleration, envelope[c, STOP_DECELERATION])
+    high = reach(speed, acceleration, deceleration, dt)
+    low = -reach(-speed, acceleration, deceleration, dt)
+    return clamp(clamp(command, low, high), envelope[c, LOW], envelope[c, HIGH])
+
+
+@compiled
+def braking(
+    mode: int, out: float, position: float, velocity: float, envelope: np.ndarray, c: int, dt: float
+) -> float:
+    """Next command of a controlled stop, by mode: brake, hold the measured position, or damp."""
+    if mode == POSITION_MODE:
+        return position
+    if mode == VELOCITY_MODE:
+        return math.copysign(max(abs(out) - envelope[c, STOP_DECELERATION] * dt, 0.0), out)
+    return -envelope[c, DAMPING] * velocity
+
+
+@compiled
+def start(
+    command: np.ndarray,
+    position: np.ndarray,
+    velocity: np.ndarray,
+    known: tuple,
+    mode: np.ndarray,
+    state: np.ndarray,
+    r: int,
+) -> None:
+    """Begin the state of robot ``r`` from what is measured; a position that is not is the first command's."""
+    for c in range(mode.shape[0]):
+        at = position[r, c] if known[0] else command[r, c]
+        speed = velocity[r, c] if known[1] else 0.0
+        rest = at if mode[c] == POSITION_MODE else 0.0
+        state[r, c, _HELD] = rest
+        state[r, c, _GEAR] = rest
+        state[r, c, _TARGET] = at
+        state[r, c, _AT] = at
+        state[r, c, _GOAL] = 0.0
+        state[r, c, _SPEED] = speed
+        state[r, c, _CHANGE] = 0.0
+        state[r, c, _OUT] = speed if mode[c] == VELOCITY_MODE else rest
+        state[r, c, _OUT_SPEED] = speed
+
+
+@compiled
+def limit(
+    command: np.ndarray,
+    faults: np.ndarray,
+    position: np.ndarray,
+    velocity: np.ndarray,
+    known: tuple,
+    stopping: np.ndarray,
+    dt: float,
+    stretch: float,
+    limits: np.ndarray,
+    envelope: np.ndarray,
+    mode: np.ndarray,
+    capped: np.ndarray,
+    fresh: np.ndarray,
+    state: np.ndarray,
+    value: np.ndarray,
+    effort_limit: np.ndarray,
+    reasons: np.ndarray,
+) -> None:
+    """Limit the commands of all robots for one step of ``dt`` s into the last three arrays.
+
+    ``command``, ``position``, ``velocity`` (count, channels), ``known`` = (position is measured, velocity
+    is); ``faults`` (count, 2 channels + 1): stuck, without power, message lost; ``stopping`` (count,):
+    robots that make a controlled stop instead; ``limits`` (count, channels, fields) and ``state``
+    (count, channels, STATES) by the columns above; ``fresh`` (count,): robots whose state begins now.
+    """
+    count, channels = command.shape
+    for r in range(count):
+        if fresh[r]:
+            start(command, position, velocity, known, mode, state, r)
+            fresh[r] = False
+        for c in range(channels):
+            m = mode[c]
+            out, out_speed = state[r, c, _OUT], state[r, c, _OUT_SPEED]
+            at_measured = position[r, c] if known[0] else out
+            speed_measured = velocity[r, c] if known[1] else 0.0
+            without_power = faults[r, channels + c]
+            available = limits[r, c, _EFFORT]
+            why = 0
+            if stopping[r]:
+                x = braking(m, out, at_measured, speed_measured, envelope, c, dt)
+            else:
+                # reliability
+                neutral = at_measured if m == POSITION_MODE else 0.0
+                x = command[r, c]
+                if faults[r, c]:
+                    why |= _HOLD_BIT if x != state[r, c, _HELD] else 0
+                    x = state[r, c, _HELD]
+                state[r, c, _HELD] = x
+                if faults[r, 2 * channels]:
+                    why |= _DROP_BIT if x != neutral else 0
+                    x = neutral
+                if without_power:
+                    why |= _INTERMITTENT_BIT
+                    if m == EFFORT_MODE or not capped[c]:
+                        x = neutral
+                before = x
+                x = dead_band(x, out if m == POSITION_MODE else 0.0, limits[r, c, _DEAD_BAND])
+                why |= _DEAD_BAND_BIT if x != before else 0
+                before = x
+                x = backlash(x, state[r, c, _GEAR], limits[r, c, _BACKLASH])
+                state[r, c, _GEAR] = x
+                why |= _BACKLASH_BIT if x != before else 0
+                before = x
+                x = quantum(x, limits[r, c, _QUANTUM], m == POSITION_MODE)
+                why |= _QUANTUM_BIT if x != before else 0
+
+                # speed
+                top = limits[r, c, _VELOCITY]
+                if m != EFFORT_MODE:
+                    acceleration, deceleration = limits[r, c, _ACCELERATION], limits[r, c, _DECELERATION]
+                    if deceleration >= UNLIMITED:  # not stated: as good as the acceleration
+                        deceleration = acceleration
+                    target, at, speed = x, state[r, c, _AT], state[r, c, _SPEED]
+                    wanted = x
+                    if m == POSITION_MODE:
+                        step = towards(x - at, state[r, c, _TARGET] - at, deceleration, dt)
+                        why |= _ACCELERATION_BIT if step != x - at else 0
+                        wanted = step / dt
+                    goal = clamp(wanted, -top, top)
+                    why |= _VELOCITY_BIT if goal != wanted else 0
+                    x = goal
+                    jerk = limits[r, c, _JERK]
+                    if jerk < UNLIMITED:
+                        x = smooth(goal, state[r, c, _GOAL], speed, stretch * state[r, c, _CHANGE], jerk, dt)
+                        why |= _JERK_BIT if x != goal else 0
+                    before = x
+                    low = -reach(-speed, acceleration, deceleration, dt)
+                    x = clamp(x, low, reach(speed, acceleration, deceleration, dt))
+                    why |= _ACCELERATION_BIT if x != before else 0
+                    # Above its velocity limit (a lift was withdrawn) a channel may only slow down.
+                    before = x
+                    x = clamp(x, min(-top, speed), max(top, speed))
+                    why |= _VELOCITY_BIT if x != before else 0
+                    state[r, c, _GOAL] = goal
+                    state[r, c, _CHANGE] = x - speed
+                    state[r, c, _SPEED] = x
+                    if m == POSITION_MODE:
+                        x = moved(at, x, wanted, target, dt)
+                        state[r, c, _TARGET] = target
+                        state[r, c, _AT] = x
+
+                # strength
+                if m != POSITION_MODE:
+                    before = x
+                    x *= limits[r, c, _GAIN]
+                    why |= _GAIN_BIT if x != before else 0
+                if known[1]:
+                    push = x
+                    if m == POSITION_MODE:
+                        push = x - at_measured
+                    elif m == VELOCITY_MODE:
+                        push = x - speed_measured
+                    driving = 0.0 if push == 0.0 else math.copysign(1.0, push) * speed_measured
+                    stall = limits[r, c, _STALL]
+                    if stall < UNLIMITED:
+                        available = motor_effort(available, stall, limits[r, c, _NO_LOAD], driving)
+                    if m == EFFORT_MODE and top < UNLIMITED:
+                        available *= clamp((top - driving) / (_TAPER * top), 0.0, 1.0)
+                if m == EFFORT_MODE:
+                    before = x
+                    x = clamp(x, -available, available)
+                    why |= _EFFORT_BIT if x != before else 0
+
+            # envelope, last and unconditional
+            before = x
+            if m == POSITION_MODE:
+                x = guard_position(x, out, out_speed, envelope, c, dt)
+                out_speed = (x - out) / dt
+            elif m == VELOCITY_MODE:
+                x = guard_velocity(x, out, envelope, c, dt)
+                out_speed = x
+            else:
+                x = clamp(x, envelope[c, LOW], envelope[c, HIGH])
+            why |= _ENVELOPE_BIT if x != before else 0
+            state[r, c, _OUT] = x
+            state[r, c, _OUT_SPEED] = out_speed
+            if stopping[r]:  # the nerf goes on from where the stop has led
+                state[r, c, _HELD] = x
+                state[r, c, _GEAR] = x
+                state[r, c, _TARGET] = x
+                state[r, c, _AT] = x
+                state[r, c, _GOAL] = out_speed
+                state[r, c, _SPEED] = out_speed
+                state[r, c, _CHANGE] = 0.0
+                available = UNLIMITED
+
+            available = min(available, envelope[c, MAX_EFFORT])
+            if without_power and not stopping[r]:
+                available = 0.0
+            value[r, c] = x
+            effort_limit[r, c] = math.inf if available >= UNLIMITED else available
+            reasons[r, c] = why

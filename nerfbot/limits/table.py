@@ -1,0 +1,70 @@
+"""Effective limits: drawn at the start of each episode, interpolated by the lift."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nerfbot.limits.channel import AXES, Floats
+from nerfbot.limits.fields import FieldInfo
+from nerfbot.limits.kernel import UNLIMITED
+from nerfbot.limits.spec import Section
+from nerfbot.limits.streams import Stream
+from nerfbot.limits.value import Distribution, Value
+
+
+class LimitTable:
+    """Limits of several sections (channels, or one sensor) for ``count`` robots as arrays.
+
+    ``values`` (count, sections, fields) holds the effective limits in the order of the field table, and
+    ``table[field]`` is one field's view, (count, sections); `update` rewrites them in place. A limit that
+    is not declared is `UNLIMITED` (a bound) or has no effect (an impairment). ``declared`` names the rest.
+    """
+
+    def __init__(
+        self,
+        sections: Sequence[tuple[str, Section]],
+        fields: Mapping[str, FieldInfo],
+        seeds: NDArray[np.uint64],
+    ) -> None:
+        self._column = {field: column for column, field in enumerate(fields)}
+        shape = (len(seeds), len(sections), len(fields))
+        self.values, self._nerfed, self._lifted = np.empty(shape), np.empty(shape), np.empty(shape)
+        self._axis = np.array([AXES.index(info.axis) for info in fields.values()])
+        self._drawn: list[tuple[Floats, Distribution, Stream]] = []
+        self.declared: set[str] = set()
+        for index, info in enumerate(fields.values()):
+            absent = UNLIMITED if info.tighter == "less" and info.lifted is None else info.lifted or 0.0
+            self._nerfed[..., index], self._lifted[..., index] = absent, absent
+        for row, (name, section) in enumerate(sections):
+            for field, limit in section.limits():
+                self.declared.add(field)
+                lifted = limit.nerfed if limit.lifted is None else limit.lifted
+                purpose = f"draw/{name}/{field}"
+                self._set(self._nerfed[:, row, self._column[field]], limit.nerfed, f"{purpose}/nerfed", seeds)
+                self._set(self._lifted[:, row, self._column[field]], lifted, f"{purpose}/lifted", seeds)
+        robots = np.arange(len(seeds))
+        self.redraw(robots, seeds)
+        self.update(robots, np.zeros((len(seeds), len(AXES))))
+
+    def __getitem__(self, field: str) -> Floats:
+        return self.values[..., self._column[field]]
+
+    def redraw(self, robots: NDArray[np.intp], seeds: NDArray[np.uint64]) -> None:
+        """Draw the randomised values of ``robots`` anew, each from its seed; `update` must follow."""
+        for values, distribution, stream in self._drawn:
+            stream.reseed(robots, seeds)
+            values[robots] = distribution.sample(stream.uniform(robots, np.zeros(1, np.int64)))
+
+    def update(self, robots: NDArray[np.intp], lift: Floats) -> None:
+        """Interpolate the limits of ``robots`` (indices) at ``lift``, shape (len(robots), 4)."""
+        level = lift[:, None, self._axis]
+        self.values[robots] = (1.0 - level) * self._nerfed[robots] + level * self._lifted[robots]
+
+    def _set(self, values: Floats, value: Value, purpose: str, seeds: NDArray[np.uint64]) -> None:
+        if isinstance(value, Distribution):
+            self._drawn.append((values, value, Stream(purpose, seeds)))
+        else:
+            values[...] = value
