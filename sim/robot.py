@@ -96,6 +96,9 @@ class Robot:
             if link not in self.links:
                 raise self._unknown("ground_links", link, list(self.links))
             client.setCollisionFilterGroupMask(self.body, self.links[link], 1, GROUND)
+        on_ground = {self.links[link] for link in description.ground_links}
+        self.solid_links = [i for i in (-1, *range(len(self._infos))) if i not in on_ground]
+        """Links that can meet walls and objects; -1 is the base."""
         self.place(0.0, 0.0, 0.0)
         self.footprint = self._measure_footprint()
         self.state = self.read()
@@ -168,11 +171,10 @@ class Robot:
 
     def _measure_footprint(self) -> tuple[float, float, float, float]:
         """(x min, x max, y min, y max) in m of all but the ground links, from above, in body axes."""
-        skip = {self.links[link] for link in self.description.ground_links}
         boxes = [
             self.client.getAABB(self.body, link)
-            for link in (-1, *range(len(self._infos)))
-            if link not in skip and self.client.getCollisionShapeData(self.body, link)
+            for link in self.solid_links
+            if self.client.getCollisionShapeData(self.body, link)
         ]
         if not boxes:
             return (0.0, 0.0, 0.0, 0.0)
@@ -192,10 +194,12 @@ class Robot:
 
     # Moving
 
-    def place(self, x: float, y: float, heading: float) -> None:
-        """Put the robot at rest at (x, y) m on the floor, turned to ``heading`` rad, its motors braking."""
+    def place(self, x: float, y: float, heading: float, elevation: float = 0.0) -> None:
+        """Put the robot at rest at (x, y) m, turned to ``heading`` rad, motors braking; ``elevation``:
+        ground, m.
+        """
         turn = self.client.getQuaternionFromEuler((0.0, 0.0, heading))
-        position = (x, y, self.description.spawn_height)
+        position = (x, y, self.description.spawn_height + elevation)
         self.client.resetBasePositionAndOrientation(
             self.body, *self.client.multiplyTransforms(position, turn, *self._to_inertial)
         )

@@ -1,0 +1,183 @@
+"""How things look: colours, the meshes of objects that differ by shape, and the floor's tiles. No physics
+here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from .client import Client
+
+Colour = tuple[float, float, float, float]
+Point = tuple[float, float, float]
+
+COLOURS: dict[str, Colour] = {
+    "red": (0.86, 0.16, 0.16, 1),
+    "green": (0.20, 0.68, 0.30, 1),
+    "blue": (0.16, 0.38, 0.88, 1),
+    "purple": (0.56, 0.26, 0.78, 1),
+    "yellow": (1.00, 0.80, 0.08, 1),
+    "grey": (0.55, 0.57, 0.60, 1),
+    "orange": (0.96, 0.52, 0.10, 1),
+    "cyan": (0.15, 0.76, 0.86, 1),
+    "white": (0.96, 0.96, 0.94, 1),
+    "brown": (0.58, 0.38, 0.22, 1),
+}
+
+WALL = (0.46, 0.52, 0.60, 1.0)
+COPING = (0.60, 0.67, 0.76, 1.0)
+APRON = (0.36, 0.39, 0.43, 1.0)
+GATE = (0.93, 0.36, 0.20, 1.0)
+GATE_BAND = (0.97, 0.94, 0.88, 1.0)
+GROUND = (0.62, 0.64, 0.66, 1.0)
+BAND = (0.20, 0.22, 0.26, 1.0)
+
+FLOOR: tuple[Colour, Colour] = ((0.88, 0.88, 0.85, 1), (0.82, 0.82, 0.79, 1))
+"""The two shades of bare floor, by the parity of row + column."""
+
+TILES: dict[str, tuple[Colour, Colour]] = {
+    "lift_zone": ((0.50, 0.84, 0.66, 1), (0.44, 0.79, 0.60, 1)),
+    "no_go": ((0.93, 0.45, 0.42, 1), (0.86, 0.36, 0.34, 1)),
+    "fog": ((0.70, 0.77, 0.84, 1), (0.65, 0.72, 0.80, 1)),
+    "interference": ((0.76, 0.64, 0.90, 1), (0.69, 0.56, 0.85, 1)),
+    "gate": ((0.98, 0.80, 0.62, 1), (0.94, 0.73, 0.54, 1)),
+    "start": ((0.66, 0.80, 0.95, 1), (0.66, 0.80, 0.95, 1)),
+}
+"""Shades of the floor under a zone or a gate; the first kind in this order that a cell holds decides."""
+
+
+def prism(outline: list[tuple[float, float]], depth: float) -> tuple[list[Point], list[int]]:
+    """An outline in (y, z), star-shaped about the origin, drawn out to ``depth`` m along x: vertices and
+    triangles.
+    """
+    count, half = len(outline), depth / 2
+    rings: list[Point] = [(x, y, z) for x in (half, -half) for y, z in outline]
+    vertices = [*rings, (half, 0.0, 0.0), (-half, 0.0, 0.0)]
+    faces: list[int] = []
+    for i in range(count):
+        j = (i + 1) % count
+        faces += [2 * count, i, j, 2 * count + 1, count + j, count + i]
+        faces += [i, count + i, j, j, count + i, count + j]
+    return vertices, faces
+
+
+def spun(profile: list[tuple[float, float]], sides: int = 20) -> tuple[list[Point], list[int]]:
+    """A profile of (radius, height) in m turned about z: vertices and triangles."""
+    vertices = [
+        (r * math.cos(2 * math.pi * k / sides), r * math.sin(2 * math.pi * k / sides), z)
+        for r, z in profile
+        for k in range(sides)
+    ]
+    faces: list[int] = []
+    for ring in range(len(profile) - 1):
+        for k in range(sides):
+            a, b = ring * sides + k, ring * sides + (k + 1) % sides
+            faces += [a, b, a + sides, b, b + sides, a + sides]
+    return vertices, faces
+
+
+def _circle(radius: float, count: int, inner: float | None = None) -> list[tuple[float, float]]:
+    radii = (radius, radius if inner is None else inner)
+    return [
+        (radii[k % 2] * math.sin(2 * math.pi * k / count), radii[k % 2] * math.cos(2 * math.pi * k / count))
+        for k in range(count)
+    ]
+
+
+def _torus(radius: float, tube: float) -> tuple[list[Point], list[int]]:
+    turned = spun(
+        [
+            (radius + tube * math.cos(a), tube * math.sin(a))
+            for a in (2 * math.pi * k / 10 for k in range(11))
+        ],
+        24,
+    )
+    return [(z, x, y) for x, y, z in turned[0]], turned[1]
+
+
+SIZE = 0.11
+"""Radius of a coin and of everything that is touched like one, m."""
+
+MESHES: dict[str, tuple[list[Point], list[int]]] = {
+    "coin": prism(_circle(SIZE, 28), 0.035),
+    "gem": spun([(0.001, -SIZE), (SIZE * 0.85, 0.02), (SIZE * 0.5, SIZE * 0.75), (0.001, SIZE * 0.75)], 8),
+    "cone": spun([(0.001, -SIZE), (SIZE, -SIZE), (0.001, SIZE)]),
+    "ring": _torus(SIZE * 0.78, SIZE * 0.24),
+    "star": prism(_circle(SIZE * 1.15, 10, SIZE * 0.5), 0.05),
+    "line": prism([(-SIZE, -0.02), (SIZE, -0.02), (SIZE, 0.02), (-SIZE, 0.02)], 0.04),
+    "cube": prism([(-0.08, -0.08), (0.08, -0.08), (0.08, 0.08), (-0.08, 0.08)], 0.16),
+    "ball": spun(
+        [
+            (max(0.001, SIZE * 0.9 * math.cos(a)), SIZE * 0.9 * math.sin(a))
+            for a in (math.pi * (k / 10 - 0.5) for k in range(11))
+        ]
+    ),
+    "key": prism(
+        [
+            (-0.12, -0.03), (-0.03, -0.05), (0.0, -0.02), (0.1, -0.02), (0.1, -0.06), (0.13, -0.06),
+            (0.13, 0.02), (0.0, 0.02), (-0.03, 0.05), (-0.12, 0.03),
+        ],
+        0.03,
+    ),
+    "vase": spun(
+        [(0.001, -0.15), (0.06, -0.15), (0.085, -0.05), (0.08, 0.03), (0.04, 0.09), (0.055, 0.15), (0.001, 0.14)]
+    ),
+}  # fmt: skip
+"""Vertices (m, about the object's centre) and triangles of every shape an object can have."""
+
+
+def mesh(client: Client, name: str, colour: Colour) -> int:
+    """A visual shape of ``MESHES``, flat-shaded: every triangle has its own corners and normal."""
+    points, faces = MESHES[name]
+    vertices: list[Point] = []
+    normals: list[Point] = []
+    for corner in range(0, len(faces), 3):
+        a, b, c = (points[faces[corner + k]] for k in range(3))
+        u = [b[k] - a[k] for k in range(3)]
+        v = [c[k] - a[k] for k in range(3)]
+        normal = (u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0])
+        length = math.sqrt(sum(part * part for part in normal)) or 1.0
+        vertices += [a, b, c]
+        normals += [(normal[0] / length, normal[1] / length, normal[2] / length)] * 3
+    shape: int = client.createVisualShape(
+        client.GEOM_MESH,
+        vertices=vertices,
+        indices=list(range(len(vertices))),
+        normals=normals,
+        rgbaColor=colour,
+        specularColor=(0.2, 0.2, 0.2),
+    )
+    return shape
+
+
+def boxes(client: Client, parts: Iterable[tuple[Point, Point, Colour]]) -> int:
+    """One visual shape of several boxes, each (centre m, half extents m, colour)."""
+    rows: list[Any] = list(parts)
+    shape: int = client.createVisualShapeArray(
+        shapeTypes=[client.GEOM_BOX] * len(rows),
+        halfExtents=[row[1] for row in rows],
+        visualFramePositions=[row[0] for row in rows],
+        rgbaColors=[row[2] for row in rows],
+    )
+    return shape
+
+
+def tiles(client: Client, squares: Iterable[tuple[float, float]], half: float, colour: Colour) -> int:
+    """One visual shape of squares on the floor: their centres (x, y), half their side, all in m."""
+    vertices: list[Point] = []
+    indices: list[int] = []
+    for x, y in squares:
+        first = len(vertices)
+        vertices += [(x + dx * half, y + dy * half, 0.0) for dx, dy in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
+        indices += [first, first + 1, first + 2, first, first + 2, first + 3]
+    shape: int = client.createVisualShape(
+        client.GEOM_MESH,
+        vertices=vertices,
+        indices=indices,
+        normals=[(0.0, 0.0, 1.0)] * len(vertices),
+        rgbaColor=colour,
+        specularColor=(0.0, 0.0, 0.0),
+    )
+    return shape

@@ -1,0 +1,231 @@
+"""What the robot senses of the world: lidar, detections, camera, odometry, IMU and joints, as fog lets it.
+
+Readings are ideal; noise, latency and shorter ranges are the limits layer's. Everything that can be worked
+out before an episode is: a reading costs one ``rayTestBatch`` and a few array operations.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nerfbot.course.elements import Fog
+
+from .arena import Arena
+from .client import CONTROL_STEP, GRAVITY
+from .geometry import bounds, entry_distance, merge
+from .robot import Robot
+
+Floats = NDArray[np.float64]
+
+DETECTED = ("coin", "decoy", "key", "chest", "marker", "block", "fragile")
+"""Kinds that the object detector reports."""
+
+FOG_COLOUR = np.array([205.0, 211.0, 217.0])
+NEAR = 0.02
+"""The camera's near plane, m."""
+
+
+class Detection(NamedTuple):
+    """An object in sight: bearing in rad from straight ahead (left > 0), distance in m, both from the lidar."""
+
+    id: str
+    kind: str
+    colour: str
+    shape: str
+    bearing: float
+    distance: float
+
+
+class Readings(NamedTuple):
+    """One set of readings at a control step.
+
+    ``lidar`` (rays,) m, from right to left, inf where nothing is within range (REP-117). ``pose`` (3,) x m, y
+    m, heading rad. ``twist`` (2,) forward m/s, yaw rate rad/s. ``imu`` (6,) specific force m/s² and angular
+    rate rad/s in body axes. ``joints`` (2, joints) positions and velocities. ``objects`` what the detector
+    sees.
+    """
+
+    lidar: Floats
+    pose: Floats
+    twist: Floats
+    imu: Floats
+    joints: Floats
+    objects: tuple[Detection, ...]
+
+
+class Sensors:
+    """The sensors of one robot in one arena; ``read`` after the robot's own ``read``."""
+
+    def __init__(self, robot: Robot, arena: Arena) -> None:
+        self.robot, self.arena, self.client = robot, arena, robot.client
+        lidar = robot.description.sensors.lidar
+        half = lidar.field_of_view / 2
+        full = lidar.field_of_view > 2 * math.pi - 1e-9
+        angles = np.linspace(-half, half, lidar.rays, endpoint=not full) if lidar.rays > 1 else np.zeros(1)
+        self.angles: Floats = angles
+        """Direction of each ray in rad from straight ahead, left > 0; shape (rays,)."""
+        self.range, self._half_view, self._mount = lidar.range, half, lidar.position
+        self._rays = lidar.rays
+        self._directions = np.stack([np.cos(angles), np.sin(angles), np.zeros_like(angles)])
+        camera = robot.description.sensors.camera
+        aspect = camera.width / camera.height
+        vertical = 2.0 * math.atan(math.tan(camera.field_of_view / 2) / aspect)
+        self._projection = self.client.computeProjectionMatrixFOV(
+            math.degrees(vertical), aspect, NEAR, camera.range
+        )
+        across = np.linspace(1.0, -1.0, camera.width) * math.tan(camera.field_of_view / 2)
+        self._columns = np.arctan(across)
+        self._camera = camera
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the last velocity and take the arena's objects and fog as they are now."""
+        course = self.arena.course
+        patches = [
+            (bounds(patch, course.cell, course.rows), region.zone)
+            for region in course.regions
+            if region.kind == "fog"
+            for patch in merge(region.cells)
+        ]
+        self._fog = np.array([rectangle for rectangle, _ in patches]).reshape(-1, 4)
+        self._visibility = np.array([zone.visibility for _, zone in patches if isinstance(zone, Fog)])
+        self._seen = [thing for thing in self.arena.things.values() if thing.element.kind in DETECTED]
+        self._last_velocity: tuple[float, float, float] | None = None
+
+    def _limits(
+        self, origin: tuple[float, float], bearings: Floats, reach: float, level: float
+    ) -> Floats | None:
+        """How far each ray sees, m, where fog matters; None where no fog is within reach.
+
+        A ray that enters fog after e metres sees e + visibility + level * (reach - visibility) at most.
+        """
+        if not len(self._fog):
+            return None
+        x, y = origin
+        fog = self._fog
+        near = (
+            (fog[:, 0] < x + reach)
+            & (fog[:, 1] > x - reach)
+            & (fog[:, 2] < y + reach)
+            & (fog[:, 3] > y - reach)
+        )
+        if not near.any():
+            return None
+        directions = np.stack([np.cos(bearings), np.sin(bearings)], axis=1)
+        entry = entry_distance(origin, directions, fog[near])
+        visibility = np.minimum(self._visibility[near], reach)
+        limits: Floats = np.minimum((entry + visibility + level * (reach - visibility)).min(axis=1), reach)
+        return limits
+
+    def read(self, sensing: float = 0.0) -> Readings:
+        """Read everything but the camera; ``sensing`` is the sensing lift in [0, 1], which fog asks for."""
+        state = self.robot.state
+        a, b, c, d, e, f, g, h, i = state.rotation
+        px, py, pz = state.position
+        mx, my, mz = self._mount
+        ox, oy, oz = (
+            px + a * mx + b * my + c * mz,
+            py + d * mx + e * my + f * mz,
+            pz + g * mx + h * my + i * mz,
+        )
+        reach = self.range
+        rotation = np.array(((a, b, c), (d, e, f), (g, h, i)))
+        ends = (rotation @ self._directions).T * reach
+        ends += (ox, oy, oz)
+        targets: list[list[float]] = ends.tolist()
+        candidates = self._candidates(ox, oy, oz, state.heading, targets)
+        hits = self.client.rayTestBatch([(ox, oy, oz)] * len(targets), targets)
+        fractions = np.array([hit[2] for hit in hits[: self._rays]])
+        distances = fractions * reach
+        distances[fractions >= 1.0] = np.inf
+        bearings = self.angles + state.heading
+        limits = self._limits((ox, oy), bearings, reach, sensing)
+        if limits is not None:
+            distances[distances > limits] = np.inf
+        objects = self._detections(candidates, hits[self._rays :], (ox, oy), state.heading, sensing)
+        vx, vy, vz = state.velocity
+        velocity = (a * vx + b * vy + c * vz, d * vx + e * vy + f * vz, g * vx + h * vy + i * vz)
+        lx, ly, lz = self._last_velocity or velocity
+        self._last_velocity = velocity
+        ax, ay = (velocity[0] - lx) / CONTROL_STEP, (velocity[1] - ly) / CONTROL_STEP
+        az = (velocity[2] - lz) / CONTROL_STEP + GRAVITY
+        force = (a * ax + d * ay + g * az, b * ax + e * ay + h * az, c * ax + f * ay + i * az)
+        return Readings(
+            distances,
+            np.array((px, py, state.heading)),
+            np.array((vx, state.rates[2])),
+            np.array(force + state.rates),
+            np.array(([joint[0] for joint in state.joints], [joint[1] for joint in state.joints])),
+            objects,
+        )
+
+    def _candidates(
+        self, x: float, y: float, z: float, heading: float, targets: list[list[float]]
+    ) -> list[tuple[int, float, float]]:
+        """Objects within range and view, (index, bearing, distance); a ray to each is added to ``targets``."""
+        found = []
+        for index, thing in enumerate(self._seen):
+            if not thing.present:
+                continue
+            tx, ty, _ = self.arena.place_of(thing)
+            dx, dy = tx - x, ty - y
+            distance = math.hypot(dx, dy)
+            if distance > self.range:
+                continue
+            bearing = (math.atan2(dy, dx) - heading + math.pi) % (2 * math.pi) - math.pi
+            if abs(bearing) <= self._half_view:
+                found.append((index, bearing, distance))
+                targets.append([tx, ty, z])
+        return found
+
+    def _detections(
+        self,
+        candidates: list[tuple[int, float, float]],
+        hits: tuple[tuple[int, ...], ...],
+        origin: tuple[float, float],
+        heading: float,
+        sensing: float,
+    ) -> tuple[Detection, ...]:
+        if not candidates:
+            return ()
+        bearings = np.array([bearing for _, bearing, _ in candidates]) + heading
+        limits = self._limits(origin, bearings, self.range, sensing)
+        seen = []
+        for k, (index, bearing, distance) in enumerate(candidates):
+            thing = self._seen[index]
+            if hits[k][0] not in (-1, thing.body) or (limits is not None and distance > limits[k]):
+                continue
+            item = thing.element
+            colour, shape = getattr(item, "colour", ""), getattr(item, "shape", "")
+            seen.append(Detection(item.id, item.kind, colour, shape, bearing, distance))
+        return tuple(seen)
+
+    def camera(self, sensing: float = 0.0) -> NDArray[np.uint8]:
+        """A frame from the robot's camera, uint8 (height, width, 3); what fog hides has the fog's colour."""
+        camera, client, state = self._camera, self.client, self.robot.state
+        rotation = np.array(state.rotation).reshape(3, 3)
+        eye = np.array(state.position) + rotation @ np.array(camera.position)
+        ahead = rotation @ np.array((math.cos(camera.pitch), 0.0, -math.sin(camera.pitch)))
+        view = client.computeViewMatrix(eye.tolist(), (eye + ahead).tolist(), rotation[:, 2].tolist())
+        _, _, pixels, depth, _ = client.getCameraImage(
+            camera.width,
+            camera.height,
+            view,
+            self._projection,
+            shadow=0,
+            lightDirection=(2.0, 3.0, 8.0),
+            renderer=client.ER_TINY_RENDERER,
+            flags=client.ER_NO_SEGMENTATION_MASK,
+        )
+        image = np.asarray(pixels, np.uint8).reshape(camera.height, camera.width, 4)[..., :3].copy()
+        limits = self._limits((eye[0], eye[1]), self._columns + state.heading, camera.range, sensing)
+        if limits is not None:
+            buffer = np.asarray(depth, np.float64).reshape(camera.height, camera.width)
+            forward = camera.range * NEAR / (camera.range - (camera.range - NEAR) * buffer)
+            distance = forward / np.cos(self._columns)
+            image[distance > limits] = FOG_COLOUR.astype(np.uint8)
+        return image
