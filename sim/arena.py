@@ -327,7 +327,7 @@ class Arena:
         return [(x, y, -0.05) for x, y in corners] + top
 
     def _slab(self, item: Element) -> list[tuple[float, float, float]]:
-        """A slab whose edges are chamfered wherever the ground beside it is lower and nothing stands there."""
+        """A slab, chamfered at each edge beside which the ground is lower and no wall stands."""
         assert isinstance(item, Step)
         half = self.course.cell / 2
         x, y = self.course.centre(*item.position)

@@ -110,7 +110,7 @@ def footprint_overlaps(
     sine: float,
     box: tuple[float, float, float, float],
 ) -> bool:
-    """Whether a turned rectangle overlaps an upright ``box`` (x min, x max, y min, y max); separating axes."""
+    """Whether a turned rectangle overlaps an upright ``box`` (x min, x max, y min, y max)."""
     middle = ((footprint[0] + footprint[1]) / 2, (footprint[2] + footprint[3]) / 2)
     half = ((footprint[1] - footprint[0]) / 2, (footprint[3] - footprint[2]) / 2)
     x = position[0] + middle[0] * cosine - middle[1] * sine - (box[0] + box[1]) / 2

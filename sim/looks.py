@@ -122,7 +122,10 @@ MESHES: dict[str, tuple[list[Point], list[int]]] = {
         0.03,
     ),
     "vase": spun(
-        [(0.001, -0.15), (0.06, -0.15), (0.085, -0.05), (0.08, 0.03), (0.04, 0.09), (0.055, 0.15), (0.001, 0.14)]
+        [
+            (0.001, -0.15), (0.06, -0.15), (0.085, -0.05), (0.08, 0.03),
+            (0.04, 0.09), (0.055, 0.15), (0.001, 0.14),
+        ]
     ),
 }  # fmt: skip
 """Vertices (m, about the object's centre) and triangles of every shape an object can have."""

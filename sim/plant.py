@@ -134,7 +134,8 @@ class Plant:
         # A restored state leaves contacts that it did not hold itself, and they would nudge the first steps
         self.arena.scatter()
         self.robot.place(0.0, -10.0, 0.0, 50.0)
-        self.client.stepSimulation()
+        for _ in range(2):
+            self.client.stepSimulation()
         self.client.restoreState(self._saved)
         self.course = course
         self.arena.reset(course)

@@ -12,8 +12,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nerfbot.course.elements import Fog
-
 from .arena import Arena
 from .client import CONTROL_STEP, GRAVITY
 from .geometry import bounds, entry_distance, merge
@@ -30,7 +28,7 @@ NEAR = 0.02
 
 
 class Detection(NamedTuple):
-    """An object in sight: bearing in rad from straight ahead (left > 0), distance in m, both from the lidar."""
+    """An object in sight, from the lidar: bearing in rad from straight ahead (left > 0), distance in m."""
 
     id: str
     kind: str
@@ -80,19 +78,23 @@ class Sensors:
         across = np.linspace(1.0, -1.0, camera.width) * math.tan(camera.field_of_view / 2)
         self._columns = np.arctan(across)
         self._camera = camera
-        self.restart()
-
-    def restart(self) -> None:
-        """Forget the last velocity and take the arena's objects and fog as they are now."""
-        course = self.arena.course
+        course = arena.course
         patches = [
-            (bounds(patch, course.cell, course.rows), region.zone)
+            (region.id, bounds(patch, course.cell, course.rows))
             for region in course.regions
             if region.kind == "fog"
             for patch in merge(region.cells)
         ]
-        self._fog = np.array([rectangle for rectangle, _ in patches]).reshape(-1, 4)
-        self._visibility = np.array([zone.visibility for _, zone in patches if isinstance(zone, Fog)])
+        self._fog_regions = [name for name, _ in patches]
+        self._fog = np.array([rectangle for _, rectangle in patches]).reshape(-1, 4)
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin an episode: no last velocity, the objects and the visibilities of the arena's course."""
+        zones = {region.id: region.zone for region in self.arena.course.regions}
+        self._visibility = np.array(
+            [getattr(zones[name], "visibility", np.inf) for name in self._fog_regions]
+        )
         self._seen = [thing for thing in self.arena.things.values() if thing.element.kind in DETECTED]
         self._last_velocity: tuple[float, float, float] | None = None
 
@@ -166,7 +168,7 @@ class Sensors:
     def _candidates(
         self, x: float, y: float, z: float, heading: float, targets: list[list[float]]
     ) -> list[tuple[int, float, float]]:
-        """Objects within range and view, (index, bearing, distance); a ray to each is added to ``targets``."""
+        """Objects within range and view, (index, bearing, distance), each with a ray in ``targets``."""
         found = []
         for index, thing in enumerate(self._seen):
             if not thing.present:
