@@ -154,8 +154,10 @@ class Arena:
                 kinds = {item.kind for item in course.at(row, column)}
                 if "wall" in kinds:
                     continue
-                pair = next((pair for kind, pair in looks.TILES.items() if kind in kinds), looks.FLOOR)
-                shades.setdefault(pair[(row + column) % 2], []).append(course.centre(row, column))
+                pairs = [pair for kind, pair in looks.TILES.items() if kind in kinds] or [looks.FLOOR]
+                odd = (row + column) % 2
+                shade = pairs[-1 if odd else 0][odd]
+                shades.setdefault(shade, []).append(course.centre(row, column))
         for colour, squares in shades.items():
             visual = looks.tiles(client, squares, course.cell / 2, colour)
             client.createMultiBody(0.0, -1, visual, (0.0, 0.0, 0.001), useMaximalCoordinates=1)

@@ -79,7 +79,7 @@ class Client:
         raise AttributeError(f"pybullet has no {name!r}")
 
     def configure(self) -> None:
-        """Set gravity, time step and solver; to be repeated after ``resetSimulation``."""
+        """Set gravity, time step and solver."""
         self.setGravity(0.0, 0.0, -GRAVITY)
         self.setRealTimeSimulation(0)
         self.setPhysicsEngineParameter(

@@ -38,14 +38,14 @@ FLOOR: tuple[Colour, Colour] = ((0.88, 0.88, 0.85, 1), (0.82, 0.82, 0.79, 1))
 """The two shades of bare floor, by the parity of row + column."""
 
 TILES: dict[str, tuple[Colour, Colour]] = {
-    "lift_zone": ((0.50, 0.84, 0.66, 1), (0.44, 0.79, 0.60, 1)),
     "no_go": ((0.93, 0.45, 0.42, 1), (0.86, 0.36, 0.34, 1)),
     "fog": ((0.70, 0.77, 0.84, 1), (0.65, 0.72, 0.80, 1)),
     "interference": ((0.76, 0.64, 0.90, 1), (0.69, 0.56, 0.85, 1)),
     "gate": ((0.98, 0.80, 0.62, 1), (0.94, 0.73, 0.54, 1)),
+    "lift_zone": ((0.50, 0.84, 0.66, 1), (0.44, 0.79, 0.60, 1)),
     "start": ((0.66, 0.80, 0.95, 1), (0.66, 0.80, 0.95, 1)),
 }
-"""Shades of the floor under a zone or a gate; the first kind in this order that a cell holds decides."""
+"""Shades of the floor under a zone or a gate; where kinds overlap, the first and the last take turns."""
 
 
 def prism(outline: list[tuple[float, float]], depth: float) -> tuple[list[Point], list[int]]:

@@ -127,8 +127,9 @@ class Plant:
         """
         course = self.course if course is None else course
         if self.edits.rebuilt or (course is not self.course and layout(course) != self._layout):
-            self.client.resetSimulation()
-            self.client.configure()
+            # A new connection: in a reset one, PyBullet no longer finds the bodies of a saved state
+            self.client.close()
+            self.client = Client(self.client.gui)
             self._build(course)
         self.edits.restart()
         # A restored state leaves contacts that it did not hold itself, and they would nudge the first steps
