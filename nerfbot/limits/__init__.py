@@ -7,6 +7,8 @@ from nerfbot.limits.actuator import ActuatorLimiter
 from nerfbot.limits.channel import AXES, Channel, Limited, Measured, Reason
 from nerfbot.limits.enforcement import Enforcement, enforcement, require_enforceable
 from nerfbot.limits.envelope import ChannelEnvelope, Envelope
+from nerfbot.limits.geometry import ImageGeometry, PlainGeometry, RayGeometry
+from nerfbot.limits.sensor import SensorLimiter
 from nerfbot.limits.spec import Burst, ChannelNerf, CommandNerf, NerfSpec, SensorNerf
 from nerfbot.limits.value import Distribution, Limit
 
@@ -21,11 +23,15 @@ __all__ = [
     "Distribution",
     "Enforcement",
     "Envelope",
+    "ImageGeometry",
     "Limit",
     "Limited",
     "Measured",
     "NerfSpec",
+    "PlainGeometry",
+    "RayGeometry",
     "Reason",
+    "SensorLimiter",
     "SensorNerf",
     "enforcement",
     "require_enforceable",

@@ -281,9 +281,9 @@ class ActuatorLimiter:
         if flat.dot(flat) < _HUGE:  # one product tells; NaN compares false
             return array, bad
         finite = np.isfinite(array)
-        rows = ~finite.all(axis=1)
+        rows: NDArray = ~finite.all(axis=1)
         if rows.any():
-            bad = rows if bad is None else np.asarray(rows | bad)
+            bad = rows if bad is None else rows | bad
             rest = np.where(self._is_position, self._state[..., kernel.EXECUTED], 0.0)
             array = np.where(finite, array, rest)
         return np.clip(array, -_HUGE, _HUGE), bad

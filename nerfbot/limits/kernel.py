@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -18,14 +18,16 @@ from nerfbot.limits.fields import CHANNEL_FIELDS
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 try:
-    import numba
+    from numba import njit
 except ImportError:  # optional: a single robot does without
-    numba = None
+    njit = None  # type: ignore[assignment]
 
 
 def compiled(function: FunctionT) -> FunctionT:
     """Compile ``function`` where numba is installed."""
-    return numba.njit(cache=True, error_model="numpy")(function) if numba else function
+    if njit is None:
+        return function
+    return cast(FunctionT, njit(cache=True, error_model="numpy")(function))
 
 
 UNLIMITED = 1e12

@@ -54,3 +54,46 @@ class Stream:
         key = mix(self._keys[robots] ^ lanes)
         words = mix(key + np.asarray(counter).astype(np.uint64) * _GOLDEN)
         return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+class Draws:
+    """One purpose's numbers for successive calls, drawn a block of calls ahead.
+
+    The n-th call after a robot's reset gets the robot's n-th numbers, whenever the others were reset.
+    ``lanes`` numbers a robot and call; standard normal ones (Box and Muller 1958) with ``normal``.
+    """
+
+    _BLOCK_NUMBERS = 4096
+
+    def __init__(self, purpose: str, seeds: NDArray[np.uint64], lanes: int, normal: bool = False) -> None:
+        self._stream = Stream(purpose, seeds)
+        self._robots, self._lanes, self._normal = np.arange(len(seeds)), np.arange(lanes), normal
+        self._size = min(64, max(1, self._BLOCK_NUMBERS // (len(seeds) * lanes)))
+        self._row = self._size
+        self._first = np.full(len(seeds), -self._size)  # number of the call that row 0 belongs to
+        self._block = np.empty((self._size, len(seeds), lanes))
+
+    def reset(self, robots: NDArray[np.intp], seeds: NDArray[np.integer]) -> None:
+        """Start the numbers of ``robots`` (indices) anew from ``seeds``."""
+        self._stream.reseed(robots, seeds)
+        self._first[robots] = -self._row
+        if self._row < self._size:
+            self._draw(robots)
+
+    def next(self) -> NDArray[np.float64]:
+        """Return the next numbers, (count, lanes); do not write to them."""
+        if self._row == self._size:
+            self._row = 0
+            self._first += self._size
+            self._draw(self._robots)
+        self._row += 1
+        return self._block[self._row - 1]
+
+    def _draw(self, robots: NDArray[np.intp]) -> None:
+        calls = np.maximum(self._first[robots] + np.arange(self._size)[:, None], 0)[:, :, None]
+        if self._normal:
+            radius = np.sqrt(-2.0 * np.log1p(-self._stream.uniform(robots[:, None], calls, 2 * self._lanes)))
+            angle = 2.0 * np.pi * self._stream.uniform(robots[:, None], calls, 2 * self._lanes + 1)
+            self._block[:, robots] = radius * np.cos(angle)
+        else:
+            self._block[:, robots] = self._stream.uniform(robots[:, None], calls, self._lanes)

@@ -1,0 +1,64 @@
+"""What a sensor's numbers mean: rays, an image, or a plain vector. Decides which limits it can carry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nerfbot.limits.channel import Floats
+
+
+@dataclass(frozen=True)
+class PlainGeometry:
+    """A vector of unrelated numbers, any shape; a lost element keeps its last value."""
+
+    carries: frozenset[str] = frozenset({"rate", "latency", "noise", "bias", "drift", "dropout", "frozen"})
+
+
+@dataclass(frozen=True)
+class RayGeometry:
+    """Distances (m) along rays spread evenly over ``field_of_view`` (rad), the last axis of the reading.
+
+    A ray without a return reads ``max_range`` (m); `inf` and anything beyond it count as that.
+    """
+
+    field_of_view: float
+    max_range: float
+    carries: frozenset[str] = PlainGeometry().carries | {"range", "field_of_view", "resolution"}
+
+    def angles(self, size: int) -> Floats:
+        """Angle of each of ``size`` rays from the middle, rad."""
+        return np.linspace(-0.5, 0.5, size) * self.field_of_view
+
+
+@dataclass(frozen=True)
+class ImageGeometry:
+    """Pixels (height, width, colours) of a pinhole camera that sees ``field_of_view`` (rad) across.
+
+    A lost pixel, and one outside a narrowed field of view, is 0; values stay within 0 to ``white``.
+    """
+
+    field_of_view: float = 1.0
+    white: float = 255.0
+    carries: frozenset[str] = PlainGeometry().carries | {"field_of_view", "resolution"}
+
+    def angles(self, size: int) -> Floats:
+        """Angle of each of ``size`` columns from the middle, rad."""
+        across = (np.arange(size) + 0.5) / size * 2.0 - 1.0
+        return np.arctan(across * np.tan(0.5 * self.field_of_view))
+
+
+Geometry = PlainGeometry | RayGeometry | ImageGeometry
+
+
+def kept(size: int, share: Floats) -> NDArray[np.intp]:
+    """Which of ``size`` samples each one shows when only a ``share`` (count,) of them is kept.
+
+    Shape (count, size): every group of neighbours shows its middle one; a share of 1 shows each itself.
+    """
+    groups = np.maximum(1, np.rint(share * size)).astype(np.intp)[:, None]
+    group = np.arange(size)[None] * groups // size
+    first, last = -(-group * size // groups), -(-(group + 1) * size // groups) - 1
+    return (first + last) // 2
