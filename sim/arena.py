@@ -50,6 +50,9 @@ FRICTION = {"ground": 1.0, "wall": 0.3, "gate": 0.3, "chest": 0.3, "fragile": 0.
 its own.
 """
 
+WALLS = 128
+"""Collision group of walls, which a phasing robot leaves out."""
+
 _STATIC, _ALL = 2, -1
 
 
@@ -178,6 +181,7 @@ class Arena:
         shape = self.client.createCollisionShape(self.client.GEOM_BOX, halfExtents=half)
         visual = looks.boxes(self.client, _coping(half))
         body = self.static(shape, visual, ((x0 + x1) / 2, (y0 + y1) / 2, half[2]), "wall", "wall")
+        self.client.setCollisionFilterGroupMask(body, -1, WALLS, _ALL)
         self.walls.bodies[body] = patch
         return body
 

@@ -9,7 +9,7 @@ import math
 from nerfbot.course.elements import Element, Wall
 from nerfbot.course.events import Event
 
-from .arena import PARKED, Arena, Thing
+from .arena import PARKED, WALLS, Arena, Thing
 from .errors import InvalidEdit
 from .events import Watch
 from .geometry import Cell, Patch, bounds, footprint_overlaps, merge
@@ -27,7 +27,7 @@ class WorldEdits:
         self._added: list[int] = []
         self._hidden: list[int] = []
         self._emptied: set[Cell] = set()
-        self._ghost = self._ending = False
+        self._ghost = self._ending = self._phased = False
 
     @property
     def phasing(self) -> bool:
@@ -36,8 +36,11 @@ class WorldEdits:
 
     @property
     def rebuilt(self) -> bool:
-        """Whether bodies were added or removed, which only a rebuilding of the arena undoes."""
-        return bool(self._added or self._hidden)
+        """Whether only a rebuilding of the arena undoes what was done: walls added or removed, or phasing.
+
+        Phasing changes the robot's collision mask, after which a restored state no longer replays bit for bit.
+        """
+        return bool(self._added or self._hidden or self._phased)
 
     def restart(self) -> None:
         """Undo everything but added and removed walls."""
@@ -149,10 +152,7 @@ class WorldEdits:
                 arena.remove(thing)
 
     def _add_wall(self, patch: Patch) -> None:
-        body = self.arena.add_wall(patch)
-        self._added.append(body)
-        if self._ghost:
-            self._filter(body, False)
+        self._added.append(self.arena.add_wall(patch))
 
     def unlock(self, chest: str, now: float) -> Event:
         """Open a chest without a key; returns the event."""
@@ -183,9 +183,7 @@ class WorldEdits:
 
     def _set_ghost(self, on: bool) -> None:
         self._ghost, self._ending = on, False
-        for body in self.arena.walls.bodies:
-            self._filter(body, not on)
-
-    def _filter(self, wall: int, collide: bool) -> None:
+        self._phased = True
+        mask = ~WALLS if on else -1
         for link in self.robot.solid_links:
-            self.arena.client.setCollisionFilterPair(self.robot.body, wall, link, -1, int(collide))
+            self.arena.client.setCollisionFilterGroupMask(self.robot.body, link, 1, mask)

@@ -1,0 +1,254 @@
+"""A plant behind the nerf layer: commands pass the limiter, readings the sensor limiters, lifts need leases.
+
+What an environment, a scripted driver and the demo share. It knows the course and its zones, and no reward.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nerfbot.course import Course, Event, harm
+from nerfbot.errors import InvalidCommand
+from nerfbot.limits import (
+    AXES,
+    ActuatorLimiter,
+    Enforcement,
+    ImageGeometry,
+    Limited,
+    NerfSpec,
+    RayGeometry,
+    Reason,
+    SensorLimiter,
+)
+from nerfbot.limits.geometry import Geometry, PlainGeometry
+from nerfbot.powers import AuditLog, Decision, Lease, LeaseAuthority, LeasePolicy, Zone
+
+from .client import CONTROL_STEP
+from .description import RobotDescription
+from .plant import FORCE_LIMIT, Plant
+from .sensors import DETECTED, Detection, Readings
+
+Floats = NDArray[np.float64]
+
+RELIABILITY, SENSING = AXES.index("reliability"), AXES.index("sensing")
+
+SENSORS = ("lidar", "odometry", "twist", "imu", "joints", "objects", "camera")
+"""Sensors that a specification can name: distances (rays,) m; pose (3,) m and rad; forward speed and yaw rate
+(2,); specific force and angular rate (6,); joint positions and velocities (2, joints); distances of detected
+objects (n,) m; pixels (height, width, 3) uint8."""
+
+OBJECTS = PlainGeometry().carries | {"range"}
+"""What the object detector can carry: its limits act on an object's distance."""
+
+
+class Step(NamedTuple):
+    """One control step: the command asked for (channels,), what the limiter made of it, the lift (4,) it was
+    limited at, whether interference lost it, the readings after it, and what happened.
+    """
+
+    requested: Floats
+    limited: Limited
+    lift: Floats
+    lost: bool
+    readings: Readings
+    events: tuple[Event, ...]
+
+
+def lift_zone_policy(course: Course) -> LeasePolicy:
+    """Return the policy that grants what the course's lift zones allow, inside them."""
+    zones = [
+        Zone(region=region.shape, axes=tuple(axis for axis in AXES if axis in region.zone.axes))  # type: ignore[attr-defined]
+        for region in course.regions
+        if region.kind == "lift_zone"
+    ]
+    return LeasePolicy(zones=tuple(zones))
+
+
+class NerfedPlant:
+    """A robot on a course, nerfed.
+
+    Args:
+        course: a course, the name of one in the catalogue, or the path of a course file.
+        nerf: a specification, the name of a preset, or the path of a YAML file.
+        robot: a description, the name of a robot that ships with nerfbot, or the path of a YAML file.
+        policy: what leases may be granted (default: inside the course's lift zones).
+        audit: where grants, refusals and returns are written.
+        allow: names of limits that may stay unenforced.
+        camera: take a frame at each step (slow).
+
+    Raises `InvalidSpec`, `InvalidCourse`, `InvalidRobot` or `MissingDependency`; nothing is left open then.
+
+    """
+
+    def __init__(
+        self,
+        course: Course | str | Path,
+        nerf: NerfSpec | str | Path = "rover-weak",
+        robot: RobotDescription | str | Path = "rover",
+        policy: LeasePolicy | None = None,
+        audit: AuditLog | None = None,
+        seed: int = 0,
+        allow: tuple[str, ...] = (),
+        camera: bool = False,
+        gui: bool = False,
+        force_limit: float = FORCE_LIMIT,
+    ) -> None:
+        self.spec = NerfSpec.load(nerf)
+        self.plant = Plant(course, robot, gui=gui, force_limit=force_limit)
+        try:
+            self.channels = self.plant.robot.channels
+            self.spec.check_names([channel.name for channel in self.channels], list(SENSORS))
+            self.limiter = ActuatorLimiter(
+                self.spec,
+                self.channels,
+                seed=seed,
+                envelope=self.plant.description.envelope,
+                period=CONTROL_STEP,
+                allow=allow,
+            )
+            self.has_camera = camera
+            self._limiters = self._sensor_limiters(seed, allow)
+            self.authority = LeaseAuthority(
+                policy=lift_zone_policy(self.plant.course) if policy is None else policy, audit=audit
+            )
+        except BaseException:
+            self.plant.close()
+            raise
+        self.image: NDArray[np.uint8] | None = None
+        self.reset(seed=seed)
+
+    @property
+    def report(self) -> list[Enforcement]:
+        """Every actuator limit, with whether this robot enforces it."""
+        return self.limiter.report
+
+    def _sensor_limiters(self, seed: int, allow: tuple[str, ...]) -> dict[str, SensorLimiter]:
+        models, joints = self.plant.description.sensors, len(self.plant.robot.joint_indices)
+        lidar, camera = models.lidar, models.camera
+        self.detectable = tuple(item.id for item in self.plant.course.elements if item.kind in DETECTED)
+        shapes: dict[str, tuple[tuple[int, ...], Geometry]] = {
+            "lidar": ((lidar.rays,), RayGeometry(lidar.field_of_view, lidar.range)),
+            "odometry": ((3,), PlainGeometry()),
+            "twist": ((2,), PlainGeometry()),
+            "imu": ((6,), PlainGeometry()),
+            "joints": ((2, joints), PlainGeometry()),
+            "objects": ((len(self.detectable),), RayGeometry(2.0 * np.pi, lidar.range, OBJECTS)),
+            "camera": ((camera.height, camera.width, 3), ImageGeometry(camera.field_of_view)),
+        }
+        limiters = {}
+        for index, (name, (shape, geometry)) in enumerate(shapes.items()):
+            declared = any(True for _ in self.spec.sensor(name).limits())
+            if not declared or 0 in shape or (name == "camera" and not self.has_camera):
+                continue
+            dtype = np.uint8 if name == "camera" else np.float64
+            limiters[name] = SensorLimiter(
+                self.spec, name, shape, seed=seed + index, geometry=geometry, dtype=dtype, allow=allow
+            )
+        return limiters
+
+    def reset(self, course: Course | None = None, seed: int = 0) -> Readings:
+        """Begin an episode and return its first readings, impaired.
+
+        ``course`` is another draw of the same course (default: the present one). Everything random in the
+        nerf follows from ``seed``. Leases end; the clock starts at 0.
+        """
+        ideal = self.plant.reset(course)
+        self.limiter.reset(seeds=[seed])
+        for limiter in self._limiters.values():
+            limiter.reset(seeds=[seed])
+        self._random = np.random.default_rng((seed, 0x1F))
+        self._lost, self._lost_until = False, 0.0
+        self.authority.reset(now=0.0)
+        self.lift: Floats = np.zeros(len(AXES))
+        return self._impair(ideal)
+
+    @property
+    def time(self) -> float:
+        """Simulated seconds since the reset."""
+        return self.plant.time
+
+    @property
+    def position(self) -> tuple[float, float]:
+        """Where the robot's base is, m."""
+        x, y, _ = self.plant.robot.state.position
+        return x, y
+
+    def request(self, lease: Lease) -> Decision:
+        """Ask for a lease here and now; a refusal has its reason and is in the audit log."""
+        return self.authority.request(lease, self.time, self.position)
+
+    def step(self, command: Floats) -> Step:
+        """Drive for one control step at ``command`` (channels,), in the channels' units.
+
+        Raises `InvalidCommand` for a wrong shape or a number that is not finite; nothing has moved then.
+        """
+        requested = np.array(command, np.float64)
+        if requested.shape != (len(self.channels),):
+            raise InvalidCommand(f"command must have shape ({len(self.channels)},), got {requested.shape}")
+        if not np.isfinite(requested).all():
+            raise InvalidCommand(f"command must be finite, got {requested.tolist()}")
+        plant, now = self.plant, self.plant.time
+        lift = self.authority.update(now, (self.position,))
+        self.lift = lift[0]
+        lost = self._interfered(now)
+        sent = np.zeros_like(requested) if lost else requested
+        limited = self.limiter.apply(sent[None], plant.robot.measured(), now, lift)
+        result = plant.step(limited.value[0], limited.effort_limit[0])
+        readings = self._impair(plant.observe(float(self.lift[SENSING])))
+        events = result.events
+        if (limited.reasons & Reason.ENVELOPE.value).any():
+            events += (harm("envelope_intervention", 1.0, plant.time),)
+        return Step(requested, limited, self.lift, lost, readings, events)
+
+    def close(self) -> None:
+        """Disconnect from the physics; closing twice does nothing."""
+        self.plant.close()
+
+    def _interfered(self, now: float) -> bool:
+        """Whether the zone that the robot is in loses this command; drawn anew for every burst."""
+        zone = self.plant.interference()
+        if zone is None:
+            self._lost, self._lost_until = False, 0.0
+        elif now >= self._lost_until:
+            loss = zone.loss * (1.0 - self.lift[RELIABILITY])
+            self._lost = bool(self._random.random() < loss)
+            self._lost_until = now + zone.burst
+        return self._lost
+
+    def _impair(self, ideal: Readings) -> Readings:
+        now, lift = self.plant.time, self.lift[None]
+        reach = self.plant.sensors.range
+
+        def limited(name: str, reading: Floats) -> Floats:
+            limiter = self._limiters.get(name)
+            return reading if limiter is None else limiter.apply(reading[None], now, lift)[0]
+
+        if self.has_camera:
+            frame = self.plant.sensors.camera(float(self.lift[SENSING]))
+            self.image = limited("camera", frame)  # type: ignore[arg-type, assignment]
+        return Readings(
+            np.minimum(limited("lidar", ideal.lidar), reach),
+            limited("odometry", ideal.pose),
+            limited("twist", ideal.twist),
+            limited("imu", ideal.imu),
+            limited("joints", ideal.joints),
+            self._objects(ideal.objects, reach),
+        )
+
+    def _objects(self, seen: tuple[Detection, ...], reach: float) -> tuple[Detection, ...]:
+        limiter = self._limiters.get("objects")
+        if limiter is None:
+            return seen
+        by_id = {item.id: item for item in seen}
+        distances = [by_id[name].distance if name in by_id else np.inf for name in self.detectable]
+        told = limiter.apply(np.array([distances]), self.plant.time, self.lift[None])[0].tolist()
+        kept = []
+        for name, distance in zip(self.detectable, told, strict=True):
+            item = by_id.get(name)
+            if item is not None and distance < reach:
+                kept.append(item._replace(distance=distance))
+        return tuple(kept)
