@@ -12,7 +12,7 @@ from nerfbot.errors import InvalidCommand, InvalidSpec
 from nerfbot.limits import kernel
 from nerfbot.limits.bursts import BurstProcess
 from nerfbot.limits.channel import AXES, Channel, Floats, Limited, Measured, Reason
-from nerfbot.limits.enforcement import enforcement, require_enforceable
+from nerfbot.limits.enforcement import enforcement, needs_velocity, require_enforceable
 from nerfbot.limits.envelope import Envelope
 from nerfbot.limits.fields import CHANNEL_FIELDS, COMMAND_FIELDS
 from nerfbot.limits.link import CommandLink
@@ -21,6 +21,7 @@ from nerfbot.limits.streams import mix
 from nerfbot.limits.table import LimitTable
 
 _HUGE = 1e9  # commands and measurements are clamped to it, so that no later arithmetic overflows
+_LEAST_STEP = 1e-9  # s; less than that counts as time standing still
 _NEXT_EPISODE = np.uint64(0xD1B54A32D192ED03)
 _MODES = {"position": kernel.POSITION_MODE, "velocity": kernel.VELOCITY_MODE, "effort": kernel.EFFORT_MODE}
 
@@ -57,10 +58,18 @@ class ActuatorLimiter:
         if not (math.isfinite(period) and period > 0.0):
             raise InvalidCommand(f"period must be above 0 s, got {period!r}")
         self.spec, self.channels, self.count, self.envelope = spec, tuple(channels), count, envelope
+        if not 0 <= seed < 2**64:
+            raise InvalidCommand(f"seed must be at least 0 and below 2**64, got {seed!r}")
         spec.check_names([channel.name for channel in self.channels])
         spec.check_envelope(self.channels, envelope)
         self.report = enforcement(spec, self.channels, envelope)
         require_enforceable(self.report, allow)
+        modes = {channel.name: channel for channel in self.channels}
+        self._measured_for = [
+            item.name
+            for item in self.report
+            if not item.problem and needs_velocity(item.field, modes[item.channel])
+        ]
 
         self._period, self._max_dt = period, 2.0 * period
         self._shape = (count, len(self.channels))
@@ -104,7 +113,10 @@ class ActuatorLimiter:
         if seeds is None:
             chosen = mix(self._seeds[robots] + _NEXT_EPISODE)
         else:
-            chosen = np.atleast_1d(np.asarray(seeds)).astype(np.uint64)
+            given = np.atleast_1d(np.asarray(seeds))
+            if given.size and given.dtype.kind not in "iu":
+                raise InvalidCommand(f"seeds must be integers, got {given.dtype}")
+            chosen = given.astype(np.uint64)
             if chosen.shape != robots.shape:
                 raise InvalidCommand(f"seeds must have shape {robots.shape}, got {chosen.shape}")
         self._seeds[robots] = chosen
@@ -118,18 +130,19 @@ class ActuatorLimiter:
 
         A robot whose command or measurement is not finite makes a controlled stop (reason INVALID); when
         time does not advance all robots do (reason TIME), whatever they are asked. Raises
-        `InvalidCommand` for a wrong shape or a ``now`` that is not finite.
+        `InvalidCommand` for a wrong shape, a ``now`` that is not finite, or a measurement that is missing
+        though a declared limit depends on it.
         """
         request = self._array(command, "command", self._shape)
         lift = self._array(lift, "lift", self._lift.shape)
         position, velocity, known, bad = self._measure(measured)
+        if self._measured_for and not known[1]:
+            raise InvalidCommand(f"measured.velocity is required by {self._measured_for[0]}, got None")
         if not self._advance(now):
             return self._stop(position, velocity, known, Reason.TIME | Reason.STOP)
         request, bad = self._finite(request, bad)
         if lift.tobytes() != self._lift_bytes:
             self._take(lift)
-        if self._bursts is not None:
-            self._bursts.step(self._elapsed)
         arrived = request
         if self._link is not None:
             if self._any_fresh:
@@ -201,12 +214,14 @@ class ActuatorLimiter:
         if not math.isfinite(now):
             raise InvalidCommand(f"now must be a finite time in s, got {now!r}")
         elapsed = self._period if self._last is None else now - self._last
-        advanced = elapsed > 0.0
+        advanced = elapsed >= _LEAST_STEP
         if advanced:
             self._last = now
+            if self._bursts is not None:
+                self._bursts.step(min(elapsed, _HUGE))
         else:
             elapsed = self._period
-        self._elapsed, self._dt = elapsed, min(elapsed, self._max_dt)
+        self._dt = min(elapsed, self._max_dt)
         return advanced
 
     def _stop(self, position: Floats, velocity: Floats, known: tuple[bool, bool], reason: Reason) -> Limited:
@@ -247,7 +262,12 @@ class ActuatorLimiter:
         return Limited(value, effort_limit, reasons)
 
     def _array(self, given: ArrayLike, name: str, shape: tuple[int, ...]) -> Floats:
-        array = np.ascontiguousarray(given, np.float64)
+        try:
+            array = np.ascontiguousarray(given, np.float64)
+        except (TypeError, ValueError):
+            raise InvalidCommand(
+                f"{name} must be numbers of shape {shape}, got {type(given).__name__}"
+            ) from None
         if array.shape != shape:
             raise InvalidCommand(f"{name} must have shape {shape}, got {np.shape(given)}")
         return array
@@ -281,9 +301,9 @@ class ActuatorLimiter:
         if flat.dot(flat) < _HUGE:  # one product tells; NaN compares false
             return array, bad
         finite = np.isfinite(array)
-        rows: NDArray = ~finite.all(axis=1)
+        rows = np.logical_not(finite.all(axis=1))
         if rows.any():
-            bad = rows if bad is None else rows | bad
+            bad = np.asarray(rows if bad is None else rows | bad)
             rest = np.where(self._is_position, self._state[..., kernel.EXECUTED], 0.0)
             array = np.where(finite, array, rest)
         return np.clip(array, -_HUGE, _HUGE), bad

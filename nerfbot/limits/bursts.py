@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from nerfbot.limits.channel import Floats
 from nerfbot.limits.streams import Stream
 
+_MOST_TURNS = 64  # in one step; a pause of more bursts than that counts as one of fewer
+
 
 class BurstProcess:
     """``active`` (count, units) tells which units are in a burst; it is rewritten in place.
@@ -43,21 +45,26 @@ class BurstProcess:
         self._speed[robots] = np.where(self.active[robots], 1.0, rate)
 
     def step(self, elapsed: float) -> None:
-        """Advance by ``elapsed`` seconds."""
+        """Advance by ``elapsed`` seconds, through as many bursts as fall into them."""
         np.multiply(self._speed, elapsed, self._used)
         np.subtract(self._countdown, self._used, self._countdown)
-        if self._countdown.min() <= 0.0:
-            self._turn()
+        for turn in range(_MOST_TURNS):
+            if self._countdown.min() > 0.0:
+                break
+            self._turn(elapsed if turn < _MOST_TURNS - 1 else 0.0)
 
-    def _turn(self) -> None:
+    def _turn(self, elapsed: float) -> None:
+        """Turn the units whose countdown is over; the new one has run since, at most for ``elapsed`` s."""
         robots, units = np.nonzero(self._countdown <= 0.0)
+        since = np.minimum(-self._countdown[robots, units] / self._speed[robots, units], elapsed)
         starting = ~self.active[robots, units]
         self.active[robots, units] = starting
         self._counter[robots, units] += 1
         drawn = self._draw(robots, self._counter[robots, units], units)
         length = self._duration[robots, units] * np.where(self._exponential[units], drawn, 1.0)
-        self._countdown[robots, units] = np.where(starting, length, drawn)
-        self._speed[robots, units] = np.where(starting, 1.0, self._rate[robots, units])
+        speed = np.where(starting, 1.0, self._rate[robots, units])
+        self._countdown[robots, units] = np.where(starting, length, drawn) - since * speed
+        self._speed[robots, units] = speed
 
     def _draw(self, robots: NDArray[np.intp], counter: NDArray[np.int64], units: NDArray[np.intp]) -> Floats:
         """Return Exp(1) numbers; the arguments broadcast."""

@@ -62,16 +62,18 @@ def require_enforceable(report: Sequence[Enforcement], allow: Sequence[str] = ()
             )
 
 
+def needs_velocity(field: str, channel: Channel) -> bool:
+    """Whether enforcing ``field`` on ``channel`` takes the channel's measured velocity."""
+    return field in ("stall_effort", "no_load_velocity") or (field == "velocity" and channel.mode == "effort")
+
+
 def _problem(field: str, channel: Channel) -> str:
     if channel.mode not in CHANNEL_FIELDS[field].modes:
         return f"a {channel.mode} channel cannot carry it"
     effort = channel.mode == "effort" or channel.effort_limit
     if field in ("effort", "stall_effort", "no_load_velocity") and not effort:
         return "the plant cannot cap this channel's effort"
-    needs_velocity = field in ("stall_effort", "no_load_velocity") or (
-        field == "velocity" and channel.mode == "effort"
-    )
-    if needs_velocity and "velocity" not in channel.measures:
+    if needs_velocity(field, channel) and "velocity" not in channel.measures:
         return "the plant does not measure this channel's velocity"
     return ""
 

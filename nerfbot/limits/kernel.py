@@ -61,6 +61,7 @@ _GAIN_BIT, _EFFORT_BIT, _ENVELOPE_BIT = 1 << 10, 1 << 11, 1 << 12
 
 _TAPER = 0.1  # over this share below its velocity limit an effort channel's driving effort falls to zero
 _HAIR = 1e-9  # of a quantum: keeps 0.7 / 0.1 from falling to 6
+_FINE = 2.0**50  # quanta in a number that are too many to count exactly
 
 
 @compiled
@@ -110,7 +111,7 @@ def backlash(command: float, previous: float, width: float) -> float:
 @compiled
 def quantum(command: float, step: float, nearest: bool) -> float:
     """A multiple of ``step``: the nearest, or the next towards zero, so that no authority is added."""
-    if step == 0.0:
+    if abs(command) >= step * _FINE:
         return command
     offset = 0.5 if nearest else _HAIR
     return math.copysign(math.floor(abs(command) / step + offset) * step, command)
@@ -206,13 +207,14 @@ def start(
     position: np.ndarray,
     velocity: np.ndarray,
     known: tuple,
+    envelope: np.ndarray,
     mode: np.ndarray,
     state: np.ndarray,
     r: int,
 ) -> None:
     """Begin the state of robot ``r`` from what is measured; a position that is not is the first command's."""
     for c in range(mode.shape[0]):
-        at = position[r, c] if known[0] else command[r, c]
+        at = position[r, c] if known[0] else clamp(command[r, c], envelope[c, LOW], envelope[c, HIGH])
         speed = velocity[r, c] if known[1] else 0.0
         rest = at if mode[c] == POSITION_MODE else 0.0
         state[r, c, _HELD] = rest
@@ -256,7 +258,7 @@ def limit(
     count, channels = command.shape
     for r in range(count):
         if fresh[r]:
-            start(command, position, velocity, known, mode, state, r)
+            start(command, position, velocity, known, envelope, mode, state, r)
             fresh[r] = False
         for c in range(channels):
             m = mode[c]
@@ -294,12 +296,17 @@ def limit(
                 x = quantum(x, limits[r, c, _QUANTUM], m == POSITION_MODE)
                 why |= _QUANTUM_BIT if x != before else 0
 
+                # Nothing is aimed at past the envelope's range: what follows must not wind up on the way.
+                before = x
+                x = clamp(x, envelope[c, LOW], envelope[c, HIGH])
+                why |= _ENVELOPE_BIT if x != before else 0
+
                 # speed
                 top = limits[r, c, _VELOCITY]
                 if m != EFFORT_MODE:
                     acceleration, deceleration = limits[r, c, _ACCELERATION], limits[r, c, _DECELERATION]
-                    if deceleration >= UNLIMITED:  # not stated: as good as the acceleration
-                        deceleration = acceleration
+                    if deceleration >= UNLIMITED:  # not stated: as good as the acceleration, and as a stop
+                        deceleration = max(acceleration, envelope[c, STOP_DECELERATION])
                     target, at, speed = x, state[r, c, _AT], state[r, c, _SPEED]
                     wanted = x
                     if m == POSITION_MODE:

@@ -60,8 +60,10 @@ class LimitTable:
 
     def update(self, robots: NDArray[np.intp], lift: Floats) -> None:
         """Interpolate the limits of ``robots`` (indices) at ``lift``, shape (len(robots), 4)."""
-        level = lift[:, None, self._axis]
-        self.values[robots] = (1.0 - level) * self._nerfed[robots] + level * self._lifted[robots]
+        level, nerfed, lifted = lift[:, None, self._axis], self._nerfed[robots], self._lifted[robots]
+        between = (1.0 - level) * nerfed + level * lifted
+        # Rounding must not carry a limit past either end: one that no lift changes stays as it is.
+        self.values[robots] = np.clip(between, np.minimum(nerfed, lifted), np.maximum(nerfed, lifted))
 
     def _set(self, values: Floats, value: Value, purpose: str, seeds: NDArray[np.uint64]) -> None:
         if isinstance(value, Distribution):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,8 +22,10 @@ class _StrictLoader(yaml.SafeLoader):
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            mark = key_node.start_mark
+            if not isinstance(key, Hashable):
+                raise yaml.MarkedYAMLError(problem="a key must be plain text", problem_mark=mark)
             if key in seen:
-                mark = key_node.start_mark
                 raise yaml.MarkedYAMLError(problem=f"key {key!r} is given twice", problem_mark=mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
