@@ -46,6 +46,7 @@ def build(urdf: str, scene: dict) -> tuple[int, int, list[int]]:
             mass, shape, basePosition=(x, y, z), useMaximalCoordinates=int(mass == 0), physicsClientId=client
         )
         pybullet.changeDynamics(body, -1, lateralFriction=friction, physicsClientId=client)
+        pybullet.setCollisionFilterGroupMask(body, -1, 1 if mass else 2, ~512, physicsClientId=client)
         if mass:
             movable.append(body)
     robot = pybullet.loadURDF(
@@ -55,7 +56,7 @@ def build(urdf: str, scene: dict) -> tuple[int, int, list[int]]:
         physicsClientId=client,
     )
     for wheel in (0, 1):
-        pybullet.setCollisionFilterGroupMask(robot, wheel, 1, 64, physicsClientId=client)
+        pybullet.setCollisionFilterGroupMask(robot, wheel, 512, 64, physicsClientId=client)
     return client, robot, movable
 
 

@@ -19,7 +19,7 @@ from nerfbot.course.elements import Block, Element, Fragile, Gate, Ramp, Step
 from . import looks
 from .client import CONTROL_STEP, Client
 from .geometry import Cell, Patch, bounds, footprint_overlaps, merge
-from .robot import GROUND
+from .robot import GHOST, GROUND, WALLS, WHEELS
 
 WALL_HEIGHT = 0.32
 BLOCK_HEIGHT = 0.28
@@ -50,10 +50,7 @@ FRICTION = {"ground": 1.0, "wall": 0.3, "gate": 0.3, "chest": 0.3, "fragile": 0.
 its own.
 """
 
-WALLS = 128
-"""Collision group of walls, which a phasing robot leaves out."""
-
-_STATIC, _ALL = 2, -1
+_LOOSE, _STATIC, _ALL = 1, 2, -1
 
 
 @dataclass
@@ -146,6 +143,7 @@ class Arena:
         """An immovable body with the friction of its kind."""
         body: int = self.client.createMultiBody(0.0, shape, visual, position, useMaximalCoordinates=1)
         self.client.changeDynamics(body, -1, lateralFriction=FRICTION[kind])
+        self.client.setCollisionFilterGroupMask(body, -1, _STATIC, ~WHEELS)
         self.names[body] = name
         return body
 
@@ -181,7 +179,7 @@ class Arena:
         shape = self.client.createCollisionShape(self.client.GEOM_BOX, halfExtents=half)
         visual = looks.boxes(self.client, _coping(half))
         body = self.static(shape, visual, ((x0 + x1) / 2, (y0 + y1) / 2, half[2]), "wall", "wall")
-        self.client.setCollisionFilterGroupMask(body, -1, WALLS, _ALL)
+        self.client.setCollisionFilterGroupMask(body, -1, WALLS, ~(WHEELS | GHOST))
         self.walls.bodies[body] = patch
         return body
 
@@ -215,6 +213,7 @@ class Arena:
         x, y = self.course.centre(*item.position)
         home = (x, y, height + self.course.elevation(x, y))
         body = self.client.createMultiBody(1.0, shape, visual, home)
+        self.client.setCollisionFilterGroupMask(body, -1, _LOOSE, ~WHEELS)
         self.things[item.id] = Thing(item, body, home, home, radius=radius)
         self.names[body] = item.id
         self.weigh(item)

@@ -9,11 +9,11 @@ import math
 from nerfbot.course.elements import Element, Wall
 from nerfbot.course.events import Event
 
-from .arena import PARKED, WALLS, Arena, Thing
+from .arena import PARKED, Arena, Thing
 from .errors import InvalidEdit
 from .events import Watch
 from .geometry import Cell, Patch, bounds, footprint_overlaps, merge
-from .robot import Robot
+from .robot import GHOST, WALLS, Robot
 
 
 class WorldEdits:
@@ -38,7 +38,8 @@ class WorldEdits:
     def rebuilt(self) -> bool:
         """Whether only a rebuilding of the arena undoes what was done: walls added or removed, or phasing.
 
-        Phasing changes the robot's collision mask, after which a restored state no longer replays bit for bit.
+        Phasing changes the robot's collision mask, after which a restored state no longer replays bit for
+        bit.
         """
         return bool(self._added or self._hidden or self._phased)
 
@@ -184,6 +185,6 @@ class WorldEdits:
     def _set_ghost(self, on: bool) -> None:
         self._ghost, self._ending = on, False
         self._phased = True
-        mask = ~WALLS if on else -1
+        group, mask = (GHOST, ~WALLS) if on else (1, -1)
         for link in self.robot.solid_links:
-            self.arena.client.setCollisionFilterGroupMask(self.robot.body, link, 1, mask)
+            self.arena.client.setCollisionFilterGroupMask(self.robot.body, link, group, mask)

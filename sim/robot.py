@@ -23,8 +23,14 @@ from .client import Client
 from .description import TWIST, ChannelRow, RobotDescription
 from .errors import InvalidRobot, UnknownChannel
 
-GROUND = 64
-"""Collision group of the floor, ramps and steps; a robot's ground links collide with nothing else."""
+GROUND, WALLS = 64, 128
+"""Collision groups: the floor, ramps and steps; the walls."""
+
+WHEELS, GHOST = 512, 1024
+"""Collision groups of a robot's ground links, which meet only the ground, and of a robot that passes walls.
+
+PyBullet lets two bodies collide when *either* accepts the other's group, so both must refuse.
+"""
 
 _URDF_FLAGS = ("URDF_USE_INERTIA_FROM_FILE", "URDF_USE_IMPLICIT_CYLINDER")
 
@@ -95,7 +101,7 @@ class Robot:
         for link in description.ground_links:
             if link not in self.links:
                 raise self._unknown("ground_links", link, list(self.links))
-            client.setCollisionFilterGroupMask(self.body, self.links[link], 1, GROUND)
+            client.setCollisionFilterGroupMask(self.body, self.links[link], WHEELS, GROUND)
         on_ground = {self.links[link] for link in description.ground_links}
         self.solid_links = [i for i in (-1, *range(len(self._infos))) if i not in on_ground]
         """Links that can meet walls and objects; -1 is the base."""
