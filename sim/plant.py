@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from nerfbot.course import Course
 from nerfbot.course.elements import Interference
 from nerfbot.course.events import Event
-from nerfbot.limits import Measured
+from nerfbot.limits import Channel, Measured
 
 from .arena import Arena, layout
 from .client import CONTROL_STEP, SUBSTEP, SUBSTEPS, Client
@@ -73,7 +73,6 @@ class Plant:
         force_limit: float = FORCE_LIMIT,
     ) -> None:
         course = course if isinstance(course, Course) else Course.load(course)
-        self._source: str | Path = course.name
         self.description = robot if isinstance(robot, RobotDescription) else RobotDescription.load(robot)
         self.description.urdf_path()
         self.force_limit = force_limit
@@ -102,7 +101,7 @@ class Plant:
         self._base_only = self.robot.solid_links == [-1]
 
     @property
-    def channels(self) -> tuple[object, ...]:
+    def channels(self) -> tuple[Channel, ...]:
         """The robot's channels."""
         return self.robot.channels
 
