@@ -6,10 +6,13 @@ PyBullet itself is imported only when a client is opened.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import inspect
+import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from nerfbot.errors import MissingDependency
@@ -27,6 +30,20 @@ GRAVITY = 9.81
 """Standard acceleration of free fall, m/s², along -z."""
 
 
+@contextlib.contextmanager
+def _quiet_stdout() -> Iterator[None]:
+    """Keep native code from writing to standard output, which may be a machine's JSON."""
+    sys.stdout.flush()
+    kept, sink = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(sink)
+
+
 def import_pybullet() -> Any:
     """The ``pybullet`` module.
 
@@ -34,7 +51,8 @@ def import_pybullet() -> Any:
     has no wheel.
     """
     try:
-        return importlib.import_module("pybullet")
+        with _quiet_stdout():
+            return importlib.import_module("pybullet")
     except ImportError as error:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         remedy = (
@@ -63,6 +81,9 @@ class Client:
 
     def __init__(self, gui: bool = False) -> None:
         pybullet = import_pybullet()
+        if gui and sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+            # PyBullet would end the whole process.
+            raise MissingDependency("nerfbot.sim: PyBullet's window needs a display, and DISPLAY is not set")
         self.id: int = pybullet.connect(pybullet.GUI if gui else pybullet.DIRECT)
         if self.id < 0:
             raise MissingDependency("nerfbot.sim could not open PyBullet's window: is there a display?")

@@ -121,6 +121,11 @@ class TaskTracker:
         return self._ended or self.now >= self.task.horizon
 
     @property
+    def ended(self) -> bool:
+        """Whether the task itself ended the episode, before or at the horizon."""
+        return self._ended
+
+    @property
     def reached_goal(self) -> bool:
         """Whether any goal was reached."""
         return self.total_reward > 0

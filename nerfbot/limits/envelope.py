@@ -31,14 +31,14 @@ class ChannelEnvelope(Model):
 
     min_position: float | None = None
     max_position: float | None = None
-    min_velocity: float | None = Field(None, le=0)
-    max_velocity: float | None = Field(None, gt=0)
-    max_acceleration: float | None = Field(None, gt=0)
-    stop_deceleration: float | None = Field(None, gt=0)
-    min_effort: float | None = Field(None, le=0)
-    max_effort: float | None = Field(None, gt=0)
-    holding_effort: float | None = Field(None, ge=0)
-    damping: float | None = Field(None, gt=0)
+    min_velocity: float | None = Field(default=None, le=0)
+    max_velocity: float | None = Field(default=None, gt=0)
+    max_acceleration: float | None = Field(default=None, gt=0)
+    stop_deceleration: float | None = Field(default=None, gt=0)
+    min_effort: float | None = Field(default=None, le=0)
+    max_effort: float | None = Field(default=None, gt=0)
+    holding_effort: float | None = Field(default=None, ge=0)
+    damping: float | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _check(self) -> ChannelEnvelope:
