@@ -7,6 +7,7 @@ PyBullet itself is imported only when a client is opened.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import importlib
 import inspect
@@ -39,6 +40,7 @@ def _quiet_stdout() -> Iterator[None]:
     try:
         yield
     finally:
+        ctypes.CDLL(None).fflush(None)
         os.dup2(kept, 1)
         os.close(kept)
         os.close(sink)

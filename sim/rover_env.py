@@ -279,7 +279,11 @@ class RoverEnv(gymnasium.Env[Any, Any]):
     # What is told
 
     def _told(self, step: Step | None) -> dict[str, Any]:
-        told: dict[str, Any] = {"lift": self.nerfed.lift, "leases": self._active_now}
+        leases = [
+            {"powers": (*item.lease.axes, *item.lease.edits), "end": item.end, "charges": item.charges}
+            for item in self._active_now
+        ]
+        told: dict[str, Any] = {"lift": self.nerfed.lift, "leases": leases}
         if step is not None:
             told["requested"] = step.requested
             told["executed"] = step.limited.value[0]
