@@ -7,7 +7,6 @@ PyBullet itself is imported only when a client is opened.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import importlib
 import inspect
@@ -32,16 +31,15 @@ GRAVITY = 9.81
 
 
 @contextlib.contextmanager
-def _quiet_stdout() -> Iterator[None]:
-    """Keep native code from writing to standard output, which may be a machine's JSON."""
-    sys.stdout.flush()
-    kept, sink = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(sink, 1)
+def _quiet_stderr() -> Iterator[None]:
+    """Keep PyBullet's greeting off the terminal: it comes from native code, straight to descriptor 2."""
+    sys.stderr.flush()
+    kept, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 2)
     try:
         yield
     finally:
-        ctypes.CDLL(None).fflush(None)
-        os.dup2(kept, 1)
+        os.dup2(kept, 2)
         os.close(kept)
         os.close(sink)
 
@@ -53,7 +51,7 @@ def import_pybullet() -> Any:
     has no wheel.
     """
     try:
-        with _quiet_stdout():
+        with _quiet_stderr():
             return importlib.import_module("pybullet")
     except ImportError as error:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
