@@ -4,15 +4,17 @@ It builds the boxes it is given, stands the rover among them and makes, in every
 a plant makes: one motor command, 12 substeps each followed by reading the contacts of the base, the poses,
 velocities and joint states, and one batch of rays. Usage:
 
-    python benchmarks/bare_rover.py ROVER.urdf '{"boxes": [...], "start": [x, y, z], "targets": n, "steps":
-    n}'
+    python benchmarks/bare_rover.py ROVER.urdf SCENE.json
 
+where the scene has `boxes`, `start` [x, y, z], `targets` (extra rays), `steps`, and for each step `commands`
+[m/s, rad/s] and `efforts` (N), which the first steps use once more to warm up.
 A box is `[x, y, z, half x, half y, half z, mass, friction]`; mass 0 stands still. It prints steps a second.
 """
 
 from __future__ import annotations
 
 import json
+import pathlib
 import sys
 import time
 
@@ -64,20 +66,20 @@ def run(urdf: str, scene: dict) -> float:
     """Control steps a second over ``scene["steps"]`` steps, after a tenth as many to warm up."""
     client, robot, movable = build(urdf, scene)
     angles = np.linspace(-0.75 * np.pi, 0.75 * np.pi, RAYS)
-    commands = np.random.default_rng(0).uniform((0.0, -1.0), (1.0, 1.0), (scene["steps"], 2))
+    commands, efforts = scene["commands"], scene["efforts"]
     count = RAYS + scene["targets"]
     began = time.perf_counter()
     for step in range(-(scene["steps"] // 10), scene["steps"]):
         if step == 0:
             began = time.perf_counter()
-        forward, turn = commands[step]
+        (forward, turn), effort = commands[step], efforts[step]
         side = turn * TRACK / 2
         pybullet.setJointMotorControlArray(
             robot,
             [0, 1],
             pybullet.VELOCITY_CONTROL,
             targetVelocities=[(forward - side) / RADIUS, (forward + side) / RADIUS],
-            forces=[45.0 * RADIUS / 2] * 2,
+            forces=[effort * RADIUS / 2] * 2,
             physicsClientId=client,
         )
         for _ in range(SUBSTEPS):
@@ -102,4 +104,4 @@ def run(urdf: str, scene: dict) -> float:
 
 
 if __name__ == "__main__":
-    print(run(sys.argv[1], json.loads(sys.argv[2])))
+    print(run(sys.argv[1], json.loads(pathlib.Path(sys.argv[2]).read_text())))

@@ -1,0 +1,50 @@
+"""The one form of every benchmark's figures, and timing that compares within one run."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Against:
+    """What a figure was measured beside, in the same run."""
+
+    name: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured number: its name, value, unit, which way is better, and what it was measured against."""
+
+    name: str
+    value: float
+    unit: str
+    better: Literal["higher", "lower"]
+    against: Against | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """Return the figure as JSON has it."""
+        return asdict(self)
+
+
+def seconds_per_call(call: Callable[[], object], budget: float = 0.5, rounds: int = 7) -> float:
+    """Median over ``rounds`` of the time of one call, s; ``budget`` is about the time a round takes, s."""
+    began = time.perf_counter()
+    calls = 0
+    while time.perf_counter() - began < 0.1 * budget:
+        call()
+        calls += 1
+    repeats = max(1, int(calls * 10 * 0.5))
+
+    def once() -> float:
+        start = time.perf_counter()
+        for _ in range(repeats):
+            call()
+        return (time.perf_counter() - start) / repeats
+
+    return statistics.median(once() for _ in range(rounds))
