@@ -32,6 +32,7 @@ def _entry(mode: str) -> dict[str, Any]:
     if mode != "effort":
         entry["acceleration"] = {"nerfed": 20.0, "lifted": 100.0}
         entry["deceleration"] = {"nerfed": 30.0, "lifted": 100.0}
+    if mode == "velocity":
         entry["jerk"] = {"nerfed": 500.0, "lifted": 5000.0}
     if mode != "position":
         entry["gain"] = 0.8

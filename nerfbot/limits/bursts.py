@@ -6,9 +6,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nerfbot.limits.channel import Floats
+from nerfbot.limits.compiled import compiled
 from nerfbot.limits.streams import Stream
 
 _MOST_TURNS = 64  # in one step; a pause of more bursts than that counts as one of fewer
+_LONGEST = 1e9  # s; a clock may jump by more than a number can hold
+
+
+@compiled
+def _run_down(countdown: np.ndarray, speed: np.ndarray, elapsed: float) -> bool:
+    """Take what ``elapsed`` s cost off every countdown; whether any has run out."""
+    out = False
+    for r in range(countdown.shape[0]):
+        for u in range(countdown.shape[1]):
+            left = countdown[r, u] - speed[r, u] * elapsed
+            countdown[r, u] = left
+            out = out or left <= 0.0
+    return out
 
 
 class BurstProcess:
@@ -25,7 +39,7 @@ class BurstProcess:
         self.active = np.zeros(shape, bool)
         self._exponential = exponential
         self._rate, self._duration = np.zeros(shape), np.ones(shape)
-        self._speed, self._countdown, self._used = np.zeros(shape), np.ones(shape), np.empty(shape)
+        self._speed, self._countdown = np.zeros(shape), np.ones(shape)
         self._counter = np.zeros(shape, np.int64)
         self._stream = Stream(purpose, seeds)
         self.reset(np.arange(len(seeds)), seeds)
@@ -46,12 +60,13 @@ class BurstProcess:
 
     def step(self, elapsed: float) -> None:
         """Advance by ``elapsed`` seconds, through as many bursts as fall into them."""
-        np.multiply(self._speed, elapsed, self._used)
-        np.subtract(self._countdown, self._used, self._countdown)
+        elapsed = min(elapsed, _LONGEST)
+        if not _run_down(self._countdown, self._speed, elapsed):
+            return
         for turn in range(_MOST_TURNS):
+            self._turn(elapsed if turn < _MOST_TURNS - 1 else 0.0)
             if self._countdown.min() > 0.0:
                 break
-            self._turn(elapsed if turn < _MOST_TURNS - 1 else 0.0)
 
     def _turn(self, elapsed: float) -> None:
         """Turn the units whose countdown is over; the new one has run since, at most for ``elapsed`` s."""

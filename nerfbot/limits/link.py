@@ -18,7 +18,7 @@ class CommandLink:
         self._latency = limits["latency"][:, 0]
         self._jitter = limits["jitter"][:, 0]
         self._draws = Draws("command/jitter", seeds, 1) if "jitter" in limits.declared else None
-        self._line = DelayLine(np.zeros((len(seeds), channels)))
+        self._line = DelayLine(len(seeds), channels)
         self._arrived = np.zeros((len(seeds), channels))
 
     def reset(self, robots: NDArray[np.intp], seeds: NDArray[np.uint64]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nerfbot.errors import InvalidCommand, InvalidSpec
+from nerfbot.limits import sensing
 from nerfbot.limits.bursts import BurstProcess
 from nerfbot.limits.channel import AXES, Floats
 from nerfbot.limits.delay import DelayLine
@@ -55,29 +56,42 @@ class SensorLimiter:
                     f" (allow {f'{name}.{field}'!r} to go on without it)"
                 )
         self._shape, self._dtype = (count, *shape), np.dtype(dtype)
+        self._integer = np.issubdtype(self._dtype, np.integer)
+        elements = math.prod(shape)
         self._robots = np.arange(count)
         self._seeds = np.uint64(seed) + self._robots.astype(np.uint64)
         self._limits = LimitTable([(name, section)], SENSOR_FIELDS, self._seeds)
-        self._declared = self._limits.declared
         self._lift, self._lift_bytes = np.zeros((count, len(AXES))), b""
-        elements = math.prod(shape)
-        plain = isinstance(self.geometry, PlainGeometry)
-        self._walk = np.zeros((count, elements if plain else 1))
+        self._kind, self._top = sensing.PLAIN, 0.0
+        if isinstance(self.geometry, RayGeometry):
+            self._kind, self._top = sensing.RAYS, self.geometry.max_range
+        elif isinstance(self.geometry, ImageGeometry):
+            self._kind, self._top = sensing.IMAGE, self.geometry.white
+        self._walk = np.zeros((count, elements if self._kind == sensing.PLAIN else 1))
         sizes = {"noise": elements, "drift": self._walk.shape[1], "dropout": elements}
         self._draws = {
             what: Draws(f"{what}/{name}", self._seeds, size, normal=what != "dropout")
             for what, size in sizes.items()
-            if what in self._declared
+            if what in self._limits.declared
         }
-        self._next, self._sampled_at = np.full(count, -np.inf), np.full(count, np.nan)
+        self._none = np.ones((count, 1))  # stands in for numbers that nothing uses
+        self._clocks = np.full((count, 2), np.nan)
+        self._first = np.ones(count, bool)
         self._last: float | None = None
+        self._any_fresh = True
         self._sample = np.zeros((count, elements))
-        self._line = DelayLine(np.zeros(self._shape, self._dtype), self._dtype)
-        self._out = np.empty(self._shape, self._dtype)
+        self._source = np.tile(np.arange(elements), (count, 1))
+        self._hidden = np.zeros((count, elements), bool)
+        self._line: DelayLine | None = None
+        if "latency" in self._limits.declared:
+            self._line = DelayLine(count, elements)
+        self._arrived = np.empty((count, elements))
         self._bursts: BurstProcess | None = None
+        self._frozen = np.zeros((count, 1), bool)
         if section.frozen is not None:
             drawn = np.array([section.frozen.spread == "exponential"])
             self._bursts = BurstProcess(f"frozen/{name}", self._seeds, drawn)
+            self._frozen = self._bursts.active
         self._begin(self._robots)
 
     def reset(self, mask: ArrayLike | None = None, seeds: ArrayLike | None = None) -> None:
@@ -111,80 +125,35 @@ class SensorLimiter:
         self._last = now if self._last is None else max(now, self._last)
         if self._bursts is not None:
             self._bursts.step(elapsed)
-        due = self._next <= now
-        if due.any():
-            self._measure(array.reshape(len(array), -1), now, due)
-        delayed = self._limits["latency"][:, 0]
-        if "latency" not in self._declared:
-            return self._sample.reshape(self._shape).astype(self._dtype)
-        if due.any():
-            self._line.push(self._sample.reshape(self._shape), now, np.where(due, delayed, 0.0))
-        self._line.pop(now, self._out)
-        return self._out.copy()
-
-    def _measure(self, reading: NDArray, now: float, due: NDArray[np.bool_]) -> None:
-        """Take a new sample for the robots that are due, and store it unless the sensor is frozen."""
-        first = np.isnan(self._sampled_at)
-        since = np.where(first, 0.0, now - np.where(first, now, self._sampled_at))
-        sample, lost = self._seen(np.asarray(reading, np.float64))
-        if "drift" in self._declared:
-            growth = self._limits["drift"] * np.sqrt(np.maximum(since, 0.0))[:, None]
-            grown = self._walk + growth * self._draws["drift"].next()
-            self._walk = np.where(due[:, None], grown, self._walk)
-        if self._declared & {"bias", "drift", "noise"}:
-            sample = sample + (self._limits["bias"] + self._walk)
-        if "noise" in self._declared:
-            sample = sample + self._limits["noise"] * self._draws["noise"].next()
-        if "dropout" in self._declared:
-            lost = lost | (self._draws["dropout"].next() < self._limits["dropout"])
-        sample = self._fill(sample, lost)
-        keep = due if self._bursts is None else due & (first | ~self._bursts.active[:, 0])
-        if first.any() and "latency" in self._declared:
-            robots = np.flatnonzero(first)
-            self._line.reset(robots, sample.reshape(self._shape)[robots].astype(self._dtype))
-        self._sample = np.where(keep[:, None], sample, self._sample)
-        self._sampled_at[due] = now
-        period = 1.0 / self._limits["rate"][:, 0]
-        # Keep the phase while the calls keep up; never owe more than one sample.
-        following = np.where(first, now, self._next) + period
-        self._next[due] = np.where(following <= now - period, now, following)[due]
-
-    def _seen(self, reading: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-        """Apply what the geometry carries: range, field of view, resolution. Returns sample and losses."""
-        geometry = self.geometry
-        if isinstance(geometry, RayGeometry):
-            lost = ~(reading >= 0.0) | (reading >= geometry.max_range)
-            if "range" in self._declared:
-                lost |= reading > self._limits["range"]
-            if "resolution" in self._declared:
-                reading = np.take_along_axis(reading, self._across, 1)
-                lost = np.take_along_axis(lost, self._across, 1)
-            if "field_of_view" in self._declared:
-                lost |= self._hidden
-            return reading, lost
-        lost = ~np.isfinite(reading)
-        if isinstance(geometry, ImageGeometry):
-            image = reading.reshape(*self._shape[:3], -1)
-            if "resolution" in self._declared:
-                image = np.take_along_axis(image, self._down[:, :, None, None], 1)
-                image = np.take_along_axis(image, self._across[:, None, :, None], 2)
-                lost = ~np.isfinite(image).reshape(reading.shape)
-            if "field_of_view" in self._declared:
-                hidden = np.broadcast_to(self._hidden[:, None, :, None], image.shape)
-                lost = lost | hidden.reshape(reading.shape)
-            reading = image.reshape(reading.shape)
-        return reading, lost
-
-    def _fill(self, sample: Floats, lost: NDArray[np.bool_]) -> Floats:
-        """Put in what stands for a lost element, and keep the rest within the sensor's own bounds."""
-        geometry = self.geometry
-        if isinstance(geometry, RayGeometry):
-            filled = np.where(lost, geometry.max_range, sample)
-            return np.clip(filled, 0.0, geometry.max_range)
-        if isinstance(geometry, ImageGeometry):
-            filled = np.clip(np.where(lost, 0.0, sample), 0.0, geometry.white)
-            return np.rint(filled) if np.issubdtype(self._dtype, np.integer) else filled
-        return np.where(lost, self._sample, sample)
+        draws = self._draws
+        sensing.sense(
+            np.ascontiguousarray(array.reshape(len(array), -1), np.float64),
+            now,
+            self._limits.values[:, 0],
+            self._kind,
+            self._top,
+            self._source,
+            self._hidden,
+            draws["noise"].next() if "noise" in draws else self._none,
+            draws["drift"].next() if "drift" in draws else self._none,
+            draws["dropout"].next() if "dropout" in draws else self._none,
+            self._frozen[:, 0],
+            self._clocks,
+            self._walk,
+            self._sample,
+            self._first,
+        )
+        arrived = self._sample
+        if self._line is not None:
+            arrived = self._arrived
+            if self._any_fresh:
+                fresh = np.flatnonzero(self._first)
+                self._line.reset(fresh, self._sample[fresh])
+            self._line.push(self._sample, now, self._limits["latency"][:, 0])
+            self._line.pop(now, arrived)
+        self._any_fresh = False
+        told = np.rint(arrived) if self._integer else arrived
+        return told.reshape(self._shape).astype(self._dtype)
 
     def _begin(self, robots: NDArray[np.intp]) -> None:
         seeds = self._seeds[robots]
@@ -193,8 +162,9 @@ class SensorLimiter:
             draws.reset(robots, seeds)
         if self._bursts is not None:
             self._bursts.reset(robots, seeds)
-        self._next[robots], self._sampled_at[robots] = -np.inf, np.nan
+        self._clocks[robots] = np.nan
         self._walk[robots], self._sample[robots] = 0.0, 0.0
+        self._any_fresh = True
         if len(robots) == len(self._robots):
             self._last = None
         self._update(robots)
@@ -212,11 +182,22 @@ class SensorLimiter:
         if self._bursts is not None:
             rate, duration = self._limits["frozen.rate"], self._limits["frozen.duration"]
             self._bursts.set(robots, rate[robots], duration[robots])
-        if isinstance(self.geometry, PlainGeometry):
+        geometry = self.geometry
+        if isinstance(geometry, PlainGeometry):
             return
-        # Which samples are shown and which columns are hidden changes with the limits only.
-        share = self._limits["resolution"][:, 0]
-        width = self._shape[2 if isinstance(self.geometry, ImageGeometry) else 1]
-        self._across, self._down = kept(width, share), kept(self._shape[1], share)
-        half = 0.5 * self._limits["field_of_view"] * (1.0 + 1e-9)
-        self._hidden = np.abs(self.geometry.angles(width)) > half
+        # Which element each one shows and which are out of view changes with the limits only.
+        share = self._limits["resolution"][robots, 0]
+        half = 0.5 * self._limits["field_of_view"][robots] * (1.0 + 1e-9)
+        if isinstance(geometry, RayGeometry):
+            rays = self._shape[1]
+            self._source[robots] = kept(rays, share)
+            self._hidden[robots] = np.abs(geometry.angles(rays)) > half
+            return
+        height, width = self._shape[1:3]
+        numbers = np.arange(self._sample.shape[1]).reshape(1, height, width, -1)
+        image = np.repeat(numbers, len(robots), axis=0)
+        image = np.take_along_axis(image, kept(height, share)[:, :, None, None], 1)
+        image = np.take_along_axis(image, kept(width, share)[:, None, :, None], 2)
+        hidden = (np.abs(geometry.angles(width)) > half)[:, None, :, None]
+        self._source[robots] = image.reshape(len(robots), -1)
+        self._hidden[robots] = np.broadcast_to(hidden, image.shape).reshape(len(robots), -1)

@@ -1,0 +1,83 @@
+"""The arithmetic of the sensor limiter: when a sample is taken, and what one looks like.
+
+All of it is in this one file, for the sake of `compiled`'s cache.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from nerfbot.limits.compiled import compiled
+from nerfbot.limits.fields import SENSOR_FIELDS
+
+PLAIN, RAYS, IMAGE = 0, 1, 2
+
+_COLUMN = {field: column for column, field in enumerate(SENSOR_FIELDS)}
+_RANGE, _RATE, _NOISE, _BIAS = (_COLUMN[f] for f in ("range", "rate", "noise", "bias"))
+_DRIFT, _DROPOUT = _COLUMN["drift"], _COLUMN["dropout"]
+
+# Columns of the clocks: when the next sample is due, and when the last was taken (NaN: never).
+NEXT, TAKEN = 0, 1
+
+
+@compiled
+def sense(
+    reading: np.ndarray,
+    now: float,
+    limits: np.ndarray,
+    kind: int,
+    top: float,
+    source: np.ndarray,
+    hidden: np.ndarray,
+    noise: np.ndarray,
+    steps: np.ndarray,
+    losses: np.ndarray,
+    frozen: np.ndarray,
+    clocks: np.ndarray,
+    walk: np.ndarray,
+    sample: np.ndarray,
+    first: np.ndarray,
+) -> None:
+    """Take the samples that are due at ``now`` (s) and update ``sample`` (count, elements) in place.
+
+    ``reading`` (count, elements); ``limits`` (count, fields); ``top`` what a ray without return reads, or an
+    image's white; ``source`` and ``hidden`` (count, elements): which element each one shows, and whether it
+    is out of view; ``noise``, ``losses``: random numbers (count, elements), or one column where there are
+    none; ``walk`` and its ``steps`` (count, elements or 1); ``frozen`` (count,); ``first`` (count,) tells
+    whose first sample this was.
+    """
+    count, elements = reading.shape
+    for r in range(count):
+        taken = clocks[r, TAKEN]
+        first[r] = math.isnan(taken)
+        due = clocks[r, NEXT]
+        if not first[r] and now < due:
+            continue
+        period = 1.0 / limits[r, _RATE]
+        # Keep the phase while the calls keep up; never owe more than one sample.
+        following = (now if first[r] else due) + period
+        clocks[r, NEXT] = now if following <= now - period else following
+        clocks[r, TAKEN] = now
+        if limits[r, _DRIFT] > 0.0 and not first[r]:
+            growth = limits[r, _DRIFT] * math.sqrt(max(now - taken, 0.0))
+            for k in range(walk.shape[1]):
+                walk[r, k] += growth * steps[r, k]
+        if frozen[r] and not first[r]:
+            continue
+        for k in range(elements):
+            x = reading[r, source[r, k]]
+            lost = hidden[r, k] or not math.isfinite(x)
+            if kind == RAYS:
+                lost = lost or x < 0.0 or x >= top or x > limits[r, _RANGE]
+            lost = lost or losses[r, k % losses.shape[1]] < limits[r, _DROPOUT]
+            x += limits[r, _NOISE] * noise[r, k % noise.shape[1]]
+            x += limits[r, _BIAS] + walk[r, k % walk.shape[1]]
+            if kind == PLAIN:
+                if not lost:
+                    sample[r, k] = x
+            elif lost:
+                sample[r, k] = top if kind == RAYS else 0.0
+            else:
+                sample[r, k] = min(max(x, 0.0), top)
