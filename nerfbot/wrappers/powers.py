@@ -23,6 +23,7 @@ from nerfbot.wrappers.plain import AxesSource, ScheduleSource, build_schedule, p
 
 Levels = NDArray[np.float64]
 
+_HAIR = 1e-9  # s, and share of a duration: more than rounding, less than any step
 _STREAM = int.from_bytes(b"powers", "big")
 _NEEDS = {"staircase": "success", "damage-bounded": "harm"}
 """What an adaptive schedule must be told of each episode."""
@@ -64,7 +65,7 @@ class LeasePlan:
 
     def levels(self) -> Levels:
         """The lift levels now, (count, 4), after every window that is due has been leased."""
-        for robot in np.flatnonzero(self._due <= self.now):
+        for robot in np.flatnonzero(self._due <= self.now + _HAIR):
             self._open(int(robot))
         levels = self.authority.update(self.now)
         np.maximum(self.highest, levels, out=self.highest)
@@ -105,10 +106,13 @@ class LeasePlan:
 
     def _open(self, robot: int) -> None:
         windows = self._windows[robot]
-        while self._due[robot] <= self.now:
+        while self._due[robot] <= self.now + _HAIR:
             if windows:
                 _, window = windows.popleft()
-                self.authority.request(self.schedule.leases(window), self.now, robot=robot)
+                lease = self.schedule.leases(window)
+                # A hair shorter, so that no rounding keeps it for a step too many.
+                lease = lease.model_copy(update={"duration": lease.duration * (1.0 - _HAIR)})
+                self.authority.request(lease, self.now, robot=robot)
             else:
                 begin = float(self._until[robot])
                 planned = self.schedule.plan(self._random[robot], self.horizon)

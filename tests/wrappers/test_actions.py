@@ -64,7 +64,7 @@ def test_action_given_becomes_action_executed(recorder, mode, limits, given, exe
 
 
 def test_latency_delays_by_seconds_not_by_steps(recorder):
-    spec = {"name": "late", "command": {"latency": 0.2}}
+    spec = {"name": "late", "command": {"latency": 0.18}}
     given = [[0.1], [0.2], [0.3], [0.4], [0.5], [0.6]]
     box = spaces.Box(-2.0, 2.0, (1,), np.float32)
     for period, late in ((0.1, 2), (0.05, 4)):
@@ -244,7 +244,7 @@ def test_lost_choice_becomes_the_noop(recorder, space, noop, lost):
 
 
 def test_choice_arrives_late_and_unchanged(recorder):
-    env = NerfAction(recorder(spaces.Discrete(5)), {"name": "late", "command": {"latency": 0.2}}, noop=4)
+    env = NerfAction(recorder(spaces.Discrete(5)), {"name": "late", "command": {"latency": 0.18}}, noop=4)
     env.reset(seed=0)
     given = [0, 1, 2, 3, 4, 0, 1]
     assert [int(choice) for choice in executed_by(env, given)] == [4, 4, *given[:5]]
@@ -276,7 +276,7 @@ def test_invalid_choice_steps_nothing(recorder, action):
 
 
 def test_cartpole_gets_its_choices_late():
-    env = nerfbot.wrap(gymnasium.make("CartPole-v1"), {"name": "late", "command": {"latency": 0.04}}, "never")
+    env = nerfbot.wrap(gymnasium.make("CartPole-v1"), {"name": "late", "command": {"latency": 0.03}}, "never")
     env.reset(seed=0)
     told = [int(choice) for choice in executed_by(env, [1, 1, 0, 1])]
     assert told == [0, 0, 1, 1]  # its period is 0.02 s

@@ -24,7 +24,7 @@ def seen_by(env, steps, action=(0.0, 0.0)):
 
 
 def test_box_observation_arrives_late(recorder):
-    env = NerfObservation(recorder(), spec_of(observation={"latency": 0.2}))
+    env = NerfObservation(recorder(), spec_of(observation={"latency": 0.15}))
     assert [seen[0] for seen in seen_by(env, 5)] == [0, 0, 0, 1, 2, 3]
 
 
@@ -46,7 +46,7 @@ def test_each_sensor_of_a_dict_has_its_own_limits(senses):
     spec = spec_of(
         lidar={"range": {"nerfed": 2.5, "lifted": 8.0}},
         camera={"field_of_view": {"nerfed": 0.5, "lifted": 1.0}},
-        pose={"latency": 0.1},
+        pose={"latency": 0.05},
     )
     env = NerfObservation(senses(), spec, geometry={"lidar": RAYS})
     seen = seen_by(env, 2)[-1]
