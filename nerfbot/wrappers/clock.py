@@ -98,7 +98,7 @@ class EpisodeSeeds:
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
             raise InvalidCommand(f"seed must be an integer of at least 0, got {seed!r}")
         self._count = count
-        self._first: list[int | None] = [int(seed) + robot for robot in range(count)]
+        self._seed, self._fresh = int(seed), np.ones(count, bool)
 
     def start(
         self, reset: Callable[[Mask | None, NDArray[np.uint64] | None], None], mask: Mask | None, seed: Seeds
@@ -108,11 +108,13 @@ class EpisodeSeeds:
         ``seed`` as Gymnasium's: an int means seed, seed + 1, ...; a list has one each, None for none.
         """
         chosen = np.ones(self._count, bool) if mask is None else mask
+        fresh = self._fresh & chosen
+        if seed is None and not fresh.any():
+            return reset(mask, None)
         given = self._listed(seed)
-        for robot in np.flatnonzero(chosen):
-            if given[robot] is None:
-                given[robot] = self._first[robot]
-            self._first[robot] = None
+        for robot in np.flatnonzero(fresh):
+            given[robot] = self._seed + int(robot) if given[robot] is None else given[robot]
+        self._fresh &= ~chosen
         known = chosen & np.array([item is not None for item in given])
         if (chosen & ~known).any():
             reset(mask, None)

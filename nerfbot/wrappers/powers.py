@@ -44,6 +44,7 @@ class LeasePlan:
         self._random = [np.random.default_rng(0)] * count
         self._windows: list[deque[tuple[float, Window]]] = [deque() for _ in range(count)]
         self._origin, self._until, self._due = np.zeros(count), np.zeros(count), np.zeros(count)
+        self._next = 0.0  # the earliest of what is due
 
     def reset(self, mask: Mask | None, seeds: NDArray[np.uint64] | None) -> None:
         """Begin an episode now for the environments in ``mask`` (None: all), from ``seeds`` or the next."""
@@ -61,30 +62,36 @@ class LeasePlan:
             self._random[robot] = np.random.default_rng(words)
             self._windows[robot].clear()
         self.highest[robots] = 0.0
-        self._origin[robots] = self._until[robots] = self._due[robots] = self.now
+        self._origin[robots] = self._until[robots] = self._due[robots] = self._next = self.now
 
     def levels(self) -> Levels:
         """The lift levels now, (count, 4), after every window that is due has been leased."""
-        for robot in np.flatnonzero(self._due <= self.now + _HAIR):
-            self._open(int(robot))
-        levels = self.authority.update(self.now)
+        if self._next <= self.now + _HAIR:
+            for robot in np.flatnonzero(self._due <= self.now + _HAIR):
+                self._open(int(robot))
+            self._next = float(self._due.min())
+        return self.authority.update(self.now)
+
+    def used(self) -> Levels:
+        """The lift levels now, noted as those of an action."""
+        levels = self.levels()
         np.maximum(self.highest, levels, out=self.highest)
         return levels
 
-    def leases(self) -> list[tuple[dict[str, Any], ...]]:
+    def leases(self) -> list[list[dict[str, Any]]]:
         """The leases in force in each environment; ``start`` and ``end`` in s since its episode began."""
         held: list[list[dict[str, Any]]] = [[] for _ in range(self.count)]
         for active in self.authority.active():
             origin = float(self._origin[active.robot])
             held[active.robot].append(
                 {
+                    "powers": (*active.lease.axes, *active.lease.edits),
                     "start": active.start - origin,
                     "end": active.end - origin,
-                    "axes": dict(active.lease.axes),
-                    "reason": active.lease.reason,
+                    "charges": active.charges,
                 }
             )
-        return [tuple(items) for items in held]
+        return held
 
     def report(self, robot: int, outcome: Mapping[str, Any], success: str, harm: str) -> None:
         """Tell an adaptive schedule how an episode went, from ``outcome[success]`` and ``outcome[harm]``.
@@ -223,7 +230,7 @@ class Powers(gymnasium.Wrapper, RecordConstructorArgs):
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Step the environment; the lift that it tells of is that of the action, not of the next one."""
-        lift, leases = self.levels(), self._plan.leases()
+        lift, leases = self._plan.used(), self._plan.leases()
         obs, reward, terminated, truncated, info = self.env.step(action)
         self._steps += 1
         self._plan.now = self._steps * self._period
@@ -236,7 +243,7 @@ class Powers(gymnasium.Wrapper, RecordConstructorArgs):
 class PowersVector(VectorWrapper):
     """`Powers` for a vector environment: one plan each, one schedule that learns from all.
 
-    ``info["nerf"]`` has ``lift`` (num_envs, 4) and ``leases`` (num_envs,), a tuple each.
+    ``info["nerf"]`` has ``lift`` (num_envs, 4) and ``leases`` (num_envs,), a list each.
     """
 
     def __init__(
@@ -291,7 +298,7 @@ class PowersVector(VectorWrapper):
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Step all environments; those whose episode ended get a new plan as their mode says."""
-        lift, leases = self.levels(), self._plan.leases()
+        lift, leases = self._plan.used(), self._plan.leases()
         obs, reward, terminated, truncated, info = self.env.step(actions)
         self._steps += 1
         self._plan.now = self._steps * self._period

@@ -77,8 +77,8 @@ def test_info_tells_the_leases_of_the_step(recorder):
     assert [len(leases) for leases in told] == [0, 0, 0, 1, 1, 1, 1, 0]
     assert told[3][0]["start"] == pytest.approx(0.3)
     assert told[3][0]["end"] == pytest.approx(0.7)
-    assert told[3][0]["axes"] == {"strength": 1.0}
-    assert told[3][0]["reason"] == "schedule occasional"
+    assert told[3][0]["powers"] == ("strength",)
+    assert told[3][0]["charges"] is None
 
 
 def test_observation_reveals_the_lift_of_the_next_action(recorder):
