@@ -218,7 +218,7 @@ class ActuatorLimiter:
         if advanced:
             self._last = now
             if self._bursts is not None:
-                self._bursts.step(min(elapsed, _HUGE))
+                self._bursts.step(elapsed)
         else:
             elapsed = self._period
         self._dt = min(elapsed, self._max_dt)

@@ -46,7 +46,7 @@ CHANNEL_FIELDS: dict[str, FieldInfo] = {
     "velocity": FieldInfo("speed", "{base}/s", "less", envelope="max_velocity"),
     "acceleration": FieldInfo("speed", "{base}/s^2", "less", envelope="max_acceleration", modes=_MOVING),
     "deceleration": FieldInfo("speed", "{base}/s^2", "less", envelope="max_acceleration", modes=_MOVING),
-    "jerk": FieldInfo("speed", "{base}/s^3", "less", modes=_MOVING),
+    "jerk": FieldInfo("speed", "{base}/s^3", "less", modes=("velocity",)),
     "hold.rate": FieldInfo("reliability", "1/s", "more", lifted=0.0),
     "hold.duration": FieldInfo("reliability", "s", "more"),
     "intermittent.rate": FieldInfo("reliability", "1/s", "more", lifted=0.0),

@@ -1,34 +1,17 @@
 """The arithmetic of the actuator limiter: one channel, one control step, in plain scalar Python.
 
-Compiled by numba where it is installed (the extra ``fast``), interpreted otherwise, with the same bits
-either way. All of it is in this one file because numba's cache does not notice a change in another.
+All of it is in this one file, for the sake of `compiled`'s cache.
 Limits, state and envelope are arrays whose last axis is indexed by the constants below.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from nerfbot.limits.compiled import compiled
 from nerfbot.limits.fields import CHANNEL_FIELDS
-
-FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
-
-try:
-    from numba import njit
-except ImportError:  # optional: a single robot does without
-    njit = None  # type: ignore[assignment]
-
-
-def compiled(function: FunctionT) -> FunctionT:
-    """Compile ``function`` where numba is installed."""
-    if njit is None:
-        return function
-    return cast(FunctionT, njit(cache=True, error_model="numpy")(function))
-
 
 UNLIMITED = 1e12
 """Stands for "no limit": finite, so that interpolation never meets inf - inf."""
@@ -61,7 +44,8 @@ _GAIN_BIT, _EFFORT_BIT, _ENVELOPE_BIT = 1 << 10, 1 << 11, 1 << 12
 
 _TAPER = 0.1  # over this share below its velocity limit an effort channel's driving effort falls to zero
 _HAIR = 1e-9  # of a quantum: keeps 0.7 / 0.1 from falling to 6
-_FINE = 2.0**50  # quanta in a number that are too many to count exactly
+_ROUNDING = 1e-9  # share by which a sum may miss what it stands for
+_FINE = 2.0**50  # quanta or steps in a number that are too many to count exactly
 
 
 @compiled
@@ -74,13 +58,18 @@ def clamp(value: float, low: float, high: float) -> float:
 def approach(gap: float, rate: float, dt: float) -> float:
     """Largest step towards a target ``gap`` >= 0 away from which one can still come to rest on it.
 
-    Steps that grow by ``rate * dt**2`` each sum up to the gap exactly when the last of them is the
-    positive root of the triangular sum.
+    The steps that follow shrink by ``growth = rate * dt**2`` each. ``whole`` full ones cover
+    ``whole * (whole + 1) / 2`` growths; what the gap has beyond that is shared by them and one more.
     """
     growth = rate * dt * dt
     if gap <= growth:
         return gap
-    return 0.5 * (math.sqrt(growth * (growth + 8.0 * gap)) - growth)
+    if gap >= growth * _FINE:
+        return math.sqrt(2.0 * growth) * math.sqrt(gap)
+    growths = gap / growth
+    root = 0.5 * (math.sqrt(1.0 + 8.0 * growths) - 1.0)
+    whole = math.floor(root)
+    return growth * (whole + (growths - 0.5 * whole * (whole + 1.0)) / (whole + 1.0))
 
 
 @compiled
@@ -132,12 +121,16 @@ def smooth(goal: float, previous: float, speed: float, change: float, jerk: floa
 
 
 @compiled
-def towards(gap: float, off: float, deceleration: float, dt: float) -> float:
-    """Step that a position channel wants over ``gap``: all of it where it was on its last target.
+def towards(
+    gap: float, off: float, speed: float, acceleration: float, deceleration: float, dt: float
+) -> float:
+    """Step that a position channel wants over ``gap``: all of it where it follows a target that moves.
 
-    ``off`` is how far it was from that; a target it was not on is approached as braking allows.
+    It does where it was on its last target (``off`` is how far it was from that) and this one takes no
+    more change of ``speed`` than it may make and undo. Any other target is approached as braking allows.
     """
-    if abs(off) <= deceleration * dt * dt:
+    change = min(acceleration, deceleration) * dt
+    if abs(off) <= deceleration * dt * dt and abs(gap / dt - speed) <= change * (1.0 + _ROUNDING):
         return gap
     return math.copysign(approach(abs(gap), deceleration, dt), gap)
 
@@ -146,7 +139,7 @@ def towards(gap: float, off: float, deceleration: float, dt: float) -> float:
 def moved(at: float, velocity: float, wanted: float, target: float, dt: float) -> float:
     """Position after one step; the target itself, to the last bit, where nothing limited the way to it."""
     after = at + velocity * dt
-    if velocity == wanted and abs(target - after) <= 1e-9 * (1.0 + abs(target)):
+    if velocity == wanted and abs(target - after) <= _ROUNDING * (1.0 + abs(target)):
         return target
     return after
 
@@ -305,29 +298,38 @@ def limit(
                 top = limits[r, c, _VELOCITY]
                 if m != EFFORT_MODE:
                     acceleration, deceleration = limits[r, c, _ACCELERATION], limits[r, c, _DECELERATION]
+                    # Where the nerf states nothing the envelope's bounds are followed, so that what comes
+                    # out never lags behind what the nerf has let through.
+                    fast_bit, push_bit, brake_bit = _VELOCITY_BIT, _ACCELERATION_BIT, _ACCELERATION_BIT
+                    if m == POSITION_MODE and top > envelope[c, MAX_VELOCITY]:
+                        top, fast_bit = envelope[c, MAX_VELOCITY], _ENVELOPE_BIT
+                    if acceleration > envelope[c, MAX_ACCELERATION]:
+                        acceleration, push_bit = envelope[c, MAX_ACCELERATION], _ENVELOPE_BIT
                     if deceleration >= UNLIMITED:  # not stated: as good as the acceleration, and as a stop
-                        deceleration = max(acceleration, envelope[c, STOP_DECELERATION])
+                        deceleration, brake_bit = max(acceleration, envelope[c, STOP_DECELERATION]), push_bit
                     target, at, speed = x, state[r, c, _AT], state[r, c, _SPEED]
                     wanted = x
                     if m == POSITION_MODE:
-                        step = towards(x - at, state[r, c, _TARGET] - at, deceleration, dt)
-                        why |= _ACCELERATION_BIT if step != x - at else 0
+                        off = state[r, c, _TARGET] - at
+                        step = towards(x - at, off, speed, acceleration, deceleration, dt)
+                        why |= brake_bit if step != x - at else 0
                         wanted = step / dt
                     goal = clamp(wanted, -top, top)
-                    why |= _VELOCITY_BIT if goal != wanted else 0
+                    why |= fast_bit if goal != wanted else 0
                     x = goal
                     jerk = limits[r, c, _JERK]
-                    if jerk < UNLIMITED:
+                    if m == VELOCITY_MODE and jerk < UNLIMITED:
                         x = smooth(goal, state[r, c, _GOAL], speed, stretch * state[r, c, _CHANGE], jerk, dt)
                         why |= _JERK_BIT if x != goal else 0
                     before = x
                     low = -reach(-speed, acceleration, deceleration, dt)
                     x = clamp(x, low, reach(speed, acceleration, deceleration, dt))
-                    why |= _ACCELERATION_BIT if x != before else 0
+                    if x != before:
+                        why |= push_bit if abs(x) > abs(speed) else brake_bit
                     # Above its velocity limit (a lift was withdrawn) a channel may only slow down.
                     before = x
                     x = clamp(x, min(-top, speed), max(top, speed))
-                    why |= _VELOCITY_BIT if x != before else 0
+                    why |= fast_bit if x != before else 0
                     state[r, c, _GOAL] = goal
                     state[r, c, _CHANGE] = x - speed
                     state[r, c, _SPEED] = x
