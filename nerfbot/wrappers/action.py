@@ -14,7 +14,7 @@ from nerfbot.limits import ActuatorLimiter
 from nerfbot.wrappers.clock import EpisodeSeeds, Resets, period_of
 from nerfbot.wrappers.plain import ChannelSource, SpecSource, load_spec, plain_channels, plain_spec
 from nerfbot.wrappers.powers import Levels, LiftReader, told
-from nerfbot.wrappers.spaces import actions_of
+from nerfbot.wrappers.spaces import BoxActions, actions_of
 
 
 class _Layer:
@@ -47,14 +47,16 @@ class _Layer:
         requested = self._actions.encode(actions, self._lead)
         limited = self.limiter.apply(requested, None, now, lift)
         shape = (*self._lead, *self._actions.shape)
-        return self._actions.decode(limited.value, self._lead), {
+        entries = {
             "now": now,
             "requested": self._actions.shown(requested, self._lead),
             "executed": self._actions.shown(limited.value, self._lead),
-            "effort_limit": limited.effort_limit.reshape(shape)[()],
             "reasons": limited.reasons.reshape(shape)[()],
             "lift": lift if self._lead else lift[0],
         }
+        if isinstance(self._actions, BoxActions):  # a choice has no effort
+            entries["effort_limit"] = limited.effort_limit.reshape(shape)
+        return self._actions.decode(limited.value, self._lead), entries
 
 
 class NerfAction(LiftReader, gymnasium.Wrapper, RecordConstructorArgs):
@@ -67,9 +69,9 @@ class NerfAction(LiftReader, gymnasium.Wrapper, RecordConstructorArgs):
     the reliability can be limited; a lost one becomes ``noop`` (default: the space's first).
     ``period`` (s) is the time of one step (`period_of`), ``allow`` names limits that may stay unenforced.
 
-    ``info["nerf"]`` has ``now`` (s), ``requested``, ``executed``, ``effort_limit``, ``reasons`` (bits of
-    `Reason`), each in the action's shape, and ``lift`` (4,). Raises `InvalidSpec` for what cannot be
-    enforced and `InvalidCommand`, before anything is stepped, for an action of the wrong shape or value.
+    ``info["nerf"]`` has ``now`` (s), ``requested``, ``executed``, ``reasons`` (bits of `Reason`) and for a
+    Box ``effort_limit``, each in the action's shape, and ``lift`` (4,). Raises `InvalidSpec` for what cannot
+    be enforced and `InvalidCommand`, before anything is stepped, for an action of the wrong shape or value.
 
     >>> import gymnasium
     >>> env = NerfAction(

@@ -76,6 +76,14 @@ def test_spec_survives_json_and_rebuilds_the_same_environment(name):
         assert repr(told) == repr(retold)
 
 
+@pytest.mark.parametrize("name", ["Pendulum-v1", "CartPole-v1", "MountainCarContinuous-v0"])
+def test_preset_that_names_no_channel_fits_any_environment(name):
+    env = nerfbot.wrap(gymnasium.make(name), "unreliable")
+    reasons = [told["reasons"] for told in trace(env, count=100)[3::3]]
+    assert np.any(reasons)
+    assert json.loads(env.spec.to_json())["additional_wrappers"][1]["kwargs"]["spec"] == "unreliable"
+
+
 def test_spec_names_the_wrappers_by_the_packages_name():
     env = nerfbot.wrap(gymnasium.make("Pendulum-v1"), UNRELIABLE)
     points = [layer["entry_point"] for layer in json.loads(env.spec.to_json())["additional_wrappers"]]
