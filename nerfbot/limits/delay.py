@@ -10,6 +10,9 @@ from nerfbot.limits.compiled import compiled
 
 _START = 8
 
+ROUNDING = 1e-9
+"""Times that differ by less are equal, s: sums of periods must not decide when a message is due."""
+
 
 @compiled
 def _enqueue(due: np.ndarray, slot: int, before: int, delay: np.ndarray, now: float) -> None:
@@ -26,7 +29,7 @@ def _release(
     size = due.shape[0]
     for r in range(due.shape[1]):
         last = released[r]
-        while last < newest and due[(last + 1) % size, r] <= now:
+        while last < newest and due[(last + 1) % size, r] <= now + ROUNDING:
             last += 1
         released[r] = last
         slot = last % size

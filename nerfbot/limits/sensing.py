@@ -14,6 +14,8 @@ from nerfbot.limits.fields import SENSOR_FIELDS
 
 PLAIN, RAYS, IMAGE = 0, 1, 2
 
+_ROUNDING = 1e-9  # s: sums of periods must not decide when a sample is due
+
 _COLUMN = {field: column for column, field in enumerate(SENSOR_FIELDS)}
 _RANGE, _RATE, _NOISE, _BIAS = (_COLUMN[f] for f in ("range", "rate", "noise", "bias"))
 _DRIFT, _DROPOUT = _COLUMN["drift"], _COLUMN["dropout"]
@@ -53,7 +55,7 @@ def sense(
         taken = clocks[r, TAKEN]
         first[r] = math.isnan(taken)
         due = clocks[r, NEXT]
-        if not first[r] and now < due:
+        if not first[r] and now < due - _ROUNDING:
             continue
         period = 1.0 / limits[r, _RATE]
         # Keep the phase while the calls keep up; never owe more than one sample.
