@@ -17,7 +17,7 @@ from nerfbot.course.course import Waypoint
 from .arena import CHEST
 from .description import LidarModel, RobotDescription
 from .memory import Memory, Seen
-from .navigation import FloorMap, Obstacle, Point
+from .navigation import MARGIN, FloorMap, Obstacle, Point
 from .sensors import Readings
 
 Floats = NDArray[np.float64]
@@ -40,6 +40,9 @@ ARRIVED = 0.12
 BLOCK_HALF, BLOCK_EXTRA = 0.2, 0.06
 GATE_OPEN = 0.6
 """A lidar that looks farther than this (m) where the gate was sees it open."""
+
+TURNING_COST = 0.6
+"""Metres of driving that turning by a radian is worth, in choosing where to search next."""
 
 _TURN_FROM, _TURN_TO = 0.7, 0.2
 _STUCK_STEPS = 40
@@ -179,26 +182,36 @@ class Driver:
                 continue
             if math.dist(self._here, (item.x, item.y)) < 0.6:
                 self._path = None
-                return self._steer((item.x, item.y), 0.25 if solid else self.speed, stop=False)
+                return self._steer((item.x, item.y), 0.25 if solid else self.speed, stop=not solid)
             return command
         return None
 
     def _search(self) -> tuple[float, float]:
-        """Drive to the nearest place that has not been looked at."""
+        """Drive to places that have not been looked at, the nearest and straightest ahead first."""
         self.phase = "search"
         if self._aim is None or self.course.cell_of(*self._aim) not in self.memory.unseen or not self._path:
-            self._aim = None
-            clearance = self.plan.clearance(self._obstacles(gates=True))
             if not self.memory.unseen:
                 self.memory.forget_places()
-            ends = [self.course.centre(*cell) for cell in sorted(self.memory.unseen)]
-            path = self.plan.path(clearance, self._here, ends)
-            if path is None or len(path) < 2:
+            self._clearance = self.plan.clearance(self._obstacles(gates=True))
+            path = self.plan.path(self._clearance, self._here, self._unseen_places())
+            if path is None:
                 self.memory.forget_places()
                 return 0.0, TURN_RATE / 2
             self._aim, self._path, self._planned = path[-1], path, self._steps
-            self._clearance = clearance
         return self._follow(stop=False)
+
+    def _unseen_places(self) -> list[Point]:
+        """The best unseen place in a straight line, if there is one; else all that are unseen."""
+        places = [self.course.centre(*cell) for cell in sorted(self.memory.unseen)]
+
+        def effort(place: Point) -> float:
+            dx, dy = place[0] - self._here[0], place[1] - self._here[1]
+            return math.hypot(dx, dy) + TURNING_COST * abs(wrapped(math.atan2(dy, dx) - self._pose[2]))
+
+        for place in sorted(places, key=effort)[:8]:
+            if self.plan.line_clearance(self._clearance, self._here, place) >= MARGIN:
+                return [place]
+        return places
 
     def _drive(self, waypoint: Waypoint) -> tuple[float, float]:
         self.phase = "drive"

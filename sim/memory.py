@@ -80,6 +80,7 @@ class Memory:
             self._doubt(self.objects[name], eye, (x, y), heading)
         for name in now_seen:
             self._missed[name] = 0
+        self.unseen.discard(self.course.cell_of(x, y))
         if self._steps % 4 == 0:
             self._look_around(eye, heading)
         self._steps += 1
