@@ -8,7 +8,7 @@ class _Distribution(Distribution):
 
     def parse_config_files(self, *arguments, **keywords):
         super().parse_config_files(*arguments, **keywords)
-        self.python_requires = str(self.python_requires or "")
+        self.python_requires = self.metadata.python_requires = str(self.python_requires or "")
 
 
 setup(
