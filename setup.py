@@ -1,13 +1,19 @@
 """What colcon's ament_python build needs beyond pyproject.toml."""
 
+from pathlib import Path
+
 from setuptools import Distribution, setup
+from setuptools.config.pyprojecttoml import apply_configuration
 
 
 class _Distribution(Distribution):
-    """A distribution whose attributes can be written as Python literals, which is how colcon reads them."""
+    """Reads pyproject.toml where colcon hides it, and keeps to attributes that colcon can read."""
 
     def parse_config_files(self, *arguments, **keywords):
         super().parse_config_files(*arguments, **keywords)
+        if not Path("pyproject.toml").exists():  # a symlinked build folder holds a link to this file only
+            apply_configuration(self, Path(__file__).resolve().with_name("pyproject.toml"))
+        # colcon reads every attribute back as a Python literal, which a set of specifiers is not.
         self.python_requires = self.metadata.python_requires = str(self.python_requires or "")
 
 
