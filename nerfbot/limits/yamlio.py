@@ -21,6 +21,8 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue  # `<<` is no key; what it merges may be overridden
             key = self.construct_object(key_node, deep=True)
             mark = key_node.start_mark
             if not isinstance(key, Hashable):
