@@ -60,7 +60,7 @@ def sense(
         period = 1.0 / limits[r, _RATE]
         # Keep the phase while the calls keep up; never owe more than one sample.
         following = (now if first[r] else due) + period
-        clocks[r, NEXT] = now if following <= now - period else following
+        clocks[r, NEXT] = now + period if following <= now else following
         clocks[r, TAKEN] = now
         if limits[r, _DRIFT] > 0.0 and not first[r]:
             growth = limits[r, _DRIFT] * math.sqrt(max(now - taken, 0.0))
