@@ -2,39 +2,79 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 
 import typer
 
+from nerfbot import __version__
 from nerfbot.errors import NerfbotError
 
 app = typer.Typer(
     name="nerfbot",
     help="Nerf a robot, lift the nerf under a lease, and measure both.",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+# Typer carries its own copy of click or uses the installed one; its public classes lead to either.
+UsageProblem: type[Exception] = typer.BadParameter.__mro__[2]
 
+
+@functools.cache
 def _join_groups() -> None:
     """Attach every command group; groups import their heavy parts only when called."""
+    from nerfbot.cli import audit_log, bench, course, demo, nerf
+
+    app.command("demo")(demo.demo)
+    app.command("bench")(bench.bench)
+    for group in (nerf, course, audit_log):
+        app.add_typer(group.app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"nerfbot {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
-def _options(debug: bool = typer.Option(False, "--debug", help="Show a traceback on an error.")) -> None:
+def _options(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+    ),
+    debug: bool = typer.Option(False, "--debug", help="Show a traceback on an error."),
+) -> None:
     pass
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command and exit: 0 done, 1 a check failed, 2 bad input (one line on stderr)."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    """Run one command and return its exit code: 0 done, 1 a check failed, 2 bad input (one line on stderr).
+
+    `--debug` may stand anywhere and lets an error through as a traceback.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in given
     _join_groups()
     try:
-        app(args=arguments)
-    except NerfbotError as error:
-        if "--debug" in arguments:
+        code = app(args=[word for word in given if word != "--debug"], standalone_mode=False)
+    except typer.Abort:
+        print("nerfbot: interrupted", file=sys.stderr)
+        return 130
+    except (NerfbotError, UsageProblem) as error:
+        if debug:
             raise
-        print(f"nerfbot: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    return 0
+        text = _one_line(error)
+        if text:  # a group without a command has shown its help instead
+            print(f"nerfbot: {text}", file=sys.stderr)
+        return 2
+    return code if isinstance(code, int) else 0
+
+
+def _one_line(error: Exception) -> str:
+    """The error's text; a usage error knows which parameter it is about."""
+    say = getattr(error, "format_message", None)
+    text = str(error) if say is None else str(say())
+    return " ".join(text.split())

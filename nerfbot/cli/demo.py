@@ -1,0 +1,64 @@
+"""`nerfbot demo`: the rover through `gauntlet` three times, and a report of what was enforced and why."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder to write; an earlier demo's is replaced.")] = Path(
+        "runs/demo"
+    ),
+    seed: Annotated[int, typer.Option(help="Seed of the course and of the nerf.")] = 0,
+    video: Annotated[bool, typer.Option(help="Make demo.mp4, which takes most of the time.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the metrics only, as JSON.")] = False,
+) -> None:
+    """Drive the rover through gauntlet nerfed, with leases, and with a lease asked for in the wrong place."""
+    from nerfbot.sim.demo import make
+
+    began = time.monotonic()
+    columns = (
+        TextColumn("{task.description:<20}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def show(text: str, done: int, total: int) -> None:
+            if text not in tasks:
+                tasks[text] = bar.add_task(text, total=total)
+            bar.update(tasks[text], completed=done)
+
+        metrics = make(out, seed, video, show)
+    if as_json:
+        print(json.dumps(metrics, indent=2))
+        return
+    console = Console()
+    console.print(_summary(metrics["runs"]))
+    console.print(f"[bold]{out / 'report.html'}[/bold]  written in {time.monotonic() - began:.0f} s")
+
+
+def _summary(runs: dict[str, dict[str, Any]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for heading in ("run", "outcome", "leases granted / refused", "harm"):
+        table.add_column(heading)
+    for name, run in runs.items():
+        failed = "failed at " + ", ".join(run["failed_at"])
+        outcome = f"[green]passed in {run['time_s']:.1f} s" if run["success"] else f"[red]{failed}"
+        if run["refusals"]:
+            outcome = f"[red]refused: {run['refusals'][0]}; {failed}"
+        leases = run["leases"]
+        harm = ", ".join(f"{kind} {amount:.3g}" for kind, amount in run["harm"].items()) or "none"
+        table.add_row(name, outcome, f"{leases['granted']} / {leases['refused']}", harm)
+    return table
