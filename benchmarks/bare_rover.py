@@ -1,31 +1,48 @@
 """The bare loop that `nerfbot bench sim` is measured against: PyBullet and numpy only, nothing of nerfbot.
 
-It builds the boxes it is given, stands the rover among them and makes, in every control step, the calls that
-a plant makes: one motor command, 12 substeps each followed by reading the contacts of the base, the poses,
-velocities and joint states, and one batch of rays. Usage:
+In every control step it makes the calls to PyBullet that a plant makes: one motor command; 12 substeps, each
+followed by a query of the contacts of the base; the pose, velocity and joint states of the robot, the pose of
+every movable body, and one batch of rays, as many as the plant casts. What it does with the answers is the
+least that any user would: the contact forces summed by body, the heading, the speed in body axes, the ends of
+the rays, the lidar's distances, and one float32 vector of all that as an observation.
 
-    python benchmarks/bare_rover.py ROVER.urdf SCENE.json
+Not in it: bodies without collision, detection of objects, fog, noise, latency, limits, leases, events, reward,
+the checks of a command, gates that move.
 
-where the scene has `boxes`, `start` [x, y, z], `targets` (extra rays), `steps`, and for each step `commands`
-[m/s, rad/s] and `efforts` (N), which the first steps use once more to warm up.
-A box is `[x, y, z, half x, half y, half z, mass, friction]`; mass 0 stands still. It prints steps a second.
+Usage: `python benchmarks/bare_rover.py ROVER.urdf SCENE.json` prints control steps a second. A scene has
+`bodies` and `chunks`. A body is `{kind, size, position, turn, mass, friction}`: kind "box" with half extents or
+"cylinder" with height and radius (m); mass 0 (kg) stands still. A chunk is `{robot, wheels, movable, commands,
+efforts, rays}`: the robot's and the movable bodies' [position, quaternion, velocity, rates] at its beginning,
+[angle, speed] of each wheel, [m/s, rad/s] and the traction cap (N) of each step, and the number of rays.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import pathlib
 import sys
 import time
+from typing import Any, NamedTuple
 
 import numpy as np
 import pybullet
 
-SUBSTEPS, RAYS, REACH, RADIUS, TRACK = 12, 32, 8.0, 0.08, 0.28
+SUBSTEPS, LIDAR, REACH, HEIGHT = 12, 32, 8.0, 0.2
+RADIUS, TRACK, WHEELS = 0.08, 0.28, [0, 1]
+ANGLES = np.linspace(-0.75 * np.pi, 0.75 * np.pi, LIDAR)
 
 
-def build(urdf: str, scene: dict) -> tuple[int, int, list[int]]:
-    """Connect and build; returns client, robot body and the movable bodies."""
+class World(NamedTuple):
+    """A physics client with the robot and the movable bodies in it."""
+
+    client: int
+    robot: int
+    movable: list[int]
+
+
+def build(urdf: str, bodies: list[dict[str, Any]]) -> World:
+    """Connect, and build floor, bodies and robot."""
     client = pybullet.connect(pybullet.DIRECT)
     pybullet.setGravity(0, 0, -9.81, physicsClientId=client)
     pybullet.setPhysicsEngineParameter(
@@ -40,68 +57,94 @@ def build(urdf: str, scene: dict) -> tuple[int, int, list[int]]:
     pybullet.changeDynamics(floor, -1, lateralFriction=1.0, physicsClientId=client)
     pybullet.setCollisionFilterGroupMask(floor, -1, 2 | 64, -1, physicsClientId=client)
     movable = []
-    for x, y, z, a, b, c, mass, friction in scene["boxes"]:
-        shape = pybullet.createCollisionShape(
-            pybullet.GEOM_BOX, halfExtents=(a, b, c), physicsClientId=client
-        )
+    for item in bodies:
+        mass = item["mass"]
+        if item["kind"] == "box":
+            shape = pybullet.createCollisionShape(
+                pybullet.GEOM_BOX, halfExtents=item["size"], physicsClientId=client
+            )
+        else:
+            height, radius = item["size"]
+            shape = pybullet.createCollisionShape(
+                pybullet.GEOM_CYLINDER, radius=radius, height=height, physicsClientId=client
+            )
         body = pybullet.createMultiBody(
-            mass, shape, basePosition=(x, y, z), useMaximalCoordinates=int(mass == 0), physicsClientId=client
+            mass,
+            shape,
+            basePosition=item["position"],
+            baseOrientation=item["turn"],
+            useMaximalCoordinates=int(mass == 0),
+            physicsClientId=client,
         )
-        pybullet.changeDynamics(body, -1, lateralFriction=friction, physicsClientId=client)
+        pybullet.changeDynamics(body, -1, lateralFriction=item["friction"], physicsClientId=client)
         pybullet.setCollisionFilterGroupMask(body, -1, 1 if mass else 2, ~512, physicsClientId=client)
         if mass:
+            pybullet.changeDynamics(body, -1, linearDamping=0, angularDamping=0, physicsClientId=client)
             movable.append(body)
     robot = pybullet.loadURDF(
         urdf,
-        scene["start"],
         flags=pybullet.URDF_USE_INERTIA_FROM_FILE | pybullet.URDF_USE_IMPLICIT_CYLINDER,
         physicsClientId=client,
     )
-    for wheel in (0, 1):
+    for wheel in WHEELS:
         pybullet.setCollisionFilterGroupMask(robot, wheel, 512, 64, physicsClientId=client)
-    return client, robot, movable
+    return World(client, robot, movable)
 
 
-def run(urdf: str, scene: dict) -> float:
-    """Control steps a second over ``scene["steps"]`` steps, after a tenth as many to warm up."""
-    client, robot, movable = build(urdf, scene)
-    angles = np.linspace(-0.75 * np.pi, 0.75 * np.pi, RAYS)
-    commands, efforts = scene["commands"], scene["efforts"]
-    count = RAYS + scene["targets"]
+def place(world: World, chunk: dict[str, Any]) -> None:
+    """Put the robot and the movable bodies where they are at the beginning of ``chunk``, moving as there."""
+    client = world.client
+    states = zip([world.robot, *world.movable], [chunk["robot"], *chunk["movable"]], strict=True)
+    for body, (position, turn, velocity, rates) in states:
+        pybullet.resetBasePositionAndOrientation(body, position, turn, physicsClientId=client)
+        pybullet.resetBaseVelocity(body, velocity, rates, physicsClientId=client)
+    for wheel, (angle, speed) in zip(WHEELS, chunk["wheels"], strict=True):
+        pybullet.resetJointState(world.robot, wheel, angle, speed, physicsClientId=client)
+
+
+def drive(world: World, chunk: dict[str, Any]) -> float:
+    """Drive one chunk from where it begins; returns the seconds that its control steps took."""
+    place(world, chunk)
+    client, robot, movable = world
+    rays = chunk["rays"]
     began = time.perf_counter()
-    for step in range(-(scene["steps"] // 10), scene["steps"]):
-        if step == 0:
-            began = time.perf_counter()
-        (forward, turn), effort = commands[step], efforts[step]
+    for (forward, turn), effort in zip(chunk["commands"], chunk["efforts"], strict=True):
         side = turn * TRACK / 2
         pybullet.setJointMotorControlArray(
             robot,
-            [0, 1],
+            WHEELS,
             pybullet.VELOCITY_CONTROL,
             targetVelocities=[(forward - side) / RADIUS, (forward + side) / RADIUS],
             forces=[effort * RADIUS / 2] * 2,
             physicsClientId=client,
         )
+        forces: dict[int, float] = {}
         for _ in range(SUBSTEPS):
             pybullet.stepSimulation(physicsClientId=client)
-            pybullet.getContactPoints(robot, linkIndexA=-1, physicsClientId=client)
+            for point in pybullet.getContactPoints(robot, linkIndexA=-1, physicsClientId=client):
+                forces[point[2]] = forces.get(point[2], 0.0) + point[9]
         position, turned = pybullet.getBasePositionAndOrientation(robot, physicsClientId=client)
-        pybullet.getBaseVelocity(robot, physicsClientId=client)
-        pybullet.getJointStates(robot, [0, 1], physicsClientId=client)
-        for body in movable:
-            pybullet.getBasePositionAndOrientation(body, physicsClientId=client)
+        velocity, rates = pybullet.getBaseVelocity(robot, physicsClientId=client)
+        joints = pybullet.getJointStates(robot, WHEELS, physicsClientId=client)
+        places = [pybullet.getBasePositionAndOrientation(body, physicsClientId=client)[0] for body in movable]
+        x, y, _ = position
         heading = pybullet.getEulerFromQuaternion(turned)[2]
-        ends = np.empty((count, 3))
-        ends[:RAYS, 0] = position[0] + REACH * np.cos(angles + heading)
-        ends[:RAYS, 1] = position[1] + REACH * np.sin(angles + heading)
-        ends[RAYS:, :2] = position[:2]
-        ends[:, 2] = 0.2
-        origin = (position[0], position[1], 0.2)
-        pybullet.rayTestBatch([origin] * count, ends.tolist(), physicsClientId=client)
-    seconds = time.perf_counter() - began
-    pybullet.disconnect(physicsClientId=client)
-    return scene["steps"] / seconds
+        speed = velocity[0] * math.cos(heading) + velocity[1] * math.sin(heading)
+        ends = np.empty((rays, 3))
+        ends[:LIDAR, 0] = x + REACH * np.cos(ANGLES + heading)
+        ends[:LIDAR, 1] = y + REACH * np.sin(ANGLES + heading)
+        ends[LIDAR:, :2] = [place[:2] for place in places + [position] * rays][: rays - LIDAR]
+        ends[:, 2] = HEIGHT
+        hits = pybullet.rayTestBatch([(x, y, HEIGHT)] * rays, ends.tolist(), physicsClientId=client)
+        distances = REACH * np.array([hit[2] for hit in hits[:LIDAR]])
+        np.array(
+            [*distances, x, y, heading, speed, rates[2], *(joint[0] for joint in joints)], dtype=np.float32
+        )
+    return time.perf_counter() - began
 
 
 if __name__ == "__main__":
-    print(run(sys.argv[1], json.loads(pathlib.Path(sys.argv[2]).read_text())))
+    scene = json.loads(pathlib.Path(sys.argv[2]).read_text())
+    built = build(sys.argv[1], scene["bodies"])
+    seconds = sum(drive(built, chunk) for chunk in scene["chunks"])
+    print(sum(len(chunk["commands"]) for chunk in scene["chunks"]) / seconds)
