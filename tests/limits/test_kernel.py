@@ -1,0 +1,362 @@
+"""Each function of the kernel with numbers worked out by hand, and compiled against interpreted."""
+
+import importlib.util
+import math
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nerfbot.limits import Reason, kernel
+from nerfbot.limits.fields import CHANNEL_FIELDS
+
+LOW, HIGH, TOP, SPEEDING_UP, STOPPING = -1.0, 2.0, 4.0, 8.0, 2.0
+HARD = np.array([[LOW, HIGH, TOP, SPEEDING_UP, STOPPING, 50.0, 3.0]])
+FAST_STOP = np.array([[LOW, HIGH, TOP, SPEEDING_UP, 16.0, 50.0, 3.0]])
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "expected"),
+    [(0.5, 0, 1, 0.5), (-1, 0, 1, 0), (2, 0, 1, 1), (5, 3, 1, 3), (0, 3, 1, 3)],
+)
+def test_clamp(value, low, high, expected):
+    assert kernel.clamp(float(value), float(low), float(high)) == expected
+
+
+@pytest.mark.parametrize(
+    ("gap", "expected"),
+    [
+        (0.0, 0.0),
+        (1.0, 1.0),
+        (2.0, 2.0),  # one step of 2: growth 2, all of it
+        (3.0, 2.5),  # 2.5 + 0.5
+        (6.0, 4.0),  # 4 + 2
+        (9.0, 5.0),  # 5 + 3 + 1
+        (12.0, 6.0),  # 6 + 4 + 2
+        (20.0, 8.0),
+    ],
+)
+def test_approach_takes_the_step_from_which_shrinking_steps_end_on_the_target(gap, expected):
+    assert kernel.approach(gap, 8.0, 0.5) == pytest.approx(expected, abs=1e-12)
+
+
+@given(st.floats(1e-3, 1e3), st.floats(0.1, 100.0), st.floats(1e-3, 0.1))
+def test_approach_comes_to_rest_on_the_target_within_its_deceleration(gap, rate, dt):
+    growth = rate * dt * dt
+    before = step = kernel.approach(gap, rate, dt)
+    for _ in range(20000):
+        if gap <= 1e-9:
+            break
+        step = kernel.approach(gap, rate, dt)
+        assert before - step <= growth * (1 + 1e-6) + 1e-9
+        gap, before = gap - step, step
+    assert gap <= 1e-9 or step > 0.0
+    assert gap >= -1e-9
+
+
+def test_approach_from_very_far_is_the_continuous_formula():
+    assert kernel.approach(1e9, 1e-6, 1e-3) == pytest.approx(math.sqrt(2e-3) * 1e-0, rel=1e-9)
+    assert kernel.approach(1.0, 1e-300, 1e-9) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("velocity", "expected"),
+    [(0.0, 2.0), (1.0, 3.0), (-1.0, 1.0), (-2.0, 0.0), (-3.0, -1.0), (-1.5, 0.5)],
+)
+def test_reach_brakes_with_one_bound_and_speeds_up_with_the_other(velocity, expected):
+    # acceleration 4, deceleration 4 over half a second is 2
+    assert kernel.reach(velocity, 4.0, 4.0, 0.5) == expected
+
+
+def test_reach_spends_the_time_left_after_braking_on_speeding_up():
+    assert kernel.reach(-1.0, 2.0, 4.0, 0.5) == 0.5  # braking takes 0.25 s, the rest gives 0.25 * 2
+    assert kernel.reach(-3.0, 2.0, 4.0, 0.5) == -1.0
+    assert kernel.reach(1.0, 2.0, 4.0, 0.5) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("command", "rest", "expected"),
+    [(0.4, 0.0, 0.0), (-0.4, 0.0, 0.0), (0.5, 0.0, 0.5), (1.2, 1.0, 1.0), (1.5, 1.0, 1.5), (0.2, 1.0, 0.2)],
+)
+def test_dead_band_rests_within_its_width(command, rest, expected):
+    assert kernel.dead_band(command, rest, 0.5) == expected
+
+
+@pytest.mark.parametrize(
+    ("command", "previous", "expected"),
+    [(0.25, 0.0, 0.0), (1.0, 0.0, 0.75), (-1.0, 0.0, -0.75), (0.5, 0.75, 0.75), (0.25, 0.75, 0.5)],
+)
+def test_backlash_drags_the_output_by_the_edges_of_the_gap(command, previous, expected):
+    assert kernel.backlash(command, previous, 0.5) == expected
+
+
+@pytest.mark.parametrize(
+    ("command", "step", "nearest", "expected"),
+    [
+        (0.74, 0.25, False, 0.5),
+        (-0.74, 0.25, False, -0.5),
+        (0.75, 0.25, False, 0.75),
+        (0.74, 0.25, True, 0.75),
+        (0.61, 0.25, True, 0.5),
+        (-0.61, 0.25, True, -0.5),
+        (-0.65, 0.25, True, -0.75),
+        (0.7, 0.1, False, 0.7000000000000001),
+        (0.3, 0.0, False, 0.3),
+        (0.3, 0.0, True, 0.3),
+        (1e9, 1e-18, True, 1e9),
+        (1e9, 5e-324, False, 1e9),
+        (0.0, 0.25, True, 0.0),
+    ],
+)
+def test_quantum_never_adds_authority_except_to_the_nearest_position(command, step, nearest, expected):
+    assert kernel.quantum(command, step, nearest) == expected
+
+
+@pytest.mark.parametrize(
+    ("goal", "previous", "speed", "change", "expected"),
+    [
+        (5.0, 0.0, 0.0, 0.0, 1.0),  # from rest: the change grows by 1
+        (5.0, 5.0, 1.0, 1.0, 3.0),  # a gap of 4 allows 2.5, the growing change 2
+        (5.0, 5.0, 3.0, 2.0, 4.5),  # a gap of 2 allows 1.5, the shrinking change at least 1
+        (5.0, 5.0, 4.0, 2.0, 5.0),
+        (0.0, 5.0, 3.0, 0.0, 2.0),
+        (1.0, 1.0, 1.0, 0.0, 1.0),
+        (1.5, 1.0, 1.0, 0.0, 1.5),
+        (-5.0, 0.0, 0.0, 0.0, -1.0),
+        (3.0, 1.0, 1.0, 1.0, 3.0),  # on its goal: followed as far as the jerk allows
+        (4.0, 1.0, 1.0, 1.0, 3.0),
+    ],
+)
+def test_smooth_takes_an_s_curve_to_a_new_goal_and_follows_one_that_it_was_on(
+    goal, previous, speed, change, expected
+):
+    assert kernel.smooth(goal, previous, speed, change, 4.0, 0.5) == expected  # growth 1
+
+
+@pytest.mark.parametrize(
+    ("gap", "off", "speed", "expected"),
+    [
+        (1.5, 0.0, 0.0, 1.0 + 0.25),  # no more than 2 of change a step may be taken: approached
+        (1.0, 0.0, 0.0, 1.0),
+        (3.0, 0.0, 4.0, 3.0),  # 6 m/s after 4 m/s: followed
+        (3.1, 0.0, 4.0, 2.0 + 0.1 / 3),
+        (3.0, 1.1, 4.0, 2.0),  # it was not on its last target
+        (3.0, 1.0, 4.0, 3.0),
+        (-3.0, 0.0, -4.0, -3.0),
+        (-3.0, 1.1, -4.0, -2.0),
+        (-3.0, -1.1, -4.0, -2.0),
+        (1.0, 0.0, -1.0, 1.0),
+    ],
+)
+def test_towards_follows_a_moving_target_and_approaches_a_new_one(gap, off, speed, expected):
+    assert kernel.towards(gap, off, speed, 4.0, 4.0, 0.5) == pytest.approx(expected)  # growth 1
+
+
+def test_towards_follows_only_what_it_can_also_undo():
+    assert kernel.towards(1.0, 0.0, 0.0, 4.0, 4.0, 0.5) == 1.0
+    assert kernel.towards(1.0, 0.0, 0.0, 4.0, 2.0, 0.5) == pytest.approx(0.75)
+    assert kernel.towards(0.9, 0.0, 0.0, 2.0, 4.0, 0.5) == 0.9  # a gap below the growth: all of it
+    assert kernel.towards(1.5, 0.0, 0.0, 2.0, 4.0, 0.5) == pytest.approx(1.25)
+
+
+def test_moved_lands_on_the_target_to_the_last_bit():
+    target, at, dt = 0.7, 0.1, 0.3
+    velocity = (target - at) / dt
+    assert kernel.moved(at, velocity, velocity, target, dt) == target
+    assert kernel.moved(at, 1.0, velocity, target, dt) == 0.1 + 1.0 * 0.3
+    assert kernel.moved(0.0, 1.0, 1.0, 1.0, 0.5) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("cap", "driving", "expected"),
+    [
+        (10.0, 0.0, 4.0),
+        (10.0, 1.0, 2.0),
+        (10.0, 2.0, 0.0),
+        (10.0, 3.0, 0.0),
+        (10.0, -1.0, 6.0),
+        (5.0, -1.0, 5.0),
+    ],
+)
+def test_motor_effort_in_four_quadrants(cap, driving, expected):
+    assert kernel.motor_effort(cap, 4.0, 2.0, driving) == expected
+
+
+@pytest.mark.parametrize(
+    ("command", "at", "speed", "hard", "expected"),
+    [
+        (0.1, 0.0, 0.0, HARD, 0.1),
+        (-0.1, 0.0, 0.0, HARD, -0.1),
+        (2.0, -1.0, 0.0, HARD, 0.0),  # accelerates at 8 for 0.5 s: 4, so 2, but braking needs room: 1.x
+        (2.0, 0.0, 4.0, HARD, 1.0),
+        (9.0, 1.0, 4.0, HARD, 2.0),
+        (-9.0, 0.0, -4.0, HARD, -1.0),
+        (5.0, 2.0, 0.0, HARD, 2.0),
+        (-5.0, -1.0, 0.0, HARD, -1.0),
+    ],
+)
+def test_guard_position_stays_inside_the_range(command, at, speed, hard, expected):
+    after = kernel.guard_position(command, at, speed, hard, 0, 0.5)
+    assert LOW <= after <= HIGH
+    if expected not in (0.0, 1.0):
+        assert after == expected
+
+
+@pytest.mark.parametrize(
+    ("command", "at", "speed", "hard", "expected"),
+    [
+        (1.0, 0.0, 0.0, HARD, 0.125),  # 8 * 0.125^2
+        (-1.0, 0.0, 0.0, HARD, -0.125),
+        (1.0, 0.0, 1.0, HARD, 0.25),
+        (1.0, 0.0, 3.9, HARD, 0.5),  # 4 * 0.125
+        (-0.9, 0.5, -4.0, HARD, 0.0),
+        (0.1, 0.0, 3.0, HARD, 0.25),  # too fast to stop at 0.1: brakes by 1 to 2
+        (0.1, 0.0, 3.0, FAST_STOP, 0.125),  # brakes by 2 to 1
+        (-1.0, 0.5, 2.0, HARD, 0.625),
+        (0.05, 0.0, 0.0, HARD, 0.05),
+        (5.0, 3.0, 0.0, HARD, 2.875),  # began outside: comes back within its acceleration
+        (-5.0, -3.0, 0.0, HARD, -2.875),
+        (0.0, 3.0, 1.0, HARD, 3.0),
+        (5.0, 1.875, 1.0, HARD, 2.0),
+        (5.0, 1.75, 2.0, HARD, 1.9375),
+        (-5.0, -0.75, -2.0, HARD, -0.9375),
+        (-5.0, -0.75, -8.0, HARD, -1.0),
+    ],
+)
+def test_guard_position_bounds_velocity_and_its_change(command, at, speed, hard, expected):
+    assert kernel.guard_position(command, at, speed, hard, 0, 0.125) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("command", "speed", "hard", "expected"),
+    [
+        (0.5, 0.0, HARD, 0.5),
+        (2.0, 0.0, HARD, 1.0),
+        (-2.0, 0.0, HARD, -1.0),
+        (5.0, 1.5, HARD, 2.0),
+        (-5.0, -0.5, HARD, -1.0),
+        (0.0, 2.0, HARD, 1.0),
+        (0.0, 2.0, FAST_STOP, 0.0),
+        (-1.0, 1.0, HARD, 0.0),
+        (-1.0, 1.0, FAST_STOP, -0.5),
+        (9.0, 9.0, HARD, 2.0),
+    ],
+)
+def test_guard_velocity_bounds_range_and_change(command, speed, hard, expected):
+    assert kernel.guard_velocity(command, speed, hard, 0, 0.125) == expected
+
+
+@pytest.mark.parametrize(
+    ("mode", "out", "expected"),
+    [
+        (kernel.POSITION_MODE, 1.5, 0.75),
+        (kernel.VELOCITY_MODE, 1.5, 1.25),
+        (kernel.VELOCITY_MODE, -1.5, -1.25),
+        (kernel.VELOCITY_MODE, 0.2, 0.0),
+        (kernel.VELOCITY_MODE, -0.2, 0.0),
+        (kernel.EFFORT_MODE, 1.5, -1.5),
+    ],
+)
+def test_braking_is_by_mode(mode, out, expected):
+    assert kernel.braking(mode, out, 0.75, 0.5, HARD, 0, 0.125) == expected
+
+
+def test_the_bits_are_those_of_reason():
+    bits = {
+        "HOLD": kernel._HOLD_BIT,
+        "DROP": kernel._DROP_BIT,
+        "INTERMITTENT": kernel._INTERMITTENT_BIT,
+        "DEAD_BAND": kernel._DEAD_BAND_BIT,
+        "BACKLASH": kernel._BACKLASH_BIT,
+        "QUANTUM": kernel._QUANTUM_BIT,
+        "JERK": kernel._JERK_BIT,
+        "ACCELERATION": kernel._ACCELERATION_BIT,
+        "VELOCITY": kernel._VELOCITY_BIT,
+        "GAIN": kernel._GAIN_BIT,
+        "EFFORT": kernel._EFFORT_BIT,
+        "ENVELOPE": kernel._ENVELOPE_BIT,
+    }
+    assert bits == {name: Reason[name].value for name in bits}
+    assert kernel.UNLIMITED == 1e12
+
+
+@pytest.fixture(scope="module")
+def interpreted():
+    """Return the kernel as it is where numba is not installed."""
+    import nerfbot.limits.compiled as compiling
+
+    saved = compiling.njit
+    compiling.njit = None
+    try:
+        spec = importlib.util.spec_from_file_location("interpreted_kernel", kernel.__file__)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    finally:
+        compiling.njit = saved
+    assert not hasattr(module.limit, "py_func")
+    return module
+
+
+def random_call(rng: np.random.Generator, count: int, state: np.ndarray, mode: np.ndarray) -> list:
+    channels, fields = len(mode), len(CHANNEL_FIELDS)
+    limits = 10.0 ** rng.uniform(-2, 2, (count, channels, fields))
+    unlimited = rng.random(limits.shape) < 0.4
+    for index, info in enumerate(CHANNEL_FIELDS.values()):
+        absent = kernel.UNLIMITED if info.tighter == "less" and info.lifted is None else info.lifted or 0.0
+        limits[..., index] = np.where(unlimited[..., index], absent, limits[..., index])
+    limits[..., list(CHANNEL_FIELDS).index("gain")] = rng.choice([0.5, 1.0])
+    shape = (count, channels)
+    measured = rng.choice([True, False])
+    dt = float(rng.choice([0.05, 0.01, 0.1, 1e-7]))
+    return [
+        np.round(rng.normal(0, 3, shape), 3),
+        rng.random((count, 2 * channels + 1)) < 0.1,
+        rng.normal(0, 1, shape),
+        rng.normal(0, 1, shape),
+        (bool(measured), bool(rng.choice([True, False]))),
+        rng.random(count) < 0.05,
+        dt,
+        float(rng.choice([1.0, 0.5, 2.0])),
+        limits,
+        np.tile([-2.0, 2.5, 4.0, 40.0, 10.0, 50.0, 2.0], (channels, 1)),
+        mode,
+        rng.random(channels) < 0.5,
+        rng.random(count) < 0.05,
+        state,
+    ]
+
+
+def test_compiled_and_interpreted_give_the_same_bits(interpreted):
+    rng = np.random.default_rng(0)
+    mode = np.array([0, 1, 2, 0, 1, 2])
+    states = [np.zeros((7, 6, kernel.STATES)) for _ in range(2)]
+    first = np.ones(7, bool)
+    for number in range(300):
+        call = random_call(rng, 7, states[0], mode)
+        if number == 0:
+            call[12] = first
+        results = []
+        for module, state in zip((kernel, interpreted), states, strict=True):
+            out = [np.empty((7, 6)), np.empty((7, 6)), np.empty((7, 6), np.uint16)]
+            module.limit(*call[:12], call[12].copy(), state, *out)
+            results.append([*out, state])
+        for one, other in zip(*results, strict=True):
+            assert one.tobytes() == other.tobytes()
+        assert np.isfinite(results[0][0]).all()
+
+
+def test_without_numba_the_interpreter_takes_over(monkeypatch):
+    import nerfbot.limits.compiled as compiling
+
+    monkeypatch.setitem(sys.modules, "numba", None)
+    spec = importlib.util.spec_from_file_location("bare_compiled", compiling.__file__)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.njit is None
+
+    def function() -> int:
+        return 3
+
+    assert module.compiled(function) is function
