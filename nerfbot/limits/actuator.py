@@ -297,8 +297,7 @@ class ActuatorLimiter:
 
         What is not finite becomes the last executed command (a position) or zero.
         """
-        flat = array.ravel()
-        if flat.dot(flat) < _HUGE:  # one product tells; NaN compares false
+        if kernel.modest(array, _HUGE):
             return array, bad
         finite = np.isfinite(array)
         rows = np.logical_not(finite.all(axis=1))

@@ -14,15 +14,19 @@ _LONGEST = 1e9  # s; a clock may jump by more than a number can hold
 
 
 @compiled
-def _run_down(countdown: np.ndarray, speed: np.ndarray, elapsed: float) -> bool:
-    """Take what ``elapsed`` s cost off every countdown; whether any has run out."""
-    out = False
+def _run_down(
+    countdown: np.ndarray, speed: np.ndarray, elapsed: float, robots: np.ndarray, units: np.ndarray
+) -> int:
+    """Take what ``elapsed`` s cost off every countdown; list those that have run out, return how many."""
+    due = 0
     for r in range(countdown.shape[0]):
         for u in range(countdown.shape[1]):
             left = countdown[r, u] - speed[r, u] * elapsed
             countdown[r, u] = left
-            out = out or left <= 0.0
-    return out
+            if left <= 0.0:
+                robots[due], units[due] = r, u
+                due += 1
+    return due
 
 
 class BurstProcess:
@@ -41,6 +45,7 @@ class BurstProcess:
         self._rate, self._duration = np.zeros(shape), np.ones(shape)
         self._speed, self._countdown = np.zeros(shape), np.ones(shape)
         self._counter = np.zeros(shape, np.int64)
+        self._due = np.empty(self.active.size, np.intp), np.empty(self.active.size, np.intp)
         self._stream = Stream(purpose, seeds)
         self.reset(np.arange(len(seeds)), seeds)
 
@@ -61,16 +66,19 @@ class BurstProcess:
     def step(self, elapsed: float) -> None:
         """Advance by ``elapsed`` seconds, through as many bursts as fall into them."""
         elapsed = min(elapsed, _LONGEST)
-        if not _run_down(self._countdown, self._speed, elapsed):
+        due = _run_down(self._countdown, self._speed, elapsed, *self._due)
+        if not due:
             return
+        robots, units = (index[:due] for index in self._due)
         for turn in range(_MOST_TURNS):
-            self._turn(elapsed if turn < _MOST_TURNS - 1 else 0.0)
-            if self._countdown.min() > 0.0:
+            self._turn(robots, units, elapsed if turn < _MOST_TURNS - 1 else 0.0)
+            again = self._countdown[robots, units] <= 0.0
+            if not again.any():
                 break
+            robots, units = robots[again], units[again]
 
-    def _turn(self, elapsed: float) -> None:
-        """Turn the units whose countdown is over; the new one has run since, at most for ``elapsed`` s."""
-        robots, units = np.nonzero(self._countdown <= 0.0)
+    def _turn(self, robots: NDArray[np.intp], units: NDArray[np.intp], elapsed: float) -> None:
+        """Turn units whose countdown is over; the new one has run since, at most for ``elapsed`` s."""
         since = np.minimum(-self._countdown[robots, units] / self._speed[robots, units], elapsed)
         starting = ~self.active[robots, units]
         self.active[robots, units] = starting

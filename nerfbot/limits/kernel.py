@@ -55,6 +55,16 @@ def clamp(value: float, low: float, high: float) -> float:
 
 
 @compiled
+def modest(array: np.ndarray, most: float) -> bool:
+    """Whether every number of a (count, channels) array is finite and at most ``most`` in size."""
+    fine = True
+    for r in range(array.shape[0]):
+        for c in range(array.shape[1]):
+            fine = fine and abs(array[r, c]) <= most  # NaN compares false
+    return fine
+
+
+@compiled
 def approach(gap: float, rate: float, dt: float) -> float:
     """Largest step towards a target ``gap`` >= 0 away from which one can still come to rest on it.
 
@@ -79,10 +89,11 @@ def reach(velocity: float, acceleration: float, deceleration: float, dt: float) 
     Slowing down is bounded by the deceleration, speeding up by the acceleration; a step through zero
     spends what time is left after braking on speeding up.
     """
-    if velocity >= 0.0:
-        return velocity + acceleration * dt
-    after = velocity + deceleration * dt
-    return after if after <= 0.0 else after * acceleration / deceleration
+    rate = acceleration if velocity >= 0.0 else deceleration
+    after = velocity + rate * dt
+    if velocity < 0.0 < after:
+        after *= acceleration / deceleration
+    return after
 
 
 @compiled
