@@ -63,8 +63,8 @@ def test_jitter_alone_is_jitter_around_no_latency():
         0
     ]
     assert send(commands, 1.0, 0.0) == [0.0]
-    commands._line.pop(first + 1e-6, out := np.empty((1, 2)))
-    assert out[0, 0] == 1.0
+    assert send(commands, 2.0, first - 1e-6) == [0.0]
+    assert send(commands, 3.0, first + 1e-6) == [1.0]
 
 
 def test_a_reset_robots_jitters_start_anew_and_the_others_go_on():
