@@ -167,6 +167,8 @@ class Recorder:
         plant, run = self.plant, self.run
         bits = int(np.bitwise_or.reduce(step.limited.reasons[0]))
         reasons = tuple(str(item.name).lower() for item in Reason if item.value & bits)
+        if self._saturated(step):
+            reasons += ("effort",)
         if step.lost:
             reasons = ("interference", *reasons)
         requested, executed = step.requested.tolist(), step.limited.value[0].tolist()
@@ -194,6 +196,11 @@ class Recorder:
                     lease,
                 )
             )
+
+    def _saturated(self, step: Step) -> bool:
+        """Whether the motors give all the effort that they are allowed: the cap acts in them, not before."""
+        effort = self.plant.plant.robot.measured().effort
+        return effort is not None and bool((np.abs(effort) >= 0.97 * step.limited.effort_limit).any())
 
 
 def drive(plant: NerfedPlant, kind: Kind, course: Course, seed: int) -> Run:

@@ -32,15 +32,20 @@ def demo(
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[str, Any] = {}
+    console = Console(stderr=True)
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    tasks: dict[str, Any] = {}
 
-        def show(text: str, done: int, total: int) -> None:
-            if text not in tasks:
-                tasks[text] = bar.add_task(text, total=total)
-            bar.update(tasks[text], completed=done)
+    def show(text: str, done: int, total: int) -> None:
+        bar.start()  # not before there is something to show: bad input is one line
+        if text not in tasks:
+            tasks[text] = bar.add_task(text, total=total)
+        bar.update(tasks[text], completed=done)
 
+    try:
         metrics = make(out, seed, video, show)
+    finally:
+        bar.stop()
     if as_json:
         print(json.dumps(metrics, indent=2))
         return
