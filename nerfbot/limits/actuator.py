@@ -14,7 +14,7 @@ from nerfbot.limits.bursts import BurstProcess
 from nerfbot.limits.channel import AXES, Channel, Floats, Limited, Measured, Reason
 from nerfbot.limits.enforcement import enforcement, needs_velocity, require_enforceable
 from nerfbot.limits.envelope import Envelope
-from nerfbot.limits.fields import CHANNEL_FIELDS, COMMAND_FIELDS
+from nerfbot.limits.fields import CHANNEL_BURSTS, COMMAND_FIELDS
 from nerfbot.limits.link import CommandLink
 from nerfbot.limits.spec import NerfSpec
 from nerfbot.limits.streams import mix
@@ -87,7 +87,8 @@ class ActuatorLimiter:
         self._nobody = np.zeros(count, bool)
         self._hard = _hard_limits(self.channels, envelope)
         sections = [(item.name, spec.channel(item.name, envelope.find(item.name))) for item in self.channels]
-        self._limits = LimitTable(sections, CHANNEL_FIELDS, self._seeds)
+        self._limits = LimitTable(sections, kernel.FIELDS, self._seeds)
+        self._burst_limits = LimitTable(sections, CHANNEL_BURSTS, self._seeds)
         self._link_limits = LimitTable([("command", spec.link())], COMMAND_FIELDS, self._seeds)
         self._link: CommandLink | None = None
         if self._link_limits.declared & {"latency", "jitter"}:
@@ -150,7 +151,8 @@ class ActuatorLimiter:
                 rest = position if known[0] else request
                 self._link.begin(fresh, np.where(self._is_position, rest, 0.0)[fresh])
             arrived = self._link.send(request, now)
-        limited = self._limit(arrived, position, velocity, known, self._nobody if bad is None else bad)
+        stopping = self._nobody if bad is None else bad
+        limited = self._limit(arrived, position, velocity, known, stopping)
         if self._link is not None:
             np.bitwise_or(limited.reasons, arrived != request, out=limited.reasons)  # bit 0 is LATENCY
         if bad is not None:
@@ -168,9 +170,10 @@ class ActuatorLimiter:
 
     def limits(self, field: str) -> Floats:
         """Return the effective limit ``field`` now, (count, channels); KeyError if none is declared."""
-        if field not in self._limits.declared:
+        table = self._burst_limits if field in CHANNEL_BURSTS else self._limits
+        if field not in table.declared:
             raise KeyError(field)
-        return self._limits[field].copy()
+        return table[field].copy()
 
     def _begin(self, robots: NDArray[np.intp]) -> None:
         seeds = self._seeds[robots]
@@ -179,6 +182,7 @@ class ActuatorLimiter:
         if len(robots) == self.count:
             self._last = None
         self._limits.redraw(robots, seeds)
+        self._burst_limits.redraw(robots, seeds)
         self._link_limits.redraw(robots, seeds)
         if self._link is not None:
             self._link.reset(robots, seeds)
@@ -189,11 +193,12 @@ class ActuatorLimiter:
     def _update(self, robots: NDArray[np.intp]) -> None:
         lift = self._lift[robots]
         self._limits.update(robots, lift)
+        self._burst_limits.update(robots, lift)
         self._link_limits.update(robots, lift)
         if self._bursts is not None:
             parts = [
-                (self._limits["hold.rate"], self._limits["hold.duration"]),
-                (self._limits["intermittent.rate"], self._limits["intermittent.duration"]),
+                (self._burst_limits["hold.rate"], self._burst_limits["hold.duration"]),
+                (self._burst_limits["intermittent.rate"], self._burst_limits["intermittent.duration"]),
                 (self._link_limits["drop.rate"], self._link_limits["drop.duration"]),
             ]
             rate = np.concatenate([rate[robots] for rate, _ in parts], axis=1)

@@ -56,6 +56,9 @@ CHANNEL_FIELDS: dict[str, FieldInfo] = {
     "quantum": FieldInfo("reliability", "{unit}", "more", lifted=0.0),
 }
 
+CHANNEL_BURSTS = {field: info for field, info in CHANNEL_FIELDS.items() if "." in field}
+"""Limits of a channel that say when faults come; the others act on every command."""
+
 COMMAND_FIELDS: dict[str, FieldInfo] = {
     "latency": FieldInfo("reliability", "s", "more", lifted=0.0, most=10.0),
     "jitter": FieldInfo("reliability", "s", "more", lifted=0.0, most=10.0),

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from nerfbot.limits.compiled import compiled
-from nerfbot.limits.fields import CHANNEL_FIELDS
+from nerfbot.limits.fields import CHANNEL_BURSTS, CHANNEL_FIELDS
 
 UNLIMITED = 1e12
 """Stands for "no limit": finite, so that interpolation never meets inf - inf."""
@@ -19,7 +19,8 @@ UNLIMITED = 1e12
 POSITION_MODE, VELOCITY_MODE, EFFORT_MODE = 0, 1, 2
 
 # Columns of the limits, in the order of the field table.
-_COLUMN = {field: column for column, field in enumerate(CHANNEL_FIELDS)}
+FIELDS = {field: info for field, info in CHANNEL_FIELDS.items() if field not in CHANNEL_BURSTS}
+_COLUMN = {field: column for column, field in enumerate(FIELDS)}
 _EFFORT, _STALL, _NO_LOAD, _GAIN = (
     _COLUMN[f] for f in ("effort", "stall_effort", "no_load_velocity", "gain")
 )
@@ -78,7 +79,7 @@ def approach(gap: float, rate: float, dt: float) -> float:
         return math.sqrt(2.0 * growth) * math.sqrt(gap)
     growths = gap / growth
     root = 0.5 * (math.sqrt(1.0 + 8.0 * growths) - 1.0)
-    whole = math.floor(root)
+    whole = np.floor(root)
     return growth * (whole + (growths - 0.5 * whole * (whole + 1.0)) / (whole + 1.0))
 
 
@@ -114,7 +115,7 @@ def quantum(command: float, step: float, nearest: bool) -> float:
     if abs(command) >= step * _FINE:
         return command
     offset = 0.5 if nearest else _HAIR
-    return math.copysign(math.floor(abs(command) / step + offset) * step, command)
+    return math.copysign(np.floor(abs(command) / step + offset) * step, command)
 
 
 @compiled

@@ -40,6 +40,8 @@ class LimitTable:
             self._nerfed[..., index], self._lifted[..., index] = absent, absent
         for row, (name, section) in enumerate(sections):
             for field, limit in section.limits():
+                if field not in fields:
+                    continue
                 self.declared.add(field)
                 lifted = limit.nerfed if limit.lifted is None else limit.lifted
                 purpose = f"draw/{name}/{field}"
