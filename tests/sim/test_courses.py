@@ -1,4 +1,4 @@
-"""The catalogue's courses do on the plant what they claim: out of reach nerfed, passed under the right leases."""
+"""The catalogue's courses do on the plant what they claim: out of reach nerfed, passed under leases."""
 
 from __future__ import annotations
 
@@ -71,17 +71,23 @@ class TestACourseForOneAxis:
 @pytest.mark.slow
 class TestTheRamp:
     def test_is_out_of_reach_nerfed(self, drive: Drive) -> None:
-        assert rate(drive("ramp", 5)) <= FAILS
+        assert rate(drive("ramp", 3)) <= FAILS
 
     def test_is_passed_with_strength_in_its_lift_zones(self, drive: Drive) -> None:
-        assert rate(drive("ramp", 10, zones=("strength",))) >= PASSES
+        assert rate(drive("ramp", 6, zones=("strength",))) >= PASSES
 
     def test_is_out_of_reach_with_all_other_axes_lifted(self, drive: Drive) -> None:
-        assert rate(drive("ramp", 5, anywhere=others("strength"))) <= FAILS
+        assert rate(drive("ramp", 3, anywhere=others("strength"))) <= FAILS
 
 
-# Where a gauntlet run that lacks one axis comes to its end: the column (west to east) that it cannot pass.
-STOPS = {"strength": 6, "reliability": 17, "speed": 25, "sensing": 34}
+# Where a gauntlet run that lacks one axis ends: the column (west to east) that it cannot reach. Whoever lacks
+# sensing searches the last hall, and may be lucky there.
+STOPS = {"strength": 6, "reliability": 17, "speed": 26}
+
+
+def farthest(episode: Episode) -> float:
+    """How far east the robot came, in columns."""
+    return max(moment.pose[0] for moment in episode.steps) / 0.5
 
 
 @pytest.mark.slow
@@ -89,13 +95,18 @@ class TestTheGauntlet:
     def test_stops_the_nerfed_robot_at_its_first_obstacle(self, drive: Drive) -> None:
         for episode in drive("gauntlet", 5):
             assert not episode.success
-            assert max(moment.pose[0] for moment in episode.steps) < (STOPS["strength"] + 0.5) * 0.5
+            assert farthest(episode) < STOPS["strength"]
 
-    @pytest.mark.parametrize("axis", AXES)
+    @pytest.mark.parametrize("axis", STOPS)
     def test_stops_a_robot_that_lacks_one_axis_at_the_obstacle_for_it(self, drive: Drive, axis: str) -> None:
         for episode in drive("gauntlet", 3, anywhere=others(axis)):
             assert not episode.success
-            assert max(moment.pose[0] for moment in episode.steps) < (STOPS[axis] + 0.5) * 0.5
+            assert farthest(episode) < STOPS[axis]
+
+    def test_is_lost_in_its_fog_without_sensing(self, drive: Drive) -> None:
+        episodes = drive("gauntlet", 8, anywhere=others("sensing"))
+        assert rate(episodes) <= FAILS
+        assert all(farthest(episode) > STOPS["speed"] for episode in episodes)
 
     def test_is_passed_with_leases_in_its_lift_zones(self, drive: Drive) -> None:
         episodes = drive("gauntlet", 8, zones=AXES)
