@@ -6,14 +6,15 @@ every movable body, and one batch of rays, as many as the plant casts. What it d
 least that any user would: the contact forces summed by body, the heading, the speed in body axes, the ends of
 the rays, the lidar's distances, and one float32 vector of all that as an observation.
 
-Not in it: bodies without collision, detection of objects, fog, noise, latency, limits, leases, events, reward,
-the checks of a command, gates that move.
+Not in it: bodies without collision, detection of objects, fog, noise, latency, limits, leases, events,
+reward, the checks of a command, gates that move.
 
 Usage: `python benchmarks/bare_rover.py ROVER.urdf SCENE.json` prints control steps a second. A scene has
-`bodies` and `chunks`. A body is `{kind, size, position, turn, mass, friction}`: kind "box" with half extents or
-"cylinder" with height and radius (m); mass 0 (kg) stands still. A chunk is `{robot, wheels, movable, commands,
-efforts, rays}`: the robot's and the movable bodies' [position, quaternion, velocity, rates] at its beginning,
-[angle, speed] of each wheel, [m/s, rad/s] and the traction cap (N) of each step, and the number of rays.
+`bodies` and `chunks`. A body is `{kind, size, position, turn, mass, friction}`: kind "box" with half extents
+or "cylinder" with height and radius (m); mass 0 (kg) stands still. A chunk is `{robot, wheels, movable,
+commands, efforts, rays}`: the robot's and the movable bodies' [position, quaternion, velocity, rates] at its
+beginning, [angle, speed] of each wheel, [m/s, rad/s] and the traction cap (N) of each step, and the number of
+rays.
 """
 
 from __future__ import annotations

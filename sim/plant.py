@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -98,7 +99,8 @@ class Plant:
             if thing.element.kind == "fragile"
         ]
         self._saved = self.client.saveState()
-        self._base_only = self.robot.solid_links == [-1]
+        only_base = {"linkIndexA": -1} if self.robot.solid_links == [-1] else {}
+        self._touch = partial(self.client.getContactPoints, self.robot.body, **only_base)
 
     @property
     def channels(self) -> tuple[Channel, ...]:
@@ -171,20 +173,23 @@ class Plant:
                 math.cos(state.heading),
                 math.sin(state.heading),
             )
+        x, y, _ = state.position
         near = [
             (name, thing.body)
             for name, thing in self._fragile
-            if thing.present and self._near(thing.position, state.position)
+            if thing.present
+            and abs(thing.position[0] - x) < FRAGILE_WATCH
+            and abs(thing.position[1] - y) < FRAGILE_WATCH
         ]
-        advance, contacts_of, body = client.stepSimulation, client.getContactPoints, robot.body
+        advance, contacts_of, contacts_of_robot = client.stepSimulation, client.getContactPoints, self._touch
         sums: dict[int, float] = {}
         blows: dict[str, float] = {}
-        where = {"linkIndexA": -1} if self._base_only else {}
         for _ in range(SUBSTEPS):
             advance()
-            for point in contacts_of(body, **where):
-                if point[9]:
-                    sums[point[2]] = sums.get(point[2], 0.0) + point[9]
+            for point in contacts_of_robot():
+                force = point[9]
+                if force:
+                    sums[point[2]] = sums.get(point[2], 0.0) + force
             for name, fragile in near:
                 for point in contacts_of(fragile):
                     if point[2] not in arena.ground and point[9]:
@@ -196,9 +201,6 @@ class Plant:
         events = self.watch.consume(self.time, impulses, blows)
         contacts = tuple(Contact(name, impulse / CONTROL_STEP, impulse) for name, impulse in impulses.items())
         return StepResult(robot.measured(), contacts, events)
-
-    def _near(self, place: tuple[float, ...], position: tuple[float, ...]) -> bool:
-        return abs(place[0] - position[0]) < FRAGILE_WATCH and abs(place[1] - position[1]) < FRAGILE_WATCH
 
     def _by_name(self, sums: dict[int, float]) -> dict[str, float]:
         """Impulses in N·s by element id; the ground is left out."""

@@ -7,12 +7,13 @@ out before an episode is: a reading costs one ``rayTestBatch`` and a few array o
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .arena import Arena
+from .arena import Arena, Thing
 from .client import CONTROL_STEP, GRAVITY
 from .geometry import bounds, entry_distance, merge
 from .robot import Robot
@@ -36,6 +37,23 @@ class Detection(NamedTuple):
     shape: str
     bearing: float
     distance: float
+
+
+class _Target(NamedTuple):
+    """A thing that can be detected, and the first fields of its `Detection`."""
+
+    thing: Thing
+    told: tuple[str, str, str, str]
+
+
+class _Candidate(NamedTuple):
+    """A target within range and view: bearing (rad), distance (m) and place (m)."""
+
+    target: _Target
+    bearing: float
+    distance: float
+    x: float
+    y: float
 
 
 class Readings(NamedTuple):
@@ -86,40 +104,38 @@ class Sensors:
             for patch in merge(region.cells)
         ]
         self._fog_regions = [name for name, _ in patches]
-        self._fog = np.array([rectangle for _, rectangle in patches]).reshape(-1, 4)
+        self._fog = [rectangle for _, rectangle in patches]
         self.restart()
 
     def restart(self) -> None:
         """Begin an episode: no last velocity, the objects and the visibilities of the arena's course."""
         zones = {region.id: region.zone for region in self.arena.course.regions}
-        self._visibility = np.array(
-            [getattr(zones[name], "visibility", np.inf) for name in self._fog_regions]
-        )
-        self._seen = [thing for thing in self.arena.things.values() if thing.element.kind in DETECTED]
+        self._visibility = [float(getattr(zones[name], "visibility", np.inf)) for name in self._fog_regions]
+        self._seen = [
+            _Target(thing, (item.id, item.kind, getattr(item, "colour", ""), getattr(item, "shape", "")))
+            for thing in self.arena.things.values()
+            if (item := thing.element).kind in DETECTED
+        ]
         self._last_velocity: tuple[float, float, float] | None = None
 
+    def _fog_near(self, x: float, y: float, reach: float) -> list[int]:
+        """Which rectangles of fog are within ``reach`` m of a place, roughly."""
+        return [
+            index
+            for index, (left, right, bottom, top) in enumerate(self._fog)
+            if left < x + reach and right > x - reach and bottom < y + reach and top > y - reach
+        ]
+
     def _limits(
-        self, origin: tuple[float, float], bearings: Floats, reach: float, level: float
-    ) -> Floats | None:
-        """How far each ray sees, m, where fog matters; None where no fog is within reach.
+        self, fog: list[int], origin: tuple[float, float], bearings: Floats, reach: float, level: float
+    ) -> Floats:
+        """How far each ray sees, m, where the rectangles ``fog`` are near.
 
         A ray that enters fog after e metres sees e + visibility + level * (reach - visibility) at most.
         """
-        if not len(self._fog):
-            return None
-        x, y = origin
-        fog = self._fog
-        near = (
-            (fog[:, 0] < x + reach)
-            & (fog[:, 1] > x - reach)
-            & (fog[:, 2] < y + reach)
-            & (fog[:, 3] > y - reach)
-        )
-        if not near.any():
-            return None
         directions = np.stack([np.cos(bearings), np.sin(bearings)], axis=1)
-        entry = entry_distance(origin, directions, fog[near])
-        visibility = np.minimum(self._visibility[near], reach)
+        entry = entry_distance(origin, directions, np.array([self._fog[index] for index in fog]))
+        visibility = np.minimum([self._visibility[index] for index in fog], reach)
         limits: Floats = np.minimum((entry + visibility + level * (reach - visibility)).min(axis=1), reach)
         return limits
 
@@ -139,16 +155,21 @@ class Sensors:
         ends = (rotation @ self._directions).T * reach
         ends += (ox, oy, oz)
         targets: list[list[float]] = ends.tolist()
-        candidates = self._candidates(ox, oy, oz, state.heading, targets)
+        candidates = self._candidates(ox, oy, state.heading)
+        targets += [[candidate.x, candidate.y, oz] for candidate in candidates]
         hits = self.client.rayTestBatch([(ox, oy, oz)] * len(targets), targets)
-        fractions = np.array([hit[2] for hit in hits[: self._rays]])
+        rays = self._rays
+        fractions = np.array([hit[2] for hit in hits[:rays]])
         distances = fractions * reach
         distances[fractions >= 1.0] = np.inf
-        bearings = self.angles + state.heading
-        limits = self._limits((ox, oy), bearings, reach, sensing)
-        if limits is not None:
-            distances[distances > limits] = np.inf
-        objects = self._detections(candidates, hits[self._rays :], (ox, oy), state.heading, sensing)
+        sight = None
+        fog = self._fog_near(ox, oy, reach)
+        if fog:
+            bearings = np.append(self.angles, [candidate.bearing for candidate in candidates])
+            limits = self._limits(fog, (ox, oy), bearings + state.heading, reach, sensing)
+            distances[distances > limits[:rays]] = np.inf
+            sight = limits[rays:].tolist()
+        objects = _detections(candidates, hits[rays:], sight)
         vx, vy, vz = state.velocity
         velocity = (a * vx + b * vy + c * vz, d * vx + e * vy + f * vz, g * vx + h * vy + i * vz)
         lx, ly, lz = self._last_velocity or velocity
@@ -165,12 +186,11 @@ class Sensors:
             objects,
         )
 
-    def _candidates(
-        self, x: float, y: float, z: float, heading: float, targets: list[list[float]]
-    ) -> list[tuple[int, float, float]]:
-        """Objects within range and view, (index, bearing, distance), each with a ray in ``targets``."""
+    def _candidates(self, x: float, y: float, heading: float) -> list[_Candidate]:
+        """Objects within range and view of a lidar at (x, y) m."""
         found = []
-        for index, thing in enumerate(self._seen):
+        for target in self._seen:
+            thing = target.thing
             if not thing.present:
                 continue
             tx, ty, _ = self.arena.place_of(thing)
@@ -180,31 +200,8 @@ class Sensors:
                 continue
             bearing = (math.atan2(dy, dx) - heading + math.pi) % (2 * math.pi) - math.pi
             if abs(bearing) <= self._half_view:
-                found.append((index, bearing, distance))
-                targets.append([tx, ty, z])
+                found.append(_Candidate(target, bearing, distance, tx, ty))
         return found
-
-    def _detections(
-        self,
-        candidates: list[tuple[int, float, float]],
-        hits: tuple[tuple[int, ...], ...],
-        origin: tuple[float, float],
-        heading: float,
-        sensing: float,
-    ) -> tuple[Detection, ...]:
-        if not candidates:
-            return ()
-        bearings = np.array([bearing for _, bearing, _ in candidates]) + heading
-        limits = self._limits(origin, bearings, self.range, sensing)
-        seen = []
-        for k, (index, bearing, distance) in enumerate(candidates):
-            thing = self._seen[index]
-            if hits[k][0] not in (-1, thing.body) or (limits is not None and distance > limits[k]):
-                continue
-            item = thing.element
-            colour, shape = getattr(item, "colour", ""), getattr(item, "shape", "")
-            seen.append(Detection(item.id, item.kind, colour, shape, bearing, distance))
-        return tuple(seen)
 
     def camera(self, sensing: float = 0.0) -> NDArray[np.uint8]:
         """A frame from the robot's camera, uint8 (height, width, 3); what fog hides has the fog's colour."""
@@ -224,10 +221,24 @@ class Sensors:
             flags=client.ER_NO_SEGMENTATION_MASK,
         )
         image = np.asarray(pixels, np.uint8).reshape(camera.height, camera.width, 4)[..., :3].copy()
-        limits = self._limits((eye[0], eye[1]), self._columns + state.heading, camera.range, sensing)
-        if limits is not None:
+        fog = self._fog_near(eye[0], eye[1], camera.range)
+        if fog:
+            bearings = self._columns + state.heading
+            limits = self._limits(fog, (eye[0], eye[1]), bearings, camera.range, sensing)
             buffer = np.asarray(depth, np.float64).reshape(camera.height, camera.width)
             forward = camera.range * NEAR / (camera.range - (camera.range - NEAR) * buffer)
             distance = forward / np.cos(self._columns)
             image[distance > limits] = FOG_COLOUR.astype(np.uint8)
         return image
+
+
+def _detections(
+    candidates: list[_Candidate], hits: Sequence[tuple[int, ...]], sight: list[float] | None
+) -> tuple[Detection, ...]:
+    """The candidates whose ray hit nothing else, nearer than ``sight`` (m, one each; None: no fog)."""
+    return tuple(
+        Detection(*candidate.target.told, candidate.bearing, candidate.distance)
+        for k, candidate in enumerate(candidates)
+        if hits[k][0] in (-1, candidate.target.thing.body)
+        and (sight is None or candidate.distance <= sight[k])
+    )
