@@ -320,14 +320,16 @@ def limit(
                     if deceleration >= UNLIMITED:  # not stated: as good as the acceleration, and as a stop
                         deceleration, brake_bit = max(acceleration, envelope[c, STOP_DECELERATION]), push_bit
                     target, at, speed = x, state[r, c, _AT], state[r, c, _SPEED]
-                    wanted = x
+                    wanted, eased = x, False
                     if m == POSITION_MODE:
                         off = state[r, c, _TARGET] - at
                         step = towards(x - at, off, speed, acceleration, deceleration, dt)
-                        why |= brake_bit if step != x - at else 0
-                        wanted = step / dt
+                        wanted, eased = step / dt, step != x - at
                     goal = clamp(wanted, -top, top)
-                    why |= fast_bit if goal != wanted else 0
+                    if goal != wanted:
+                        why |= fast_bit
+                    elif eased:
+                        why |= brake_bit
                     x = goal
                     jerk = limits[r, c, _JERK]
                     if m == VELOCITY_MODE and jerk < UNLIMITED:
