@@ -28,5 +28,9 @@ bench: install
 	$(BIN)/nerfbot bench limits
 	$(BIN)/nerfbot bench sim
 
+# A seeded sample of mutants; half an hour or more, goes on where it was cut off.
+mutation: install
+	$(BIN)/python benchmarks/mutation.py nerfbot/limits:tests/limits nerfbot/powers:tests/powers --sample 300
+
 clean:
 	rm -rf $(VENV) build install log *.egg-info

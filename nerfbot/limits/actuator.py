@@ -241,7 +241,8 @@ class ActuatorLimiter:
     def _limit(
         self, command: Floats, position: Floats, velocity: Floats, known: tuple[bool, bool], stopping: NDArray
     ) -> Limited:
-        value, effort_limit = np.empty(self._shape), np.empty(self._shape)
+        # One block: two of a large batch would go back to the system and be mapped anew in every call.
+        value, effort_limit = np.empty((2, *self._shape))
         reasons = np.empty(self._shape, np.uint16)
         kernel.limit(
             command,
