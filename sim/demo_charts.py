@@ -124,7 +124,8 @@ def _strips(run: Run, end: float, top: int) -> tuple[list[str], int]:
     names = [name for name in REASON_NAMES if name in seen] + sorted(seen - set(REASON_NAMES))
     parts, y = [], top
     step = run.samples[0].time if run.samples else 0.0
-    for row, name in enumerate(names):
+    colours = [*REASON_NAMES, *names]
+    for name in names:
         parts.append(f'<text class="tick" x="{LEFT - 8}" y="{y + 10}" text-anchor="end">{name}</text>')
         parts.append(f'<rect class="row" x="{LEFT}" y="{y}" width="{WIDTH - LEFT - RIGHT}" height="12"/>')
         for on, group in groupby(run.samples, key=lambda sample: name in sample.reasons):
@@ -132,7 +133,8 @@ def _strips(run: Run, end: float, top: int) -> tuple[list[str], int]:
             if on:
                 x0, x1 = _x(spans[0].time - step, end), _x(spans[-1].time, end)
                 parts.append(
-                    f'<rect class="strip s{row % 6}" x="{x0:.1f}" y="{y}" width="{x1 - x0:.1f}" height="12">'
+                    f'<rect class="strip s{colours.index(name) % 9}" x="{x0:.1f}" y="{y}"'
+                    f' width="{x1 - x0:.1f}" height="12">'
                     f"<title>{escape(REASON_NAMES.get(name, name))}: {spans[0].time:.1f} to"
                     f" {spans[-1].time:.1f} s</title></rect>"
                 )

@@ -118,6 +118,7 @@ def _headline(material: Material) -> dict[str, Any]:
 
 
 def _runs(material: Material) -> list[dict[str, Any]]:
+    by_run = records_by_run(material.records)
     return [
         {
             "id": run.kind.name,
@@ -128,6 +129,11 @@ def _runs(material: Material) -> list[dict[str, Any]]:
             "lift": lift_chart(run),
             "leases": len(run.windows),
             "teleports": len(run.teleports),
+            "refusals": [
+                f"{r['now']:.2f} s: {r['fields']['detail']} ({r['fields']['reason']})"
+                for r in by_run[run.kind.name]
+                if r["event"] == "refuse"
+            ],
             "reasons": _shares(material.metrics[run.kind.name]["share_of_steps_limited_by"]),
         }
         for run in material.runs
