@@ -57,7 +57,7 @@ def test_leases_in_the_lift_zones_pass_every_obstacle(numbers: dict) -> None:
     assert set(run["max_lift"].values()) == {1.0}
 
 
-def test_lease_asked_for_outside_is_refused_and_the_block_stays(numbers: dict) -> None:
+def test_lease_asked_for_outside_is_refused_and_the_block_is_not_passed(numbers: dict) -> None:
     run = numbers["runs"]["outside"]
     assert run["refusals"] == ["outside-region"]
     assert run["failed_at"] == ["strength"]
