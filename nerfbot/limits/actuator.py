@@ -139,11 +139,14 @@ class ActuatorLimiter:
         position, velocity, known, bad = self._measure(measured)
         if self._measured_for and not known[1]:
             raise InvalidCommand(f"measured.velocity is required by {self._measured_for[0]}, got None")
-        if not self._advance(now):
-            return self._stop(position, velocity, known, Reason.TIME | Reason.STOP)
-        request, bad = self._finite(request, bad)
+        elapsed = self._advance(now)
         if lift.tobytes() != self._lift_bytes:
             self._take(lift)
+        if elapsed == 0.0:
+            return self._stop(position, velocity, known, Reason.TIME | Reason.STOP)
+        if self._bursts is not None:
+            self._bursts.step(elapsed)
+        request, bad = self._finite(request, bad)
         arrived = request
         if self._link is not None:
             if self._any_fresh:
@@ -165,7 +168,9 @@ class ActuatorLimiter:
         Enters after all impairments: nothing delays or weakens it. Messages under way are lost.
         """
         position, velocity, known, _ = self._measure(measured)
-        self._advance(now)
+        elapsed = self._advance(now)
+        if self._bursts is not None:
+            self._bursts.step(elapsed)
         return self._stop(position, velocity, known, Reason.STOP)
 
     def limits(self, field: str) -> Floats:
@@ -214,20 +219,20 @@ class ActuatorLimiter:
         if len(changed):
             self._update(changed)
 
-    def _advance(self, now: float) -> bool:
-        """Set the step; False when time stands still or runs backwards, then with the nominal period."""
+    def _advance(self, now: float) -> float:
+        """Set the step and return the time since the last call, s.
+
+        It is 0 when time stands still or runs backwards; the step is the nominal period then.
+        """
         if not math.isfinite(now):
             raise InvalidCommand(f"now must be a finite time in s, got {now!r}")
         elapsed = self._period if self._last is None else now - self._last
-        advanced = elapsed >= _LEAST_STEP
-        if advanced:
-            self._last = now
-            if self._bursts is not None:
-                self._bursts.step(elapsed)
-        else:
-            elapsed = self._period
+        if elapsed < _LEAST_STEP:
+            self._dt = self._period
+            return 0.0
+        self._last = now
         self._dt = min(elapsed, self._max_dt)
-        return advanced
+        return elapsed
 
     def _stop(self, position: Floats, velocity: Floats, known: tuple[bool, bool], reason: Reason) -> Limited:
         executed = self._state[..., kernel.EXECUTED].copy()

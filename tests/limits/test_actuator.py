@@ -1,4 +1,3 @@
-
 """Each stage of the actuator limiter with numbers worked out by hand; stops, resets and bad input."""
 
 import math
