@@ -5,6 +5,7 @@ What an environment, a scripted driver and the demo share. It knows the course a
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +41,11 @@ SENSORS = ("lidar", "odometry", "twist", "imu", "joints", "objects", "camera")
 """Sensors that a specification can name: distances (rays,) m; pose (3,) m and rad; forward speed and yaw rate
 (2,); specific force and angular rate (6,); joint positions and velocities (2, joints); distances of detected
 objects (n,) m; pixels (height, width, 3) uint8."""
+
+_ENVELOPE = Reason.ENVELOPE.value
+
+FIELDS = {"lidar": "lidar", "pose": "odometry", "twist": "twist", "imu": "imu", "joints": "joints"}
+"""The sensor whose limits act on each array of the readings."""
 
 OBJECTS = PlainGeometry().carries | {"range"}
 """What the object detector can carry: its limits act on an object's distance."""
@@ -112,6 +118,11 @@ class NerfedPlant:
             )
             self.has_camera = camera
             self._limiters = self._sensor_limiters(seed, allow)
+            self._plain = [
+                (field, self._limiters[sensor])
+                for field, sensor in FIELDS.items()
+                if sensor in self._limiters
+            ]
             self.authority = LeaseAuthority(
                 policy=lift_zone_policy(self.plant.course) if policy is None else policy, audit=audit
             )
@@ -189,7 +200,7 @@ class NerfedPlant:
         requested = np.array(command, np.float64)
         if requested.shape != (len(self.channels),):
             raise InvalidCommand(f"command must have shape ({len(self.channels)},), got {requested.shape}")
-        if not np.isfinite(requested).all():
+        if not all(map(math.isfinite, requested.tolist())):
             raise InvalidCommand(f"command must be finite, got {requested.tolist()}")
         plant, now = self.plant, self.plant.time
         lift = self.authority.update(now, (self.position,))
@@ -200,7 +211,7 @@ class NerfedPlant:
         result = plant.step(limited.value[0], limited.effort_limit[0])
         readings = self._impair(plant.observe(float(self.lift[SENSING])))
         events = result.events
-        if (limited.reasons & Reason.ENVELOPE.value).any():
+        if any(reason & _ENVELOPE for reason in limited.reasons[0].tolist()):
             events += (harm("envelope_intervention", 1.0, plant.time),)
         return Step(requested, limited, self.lift, lost, readings, events)
 
@@ -222,33 +233,29 @@ class NerfedPlant:
     def _impair(self, ideal: Readings) -> Readings:
         now, lift = self.plant.time, self.lift[None]
         reach = self.plant.sensors.range
-
-        def limited(name: str, reading: Floats) -> Floats:
-            limiter = self._limiters.get(name)
-            return reading if limiter is None else limiter.apply(reading[None], now, lift)[0]
-
+        readings = ideal
+        if self._plain:
+            told = {
+                field: limiter.apply(getattr(ideal, field)[None], now, lift)[0]
+                for field, limiter in self._plain
+            }
+            readings = ideal._replace(**told)
         if self.has_camera:
-            frame = self.plant.sensors.camera(float(self.lift[SENSING]))
-            self.image = limited("camera", frame)  # type: ignore[arg-type, assignment]
-        return Readings(
-            np.minimum(limited("lidar", ideal.lidar), reach),
-            limited("odometry", ideal.pose),
-            limited("twist", ideal.twist),
-            limited("imu", ideal.imu),
-            limited("joints", ideal.joints),
-            self._objects(ideal.objects, reach),
-        )
+            self.image = self.plant.sensors.camera(float(self.lift[SENSING]))
+            if "camera" in self._limiters:
+                self.image = self._limiters["camera"].apply(self.image[None], now, lift)[0]
+        objects = self._objects(ideal.objects, reach)
+        return readings._replace(lidar=np.minimum(readings.lidar, reach), objects=objects)
 
     def _objects(self, seen: tuple[Detection, ...], reach: float) -> tuple[Detection, ...]:
         limiter = self._limiters.get("objects")
         if limiter is None:
             return seen
         by_id = {item.id: item for item in seen}
-        distances = [by_id[name].distance if name in by_id else np.inf for name in self.detectable]
-        told = limiter.apply(np.array([distances]), self.plant.time, self.lift[None])[0].tolist()
-        kept = []
-        for name, distance in zip(self.detectable, told, strict=True):
-            item = by_id.get(name)
-            if item is not None and distance < reach:
-                kept.append(item._replace(distance=distance))
-        return tuple(kept)
+        distances = [by_id[name].distance if name in by_id else math.inf for name in self.detectable]
+        told = limiter.apply([distances], self.plant.time, self.lift[None])[0].tolist()
+        return tuple(
+            Detection(item.id, item.kind, item.colour, item.shape, item.bearing, distance)
+            for name, distance in zip(self.detectable, told, strict=True)
+            if distance < reach and (item := by_id.get(name)) is not None
+        )

@@ -95,6 +95,7 @@ class Robot:
         self._infos = [client.getJointInfo(self.body, i) for i in range(client.getNumJoints(self.body))]
         self.links = {info[12].decode(): i for i, info in enumerate(self._infos)}
         self._compile()
+        self._measured: tuple[BodyState, Measured] | None = None
         offset, turn = client.getDynamicsInfo(self.body, -1)[3:5]
         self._to_inertial = (offset, turn)
         self._from_inertial = client.invertTransform(offset, turn)
@@ -356,8 +357,10 @@ class Robot:
 
         ``linear.x`` has the body's forward velocity (m/s) and the sum of the wheels' torques over their
         radius (N); ``angular.z`` the yaw rate (rad/s) and the wheels' torque difference as a moment (N·m).
-        Their position is 0: a twist has none.
+        Their position is 0: a twist has none. Do not write to them: asked again, it returns the same ones.
         """
+        if self._measured is not None and self._measured[0] is self.state:
+            return self._measured[1]
         state, count = self.state, len(self.channels)
         position, velocity, effort = [0.0] * count, [0.0] * count, [0.0] * count
         if self._twist is not None:
@@ -369,4 +372,6 @@ class Robot:
             effort[turning] = (right - left) / self._radius * self._half_track
         for channel, joint in zip(self._measured_joint, state.joints[self._wheel_count :], strict=True):
             position[channel], velocity[channel], effort[channel] = joint[0], joint[1], joint[3]
-        return Measured(np.array([position]), np.array([velocity]), np.array([effort]))
+        measured = Measured(np.array([position]), np.array([velocity]), np.array([effort]))
+        self._measured = (state, measured)
+        return measured

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -336,7 +337,7 @@ def _objects(seen: tuple[Detection, ...]) -> NDArray[np.float32]:
         return rows
     nearest = sorted(seen, key=lambda item: item.distance)[:OBJECT_SLOTS]
     for row, item in zip(rows, nearest, strict=False):
-        row[:3] = item.distance, np.cos(item.bearing), np.sin(item.bearing)
+        row[:3] = item.distance, math.cos(item.bearing), math.sin(item.bearing)
         row[_KIND[item.kind]] = 1.0
         if item.colour in _COLOUR:
             row[_COLOUR[item.colour]] = 1.0

@@ -15,10 +15,16 @@ ROUNDING = 1e-9
 
 
 @compiled
-def _enqueue(due: np.ndarray, slot: int, before: int, delay: np.ndarray, now: float) -> None:
-    """Set when the message in ``slot`` is due: after its delay, and not before the message before it."""
+def _enqueue(
+    values: np.ndarray, due: np.ndarray, newest: int, value: np.ndarray, delay: np.ndarray, now: float
+) -> None:
+    """Store message ``newest`` and when it is due: after its delay, and not before the message before it."""
+    size = due.shape[0]
+    slot, before = newest % size, (newest - 1) % size
     for r in range(due.shape[1]):
         due[slot, r] = max(now + delay[r], due[before, r])
+        for k in range(value.shape[1]):
+            values[slot, r, k] = value[r, k]
 
 
 @compiled
@@ -52,6 +58,7 @@ class DelayLine:
         self._newest = 0  # slot 0 holds the initial value, as if released long ago
         self._due[0] = -np.inf
         self._released = np.zeros(count, np.int64)
+        self._full = 0  # up to this message there is room, whatever has been released since
 
     def reset(self, robots: NDArray[np.intp], initial: NDArray) -> None:
         """Forget all messages of ``robots``; ``initial`` (len(robots), elements) is there at once."""
@@ -62,18 +69,21 @@ class DelayLine:
 
     def push(self, value: NDArray, now: float, delay: Floats) -> None:
         """Add ``value`` (count, elements) at ``now`` (s) with ``delay`` (count,) in s."""
-        size = len(self._due)
-        if self._newest + 1 - self._released.min() >= size:
-            self._grow()
-            size = len(self._due)
+        if self._newest >= self._full:
+            self._make_room()
         self._newest += 1
-        slot = self._newest % size
-        self._values[slot] = value
-        _enqueue(self._due, slot, (self._newest - 1) % size, delay, now)
+        _enqueue(self._values, self._due, self._newest, value, delay, now)
 
     def pop(self, now: float, out: NDArray) -> None:
         """Write the newest message of each robot released by ``now`` (s) into ``out`` (count, elements)."""
         _release(self._values, self._due, self._released, self._newest, now, out)
+
+    def _make_room(self) -> None:
+        """See how many more messages fit; grow where none does."""
+        oldest = int(self._released.min())
+        if self._newest + 1 - oldest >= len(self._due):
+            self._grow()
+        self._full = oldest + len(self._due) - 1
 
     def _grow(self) -> None:
         """Double the ring; a message's slot stays its number modulo the size."""

@@ -61,6 +61,8 @@ class SensorLimiter:
         self._robots = np.arange(count)
         self._seeds = np.uint64(seed) + self._robots.astype(np.uint64)
         self._limits = LimitTable([(name, section)], SENSOR_FIELDS, self._seeds)
+        # Views: the table is rewritten in place.
+        self._effective, self._latency = self._limits.values[:, 0], self._limits["latency"][:, 0]
         self._lift, self._lift_bytes = np.zeros((count, len(AXES))), b""
         self._kind, self._top = sensing.PLAIN, 0.0
         if isinstance(self.geometry, RayGeometry):
@@ -87,11 +89,11 @@ class SensorLimiter:
             self._line = DelayLine(count, elements)
         self._arrived = np.empty((count, elements))
         self._bursts: BurstProcess | None = None
-        self._frozen = np.zeros((count, 1), bool)
+        self._frozen = np.zeros(count, bool)
         if section.frozen is not None:
             drawn = np.array([section.frozen.spread == "exponential"])
             self._bursts = BurstProcess(f"frozen/{name}", self._seeds, drawn)
-            self._frozen = self._bursts.active
+            self._frozen = self._bursts.active[:, 0]
         self._begin(self._robots)
 
     def reset(self, mask: ArrayLike | None = None, seeds: ArrayLike | None = None) -> None:
@@ -129,7 +131,7 @@ class SensorLimiter:
         sensing.sense(
             np.ascontiguousarray(array.reshape(len(array), -1), np.float64),
             now,
-            self._limits.values[:, 0],
+            self._effective,
             self._kind,
             self._top,
             self._source,
@@ -137,7 +139,7 @@ class SensorLimiter:
             draws["noise"].next() if "noise" in draws else self._none,
             draws["drift"].next() if "drift" in draws else self._none,
             draws["dropout"].next() if "dropout" in draws else self._none,
-            self._frozen[:, 0],
+            self._frozen,
             self._clocks,
             self._walk,
             self._sample,
@@ -149,7 +151,7 @@ class SensorLimiter:
             if self._any_fresh:
                 fresh = np.flatnonzero(self._first)
                 self._line.reset(fresh, self._sample[fresh])
-            self._line.push(self._sample, now, self._limits["latency"][:, 0])
+            self._line.push(self._sample, now, self._latency)
             self._line.pop(now, arrived)
         self._any_fresh = False
         told = np.rint(arrived) if self._integer else arrived
