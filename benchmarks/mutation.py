@@ -5,7 +5,9 @@
 Every place where the code could be wrong in a small way (a comparison, an operator, a number, a condition
 or a statement left out) is a mutant. A seeded sample of them is tried one by one, each in a copy of the
 project, with the tests of its package, interpreted (no compile time, no stale cache). Texts, annotations and
-docstrings are left alone. Finished mutants are kept in ``--out``, so that a run that was cut off goes on.
+docstrings are left alone. Finished mutants are kept in ``--out``, so that a run that was cut off goes on;
+those that survived are tried again, in case a test has been added. ``equivalent_mutants.yaml`` lists, with
+reasons, the mutants that behave like the original; they do not count.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
+import difflib
+import hashlib
 import json
 import os
 import random
@@ -27,9 +31,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+import yaml
 from rich.progress import Progress
 
 ROOT = Path(__file__).resolve().parents[1]
+EQUIVALENT = Path(__file__).with_name("equivalent_mutants.yaml")
 
 SWAPS: dict[type, type] = {
     ast.Add: ast.Sub,
@@ -74,7 +80,13 @@ class Mutant(NamedTuple):
     @property
     def id(self) -> str:
         """A name that stays the same while the file does."""
-        return f"{self.file}:{self.line}:{self.node}:{self.part}:{self.change}"
+        digest = hashlib.sha256((ROOT / self.file).read_bytes()).hexdigest()[:12]
+        return f"{self.file}@{digest}:{self.line}:{self.node}:{self.part}:{self.change}"
+
+    @property
+    def code(self) -> str:
+        """The line that it changes."""
+        return (ROOT / self.file).read_text().splitlines()[self.line - 1].strip()
 
 
 def changes(node: ast.AST) -> Iterator[tuple[str, Callable[[ast.AST], ast.AST | None]]]:
@@ -150,6 +162,19 @@ def mutate(mutant: Mutant) -> str:
     return ast.unparse(ast.fix_missing_locations(Swap().visit(tree)))
 
 
+def difference(mutant: Mutant) -> list[str]:
+    """What the mutant changes, as the lines of a diff without its header."""
+    plain = ast.unparse(ast.parse((ROOT / mutant.file).read_text()))
+    lines = difflib.unified_diff(plain.splitlines(), mutate(mutant).splitlines(), n=0, lineterm="")
+    return [line for line in lines if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+
+
+def equivalents() -> dict[tuple[str, str, str], str]:
+    """The reason why a mutant is no change at all, by file, code and change."""
+    entries = yaml.safe_load(EQUIVALENT.read_text())
+    return {(entry["file"], entry["code"], entry["change"]): entry["reason"] for entry in entries}
+
+
 def copy_project(to: Path) -> None:
     """Copy what the tests need."""
     skip = shutil.ignore_patterns("__pycache__", "*.pyc")
@@ -185,18 +210,22 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--least", type=float, default=0.95)
+    parser.add_argument("--json", action="store_true", help="print the result for machines")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "mutation.jsonl")
     options = parser.parse_args()
     pairs = dict(pair.split(":") for pair in options.pairs)
     mutants = [(mutant, tests) for package, tests in pairs.items() for mutant in find(package)]
-    drawn = random.Random(options.seed).sample(mutants, min(options.sample, len(mutants)))
+    sample = random.Random(options.seed).sample(mutants, min(options.sample, len(mutants)))
+    known = equivalents()
+    drawn = [item for item in sample if (item[0].file, item[0].code, item[0].change) not in known]
     options.out.parent.mkdir(parents=True, exist_ok=True)
     done = {}
     if options.out.exists():
-        done = {row["id"]: row for row in map(json.loads, options.out.read_text().splitlines())}
+        rows = map(json.loads, options.out.read_text().splitlines())
+        done = {row["id"]: row for row in rows if row["killed"]}
     lock, local = threading.Lock(), threading.local()
 
-    with tempfile.TemporaryDirectory() as scratch, Progress() as progress:
+    with tempfile.TemporaryDirectory() as scratch, Progress(disable=options.json) as progress:
         limits = {}
         for tests in pairs.values():
             folder = Path(scratch) / f"plain-{len(limits)}"
@@ -226,12 +255,24 @@ def main() -> int:
         with ThreadPoolExecutor(options.jobs) as pool:
             list(pool.map(attempt, drawn))
 
-    survivors = [mutant for mutant, _ in drawn if not done[mutant.id]["killed"]]
-    for mutant in sorted(survivors):
-        line = (ROOT / mutant.file).read_text().splitlines()[mutant.line - 1].strip()
-        print(f"survived {mutant.file}:{mutant.line} [{mutant.change}] {line}")
+    survivors = sorted(mutant for mutant, _ in drawn if not done[mutant.id]["killed"])
     share = 1.0 - len(survivors) / len(drawn)
-    print(f"killed {len(drawn) - len(survivors)} of {len(drawn)} ({share:.1%}), sample of {len(mutants)}")
+    if options.json:
+        told = [
+            {"file": mutant.file, "line": mutant.line, "change": mutant.change, "diff": difference(mutant)}
+            for mutant in survivors
+        ]
+        counts = {"candidates": len(mutants), "drawn": len(sample), "equivalent": len(sample) - len(drawn)}
+        print(json.dumps({**counts, "killed": share, "survivors": told}))
+        return 0 if share >= options.least else 1
+    for mutant in survivors:
+        print(f"survived {mutant.file}:{mutant.line} [{mutant.change}] {mutant.code}")
+        for line in difference(mutant):
+            print(f"    {line}")
+    print(
+        f"killed {len(drawn) - len(survivors)} of {len(drawn)} ({share:.1%}); drawn from {len(mutants)},"
+        f" {len(sample) - len(drawn)} equivalent ones left out"
+    )
     return 0 if share >= options.least else 1
 
 
