@@ -12,6 +12,7 @@ import importlib
 import inspect
 import os
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -88,6 +89,7 @@ class Client:
         if self.id < 0:
             raise MissingDependency("nerfbot.sim could not open PyBullet's window: is there a display?")
         self.gui = gui
+        self._shown_until = 0.0
         for name in dir(pybullet):
             member = getattr(pybullet, name)
             if inspect.isbuiltin(member):
@@ -113,6 +115,13 @@ class Client:
         )
         if self.gui:
             self.configureDebugVisualizer(self.COV_ENABLE_GUI, 0)
+
+    def follow(self, position: tuple[float, float, float], period: float) -> None:
+        """Turn the window to ``position`` (m); wait until ``period`` s have passed since the last time."""
+        self.resetDebugVisualizerCamera(2.5, 0.0, -50.0, position)
+        now = time.monotonic()
+        self._shown_until = max(self._shown_until + period, now)
+        time.sleep(self._shown_until - now)
 
     def close(self) -> None:
         """Disconnect; closing twice does nothing."""

@@ -31,7 +31,11 @@ Progress = Callable[[str, int, int], None]
 
 
 def make(
-    out: Path, seed: int = 0, video: bool = True, progress: Progress = lambda text, done, total: None
+    out: Path,
+    seed: int = 0,
+    video: bool = True,
+    progress: Progress = lambda text, done, total: None,
+    gui: bool = False,
 ) -> dict[str, Any]:
     """Run the demo, write its folder and return its metrics.
 
@@ -40,6 +44,7 @@ def make(
         seed: of the course and of everything random in the nerf.
         video: also make `demo.mp4`, which takes most of the time.
         progress: called as work goes on.
+        gui: show PyBullet's window while driving, in real time.
 
     Raises `InvalidCommand` where ``out`` holds something else or cannot be written, and `MissingDependency`;
     nothing is left behind then.
@@ -54,7 +59,7 @@ def make(
     except OSError as error:
         raise InvalidCommand(f"out = {out}: cannot be written: {error.strerror}") from None
     try:
-        metrics = _fill(work, seed, video, progress)
+        metrics = _fill(work, seed, video, progress, gui)
         _check_folder(out)
         if out.exists():
             shutil.rmtree(out)
@@ -73,7 +78,7 @@ def _check_folder(out: Path) -> None:
         raise InvalidCommand(f"out = {out}: holds {strange[0]!r}, which no demo wrote: choose another folder")
 
 
-def _fill(work: Path, seed: int, video: bool, progress: Progress) -> dict[str, Any]:
+def _fill(work: Path, seed: int, video: bool, progress: Progress, gui: bool) -> dict[str, Any]:
     done = 0
 
     def driven(run: Run) -> None:
@@ -84,7 +89,7 @@ def _fill(work: Path, seed: int, video: bool, progress: Progress) -> dict[str, A
     progress("driving", 0, len(KINDS))
     log = work / "audit.jsonl"
     with AuditLog(log) as audit:
-        runs = drive_all(audit, seed, driven)
+        runs = drive_all(audit, seed, gui, driven)
     records, summary = report.read_records(log), verify(log, head=audit.head)
     by_run = report.records_by_run(records)
     for run in runs:

@@ -242,13 +242,16 @@ def drive(plant: NerfedPlant, kind: Kind, course: Course, seed: int) -> Run:
     return run
 
 
-def drive_all(audit: AuditLog, seed: int, done: Callable[[Run], None] = lambda run: None) -> list[Run]:
+def drive_all(
+    audit: AuditLog, seed: int, gui: bool = False, done: Callable[[Run], None] = lambda run: None
+) -> list[Run]:
     """The three runs, on one course drawn from ``seed``, with ``audit`` as their common log.
 
-    ``done`` is called after each. Raises `MissingDependency` without PyBullet.
+    ``gui`` shows PyBullet's window, in real time; ``done`` is called after each run. Raises
+    `MissingDependency` without PyBullet.
     """
     course = Course.load(COURSE, seed=seed)
-    plant = NerfedPlant(course, NERF, audit=audit, seed=seed)
+    plant = NerfedPlant(course, NERF, audit=audit, seed=seed, gui=gui)
     runs = []
     try:
         for kind in KINDS:

@@ -29,7 +29,7 @@ from nerfbot.limits.geometry import Geometry, PlainGeometry
 from nerfbot.powers import AuditLog, Decision, Lease, LeaseAuthority, LeasePolicy, Zone
 
 from .client import CONTROL_STEP
-from .description import RobotDescription
+from .description import TWIST, RobotDescription
 from .plant import FORCE_LIMIT, Plant
 from .sensors import DETECTED, Detection, Readings
 
@@ -116,6 +116,9 @@ class NerfedPlant:
                 period=CONTROL_STEP,
                 allow=allow,
             )
+            # A joint's speed on its way is the motor's to bound; a twist is a velocity already.
+            joints = any(channel.name not in TWIST for channel in self.channels)
+            self._caps_velocity = joints and any(item.field == "velocity" for item in self.report)
             self.has_camera = camera
             self._limiters = self._sensor_limiters(seed, allow)
             self._plain = [
@@ -208,7 +211,11 @@ class NerfedPlant:
         lost = self._interfered(now)
         sent = np.zeros_like(requested) if lost else requested
         limited = self.limiter.apply(sent[None], plant.robot.measured(), now, lift)
+        if self._caps_velocity:
+            plant.robot.cap_velocity(self.limiter.limits("velocity")[0])
         result = plant.step(limited.value[0], limited.effort_limit[0])
+        if plant.client.gui:
+            plant.client.follow(plant.robot.state.position, CONTROL_STEP)
         readings = self._impair(plant.observe(float(self.lift[SENSING])))
         events = result.events
         if any(reason & _ENVELOPE for reason in limited.reasons[0].tolist()):

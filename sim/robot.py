@@ -94,6 +94,7 @@ class Robot:
         self.channels: tuple[Channel, ...] = tuple(row.channel() for row in description.channels)
         self._infos = [client.getJointInfo(self.body, i) for i in range(client.getNumJoints(self.body))]
         self.links = {info[12].decode(): i for i, info in enumerate(self._infos)}
+        self._velocity_caps = [math.inf] * len(self.channels)
         self._compile()
         self._measured: tuple[BodyState, Measured] | None = None
         offset, turn = client.getDynamicsInfo(self.body, -1)[3:5]
@@ -275,6 +276,14 @@ class Robot:
                 )
         self._set_motors(values, limits)
 
+    def cap_velocity(self, limit: NDArray[np.float64] | Sequence[float]) -> None:
+        """Bound the speed at which joints move to a position or under an effort, from the next command on.
+
+        ``limit``: shape (channels,), rad/s or m/s. A motor that is sent to a position would otherwise hurry
+        from one control step's target to the next. A twist and a joint's velocity are commands already.
+        """
+        self._velocity_caps = [float(value) for value in limit]
+
     def _set_motors(self, values: list[float], limits: list[float]) -> None:
         speeds: list[float] = []
         forces: list[float] = []
@@ -294,7 +303,7 @@ class Robot:
         for i, mode, joint in self._moving:
             cap = min(limits[i], joint.effort)
             if mode == "effort":
-                speeds.append(math.copysign(joint.velocity, values[i]))
+                speeds.append(math.copysign(min(joint.velocity, self._velocity_caps[i]), values[i]))
                 forces.append(min(abs(values[i]), cap))
             else:
                 speeds.append(max(-joint.velocity, min(joint.velocity, values[i])))
@@ -311,7 +320,7 @@ class Robot:
                 joint.index,
                 client.POSITION_CONTROL,
                 targetPosition=target,
-                maxVelocity=joint.velocity,
+                maxVelocity=min(joint.velocity, self._velocity_caps[i]),
                 force=min(limits[i], joint.effort),
             )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, get_args
@@ -117,7 +116,6 @@ class RoverEnv(gymnasium.Env[Any, Any]):
         self.menu = EditMenu(edits)
         self._edits, self._reveal, self._flat = edits, reveal_lift, observation == "flat"
         self._renderer: Renderer | None = None
-        self._shown_until = 0.0
         self.observation_space = self._observation_space(camera)
         self.action_space = self._action_space()
         self._tracker = self.task.start(first)
@@ -220,8 +218,6 @@ class RoverEnv(gymnasium.Env[Any, Any]):
             for schedule in self._schedules:
                 harm = float(sum(tracker.harm.values()))
                 schedule.report(tracker.reached_goal, harm, self._highest.tolist())
-        if self.render_mode == "human":
-            self._show()
         return self._observe(step.readings), float(reward), terminated, truncated, info
 
     def render(self) -> Any:
@@ -231,14 +227,6 @@ class RoverEnv(gymnasium.Env[Any, Any]):
         if self._renderer is None or self._renderer.plant is not self.nerfed.plant:
             self._renderer = Renderer(self.nerfed.plant)
         return self._renderer.chase()
-
-    def _show(self) -> None:
-        """Follow the robot in PyBullet's window, no faster than real time."""
-        plant = self.nerfed.plant
-        plant.client.resetDebugVisualizerCamera(2.5, 0.0, -50.0, plant.robot.state.position)
-        now = time.monotonic()
-        self._shown_until = max(self._shown_until + CONTROL_STEP, now)
-        time.sleep(self._shown_until - now)
 
     def close(self) -> None:
         """Disconnect from the physics."""

@@ -20,6 +20,7 @@ def demo(
     ),
     seed: Annotated[int, typer.Option(help="Seed of the course and of the nerf.")] = 0,
     video: Annotated[bool, typer.Option(help="Make demo.mp4, which takes most of the time.")] = True,
+    gui: Annotated[bool, typer.Option("--gui", help="Show PyBullet's window, in real time.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics only, as JSON.")] = False,
 ) -> None:
     """Drive the rover through gauntlet nerfed, with leases, and with a lease asked for in the wrong place."""
@@ -43,7 +44,7 @@ def demo(
         bar.update(tasks[text], completed=done)
 
     try:
-        metrics = make(out, seed, video, show)
+        metrics = make(out, seed, video, show, gui)
     finally:
         bar.stop()
     if as_json:

@@ -1,7 +1,6 @@
 """Declared means enforced, on a joint: what each limit does to an arm's motion in each of the three modes.
 
-The limiter runs at the physics rate, as a joint controller does. At the rover's 20 Hz a position motor would
-hurry from one target to the next, and keep the velocity limit on the average of a control step only.
+The limiter runs at the physics rate, as a joint controller does, or at the plant's 20 Hz.
 """
 
 from __future__ import annotations
@@ -12,12 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 pytest.importorskip("pybullet")
 
 from nerfbot.limits import ActuatorLimiter, Envelope, NerfSpec
 from nerfbot.sim.client import CONTROL_STEP, SUBSTEP, SUBSTEPS, Client
 from nerfbot.sim.description import RobotDescription
+from nerfbot.sim.nerfed import NerfedPlant
 from nerfbot.sim.robot import Robot
 
 INERTIA = 0.5
@@ -157,3 +158,37 @@ def test_the_preset_for_joints_slows_any_arm_and_a_lift_frees_it(move: Move) -> 
     fast = move("velocity", 3.0, lift=1.0, **weak)[:, 1]
     assert slow.max() <= 0.5 * 1.02
     assert fast[-1] == pytest.approx(3.0, rel=0.02)
+
+
+@pytest.mark.parametrize(("mode", "asked"), [("position", 10.0), ("velocity", 5.0), ("effort", 2.0)])
+def test_a_joint_keeps_its_velocity_limit_between_the_plants_control_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, asked: float
+) -> None:
+    (tmp_path / "arm.urdf").write_text(URDF)
+    path = tmp_path / "arm.yaml"
+    channel = {"name": "turn", "mode": mode, "unit": UNITS[mode]}
+    envelope = ENVELOPE.model_dump(exclude_none=True)
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "name": "arm",
+                "urdf": "arm.urdf",
+                "fixed_base": True,
+                "channels": [channel],
+                "envelope": envelope,
+            }
+        )
+    )
+    nerfed = NerfedPlant("corner", NerfSpec.parse({"name": "arm", **joint(velocity=0.5)}), path)
+    client, robot, speeds = nerfed.plant.client, nerfed.plant.robot, []
+    advance = client.stepSimulation
+
+    def watched() -> None:
+        advance()
+        speeds.append(abs(client.getJointState(robot.body, robot.joint_indices[0])[1]))
+
+    monkeypatch.setattr(client, "stepSimulation", watched)
+    for _ in range(40):
+        nerfed.step(np.array([asked]))
+    nerfed.close()
+    assert 0.45 < max(speeds) <= 0.5 * 1.02
