@@ -123,11 +123,13 @@ def test_bad_file_gives_one_line_that_names_the_place_and_exit_code_2(case, tmp_
         (("audit-log", "verify", "nowhere.jsonl"), "nowhere.jsonl"),
         (("bench", "limitz"), "limitz"),
         (("demo", "--seed", "-1"), "seed = -1"),
+        (("demo", "--gui"), "DISPLAY"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_bad_arguments_give_one_line_and_exit_code_2(command, place, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DISPLAY", raising=False)
     assert main(list(command)) == 2
     assert_one_line(capsys, place)
     assert list(tmp_path.iterdir()) == []
