@@ -53,6 +53,7 @@ def make(
     if seed < 0:
         raise InvalidCommand(f"seed = {seed}: must not be negative")
     _check_folder(out)
+    is_first = not out.parent.exists()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
@@ -67,6 +68,8 @@ def make(
         work.rename(out)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        if is_first and not out.exists():
+            out.parent.rmdir()
     return metrics
 
 
