@@ -169,10 +169,17 @@ def difference(mutant: Mutant) -> list[str]:
     return [line for line in lines if line[:1] in "+-" and line[:3] not in ("+++", "---")]
 
 
-def equivalents() -> dict[tuple[str, str, str], str]:
-    """The reason why a mutant is no change at all, by file, code and change."""
+def equivalents() -> dict[tuple[str, str], str]:
+    """The reasons why mutants are no change at all, by file and by what the line becomes."""
     entries = yaml.safe_load(EQUIVALENT.read_text())
-    return {(entry["file"], entry["code"], entry["change"]): entry["reason"] for entry in entries}
+    return {(entry["file"], entry["becomes"]): entry["reason"] for entry in entries}
+
+
+def counts(mutant: Mutant, known: dict[tuple[str, str], str]) -> bool:
+    """Whether a test could kill the mutant."""
+    if mutant.file not in {file for file, _ in known}:
+        return True
+    return not any((mutant.file, line[1:].strip()) in known for line in difference(mutant) if line[0] == "+")
 
 
 def copy_project(to: Path) -> None:
@@ -217,7 +224,7 @@ def main() -> int:
     mutants = [(mutant, tests) for package, tests in pairs.items() for mutant in find(package)]
     sample = random.Random(options.seed).sample(mutants, min(options.sample, len(mutants)))
     known = equivalents()
-    drawn = [item for item in sample if (item[0].file, item[0].code, item[0].change) not in known]
+    drawn = [item for item in sample if counts(item[0], known)]
     options.out.parent.mkdir(parents=True, exist_ok=True)
     done = {}
     if options.out.exists():
@@ -262,8 +269,8 @@ def main() -> int:
             {"file": mutant.file, "line": mutant.line, "change": mutant.change, "diff": difference(mutant)}
             for mutant in survivors
         ]
-        counts = {"candidates": len(mutants), "drawn": len(sample), "equivalent": len(sample) - len(drawn)}
-        print(json.dumps({**counts, "killed": share, "survivors": told}))
+        sizes = {"candidates": len(mutants), "drawn": len(sample), "equivalent": len(sample) - len(drawn)}
+        print(json.dumps({**sizes, "killed": share, "survivors": told}))
         return 0 if share >= options.least else 1
     for mutant in survivors:
         print(f"survived {mutant.file}:{mutant.line} [{mutant.change}] {mutant.code}")

@@ -157,6 +157,13 @@ class TestStrength:
         assert drive.step(9.0, measured=at_rest(velocity=velocity)) == pytest.approx(expected)
         assert drive.step(-9.0, measured=at_rest(velocity=-velocity)) == pytest.approx(-expected)
 
+    @pytest.mark.parametrize("mode", ["velocity", "position"])
+    def test_other_channels_keep_their_effort_at_their_velocity_limit(self, mode):
+        drive = Drive(limiter(mode, spec(effort=6.0, velocity=1.0)))
+        drive.step(0.5, measured=at_rest(velocity=1.0))
+        drive.step(1.0, measured=at_rest(velocity=1.0))
+        assert drive.effort == 6.0
+
 
 class TestReliability:
     def test_latency_is_a_time(self):

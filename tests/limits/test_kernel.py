@@ -26,6 +26,20 @@ def test_clamp(value, low, high, expected):
 
 
 @pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        ([[1.0, -2.0], [2.0, 0.0]], True),
+        ([[1.0, 2.5], [0.0, 0.0]], False),
+        ([[1.0, 2.0], [-2.5, 0.0]], False),
+        ([[math.nan, 0.0], [0.0, 0.0]], False),
+        ([[0.0, 0.0], [0.0, -math.inf]], False),
+    ],
+)
+def test_modest_numbers_are_finite_and_not_too_large(numbers, expected):
+    assert kernel.modest(np.array(numbers), 2.0) is expected
+
+
+@pytest.mark.parametrize(
     ("gap", "expected"),
     [
         (0.0, 0.0),

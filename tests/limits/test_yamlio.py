@@ -1,5 +1,5 @@
 import pytest
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from nerfbot.errors import InvalidCourse, InvalidSpec
 from nerfbot.limits.yamlio import read_yaml, suggestion, validate
@@ -75,6 +75,14 @@ class Sample(BaseModel):
     parts: dict[str, Part] = Field(default_factory=dict)
     number: float
     several: tuple[Part, ...] = ()
+    even: int = 0
+
+    @field_validator("even")
+    @classmethod
+    def _is_even(cls, value: int) -> int:
+        if value % 2:
+            raise ValueError("Must be even")
+        return value
 
 
 @pytest.mark.parametrize(
@@ -96,6 +104,8 @@ class Sample(BaseModel):
         ),
         ({"number": 1, "parts": {"a*": {"zz": 2}}}, "here: parts[a*].zz: unknown field"),
         ({"number": 1, "several": [{}, {"zz": 2}]}, "here: several[1].zz: unknown field"),
+        ({"number": [1]}, "here: number: input should be a valid number, got [1]"),
+        ({"number": 1, "even": 3}, "here: even: must be even, got 3"),
         (
             {"number": 1, "parts": {"a": {"velocity": [1.0, float("nan")]}}},
             "here: parts.a.velocity.list[float][1]: input should be a finite number, got nan",

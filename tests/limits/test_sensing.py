@@ -1,0 +1,171 @@
+"""One sample of the sensor's arithmetic with numbers worked out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from nerfbot.limits import sensing
+from nerfbot.limits.fields import SENSOR_FIELDS
+from nerfbot.limits.kernel import UNLIMITED
+
+NAN, INF = math.nan, math.inf
+
+
+class Sensor:
+    """The arrays of one sensor of four elements; `take` makes one call."""
+
+    def __init__(self, kind: int, top: float = 0.0, **limits: float) -> None:
+        absent = {"resolution": 1.0, "range": UNLIMITED, "field_of_view": UNLIMITED, "rate": UNLIMITED}
+        row = {field: 0.0 for field in SENSOR_FIELDS} | absent | limits
+        self.limits = np.array([list(row.values())])
+        self.kind, self.top = kind, top
+        self.source, self.hidden = np.arange(4)[None].copy(), np.zeros((1, 4), bool)
+        self.clocks, self.walk = np.full((1, 2), NAN), np.zeros((1, 4))
+        self.sample, self.first = np.zeros((1, 4)), np.ones(1, bool)
+        self.noise, self.steps, self.losses = np.ones((1, 1)), np.ones((1, 4)), np.ones((1, 1))
+        self.frozen = np.zeros(1, bool)
+
+    def take(self, *reading: float, now: float = 0.0) -> list[float]:
+        sensing.sense(
+            np.array([reading], float),
+            now,
+            self.limits,
+            self.kind,
+            self.top,
+            self.source,
+            self.hidden,
+            self.noise,
+            self.steps,
+            self.losses,
+            self.frozen,
+            self.clocks,
+            self.walk,
+            self.sample,
+            self.first,
+        )
+        return self.sample[0].tolist()
+
+
+def test_rays_out_of_their_bounds_read_no_return():
+    rays = Sensor(sensing.RAYS, 10.0)
+    assert rays.take(0.0, -0.1, 9.9, 10.0) == [0.0, 10.0, 9.9, 10.0]
+    assert rays.take(NAN, INF, -INF, 11.0, now=1.0) == [10.0] * 4
+
+
+def test_the_range_itself_is_still_seen():
+    assert Sensor(sensing.RAYS, 10.0, range=2.0).take(2.0, 2.1, 1.9, 0.0) == [2.0, 10.0, 1.9, 0.0]
+    assert Sensor(sensing.PLAIN, range=2.0).take(3.0, 1.0, -9.0, 0.0) == [3.0, 1.0, -9.0, 0.0]
+
+
+@pytest.mark.parametrize(("kind", "lost"), [(sensing.PLAIN, 0.0), (sensing.RAYS, 10.0), (sensing.IMAGE, 0.0)])
+def test_hidden_lost_and_broken_elements_read_what_stands_for_them(kind, lost):
+    sensor = Sensor(kind, 10.0, dropout=0.5)
+    sensor.hidden[0, 0] = True
+    sensor.losses = np.array([[0.9, 0.4, 0.5, 0.9]])
+    assert sensor.take(1.0, 2.0, 3.0, NAN) == [lost, lost, 3.0, lost]
+
+
+def test_a_lost_element_of_a_plain_reading_keeps_its_last_value():
+    sensor = Sensor(sensing.PLAIN)
+    sensor.take(1.0, -2.0, 3.0, 4.0)
+    assert sensor.take(NAN, INF, -INF, 5.0, now=1.0) == [1.0, -2.0, 3.0, 5.0]
+
+
+def test_each_element_shows_its_source():
+    sensor = Sensor(sensing.RAYS, 10.0)
+    sensor.source[0] = [1, 1, 3, 3]
+    assert sensor.take(1.0, 2.0, 3.0, NAN) == [2.0, 2.0, 10.0, 10.0]
+
+
+@pytest.mark.parametrize("kind", [sensing.RAYS, sensing.IMAGE])
+def test_noise_and_bias_add_up_within_the_sensors_bounds(kind):
+    sensor = Sensor(kind, 10.0, noise=0.5, bias=0.25)
+    sensor.noise = np.array([[1.0, -1.0, -8.0, 4.0]])
+    assert sensor.take(1.0, 1.0, 1.0, 9.0) == [1.75, 0.75, 0.0, 10.0]
+
+
+def test_a_plain_reading_has_no_bounds():
+    sensor = Sensor(sensing.PLAIN, noise=0.5, bias=-0.25)
+    sensor.noise = np.array([[1.0, -1.0, -8.0, 4.0]])
+    assert sensor.take(1.0, 1.0, 1.0, 9.0) == [1.25, 0.25, -3.25, 10.75]
+
+
+def test_without_noise_the_numbers_that_stand_in_do_nothing():
+    assert Sensor(sensing.PLAIN).take(1.0, 2.0, 3.0, 4.0) == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_drift_grows_by_the_root_of_the_time_since_the_last_sample():
+    sensor = Sensor(sensing.PLAIN, drift=0.5)
+    sensor.steps = np.array([[1.0, -1.0, 2.0, 0.0]])
+    assert sensor.take(0.0, 0.0, 0.0, 0.0, now=7.0) == [0.0] * 4  # none before the first
+    assert sensor.take(0.0, 0.0, 0.0, 0.0, now=11.0) == [1.0, -1.0, 2.0, 0.0]
+    assert sensor.take(1.0, 0.0, 0.0, 0.0, now=12.0) == [2.5, -1.5, 3.0, 0.0]
+
+
+def test_one_drift_is_common_to_all_rays():
+    sensor = Sensor(sensing.RAYS, 10.0, drift=0.5)
+    sensor.walk = np.zeros((1, 1))
+    sensor.take(1.0, 2.0, 3.0, 4.0)
+    assert sensor.take(1.0, 2.0, 3.0, 4.0, now=4.0) == [2.0, 3.0, 4.0, 5.0]
+
+
+def test_a_sample_is_due_a_period_after_the_last_was_and_keeps_its_phase():
+    sensor = Sensor(sensing.PLAIN, rate=4.0)
+    told = [sensor.take(now, 0.0, 0.0, 0.0, now=now)[0] for now in (1.0, 1.2, 1.25 - 1e-8, 1.3, 1.45, 1.5)]
+    assert told == [1.0, 1.0, 1.0, 1.3, 1.3, 1.5]
+    assert sensor.clocks[0].tolist() == [1.75, 1.5]
+
+
+def test_rounding_of_a_sum_of_periods_does_not_put_a_sample_off():
+    sensor = Sensor(sensing.PLAIN, rate=4.0)
+    sensor.take(1.0, 0.0, 0.0, 0.0, now=1.0)
+    assert sensor.take(2.0, 0.0, 0.0, 0.0, now=1.25 - 1e-12)[0] == 2.0
+
+
+def test_after_a_pause_the_phase_starts_anew():
+    sensor = Sensor(sensing.PLAIN, rate=4.0)
+    sensor.take(1.0, 0.0, 0.0, 0.0, now=1.0)
+    sensor.take(2.0, 0.0, 0.0, 0.0, now=3.1)
+    assert sensor.clocks[0, sensing.NEXT] == 3.1 + 0.25
+    sensor = Sensor(sensing.PLAIN, rate=4.0)
+    sensor.take(1.0, 0.0, 0.0, 0.0, now=1.0)
+    sensor.take(2.0, 0.0, 0.0, 0.0, now=1.5)  # the next was due just now: it starts anew too
+    assert sensor.clocks[0, sensing.NEXT] == 1.75
+
+
+def test_a_frozen_sensor_repeats_its_sample_but_its_first_and_goes_on_drifting():
+    sensor = Sensor(sensing.PLAIN, drift=1.0)
+    sensor.frozen[0] = True
+    assert sensor.take(1.0, 2.0, 3.0, 4.0) == [1.0, 2.0, 3.0, 4.0]
+    assert sensor.first[0]
+    assert sensor.take(5.0, 6.0, 7.0, 8.0, now=1.0) == [1.0, 2.0, 3.0, 4.0]
+    assert not sensor.first[0]
+    assert sensor.walk.tolist() == [[1.0] * 4]
+    sensor.frozen[0] = False
+    assert sensor.take(5.0, 6.0, 7.0, 8.0, now=2.0) == [7.0, 8.0, 9.0, 10.0]
+
+
+def test_time_that_runs_backwards_takes_no_sample():
+    sensor = Sensor(sensing.PLAIN, drift=1.0)
+    sensor.take(1.0, 0.0, 0.0, 0.0, now=5.0)
+    assert sensor.take(2.0, 0.0, 0.0, 0.0, now=4.0)[0] == 1.0
+    assert not sensor.walk.any()
+
+
+def test_every_robot_is_sampled_on_its_own():
+    sensor = Sensor(sensing.PLAIN, rate=1.0)
+    for name in ("limits", "source", "hidden", "clocks", "walk", "sample", "noise", "steps", "losses"):
+        setattr(sensor, name, np.repeat(getattr(sensor, name), 2, axis=0))
+    sensor.first, sensor.frozen = np.ones(2, bool), np.zeros(2, bool)
+    sensor.limits[1, list(SENSOR_FIELDS).index("rate")] = 2.0
+
+    def take(value: float, now: float) -> list[float]:
+        arrays = (sensor.noise, sensor.steps, sensor.losses, sensor.frozen, sensor.clocks, sensor.walk)
+        limits = (sensor.limits, sensor.kind, sensor.top, sensor.source, sensor.hidden)
+        sensing.sense(np.full((2, 4), value), now, *limits, *arrays, sensor.sample, sensor.first)
+        return sensor.sample[:, 0].tolist()
+
+    assert take(1.0, 0.0) == [1.0, 1.0]
+    assert take(2.0, 0.5) == [1.0, 2.0]
+    assert take(3.0, 1.0) == [3.0, 3.0]
