@@ -15,6 +15,8 @@ from nerfbot.limits.fields import SENSOR_FIELDS
 PLAIN, RAYS, IMAGE = 0, 1, 2
 
 _ROUNDING = 1e-9  # s: sums of periods must not decide when a sample is due
+_HUGE = 1e30  # no reading is larger: what is counts as lost, so that no later arithmetic overflows
+_LONGEST = 1e9  # s; a clock may jump by more than a number can hold
 
 _COLUMN = {field: column for column, field in enumerate(SENSOR_FIELDS)}
 _RANGE, _RATE, _NOISE, _BIAS = (_COLUMN[f] for f in ("range", "rate", "noise", "bias"))
@@ -63,14 +65,14 @@ def sense(
         clocks[r, NEXT] = now + period if following <= now else following
         clocks[r, TAKEN] = now
         if limits[r, _DRIFT] > 0.0 and not first[r]:
-            growth = limits[r, _DRIFT] * math.sqrt(max(now - taken, 0.0))
+            growth = limits[r, _DRIFT] * math.sqrt(min(max(now - taken, 0.0), _LONGEST))
             for k in range(walk.shape[1]):
                 walk[r, k] += growth * steps[r, k]
         if frozen[r] and not first[r]:
             continue
         for k in range(elements):
             x = reading[r, source[r, k]]
-            lost = hidden[r, k] or not math.isfinite(x)
+            lost = hidden[r, k] or not abs(x) <= _HUGE  # NaN compares false
             if kind == RAYS:
                 lost = lost or x < 0.0 or x >= top or x > limits[r, _RANGE]
             lost = lost or losses[r, k % losses.shape[1]] < limits[r, _DROPOUT]

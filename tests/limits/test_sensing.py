@@ -153,6 +153,15 @@ def test_time_that_runs_backwards_takes_no_sample():
     assert not sensor.walk.any()
 
 
+@pytest.mark.parametrize("kind", [sensing.PLAIN, sensing.RAYS, sensing.IMAGE])
+def test_no_reading_and_no_clock_makes_an_output_that_is_not_finite(kind):
+    sensor = Sensor(kind, 10.0, drift=0.5, noise=0.5, bias=-0.5)
+    told = [sensor.take(1.7e308, -1.7e308, 1e31, -1e31, now=now) for now in (-1.7e308, -1.0, 1.0, 1.7e308)]
+    assert np.isfinite(told).all()
+    assert (np.abs(told) < 1e6).all()
+    assert np.isfinite(sensor.walk).all()
+
+
 def test_every_robot_is_sampled_on_its_own():
     sensor = Sensor(sensing.PLAIN, rate=1.0)
     for name in ("limits", "source", "hidden", "clocks", "walk", "sample", "noise", "steps", "losses"):
