@@ -104,7 +104,7 @@ def changes(node: ast.AST) -> Iterator[tuple[str, Callable[[ast.AST], ast.AST | 
         yield "number", lambda n: ast.Constant(n.value + 1)
     elif isinstance(node, (ast.If, ast.While, ast.IfExp, ast.Assert)):
         yield "condition", lambda n: setattr(n, "test", ast.UnaryOp(ast.Not(), n.test))
-    elif isinstance(node, ast.Return) and node.value is not None:
+    elif isinstance(node, ast.Return) and getattr(node.value, "value", ...) is not None:
         yield "nothing returned", lambda n: setattr(n, "value", ast.Constant(None))
     elif isinstance(node, (ast.Break, ast.Continue, ast.Raise)):
         yield "left out", lambda n: ast.Pass()

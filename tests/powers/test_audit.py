@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
+import warnings
 from datetime import datetime
 from enum import Enum
 
@@ -547,3 +549,14 @@ def test_whatever_json_can_hold_verifies_again(tmp_path_factory, fields):
     with AuditLog(path) as log:
         log.append("any", 1.0, **fields)
     assert verify(path, head=log.head).lines == 2
+
+
+def test_a_log_that_cannot_be_read_leaves_no_file_open(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_text("not a log\n")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with pytest.raises(AuditLogError):
+            AuditLog(path)
+        gc.collect()
+    assert not [item for item in told if item.category is ResourceWarning]

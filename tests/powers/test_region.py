@@ -170,3 +170,13 @@ def test_a_place_is_the_region_and_any_of_the_zones(place, inside):
     x, y = np.array([0.5, 1.5, 2.5, 6.0, 9.0]), np.full(5, 0.5)
     assert place.contains(x, y).tolist() == inside
     assert [place.holds(*point) for point in zip(x, y, strict=True)] == inside
+
+
+def test_points_outside_the_smallest_map_are_outside():
+    alone = Cells(cell=1.0, rows=1, cells=[(0, 0)])
+    assert alone.contains([0.5, 1.5, 0.5, -9.0], [0.5, 0.5, 1.5, math.nan]).tolist() == [
+        True,
+        False,
+        False,
+        False,
+    ]
