@@ -31,6 +31,10 @@ from .sensors import Readings, Sensors
 FORCE_LIMIT = 120.0
 """Default contact force in N above which contact is harm: twice what the rover can push."""
 
+SETTLE = 8
+"""Physics steps, with everything apart, after which no contact of the last episode is left (two were not
+always enough)."""
+
 FRAGILE_WATCH = 1.5
 """Contacts of fragile objects are followed while the robot is within this distance, m."""
 
@@ -136,7 +140,7 @@ class Plant:
         # A restored state leaves contacts that it did not hold itself, and they would nudge the first steps
         self.arena.scatter()
         self.robot.place(0.0, -10.0, 0.0, 50.0)
-        for _ in range(2):
+        for _ in range(SETTLE):
             self.client.stepSimulation()
         self.client.restoreState(self._saved)
         self.course = course

@@ -314,7 +314,8 @@ class ActuatorLimiter:
         rows = np.logical_not(finite.all(axis=1))
         if rows.any():
             bad = np.asarray(rows if bad is None else rows | bad)
-            rest = np.where(self._is_position, self._state[..., kernel.EXECUTED], 0.0)
+            held = np.clip(self._state[..., kernel.EXECUTED], *self._hard[:, [kernel.LOW, kernel.HIGH]].T)
+            rest = np.where(self._is_position, held, 0.0)
             array = np.where(finite, array, rest)
         return np.clip(array, -_HUGE, _HUGE), bad
 

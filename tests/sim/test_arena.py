@@ -238,8 +238,11 @@ def test_fresh_plants_and_resets_replay_bit_for_bit():
     with Plant("gauntlet") as one, Plant("gauntlet") as two:
         first = stream(one)
         assert stream(two) == first
-        one.reset()
-        assert stream(one) == first
+        for steps in (60, 45, 95, 125):  # what the last episode left in contact must not matter
+            one.reset()
+            stream(one, steps)
+            one.reset()
+            assert stream(one) == first
         one.edits.phase(True)
         one.edits.set_cell(8, 6, None)
         one.edits.teleport(6, 20)
