@@ -169,17 +169,20 @@ def difference(mutant: Mutant) -> list[str]:
     return [line for line in lines if line[:1] in "+-" and line[:3] not in ("+++", "---")]
 
 
-def equivalents() -> dict[tuple[str, str], str]:
-    """The reasons why mutants are no change at all, by file and by what the line becomes."""
-    entries = yaml.safe_load(EQUIVALENT.read_text())
-    return {(entry["file"], entry["becomes"]): entry["reason"] for entry in entries}
+def equivalents() -> dict[str, list[tuple[str, str]]]:
+    """The mutants that are no change at all, by file: what the line was, and what it becomes."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for entry in yaml.safe_load(EQUIVALENT.read_text()):
+        found.setdefault(entry["file"], []).append((entry["was"], entry["becomes"]))
+    return found
 
 
-def counts(mutant: Mutant, known: dict[tuple[str, str], str]) -> bool:
+def counts(mutant: Mutant, known: dict[str, list[tuple[str, str]]]) -> bool:
     """Whether a test could kill the mutant."""
-    if mutant.file not in {file for file, _ in known}:
+    if mutant.file not in known:
         return True
-    return not any((mutant.file, line[1:].strip()) in known for line in difference(mutant) if line[0] == "+")
+    lines = [(line[0], line[1:].strip()) for line in difference(mutant)]
+    return not any(("-", was) in lines and ("+", becomes) in lines for was, becomes in known[mutant.file])
 
 
 def copy_project(to: Path) -> None:
@@ -191,15 +194,17 @@ def copy_project(to: Path) -> None:
         shutil.copy(ROOT / name, to / name)
 
 
-def passes(folder: Path, tests: str, seconds: float) -> bool:
-    """Whether the tests pass in the copy; one that hangs has noticed."""
+def passes(folder: Path, tests: str, seconds: float, first: str = "") -> bool:
+    """Whether the tests pass in the copy; one that hangs has noticed. ``first``: a module to start with."""
     environment = {
         **os.environ,
         "NUMBA_DISABLE_JIT": "1",
         "PYTHONPATH": str(folder),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", tests]
+    own = f"{tests}/test_{Path(first).stem}.py"
+    order = [own, tests] if (folder / own).exists() else [tests]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", *order]
     try:
         result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -252,7 +257,7 @@ def main() -> int:
                     copy_project(local.folder)
                 original = (ROOT / mutant.file).read_text()
                 (local.folder / mutant.file).write_text(mutate(mutant))
-                killed = not passes(local.folder, tests, limits[tests])
+                killed = not passes(local.folder, tests, limits[tests], mutant.file)
                 (local.folder / mutant.file).write_text(original)
                 with lock, options.out.open("a") as file:
                     done[mutant.id] = {"id": mutant.id, "killed": killed}

@@ -106,9 +106,10 @@ class TestStrength:
         assert drive.effort == 12.5
 
     def test_without_a_cap_anywhere_there_is_none(self):
-        drive = Drive(limiter("velocity", hard={"max_effort": None}))
-        drive.step(0.1)
-        assert drive.effort == math.inf
+        for velocity in (0.0, 1.0, -1.0):
+            drive = Drive(limiter("velocity", hard={"max_effort": None}), measured=at_rest(velocity=velocity))
+            drive.run(2.0, 2.0, -2.0)
+            assert drive.effort == math.inf
         drive = Drive(limiter("velocity"))
         drive.step(0.1)
         assert drive.effort == HARD["max_effort"]

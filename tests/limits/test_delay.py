@@ -21,6 +21,18 @@ class Line:
         return self.out[:, 0].tolist()
 
 
+def test_a_line_that_has_long_been_in_use_grows_without_losing_a_message():
+    line = Line(0.0, 0.0)
+    for number in range(1003):
+        line.push(float(number), [0.0, 0.0], number, number)
+        assert line.pop(float(number)) == [number, number]
+    for number in range(1003, 1103):
+        line.push(float(number), [200.0, 0.0], number, number)
+        assert line.pop(float(number)) == [1002.0, number]
+    for number in range(1003, 1103):
+        assert line.pop(number + 200.0) == [number, 1102.0]
+
+
 @pytest.mark.parametrize("count", [1, 2])
 class TestOneMessage:
     def test_the_initial_value_stands_until_the_first_release(self, count):

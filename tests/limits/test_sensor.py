@@ -310,6 +310,13 @@ def test_resetting_one_robot_leaves_the_others_alone() -> None:
     assert not np.array_equal(later[:, 0, 0], later[:, 1, 0])
 
 
+def test_a_reset_forgets_drift_and_last_values() -> None:
+    limiter = make({"drift": 5.0}, (2,))
+    stream(limiter, np.ones((20, 1, 2)), NERFED)
+    limiter.reset()
+    assert limiter.apply([[np.nan, 1.0]], 0.0, NERFED).tolist() == [[0.0, 1.0]]
+
+
 def test_adding_one_impairment_does_not_reshuffle_another() -> None:
     readings = np.full((30, 1, 6), 5.0)
     plain = stream(make({"noise": 0.1}, (6,), geometry=RAYS), readings, NERFED)
