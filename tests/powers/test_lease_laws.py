@@ -63,7 +63,7 @@ def act(authority, now, call, granted):
             authority.use_charge(lease_id, now)
         case ("revoke", lease_id):
             if authority.revoke(lease_id, now, "x"):
-                granted.pop(lease_id)
+                granted.pop(lease_id, None)
         case ("estop",):
             authority.estop(now, "x")
             granted.clear()
