@@ -58,6 +58,12 @@ def test_onset_and_end_come_exactly_when_the_countdowns_run_out():
     assert bursts.active[0, 0]
 
 
+def test_an_onset_at_the_very_end_of_a_step_counts():
+    bursts = process(rate=1.0, duration=1e6)
+    bursts.step(exponential(0))
+    assert bursts.active[0, 0]
+
+
 def test_a_long_step_goes_through_the_bursts_that_fall_into_it():
     onset, length = exponential(0) / 2.0, exponential(1) * 0.5
     inside, after = process(2.0, 0.5), process(2.0, 0.5)

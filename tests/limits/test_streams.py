@@ -100,6 +100,13 @@ def test_a_reset_robot_starts_from_its_first_number_and_the_others_go_on(calls_b
     assert np.array_equal(after[:, [0, 1, 3]], undisturbed[:, [0, 1, 3]])
 
 
+def test_normal_draws_are_those_of_box_and_muller_each_from_two_lanes_of_its_own():
+    drawn = successive(Draws("n", SEEDS, 3, normal=True), 4)
+    lanes = Stream("n", SEEDS).uniform(ALL[:, None], np.arange(4)[:, None, None], np.arange(6))
+    radius, angle = np.sqrt(-2.0 * np.log1p(-lanes[..., 0::2])), 2.0 * np.pi * lanes[..., 1::2]
+    np.testing.assert_allclose(drawn, radius * np.cos(angle), rtol=1e-12)
+
+
 def test_normal_draws_are_standard_normal():
     drawn = successive(Draws("n", np.arange(40, dtype=np.uint64), 10, normal=True), 50)
     assert drawn.mean() == pytest.approx(0.0, abs=0.03)
