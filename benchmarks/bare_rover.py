@@ -1,20 +1,22 @@
 """The bare loop that `nerfbot bench sim` is measured against: PyBullet and numpy only, nothing of nerfbot.
 
-In every control step it makes the calls to PyBullet that a plant makes: one motor command; 12 substeps, each
-followed by a query of the contacts of the base; the pose, velocity and joint states of the robot, the pose of
-every movable body, and one batch of rays, as many as the plant casts. What it does with the answers is the
-least that any user would: the contact forces summed by body, the heading, the speed in body axes, the ends of
-the rays, the lidar's distances, and one float32 vector of all that as an observation.
+In every control step it makes the calls to PyBullet that a plant makes, in the same scene: one motor command;
+12 substeps, each followed by a query of the contacts of the base and of the fragile bodies that are watched;
+the pose, velocity and joint states of the robot, the pose of every movable body, and one batch of rays, as
+many as the plant casts. What it does with the answers is the least that any user would: the contact forces
+summed by body, the heading, the speed in body axes, the ends of the rays, the lidar's distances, and one
+float32 vector of all that as an observation.
 
-Not in it: bodies without collision, detection of objects, fog, noise, latency, limits, leases, events,
-reward, the checks of a command, gates that move.
+Not in it: the bodies of things without collision, detection of objects, fog, noise, latency, limits, leases,
+events, reward, the checks of a command, gates that move.
 
 Usage: `python benchmarks/bare_rover.py ROVER.urdf SCENE.json` prints control steps a second. A scene has
 `bodies` and `chunks`. A body is `{kind, size, position, turn, mass, friction}`: kind "box" with half extents
 or "cylinder" with height and radius (m); mass 0 (kg) stands still. A chunk is `{robot, wheels, movable,
-commands, efforts, rays}`: the robot's and the movable bodies' [position, quaternion, velocity, rates] at its
-beginning, [angle, speed] of each wheel, [m/s, rad/s] and the traction cap (N) of each step, and the number of
-rays.
+standing, commands, efforts, rays, watched}`: the robot's and the movable bodies' [position, quaternion,
+velocity, rates] at its beginning, [angle, speed] of each wheel, the places (m) of things that do not move,
+and for each step [m/s, rad/s], the traction cap (N), the number of rays, and which of the movable bodies have
+their contacts watched.
 """
 
 from __future__ import annotations
@@ -29,9 +31,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pybullet
 
-SUBSTEPS, LIDAR, REACH, HEIGHT = 12, 32, 8.0, 0.2
+SUBSTEPS, LIDAR, REACH, MOUNT = 12, 32, 8.0, np.array((0.12, 0.0, 0.118))
 RADIUS, TRACK, WHEELS = 0.08, 0.28, [0, 1]
 ANGLES = np.linspace(-0.75 * np.pi, 0.75 * np.pi, LIDAR)
+DIRECTIONS = np.stack([np.cos(ANGLES), np.sin(ANGLES), np.zeros(LIDAR)])
 
 
 class World(NamedTuple):
@@ -107,9 +110,10 @@ def drive(world: World, chunk: dict[str, Any]) -> float:
     """Drive one chunk from where it begins; returns the seconds that its control steps took."""
     place(world, chunk)
     client, robot, movable = world
-    rays = chunk["rays"]
+    standing = chunk["standing"]
+    told = zip(chunk["commands"], chunk["efforts"], chunk["rays"], chunk["watched"], strict=True)
     began = time.perf_counter()
-    for (forward, turn), effort in zip(chunk["commands"], chunk["efforts"], strict=True):
+    for (forward, turn), effort, rays, watched in told:
         side = turn * TRACK / 2
         pybullet.setJointMotorControlArray(
             robot,
@@ -120,23 +124,27 @@ def drive(world: World, chunk: dict[str, Any]) -> float:
             physicsClientId=client,
         )
         forces: dict[int, float] = {}
+        blows: dict[int, float] = {}
         for _ in range(SUBSTEPS):
             pybullet.stepSimulation(physicsClientId=client)
             for point in pybullet.getContactPoints(robot, linkIndexA=-1, physicsClientId=client):
                 forces[point[2]] = forces.get(point[2], 0.0) + point[9]
+            for number in watched:
+                for point in pybullet.getContactPoints(movable[number], physicsClientId=client):
+                    blows[number] = blows.get(number, 0.0) + point[9]
         position, turned = pybullet.getBasePositionAndOrientation(robot, physicsClientId=client)
         velocity, rates = pybullet.getBaseVelocity(robot, physicsClientId=client)
         joints = pybullet.getJointStates(robot, WHEELS, physicsClientId=client)
         places = [pybullet.getBasePositionAndOrientation(body, physicsClientId=client)[0] for body in movable]
         x, y, _ = position
-        heading = pybullet.getEulerFromQuaternion(turned)[2]
+        rotation = np.array(pybullet.getMatrixFromQuaternion(turned)).reshape(3, 3)
+        heading = math.atan2(rotation[1, 0], rotation[0, 0])
         speed = velocity[0] * math.cos(heading) + velocity[1] * math.sin(heading)
-        ends = np.empty((rays, 3))
-        ends[:LIDAR, 0] = x + REACH * np.cos(ANGLES + heading)
-        ends[:LIDAR, 1] = y + REACH * np.sin(ANGLES + heading)
-        ends[LIDAR:, :2] = [place[:2] for place in places + [position] * rays][: rays - LIDAR]
-        ends[:, 2] = HEIGHT
-        hits = pybullet.rayTestBatch([(x, y, HEIGHT)] * rays, ends.tolist(), physicsClientId=client)
+        eye = position + rotation @ MOUNT
+        start = eye.tolist()
+        ends = (eye + REACH * (rotation @ DIRECTIONS).T).tolist()
+        ends += [(place[0], place[1], start[2]) for place in (places + standing)[: rays - LIDAR]]
+        hits = pybullet.rayTestBatch([start] * rays, ends, physicsClientId=client)
         distances = REACH * np.array([hit[2] for hit in hits[:LIDAR]])
         np.array(
             [*distances, x, y, heading, speed, rates[2], *(joint[0] for joint in joints)], dtype=np.float32

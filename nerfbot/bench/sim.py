@@ -71,28 +71,42 @@ def _record(env: Any, seed: int, actions: Any) -> list[dict[str, Any]]:
     """Drive an episode once and describe its chunks for the bare loop."""
     env.reset(seed=seed)
     plant = env.nerfed.plant
-    cast, batch = [0], plant.client.rayTestBatch
+    loose = _loose(plant)
+    rays: list[int] = []
+    watched: list[list[int]] = []
+    batch, touching = plant.client.rayTestBatch, plant.client.getContactPoints
 
     def counted(origins: list[Any], ends: list[Any]) -> Any:
-        cast[0] += len(ends)
+        rays.append(len(ends))
         return batch(origins, ends)
 
-    plant.client.rayTestBatch = counted
+    def noted(body: int) -> Any:
+        number = loose.index(body)
+        if number not in watched[-1]:
+            watched[-1].append(number)
+        return touching(body)
+
+    plant.client.rayTestBatch, plant.client.getContactPoints = counted, noted
     chunks = []
     for part in actions:
         robot, joints = plant.robot.body, plant.robot.joint_indices
         chunk: dict[str, Any] = {
             "robot": _motion(plant.client, robot),
             "wheels": [state[:2] for state in plant.client.getJointStates(robot, joints)],
-            "movable": [_motion(plant.client, body) for body in _loose(plant)],
+            "movable": [_motion(plant.client, body) for body in loose],
+            "standing": [
+                thing.position[:2] for thing in plant.arena.things.values() if thing.body not in loose
+            ],
         }
-        cast[0] = 0
-        told = [env.step(action)[4]["nerf"] for action in part]
+        rays, watched, told = [], [], []
+        for action in part:
+            watched.append([])
+            told.append(env.step(action)[4]["nerf"])
         chunk["commands"] = [nerf["executed"].tolist() for nerf in told]
         chunk["efforts"] = [float(nerf["effort_limit"][0]) for nerf in told]
-        chunk["rays"] = round(cast[0] / len(part))
+        chunk["rays"], chunk["watched"] = rays, watched
         chunks.append(chunk)
-    plant.client.rayTestBatch = batch
+    plant.client.rayTestBatch, plant.client.getContactPoints = batch, touching
     return chunks
 
 
