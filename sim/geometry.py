@@ -77,16 +77,17 @@ def entry_distance(origin: tuple[float, float], directions: Floats, rectangles: 
     result has shape (rays, n). Slab method (Kay and Kajiya 1986).
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        inverse = 1.0 / directions
-        x = (rectangles[None, :, 0:2] - origin[0]) * inverse[:, None, 0:1]
-        y = (rectangles[None, :, 2:4] - origin[1]) * inverse[:, None, 1:2]
-    # 0 * inf, a ray along an edge, is NaN: the edge belongs to the rectangle
-    x[..., 0], x[..., 1] = np.nan_to_num(x[..., 0], nan=-np.inf), np.nan_to_num(x[..., 1], nan=np.inf)
-    y[..., 0], y[..., 1] = np.nan_to_num(y[..., 0], nan=-np.inf), np.nan_to_num(y[..., 1], nan=np.inf)
-    enter = np.maximum(x.min(axis=2), y.min(axis=2))
-    leave = np.minimum(x.max(axis=2), y.max(axis=2))
+        inverse = 1.0 / directions.T
+        sides = rectangles.T.reshape(2, 2, -1, 1) - np.reshape(origin, (2, 1, 1, 1))
+        cuts = sides * inverse[:, None, None]
+    if not directions.all():
+        # 0 * inf, a ray along an edge, is NaN: the edge belongs to the rectangle
+        for side, outside in enumerate((-np.inf, np.inf)):
+            cuts[:, side][np.isnan(cuts[:, side])] = outside
+    enter = np.minimum(cuts[:, 0], cuts[:, 1]).max(axis=0)
+    leave = np.maximum(cuts[:, 0], cuts[:, 1]).min(axis=0)
     hit = (leave >= enter) & (leave >= 0.0)
-    return np.where(hit, np.maximum(enter, 0.0), np.inf)
+    return np.where(hit, np.maximum(enter, 0.0), np.inf).T
 
 
 def footprint_distance(

@@ -105,12 +105,15 @@ class Sensors:
         ]
         self._fog_regions = [name for name, _ in patches]
         self._fog = [rectangle for _, rectangle in patches]
+        self._fog_edges: Floats = np.array(self._fog)
         self.restart()
 
     def restart(self) -> None:
         """Begin an episode: no last velocity, the objects and the visibilities of the arena's course."""
         zones = {region.id: region.zone for region in self.arena.course.regions}
-        self._visibility = [float(getattr(zones[name], "visibility", np.inf)) for name in self._fog_regions]
+        self._visibility: Floats = np.array(
+            [float(getattr(zones[name], "visibility", np.inf)) for name in self._fog_regions]
+        )
         self._seen = [
             _Target(thing, (item.id, item.kind, getattr(item, "colour", ""), getattr(item, "shape", "")))
             for thing in self.arena.things.values()
@@ -118,24 +121,21 @@ class Sensors:
         ]
         self._last_velocity: tuple[float, float, float] | None = None
 
-    def _fog_near(self, x: float, y: float, reach: float) -> list[int]:
-        """Which rectangles of fog are within ``reach`` m of a place, roughly."""
-        return [
-            index
-            for index, (left, right, bottom, top) in enumerate(self._fog)
-            if left < x + reach and right > x - reach and bottom < y + reach and top > y - reach
-        ]
+    def _near_fog(self, x: float, y: float, reach: float) -> bool:
+        """Whether any fog is within ``reach`` m of a place, roughly."""
+        return any(
+            left < x + reach and right > x - reach and bottom < y + reach and top > y - reach
+            for left, right, bottom, top in self._fog
+        )
 
-    def _limits(
-        self, fog: list[int], origin: tuple[float, float], bearings: Floats, reach: float, level: float
-    ) -> Floats:
-        """How far each ray sees, m, where the rectangles ``fog`` are near.
+    def _limits(self, origin: tuple[float, float], bearings: Floats, reach: float, level: float) -> Floats:
+        """How far each ray sees through the fog, m.
 
         A ray that enters fog after e metres sees e + visibility + level * (reach - visibility) at most.
         """
         directions = np.stack([np.cos(bearings), np.sin(bearings)], axis=1)
-        entry = entry_distance(origin, directions, np.array([self._fog[index] for index in fog]))
-        visibility = np.minimum([self._visibility[index] for index in fog], reach)
+        entry = entry_distance(origin, directions, self._fog_edges)
+        visibility = np.minimum(self._visibility, reach)
         limits: Floats = np.minimum((entry + visibility + level * (reach - visibility)).min(axis=1), reach)
         return limits
 
@@ -163,10 +163,9 @@ class Sensors:
         distances = fractions * reach
         distances[fractions >= 1.0] = np.inf
         sight = None
-        fog = self._fog_near(ox, oy, reach)
-        if fog:
+        if self._near_fog(ox, oy, reach):
             bearings = np.append(self.angles, [candidate.bearing for candidate in candidates])
-            limits = self._limits(fog, (ox, oy), bearings + state.heading, reach, sensing)
+            limits = self._limits((ox, oy), bearings + state.heading, reach, sensing)
             distances[distances > limits[:rays]] = np.inf
             sight = limits[rays:].tolist()
         objects = _detections(candidates, hits[rays:], sight)
@@ -221,10 +220,9 @@ class Sensors:
             flags=client.ER_NO_SEGMENTATION_MASK,
         )
         image = np.asarray(pixels, np.uint8).reshape(camera.height, camera.width, 4)[..., :3].copy()
-        fog = self._fog_near(eye[0], eye[1], camera.range)
-        if fog:
+        if self._near_fog(eye[0], eye[1], camera.range):
             bearings = self._columns + state.heading
-            limits = self._limits(fog, (eye[0], eye[1]), bearings, camera.range, sensing)
+            limits = self._limits((eye[0], eye[1]), bearings, camera.range, sensing)
             buffer = np.asarray(depth, np.float64).reshape(camera.height, camera.width)
             forward = camera.range * NEAR / (camera.range - (camera.range - NEAR) * buffer)
             distance = forward / np.cos(self._columns)
