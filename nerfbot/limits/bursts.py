@@ -20,13 +20,49 @@ def _run_down(
     """Take what ``elapsed`` s cost off every countdown; list those that have run out, return how many."""
     due = 0
     for r in range(countdown.shape[0]):
-        for u in range(countdown.shape[1]):
-            left = countdown[r, u] - speed[r, u] * elapsed
-            countdown[r, u] = left
-            if left <= 0.0:
-                robots[due], units[due] = r, u
-                due += 1
+        over = 0
+        for u in range(countdown.shape[1]):  # without a branch: most steps of a robot have nothing to list
+            countdown[r, u] -= speed[r, u] * elapsed
+            over += countdown[r, u] <= 0.0
+        if over:
+            for u in range(countdown.shape[1]):
+                if countdown[r, u] <= 0.0:
+                    robots[due], units[due] = r, u
+                    due += 1
     return due
+
+
+@compiled
+def _turn(
+    countdown: np.ndarray,
+    speed: np.ndarray,
+    active: np.ndarray,
+    rate: np.ndarray,
+    duration: np.ndarray,
+    exponential: np.ndarray,
+    drawn: np.ndarray,
+    elapsed: float,
+    robots: np.ndarray,
+    units: np.ndarray,
+) -> int:
+    """Turn the listed units, each with its ``drawn`` Exp(1); keep those listed that are due again.
+
+    What follows a countdown has run since it ended, at most for ``elapsed`` s. Returns how many are kept.
+    """
+    again = 0
+    for i in range(drawn.shape[0]):
+        r, u = robots[i], units[i]
+        since = min(-countdown[r, u] / speed[r, u], elapsed)
+        active[r, u] = not active[r, u]
+        if active[r, u]:
+            speed[r, u], length = 1.0, duration[r, u] * (drawn[i] if exponential[u] else 1.0)
+        else:
+            speed[r, u], length = rate[r, u], drawn[i]
+        countdown[r, u] = length - since * speed[r, u]
+        if countdown[r, u] <= 0.0:
+            robots[again], units[again] = r, u
+            again += 1
+    return again
 
 
 class BurstProcess:
@@ -66,28 +102,25 @@ class BurstProcess:
     def step(self, elapsed: float) -> None:
         """Advance by ``elapsed`` seconds, through as many bursts as fall into them."""
         elapsed = min(elapsed, _LONGEST)
-        due = _run_down(self._countdown, self._speed, elapsed, *self._due)
-        if not due:
-            return
-        robots, units = (index[:due] for index in self._due)
+        robots, units = self._due
+        due = _run_down(self._countdown, self._speed, elapsed, robots, units)
         for turn in range(_MOST_TURNS):
-            self._turn(robots, units, elapsed if turn < _MOST_TURNS - 1 else 0.0)
-            again = self._countdown[robots, units] <= 0.0
-            if not again.any():
+            if not due:
                 break
-            robots, units = robots[again], units[again]
-
-    def _turn(self, robots: NDArray[np.intp], units: NDArray[np.intp], elapsed: float) -> None:
-        """Turn units whose countdown is over; the new one has run since, at most for ``elapsed`` s."""
-        since = np.minimum(-self._countdown[robots, units] / self._speed[robots, units], elapsed)
-        starting = ~self.active[robots, units]
-        self.active[robots, units] = starting
-        self._counter[robots, units] += 1
-        drawn = self._draw(robots, self._counter[robots, units], units)
-        length = self._duration[robots, units] * np.where(self._exponential[units], drawn, 1.0)
-        speed = np.where(starting, 1.0, self._rate[robots, units])
-        self._countdown[robots, units] = np.where(starting, length, drawn) - since * speed
-        self._speed[robots, units] = speed
+            listed = robots[:due], units[:due]
+            self._counter[listed] += 1
+            due = _turn(
+                self._countdown,
+                self._speed,
+                self.active,
+                self._rate,
+                self._duration,
+                self._exponential,
+                self._draw(listed[0], self._counter[listed], listed[1]),
+                elapsed if turn < _MOST_TURNS - 1 else 0.0,
+                robots,
+                units,
+            )
 
     def _draw(self, robots: NDArray[np.intp], counter: NDArray[np.int64], units: NDArray[np.intp]) -> Floats:
         """Return Exp(1) numbers; the arguments broadcast."""
