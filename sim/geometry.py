@@ -1,16 +1,10 @@
-"""Plane geometry of a course: cells merged into rectangles, rays through rectangles, distances to a
-footprint.
-"""
+"""Plane geometry of a course: cells merged into rectangles, distances to a footprint."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-Floats = NDArray[np.float64]
 Cell = tuple[int, int]
 
 
@@ -68,26 +62,6 @@ def bounds(patch: Patch, cell: float, rows: int) -> tuple[float, float, float, f
         (rows - patch.bottom - 1) * cell,
         (rows - patch.top) * cell,
     )
-
-
-def entry_distance(origin: tuple[float, float], directions: Floats, rectangles: Floats) -> Floats:
-    """Distance in m at which each ray enters each rectangle: 0 inside it, inf where it misses.
-
-    ``directions`` (rays, 2) are unit vectors, ``rectangles`` (n, 4) rows of x min, x max, y min, y max. The
-    result has shape (rays, n). Slab method (Kay and Kajiya 1986).
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        inverse = 1.0 / directions.T
-        sides = rectangles.T.reshape(2, 2, -1, 1) - np.reshape(origin, (2, 1, 1, 1))
-        cuts = sides * inverse[:, None, None]
-    if not directions.all():
-        # 0 * inf, a ray along an edge, is NaN: the edge belongs to the rectangle
-        for side, outside in enumerate((-np.inf, np.inf)):
-            cuts[:, side][np.isnan(cuts[:, side])] = outside
-    enter = np.minimum(cuts[:, 0], cuts[:, 1]).max(axis=0)
-    leave = np.maximum(cuts[:, 0], cuts[:, 1]).min(axis=0)
-    hit = (leave >= enter) & (leave >= 0.0)
-    return np.where(hit, np.maximum(enter, 0.0), np.inf).T
 
 
 def footprint_distance(

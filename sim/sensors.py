@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .arena import Arena, Thing
 from .client import CONTROL_STEP, GRAVITY
-from .geometry import bounds, entry_distance, merge
+from .fog import Fog
 from .robot import Robot
 
 Floats = NDArray[np.float64]
@@ -96,48 +96,18 @@ class Sensors:
         across = np.linspace(1.0, -1.0, camera.width) * math.tan(camera.field_of_view / 2)
         self._columns = np.arctan(across)
         self._camera = camera
-        course = arena.course
-        patches = [
-            (region.id, bounds(patch, course.cell, course.rows))
-            for region in course.regions
-            if region.kind == "fog"
-            for patch in merge(region.cells)
-        ]
-        self._fog_regions = [name for name, _ in patches]
-        self._fog = [rectangle for _, rectangle in patches]
-        self._fog_edges: Floats = np.array(self._fog)
+        self._fog = Fog(arena.course)
         self.restart()
 
     def restart(self) -> None:
-        """Begin an episode: no last velocity, the objects and the visibilities of the arena's course."""
-        zones = {region.id: region.zone for region in self.arena.course.regions}
-        self._visibility: Floats = np.array(
-            [float(getattr(zones[name], "visibility", np.inf)) for name in self._fog_regions]
-        )
+        """Begin an episode: no last velocity, the objects and the fog of the arena's course."""
+        self._fog.restart(self.arena.course)
         self._seen = [
             _Target(thing, (item.id, item.kind, getattr(item, "colour", ""), getattr(item, "shape", "")))
             for thing in self.arena.things.values()
             if (item := thing.element).kind in DETECTED
         ]
         self._last_velocity: tuple[float, float, float] | None = None
-
-    def _near_fog(self, x: float, y: float, reach: float) -> bool:
-        """Whether any fog is within ``reach`` m of a place, roughly."""
-        return any(
-            left < x + reach and right > x - reach and bottom < y + reach and top > y - reach
-            for left, right, bottom, top in self._fog
-        )
-
-    def _limits(self, origin: tuple[float, float], bearings: Floats, reach: float, level: float) -> Floats:
-        """How far each ray sees through the fog, m.
-
-        A ray that enters fog after e metres sees e + visibility + level * (reach - visibility) at most.
-        """
-        directions = np.stack([np.cos(bearings), np.sin(bearings)], axis=1)
-        entry = entry_distance(origin, directions, self._fog_edges)
-        visibility = np.minimum(self._visibility, reach)
-        limits: Floats = np.minimum((entry + visibility + level * (reach - visibility)).min(axis=1), reach)
-        return limits
 
     def read(self, sensing: float = 0.0) -> Readings:
         """Read everything but the camera; ``sensing`` is the sensing lift in [0, 1], which fog asks for."""
@@ -163,9 +133,9 @@ class Sensors:
         distances = fractions * reach
         distances[fractions >= 1.0] = np.inf
         sight = None
-        if self._near_fog(ox, oy, reach):
+        if self._fog.near(ox, oy, reach):
             bearings = np.append(self.angles, [candidate.bearing for candidate in candidates])
-            limits = self._limits((ox, oy), bearings + state.heading, reach, sensing)
+            limits = self._fog.limits(ox, oy, bearings + state.heading, reach, sensing)
             distances[distances > limits[:rays]] = np.inf
             sight = limits[rays:].tolist()
         objects = _detections(candidates, hits[rays:], sight)
@@ -220,9 +190,9 @@ class Sensors:
             flags=client.ER_NO_SEGMENTATION_MASK,
         )
         image = np.asarray(pixels, np.uint8).reshape(camera.height, camera.width, 4)[..., :3].copy()
-        if self._near_fog(eye[0], eye[1], camera.range):
+        if self._fog.near(eye[0], eye[1], camera.range):
             bearings = self._columns + state.heading
-            limits = self._limits((eye[0], eye[1]), bearings, camera.range, sensing)
+            limits = self._fog.limits(eye[0], eye[1], bearings, camera.range, sensing)
             buffer = np.asarray(depth, np.float64).reshape(camera.height, camera.width)
             forward = camera.range * NEAR / (camera.range - (camera.range - NEAR) * buffer)
             distance = forward / np.cos(self._columns)

@@ -8,7 +8,7 @@ import pytest
 from nerfbot.course import Course
 from nerfbot.course.elements import Wall
 from nerfbot.sim.errors import InvalidEdit
-from nerfbot.sim.geometry import entry_distance, footprint_overlaps, merge
+from nerfbot.sim.geometry import footprint_overlaps, merge
 from nerfbot.sim.plant import Plant
 
 LANE = [
@@ -269,12 +269,6 @@ def test_merging_covers_every_cell_once():
     cells = {(r, c) for r in range(6) for c in range(7) if (r * c) % 3 != 1}
     covered = [cell for patch in merge(cells) for cell in patch.cells()]
     assert sorted(covered) == sorted(cells)
-
-
-def test_a_ray_enters_a_rectangle_where_it_should():
-    rays = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
-    box = np.array([[2.0, 3.0, -1.0, 1.0], [-0.5, 0.5, -0.5, 0.5]])
-    assert entry_distance((0.0, 0.0), rays, box).tolist() == [[2.0, 0.0], [INF, 0.0], [INF, 0.0]]
 
 
 def test_footprints_overlap_boxes_as_separating_axes_say():
