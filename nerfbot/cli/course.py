@@ -15,7 +15,8 @@ from rich.text import Text
 from nerfbot.course.capability import Abilities
 from nerfbot.course.course import Course
 from nerfbot.course.parser import catalogue, load_plan
-from nerfbot.course.solver import CourseReport, GoalReport, solve
+from nerfbot.course.report import CourseReport, GoalReport
+from nerfbot.course.solver import solve
 from nerfbot.limits.spec import NerfSpec
 
 app = typer.Typer(name="course", help="Obstacle courses: list, show and check them.", no_args_is_help=True)

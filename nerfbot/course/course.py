@@ -5,6 +5,7 @@ A `Course` is one drawn instance; the file it was drawn from is a `CoursePlan` (
 
 from __future__ import annotations
 
+import hashlib
 import math
 import pathlib
 from dataclasses import dataclass
@@ -153,6 +154,26 @@ class Course:
     def start_cell(self) -> Cell:
         """The cell that holds the start, before any drawn offset."""
         return next(item.position for item in self.elements if isinstance(item, Start))
+
+    def content_hash(self) -> str:
+        """SHA-256, in hex, of what stands where: equal for equal layouts whatever their seed, name and task.
+
+        The elements count with their cells and properties, and the start with its cell and its heading to a
+        thousandth of a turn; ids, and the offset of the start within its cell, do not.
+        """
+        return self._content_hash
+
+    @cached_property
+    def _content_hash(self) -> str:
+        walls = sorted(item.position for item in self.elements if item.kind == "wall")
+        others = sorted(
+            (item.position, item.kind, sorted(item.properties.items()))
+            for item in self.elements
+            if item.kind not in ("wall", "start")
+        )
+        turn = round(self.start.heading / math.tau, 3) % 1.0
+        content = (self.cell, self.rows, self.columns, walls, others, self.start_cell, turn)
+        return hashlib.sha256(repr(content).encode()).hexdigest()
 
     @cached_property
     def regions(self) -> tuple[Region, ...]:

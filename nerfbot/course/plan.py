@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
+from operator import attrgetter
 from typing import Annotated
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from nerfbot.course.course import Cell, Course, Pose, Waypoint
+from nerfbot.course.drawing import Drawn, put, stream
 from nerfbot.course.elements import Block, Element, Gate, NonNegative, Start
+from nerfbot.course.scatter import ATTEMPTS, WANTED, Scatter, bits, scatter_walls
 from nerfbot.course.task import Task
 from nerfbot.errors import InvalidCourse
 
@@ -52,17 +55,6 @@ class Variation(BaseModel):
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """An element of which `count` are put on cells drawn from `cells`; in training from `training_cells`."""
-
-    element: Element
-    cells: tuple[Cell, ...]
-    count: int
-    training_cells: tuple[Cell, ...]
-    training_count: int
-
-
-@dataclass(frozen=True)
 class CoursePlan:
     """Everything one course file says, checked. `fixed` are the elements in their cells, in reading order.
 
@@ -83,21 +75,27 @@ class CoursePlan:
     needs: tuple[str, ...]
     route: tuple[Waypoint, ...]
     placebo_cells: tuple[Cell, ...]
+    scatter: tuple[Scatter, ...] = ()
 
     def draw(self, seed: int | None = None, training: bool = False) -> Course:
         """One course: the nominal one without a seed, else drawn, the same for the same seed.
 
-        Raises `InvalidCourse` for a seed that is not a whole number from 0.
+        In the nominal course no wall is scattered. Raises `InvalidCourse` for a seed that is not a whole
+        number from 0, and where no scattering of the walls leaves the course in one piece.
         """
         if seed is not None and (isinstance(seed, bool) or int(seed) != seed or seed < 0):
             raise InvalidCourse(f"seed of course {self.name!r} must be a whole number from 0, got {seed!r}")
-        elements = [self._vary(item, seed) for item in self.fixed]
+        elements = list(self.fixed) if seed is None else [self._vary(item, seed) for item in self.fixed]
         taken: set[Cell] = set()
         for index, drawn in enumerate(self.drawn):
-            random = None if seed is None else _stream(seed, f"drawn-{index}")
-            elements += _place(drawn, taken, random, training)
-        elements.sort(key=lambda item: item.position)
+            elements += drawn.place(index, seed, training, elements, taken)
         start = next(item for item in elements if isinstance(item, Start))
+        bare: Collection[Cell] = self.placebo_cells
+        if self.scatter and seed is not None:
+            walls, reached = self._scatter(seed, elements, taken, start)
+            elements += walls
+            bare = [cell for cell in bare if bits([cell], self.columns) & reached]
+        elements.sort(key=attrgetter("row", "column"))
         return Course(
             name=self.name,
             title=self.title,
@@ -110,51 +108,64 @@ class CoursePlan:
             task=self.task,
             needs=self.needs,
             route=self.route,
-            placebo=self._placebo(seed, taken),
+            placebo=_placebo([cell for cell in bare if cell not in taken], seed),
             seed=seed,
         )
 
-    def _vary(self, item: Element, seed: int | None) -> Element:
+    @property
+    def is_family(self) -> bool:
+        """Whether levels differ in their walls, start or looks, so that the nominal one says little."""
+        drawn = (item for entry in self.drawn for item in (entry.test, entry.training))
+        several = any(len(item.elements) > 1 or isinstance(item.looks[0][0], Start) for item in drawn)
+        return bool(self.scatter) or several
+
+    def _vary(self, item: Element, seed: int) -> Element:
         variation = self.variation
-        if seed is None:
-            return item
         if isinstance(item, Gate) and variation.gate_phase is not None:
-            phase = _stream(seed, f"gate-{self.groups[item.position]}").uniform(*variation.gate_phase)
+            phase = stream(seed, f"gate-{self.groups[item.position]}").uniform(*variation.gate_phase)
             return item.model_copy(update={"phase": float(phase)})
         if isinstance(item, Block):
-            random = _stream(seed, f"block-{item.row}-{item.column}")
+            random = stream(seed, f"block-{item.row}-{item.column}")
             mass = item.mass * float(random.uniform(*variation.block_mass))
             friction = item.friction * float(random.uniform(*variation.block_friction))
             return item.model_copy(update={"mass": mass, "friction": friction})
         return item
 
+    @cached_property
+    def _floor(self) -> int:
+        """The cells that the map does not wall, as bits."""
+        walls = bits((item.position for item in self.fixed if item.kind == "wall"), self.columns)
+        return (1 << self.rows * self.columns) - 1 & ~walls
+
+    def _scatter(
+        self, seed: int, elements: list[Element], taken: set[Cell], start: Start
+    ) -> tuple[list[Element], int]:
+        """The scattered walls in their cells, and the cells (bits) that are reached from the start."""
+        wanted = bits((item.position for item in elements if item.kind in WANTED), self.columns)
+        held, first = bits(taken, self.columns), bits([start.position], self.columns)
+        found = scatter_walls(self.scatter, seed, self.columns, self._floor, held, first, wanted)
+        if found is None:
+            raise InvalidCourse(
+                f"course {self.name!r}, seed {seed}: in {ATTEMPTS} attempts no scattering of the walls left "
+                f"every {', '.join(WANTED[:-2])} and marker in reach of the start"
+            )
+        walls, reached = found
+        return [put(item, cell) for item, cell in walls], reached
+
     def _start_pose(self, start: Start, seed: int | None) -> Pose:
         offset, turn = self.variation.start_offset, self.variation.start_heading
         x, y = (start.column + 0.5) * self.cell, (self.rows - start.row - 0.5) * self.cell
-        if seed is None:
+        if seed is None or not (offset or turn):
             return Pose(x, y, start.heading)
-        random = _stream(seed, "start")
+        random = stream(seed, "start")
         east, north = random.uniform(-offset, offset, size=2)
         return Pose(x + float(east), y + float(north), start.heading + float(random.uniform(-turn, turn)))
 
-    def _placebo(self, seed: int | None, taken: set[Cell]) -> Cell | None:
-        free = [cell for cell in self.placebo_cells if cell not in taken]
-        if not free:
-            return None
-        return free[0] if seed is None else free[int(_stream(seed, "placebo").integers(len(free)))]
 
-
-def _place(
-    drawn: Drawn, taken: set[Cell], random: np.random.Generator | None, training: bool
-) -> list[Element]:
-    """Put a drawn element on free cells (the first ones without a generator) and mark them taken."""
-    cells = drawn.training_cells if training else drawn.cells
-    count = drawn.training_count if training else drawn.count
-    free = [cell for cell in cells if cell not in taken]
-    chosen = range(count) if random is None else random.permutation(len(free))[:count]
-    places = [free[int(index)] for index in chosen]
-    taken.update(places)
-    return [drawn.element.model_copy(update={"row": row, "column": column}) for row, column in places]
+def _placebo(free: list[Cell], seed: int | None) -> Cell | None:
+    if not free:
+        return None
+    return free[0] if seed is None else free[int(stream(seed, "placebo").integers(len(free)))]
 
 
 def _numbered(elements: list[Element]) -> tuple[Element, ...]:
@@ -163,10 +174,5 @@ def _numbered(elements: list[Element]) -> tuple[Element, ...]:
     numbered = []
     for item in elements:
         counts[item.kind] += 1
-        numbered.append(item.model_copy(update={"id": f"{item.kind}-{counts[item.kind]}"}))
+        numbered.append(put(item, item.position, f"{item.kind}-{counts[item.kind]}"))
     return tuple(numbered)
-
-
-def _stream(seed: int, purpose: str) -> np.random.Generator:
-    """An independent generator a purpose, so that drawing one thing more reshuffles no other."""
-    return np.random.default_rng([int(seed), zlib.crc32(purpose.encode())])

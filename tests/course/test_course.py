@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -134,6 +135,36 @@ def test_drawing_one_thing_more_reshuffles_no_other() -> None:
             before, after = parse(text).draw(seed), parse(changed).draw(seed)
             assert before.start == after.start
             assert before.of("block") == after.of("block")
+
+
+def test_the_content_hash_tells_layouts_apart_and_nothing_else() -> None:
+    plan = load_plan("coin-in-corner")
+    levels = [plan.draw(seed) for seed in range(300)]
+    layouts = {(level.start_cell, tuple((e.kind, e.position) for e in level.elements)) for level in levels}
+    assert len({level.content_hash() for level in levels}) == len(layouts) > 290
+    text = (CATALOGUE / "coin-in-corner.yaml").read_text()
+    renamed = text.replace("name: coin", "name: another").replace("horizon: 64", "horizon: 99")
+    assert parse(renamed).draw(5).content_hash() == levels[5].content_hash()
+    assert dataclasses.replace(levels[5], seed=None).content_hash() == levels[5].content_hash()
+    for old, new in (
+        ("cell: 1.0", "cell: 0.5"),
+        ("kind: coin,", "kind: coin, colour: red,"),
+        ("share: 0.25", "share: 0"),
+    ):
+        assert old in text
+        assert parse(text.replace(old, new, 1)).draw(5).content_hash() != levels[5].content_hash()
+
+
+def test_the_content_hash_rounds_the_heading_and_ignores_the_offset() -> None:
+    course = Course.load("strength")
+
+    def turned(heading: float, x: float = course.start.x) -> str:
+        start = dataclasses.replace(course.start, heading=heading, x=x)
+        return dataclasses.replace(course, start=start).content_hash()
+
+    assert turned(0.0) == turned(1e-4) == turned(-1e-4) == turned(math.tau) == turned(0.0, x=0.3)
+    assert turned(0.0) != turned(0.1)
+    assert len(course.content_hash()) == 64
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, True, math.pi])

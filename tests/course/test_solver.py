@@ -195,7 +195,7 @@ def hall(horizon: float) -> str:
 
 
 def load_places() -> set[tuple[int, int]]:
-    return set(parse(hall(10.0)).drawn[0].cells)
+    return set(parse(hall(10.0)).drawn[0].test.cells)
 
 
 @pytest.mark.parametrize("horizon", [2.0, 3.5, 5.0, 7.0, 9.0])

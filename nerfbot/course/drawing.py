@@ -1,0 +1,102 @@
+"""How elements come to cells and looks drawn from a seed: placements, and the random streams beneath them."""
+
+from __future__ import annotations
+
+import functools
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nerfbot.course.course import Cell
+from nerfbot.course.elements import Element
+
+
+def stream(seed: int, purpose: str) -> np.random.Generator:
+    """An independent generator a purpose, so that drawing one thing more reshuffles no other."""
+    return np.random.default_rng([int(seed), zlib.crc32(purpose.encode())])
+
+
+@functools.lru_cache(maxsize=2**15)
+def put(item: Element, cell: Cell, element_id: str = "") -> Element:
+    """The element in that cell under that id.
+
+    Elements are immutable, so that levels share them: a family of levels is some thousand different objects.
+    """
+    return item.model_copy(update={"row": cell[0], "column": cell[1], "id": element_id})
+
+
+@dataclass(frozen=True)
+class Placement:
+    """`count` elements on cells drawn from `cells`, each with a look drawn from `looks` ([colour][shape])."""
+
+    cells: tuple[Cell, ...]
+    count: int
+    looks: tuple[tuple[Element, ...], ...]
+
+    @property
+    def elements(self) -> tuple[Element, ...]:
+        """Everything that may be placed; empty where the count is 0."""
+        return tuple(item for shapes in self.looks for item in shapes) if self.count else ()
+
+    def draw_looks(self, seed: int | None, name: str) -> list[Element]:
+        """What is placed, in the order of placing; the first look each without a seed."""
+        colours = _choices(len(self.looks), self.count, seed, f"{name}-colour")
+        shapes = _choices(len(self.looks[0]), self.count, seed, f"{name}-shape")
+        return [self.looks[colour][shape] for colour, shape in zip(colours, shapes, strict=True)]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """An entry of `drawn`: where its element is put in tests, and in training.
+
+    With `beside` it goes next to the first element of that kind, or to the nearest free cell.
+    """
+
+    test: Placement
+    training: Placement
+    beside: str | None = None
+
+    def placement(self, training: bool) -> Placement:
+        """The placement for training levels or for tests."""
+        return self.training if training else self.test
+
+    def place(
+        self, index: int, seed: int | None, training: bool, standing: Iterable[Element], taken: set[Cell]
+    ) -> list[Element]:
+        """Put the elements on free cells (the first ones without a seed) and mark these taken.
+
+        `index` is the entry's place in the file and names its streams; `standing` is what to stand beside.
+        """
+        placement = self.placement(training)
+        if not placement.count:
+            return []
+        free = [cell for cell in placement.cells if cell not in taken]
+        if self.beside is not None:
+            anchor = next(item.position for item in standing if item.kind == self.beside)
+            order = _nearest_first(free, anchor, seed, f"drawn-{index}")
+        elif seed is None:
+            order = free
+        else:
+            order = [free[i] for i in stream(seed, f"drawn-{index}").permutation(len(free)).tolist()]
+        chosen = order[: placement.count]
+        taken.update(chosen)
+        looks = placement.draw_looks(seed, f"drawn-{index}")
+        return [put(item, cell) for item, cell in zip(looks, chosen, strict=True)]
+
+
+def _nearest_first(free: Sequence[Cell], anchor: Cell, seed: int | None, name: str) -> list[Cell]:
+    """The free cells in the order of their distance from `anchor` in moves; chance settles ties."""
+    order = range(len(free)) if seed is None else stream(seed, name).permutation(len(free)).tolist()
+    return sorted(
+        (free[i] for i in order), key=lambda cell: abs(cell[0] - anchor[0]) + abs(cell[1] - anchor[1])
+    )
+
+
+def _choices(number: int, count: int, seed: int | None, purpose: str) -> list[int]:
+    """`count` indices below `number`; no stream is opened where there is nothing to choose."""
+    if number == 1 or seed is None:
+        return [0] * count
+    chosen: list[int] = stream(seed, purpose).integers(number, size=count).tolist()
+    return chosen
