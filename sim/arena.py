@@ -112,10 +112,11 @@ class Arena:
     Args:
         client: an empty physics client.
         course: what to build.
+        tiled: give the floor its tiles, for pictures; they are bodies that PyBullet steps too.
 
     """
 
-    def __init__(self, client: Client, course: Course) -> None:
+    def __init__(self, client: Client, course: Course, tiled: bool = True) -> None:
         self.client = client
         self.course = course
         self.walls = Walls()
@@ -123,6 +124,8 @@ class Arena:
         self.gates: list[GateState] = []
         self.names: dict[int, str] = {}
         """Element id (or `wall`) by body."""
+        if tiled:
+            self._tile_floor()
         self.floor = self._build_floor()
         self.ground = {self.floor}
         walls = {item.position for item in course.of("wall")}
@@ -147,7 +150,7 @@ class Arena:
         self.names[body] = name
         return body
 
-    def _build_floor(self) -> int:
+    def _tile_floor(self) -> None:
         course, client = self.course, self.client
         shades: dict[looks.Colour, list[tuple[float, float]]] = {}
         for row in range(course.rows):
@@ -162,6 +165,9 @@ class Arena:
         for colour, squares in shades.items():
             visual = looks.tiles(client, squares, course.cell / 2, colour)
             client.createMultiBody(0.0, -1, visual, (0.0, 0.0, 0.001), useMaximalCoordinates=1)
+
+    def _build_floor(self) -> int:
+        course, client = self.course, self.client
         middle = (course.width / 2, course.height / 2)
         apron = looks.tiles(client, [middle], max(middle) + APRON, looks.APRON)
         plane = client.createCollisionShape(client.GEOM_PLANE)

@@ -85,6 +85,7 @@ class NerfedPlant:
         audit: where grants, refusals and returns are written.
         allow: names of limits that may stay unenforced.
         camera: take a frame at each step (slow).
+        pictures: whether any other pictures will be taken; without, steps are faster.
 
     Raises `InvalidSpec`, `InvalidCourse`, `InvalidRobot` or `MissingDependency`; nothing is left open then.
 
@@ -102,9 +103,10 @@ class NerfedPlant:
         camera: bool = False,
         gui: bool = False,
         force_limit: float = FORCE_LIMIT,
+        pictures: bool = True,
     ) -> None:
         self.spec = NerfSpec.load(nerf)
-        self.plant = Plant(course, robot, gui=gui, force_limit=force_limit)
+        self.plant = Plant(course, robot, gui, force_limit, pictures=pictures or camera)
         try:
             self.channels = self.plant.robot.channels
             self.spec.check_names([channel.name for channel in self.channels], list(SENSORS))

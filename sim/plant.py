@@ -65,6 +65,7 @@ class Plant:
         robot: a description, the name of a robot that ships with nerfbot, or the path of a YAML file.
         gui: show PyBullet's window.
         force_limit: contact force in N, mean over a control step, above which contact is harm.
+        pictures: whether any will be taken; without, the floor has no tiles and steps are faster.
 
     Raises `InvalidCourse`, `InvalidRobot` or `MissingDependency`; nothing is left open then.
 
@@ -76,11 +77,12 @@ class Plant:
         robot: RobotDescription | str | Path = "rover",
         gui: bool = False,
         force_limit: float = FORCE_LIMIT,
+        pictures: bool = True,
     ) -> None:
         course = course if isinstance(course, Course) else Course.load(course)
         self.description = robot if isinstance(robot, RobotDescription) else RobotDescription.load(robot)
         self.description.urdf_path()
-        self.force_limit = force_limit
+        self.force_limit, self._pictures = force_limit, pictures
         self.client = Client(gui)
         try:
             self._build(course)
@@ -92,7 +94,7 @@ class Plant:
     def _build(self, course: Course) -> None:
         self.course = course
         self._layout = layout(course)
-        self.arena = Arena(self.client, course)
+        self.arena = Arena(self.client, course, self._pictures)
         self.robot = Robot(self.client, self.description)
         self.watch = Watch(self.robot, self.arena, self.force_limit)
         self.sensors = Sensors(self.robot, self.arena)

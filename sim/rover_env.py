@@ -112,6 +112,7 @@ class RoverEnv(gymnasium.Env[Any, Any]):
             allow=tuple(allow),
             camera=camera,
             gui=render_mode == "human",
+            pictures=render_mode is not None,
         )
         self.menu = EditMenu(edits)
         self._edits, self._reveal, self._flat = edits, reveal_lift, observation == "flat"

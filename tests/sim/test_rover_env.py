@@ -122,6 +122,10 @@ class TestReplay:
         assert stream(first, 5) == stream(second, 5)
         assert stream(first, None) == stream(second, None)
 
+    def test_taking_pictures_changes_nothing_else(self, make: Callable[..., RoverEnv]) -> None:
+        plain, pictured = make(course="gauntlet"), make(course="gauntlet", render_mode="rgb_array")
+        assert stream(pictured, 5) == stream(plain, 5)
+
     def test_a_lift_really_changes_what_is_observed(self, make: Callable[..., RoverEnv]) -> None:
         assert stream(make(course="gauntlet"), 5) != stream(make(course="gauntlet", schedule=LIFTED), 5)
 
