@@ -68,18 +68,25 @@ def modest(array: np.ndarray, most: float) -> bool:
 def approach(gap: float, rate: float, dt: float) -> float:
     """Largest step towards a target ``gap`` >= 0 away from which one can still come to rest on it.
 
-    The steps that follow shrink by ``growth = rate * dt**2`` each. ``whole`` full ones cover
-    ``whole * (whole + 1) / 2`` growths; what the gap has beyond that is shared by them and one more.
+    The ``whole`` steps that follow shrink by ``growth = rate * dt**2`` each, and all together are the gap:
+    ``step * (whole + 1) - growth * whole * (whole + 1) / 2``.
     """
     growth = rate * dt * dt
     if gap <= growth:
         return gap
     if gap >= growth * _FINE:
         return math.sqrt(2.0 * growth) * math.sqrt(gap)
-    growths = gap / growth
-    root = 0.5 * (math.sqrt(1.0 + 8.0 * growths) - 1.0)
-    whole = np.floor(root)
-    return growth * (whole + (growths - 0.5 * whole * (whole + 1.0)) / (whole + 1.0))
+    whole = np.floor(0.5 * (math.sqrt(1.0 + 8.0 * (gap / growth)) - 1.0))
+    return 0.5 * growth * whole + gap / (whole + 1.0)
+
+
+@compiled
+def ample(gap: float, step: float, growth: float) -> bool:
+    """Whether `approach` surely allows ``step`` >= 0 over ``gap`` >= 0; to see that takes no root.
+
+    Steps that shrink from ``step`` by ``growth`` each cover at most ``(step + growth / 2)**2 / (2 growth)``.
+    """
+    return (step + growth) * (step + growth) < 2.0 * growth * gap
 
 
 @compiled
@@ -133,15 +140,19 @@ def smooth(goal: float, previous: float, speed: float, change: float, jerk: floa
 
 @compiled
 def towards(
-    gap: float, off: float, speed: float, acceleration: float, deceleration: float, dt: float
+    gap: float, off: float, speed: float, top: float, acceleration: float, deceleration: float, dt: float
 ) -> float:
     """Step that a position channel wants over ``gap``: all of it where it follows a target that moves.
 
     It does where it was on its last target (``off`` is how far it was from that) and this one takes no
-    more change of ``speed`` than it may make and undo. Any other target is approached as braking allows.
+    more change of ``speed`` than it may make and undo. Any other target is approached as braking allows;
+    one from which even ``top`` leaves room to brake is the velocity limit's to bound.
     """
+    growth = deceleration * dt * dt
+    if ample(abs(gap), top * dt, growth):
+        return gap
     change = min(acceleration, deceleration) * dt
-    if abs(off) <= deceleration * dt * dt and abs(gap / dt - speed) <= change * (1.0 + _ROUNDING):
+    if abs(off) <= growth and abs(gap / dt - speed) <= change * (1.0 + _ROUNDING):
         return gap
     return math.copysign(approach(abs(gap), deceleration, dt), gap)
 
@@ -174,9 +185,10 @@ def guard_position(command: float, at: float, speed: float, envelope: np.ndarray
     high = min(reach(speed, acceleration, deceleration, dt), envelope[c, MAX_VELOCITY]) * dt
     low = max(-reach(-speed, acceleration, deceleration, dt), -envelope[c, MAX_VELOCITY]) * dt
     room_up, room_down = envelope[c, HIGH] - at, at - envelope[c, LOW]
-    if wanted > 0.0 and room_up >= 0.0:
+    growth = deceleration * dt * dt
+    if wanted > 0.0 and room_up >= 0.0 and not ample(room_up, abs(high), growth):
         high = min(high, approach(room_up, deceleration, dt))
-    elif wanted < 0.0 and room_down >= 0.0:
+    elif wanted < 0.0 and room_down >= 0.0 and not ample(room_down, abs(low), growth):
         low = max(low, -approach(room_down, deceleration, dt))
     step = min(max(wanted, min(low, high)), max(low, high))
     after = target if step == wanted else at + step
@@ -322,13 +334,10 @@ def limit(
                     wanted, eased = x, False
                     if m == POSITION_MODE:
                         off = state[r, c, _TARGET] - at
-                        step = towards(x - at, off, speed, acceleration, deceleration, dt)
+                        step = towards(x - at, off, speed, top, acceleration, deceleration, dt)
                         wanted, eased = step / dt, step != x - at
                     goal = clamp(wanted, -top, top)
-                    if goal != wanted:
-                        why |= fast_bit
-                    elif eased:
-                        why |= brake_bit
+                    why |= fast_bit if goal != wanted else brake_bit if eased else 0
                     x = goal
                     jerk = limits[r, c, _JERK]
                     if m == VELOCITY_MODE and jerk < UNLIMITED:
@@ -337,8 +346,8 @@ def limit(
                     before = x
                     low = -reach(-speed, acceleration, deceleration, dt)
                     x = clamp(x, low, reach(speed, acceleration, deceleration, dt))
-                    if x != before:
-                        why |= push_bit if abs(x) > abs(speed) else brake_bit
+                    change_bit = push_bit if abs(x) > abs(speed) else brake_bit
+                    why |= change_bit if x != before else 0
                     # Above its velocity limit (a lift was withdrawn) a channel may only slow down.
                     before = x
                     x = clamp(x, min(-top, speed), max(top, speed))

@@ -14,6 +14,7 @@ from nerfbot.limits.fields import CHANNEL_FIELDS
 
 LOW, HIGH, TOP, SPEEDING_UP, STOPPING = -1.0, 2.0, 4.0, 8.0, 2.0
 HARD = np.array([[LOW, HIGH, TOP, SPEEDING_UP, STOPPING, 50.0, 3.0]])
+FAST = 1e6
 FAST_STOP = np.array([[LOW, HIGH, TOP, SPEEDING_UP, 16.0, 50.0, 3.0]])
 
 
@@ -73,6 +74,20 @@ def test_approach_comes_to_rest_on_the_target_within_its_deceleration(gap, rate,
 def test_approach_from_very_far_is_the_continuous_formula():
     assert kernel.approach(1e9, 1e-6, 1e-3) == pytest.approx(math.sqrt(2e-3), rel=1e-9)
     assert 0.0 <= kernel.approach(1.0, 1e-300, 1e-9) < 1e-150
+
+
+@pytest.mark.parametrize(
+    ("gap", "step", "expected"),
+    [(4.5, 2.0, False), (4.6, 2.0, True), (2.0, 1.0, False), (2.1, 1.0, True), (0.6, 0.0, True)],
+)
+def test_ample_is_a_gap_past_the_square_of_the_step(gap, step, expected):
+    assert bool(kernel.ample(gap, step, 1.0)) is expected
+
+
+@given(st.floats(0.0, 1e6), st.floats(0.0, 1e3), st.floats(1e-3, 1e3), st.floats(1e-3, 1.0))
+def test_an_ample_gap_allows_the_step(gap, step, rate, dt):
+    allowed = kernel.approach(gap, rate, dt)
+    assert not kernel.ample(gap, step, rate * dt * dt) or allowed >= step * (1.0 - 1e-12)
 
 
 @pytest.mark.parametrize(
@@ -165,14 +180,20 @@ def test_smooth_takes_an_s_curve_to_a_new_goal_and_follows_one_that_it_was_on(
     ],
 )
 def test_towards_follows_a_moving_target_and_approaches_a_new_one(gap, off, speed, expected):
-    assert kernel.towards(gap, off, speed, 4.0, 4.0, 0.5) == pytest.approx(expected)  # growth 1
+    assert kernel.towards(gap, off, speed, FAST, 4.0, 4.0, 0.5) == pytest.approx(expected)  # growth 1
 
 
 def test_towards_follows_only_what_it_can_also_undo():
-    assert kernel.towards(1.0, 0.0, 0.0, 4.0, 4.0, 0.5) == 1.0
-    assert kernel.towards(1.0, 0.0, 0.0, 4.0, 2.0, 0.5) == pytest.approx(0.75)
-    assert kernel.towards(0.9, 0.0, 0.0, 2.0, 4.0, 0.5) == 0.9  # a gap below the growth: all of it
-    assert kernel.towards(1.5, 0.0, 0.0, 2.0, 4.0, 0.5) == pytest.approx(1.25)
+    assert kernel.towards(1.0, 0.0, 0.0, FAST, 4.0, 4.0, 0.5) == 1.0
+    assert kernel.towards(1.0, 0.0, 0.0, FAST, 4.0, 2.0, 0.5) == pytest.approx(0.75)
+    assert kernel.towards(0.9, 0.0, 0.0, FAST, 2.0, 4.0, 0.5) == 0.9  # a gap below the growth: all of it
+    assert kernel.towards(1.5, 0.0, 0.0, FAST, 2.0, 4.0, 0.5) == pytest.approx(1.25)
+
+
+def test_towards_leaves_a_far_target_to_the_velocity_limit():
+    assert kernel.towards(5.0, 9.0, 0.0, 4.0, 4.0, 4.0, 0.5) == 5.0  # 2 a step: (2 + 1)^2 < 2 * 5
+    assert kernel.towards(-5.0, 9.0, 0.0, 4.0, 4.0, 4.0, 0.5) == -5.0
+    assert kernel.towards(4.5, 9.0, 0.0, 4.0, 4.0, 4.0, 0.5) == 2.5
 
 
 def test_moved_lands_on_the_target_to_the_last_bit():
