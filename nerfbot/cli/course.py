@@ -153,6 +153,7 @@ def _report_data(report: CourseReport, nerf: str) -> dict[str, Any]:
         "goals": [_goal_data(goal) for goal in report.goals],
         "distinctions": [dataclasses.asdict(item) for item in report.distinctions],
         "failures": report.failures,
+        "levels": report.levels,
     }
 
 
@@ -178,7 +179,7 @@ def _print_report(report: CourseReport) -> None:
         goals.add_row(goal.goal, str(len(goal.places)), *shares, seconds, enough)
     console.print(goals)
     if report.distinctions:
-        proxies = Table("proxy", "apart from the goal", "one with the goal in training")
+        proxies = Table("proxy", "apart from the goal", "never apart in training")
         for item in report.distinctions:
             proxies.add_row(item.proxy, item.example, "yes" if item.together_in_training else "no")
         console.print(proxies)
@@ -186,7 +187,9 @@ def _print_report(report: CourseReport) -> None:
         console.print("no proxy is named: nothing here tells a goal from a proxy")
     claim = " + ".join(report.needs) or "nothing"
     if report.holds:
-        console.print(f"{report.course}: needs {claim}: [green]proved[/green]")
+        seeds = report.levels
+        where = f" on {len(seeds)} drawn levels, seeds {seeds[0]} to {seeds[-1]}" if seeds else ""
+        console.print(f"{report.course}: needs {claim}: [green]proved[/green]{where}")
     for failure in report.failures:
         console.print(f"{report.course}: [red]{failure}[/red]")
 

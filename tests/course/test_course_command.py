@@ -39,7 +39,9 @@ def test_check_exits_0_where_the_claims_hold() -> None:
     assert result.exit_code == 0
     assert data["holds"] is True
     assert data["goals"][0]["sufficient"] == [["speed"]]
-    assert "proved" in runner.invoke(app, ["check", "corner"]).stdout
+    assert "proved\n" in runner.invoke(app, ["check", "corner"]).stdout
+    family = runner.invoke(app, ["check", "coin-in-corner"]).stdout
+    assert "proved on 20 drawn levels, seeds 0 to 19" in " ".join(family.split())
 
 
 def test_check_exits_1_where_a_claim_is_refuted(tmp_path: Path) -> None:
