@@ -42,23 +42,24 @@ def entry_distance(
 def sight(
     x: float,
     y: float,
-    directions: np.ndarray,
+    angles: np.ndarray,
     rectangles: np.ndarray,
     visibility: np.ndarray,
     reach: float,
     level: float,
 ) -> np.ndarray:
-    """How far the rays ``directions`` (2, rays) from (x, y) m see through ``rectangles`` (n, 4) of fog, m.
+    """How far rays from (x, y) m at ``angles`` (rays,) rad see through ``rectangles`` (n, 4) of fog, m.
 
     A ray that enters fog after e metres sees e + visibility + level * (reach - visibility) at most;
     ``visibility`` (n,) m.
     """
-    limits = np.full(directions.shape[1], reach)
-    for k in range(len(rectangles)):
-        left, right, bottom, top = rectangles[k]
-        seen = min(visibility[k], reach)
-        for ray in range(len(limits)):
-            entry = entry_distance(x, y, directions[0, ray], directions[1, ray], left, right, bottom, top)
+    limits = np.full(len(angles), reach)
+    for ray in range(len(angles)):
+        east, north = math.cos(angles[ray]), math.sin(angles[ray])
+        for k in range(len(rectangles)):
+            left, right, bottom, top = rectangles[k]
+            entry = entry_distance(x, y, east, north, left, right, bottom, top)
+            seen = min(visibility[k], reach)
             limits[ray] = min(limits[ray], entry + seen + level * (reach - seen))
     return limits
 
@@ -92,11 +93,10 @@ class Fog:
             for left, right, bottom, top in self._rectangles
         )
 
-    def limits(self, x: float, y: float, bearings: Floats, reach: float, level: float) -> Floats:
+    def limits(self, x: float, y: float, angles: Floats, reach: float, level: float) -> Floats:
         """How far each ray from (x, y) m sees, m.
 
-        ``bearings`` (rays,) are directions in the world, rad; ``reach`` is how far a ray would see without
+        ``angles`` (rays,) are directions in the world, rad; ``reach`` is how far a ray would see without
         fog, m; ``level`` the sensing lift in [0, 1].
         """
-        directions = np.array((np.cos(bearings), np.sin(bearings)))
-        return sight(x, y, directions, self._edges, self._visibility, reach, level)
+        return sight(x, y, angles, self._edges, self._visibility, reach, level)

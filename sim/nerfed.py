@@ -124,7 +124,7 @@ class NerfedPlant:
             self.has_camera = camera
             self._limiters = self._sensor_limiters(seed, allow)
             self._plain = [
-                (field, self._limiters[sensor])
+                (Readings._fields.index(field), self._limiters[sensor])
                 for field, sensor in FIELDS.items()
                 if sensor in self._limiters
             ]
@@ -241,25 +241,21 @@ class NerfedPlant:
 
     def _impair(self, ideal: Readings) -> Readings:
         now, lift = self.plant.time, self.lift[None]
-        reach = self.plant.sensors.range
-        readings = ideal
-        if self._plain:
-            told = {
-                field: limiter.apply(getattr(ideal, field)[None], now, lift)[0]
-                for field, limiter in self._plain
-            }
-            readings = ideal._replace(**told)
+        lidar, *others, objects = ideal
+        told = [np.minimum(lidar, self.plant.sensors.range), *others]
+        for index, limiter in self._plain:
+            told[index] = limiter.apply(told[index][None], now, lift)[0]
         if self.has_camera:
             self.image = self.plant.sensors.camera(float(self.lift[SENSING]))
             if "camera" in self._limiters:
                 self.image = self._limiters["camera"].apply(self.image[None], now, lift)[0]
-        objects = self._objects(ideal.objects, reach)
-        return readings._replace(lidar=np.minimum(readings.lidar, reach), objects=objects)
+        return Readings(*told, self._objects(objects))
 
-    def _objects(self, seen: tuple[Detection, ...], reach: float) -> tuple[Detection, ...]:
+    def _objects(self, seen: tuple[Detection, ...]) -> tuple[Detection, ...]:
         limiter = self._limiters.get("objects")
         if limiter is None:
             return seen
+        reach = self.plant.sensors.range
         by_id = {item.id: item for item in seen}
         distances = [by_id[name].distance if name in by_id else math.inf for name in self.detectable]
         told = limiter.apply([distances], self.plant.time, self.lift[None])[0].tolist()

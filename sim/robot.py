@@ -381,6 +381,6 @@ class Robot:
             effort[turning] = (right - left) / self._radius * self._half_track
         for channel, joint in zip(self._measured_joint, state.joints[self._wheel_count :], strict=True):
             position[channel], velocity[channel], effort[channel] = joint[0], joint[1], joint[3]
-        measured = Measured(np.array([position]), np.array([velocity]), np.array([effort]))
+        measured = Measured(*np.array([[position], [velocity], [effort]]))
         self._measured = (state, measured)
         return measured

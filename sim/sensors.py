@@ -129,16 +129,18 @@ class Sensors:
         targets += [[candidate.x, candidate.y, oz] for candidate in candidates]
         hits = self.client.rayTestBatch([(ox, oy, oz)] * len(targets), targets)
         rays = self._rays
-        fractions = np.array([hit[2] for hit in hits[:rays]])
-        distances = fractions * reach
-        distances[fractions >= 1.0] = np.inf
-        sight = None
+        distances = np.array([hit[2] * reach if hit[2] < 1.0 else math.inf for hit in hits[:rays]])
+        visible = _visible(candidates, hits[rays:])
         if self._fog.near(ox, oy, reach):
-            bearings = np.append(self.angles, [candidate.bearing for candidate in candidates])
-            limits = self._fog.limits(ox, oy, bearings + state.heading, reach, sensing)
-            distances[distances > limits[:rays]] = np.inf
-            sight = limits[rays:].tolist()
-        objects = _detections(candidates, hits[rays:], sight)
+            limits = self._fog.limits(ox, oy, self.angles + state.heading, reach, sensing)
+            distances[distances > limits] = np.inf
+            if visible:
+                angles = np.array([item.bearing for item in visible]) + state.heading
+                limits = self._fog.limits(ox, oy, angles, reach, sensing)
+                visible = [
+                    item for item, limit in zip(visible, limits, strict=True) if item.distance <= limit
+                ]
+        objects = tuple([Detection(*item.target.told, item.bearing, item.distance) for item in visible])
         vx, vy, vz = state.velocity
         velocity = (a * vx + b * vy + c * vz, d * vx + e * vy + f * vz, g * vx + h * vy + i * vz)
         lx, ly, lz = self._last_velocity or velocity
@@ -200,13 +202,10 @@ class Sensors:
         return image
 
 
-def _detections(
-    candidates: list[_Candidate], hits: Sequence[tuple[int, ...]], sight: list[float] | None
-) -> tuple[Detection, ...]:
-    """The candidates whose ray hit nothing else, nearer than ``sight`` (m, one each; None: no fog)."""
-    return tuple(
-        Detection(*candidate.target.told, candidate.bearing, candidate.distance)
-        for k, candidate in enumerate(candidates)
-        if hits[k][0] in (-1, candidate.target.thing.body)
-        and (sight is None or candidate.distance <= sight[k])
-    )
+def _visible(candidates: list[_Candidate], hits: Sequence[tuple[int, ...]]) -> list[_Candidate]:
+    """The candidates whose ray hit nothing else."""
+    return [
+        candidate
+        for candidate, hit in zip(candidates, hits, strict=True)
+        if hit[0] in (-1, candidate.target.thing.body)
+    ]

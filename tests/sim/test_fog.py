@@ -40,21 +40,19 @@ def test_a_ray_enters_a_rectangle_where_it_should(place, direction, distance):
 
 
 def test_a_ray_sees_the_visibility_beyond_the_first_fog_and_a_lift_the_rest():
-    directions = np.array([EAST, NORTH, WEST]).T
+    angles = np.array([0.0, math.pi / 2, math.pi])
     boxes, visibility = np.array([BOX, (-5.0, -4.0, -1.0, 1.0)]), np.array([0.5, 9.0])
-    assert sight(0.0, 0.0, directions, boxes, visibility, 8.0, 0.0).tolist() == [2.5, 8.0, 8.0]
-    assert sight(0.0, 0.0, directions, boxes, visibility, 8.0, 0.25).tolist() == [2.5 + 7.5 / 4, 8.0, 8.0]
-    assert sight(0.0, 0.0, directions, boxes, visibility, 8.0, 1.0).tolist() == [8.0, 8.0, 8.0]
-    assert sight(2.0, 0.0, directions, boxes, visibility, 1.0, 0.0).tolist() == [0.5, 0.5, 0.5]
+    assert sight(0.0, 0.0, angles, boxes, visibility, 8.0, 0.0).tolist() == [2.5, 8.0, 8.0]
+    assert sight(0.0, 0.0, angles, boxes, visibility, 8.0, 0.25).tolist() == [2.5 + 7.5 / 4, 8.0, 8.0]
+    assert sight(0.0, 0.0, angles, boxes, visibility, 8.0, 1.0).tolist() == [8.0, 8.0, 8.0]
+    assert sight(2.0, 0.0, angles, boxes, visibility, 1.0, 0.0).tolist() == [0.5, 0.5, 0.5]
 
 
 def test_of_several_fogs_on_its_way_the_one_that_hides_most_counts():
     boxes, visibility = np.array([(1.0, 2.0, -1.0, 1.0), (2.0, 3.0, -1.0, 1.0)]), np.array([3.0, 0.5])
-    directions = np.array([EAST]).T
-    assert sight(0.0, 0.0, directions, boxes, visibility, 8.0, 0.0).tolist() == [2.5]
-    assert sight(0.0, 0.0, directions, boxes[::-1].copy(), visibility[::-1].copy(), 8.0, 0.0).tolist() == [
-        2.5
-    ]
+    angles = np.zeros(1)
+    assert sight(0.0, 0.0, angles, boxes, visibility, 8.0, 0.0).tolist() == [2.5]
+    assert sight(0.0, 0.0, angles, boxes[::-1].copy(), visibility[::-1].copy(), 8.0, 0.0).tolist() == [2.5]
 
 
 def test_a_course_s_fog_is_near_and_limits_until_a_draw_clears_it(tmp_path):
