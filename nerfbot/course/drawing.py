@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +51,8 @@ class Placement:
 class Drawn:
     """An entry of `drawn`: where its element is put in tests, and in training.
 
-    With `beside` it goes next to the first element of that kind, or to the nearest free cell.
+    With `beside` it goes next to the first element of that kind, or to the nearest free cell; chance settles
+    ties.
     """
 
     test: Placement
@@ -72,26 +73,16 @@ class Drawn:
         placement = self.placement(training)
         if not placement.count:
             return []
-        free = [cell for cell in placement.cells if cell not in taken]
+        order = [cell for cell in placement.cells if cell not in taken]
+        if seed is not None:
+            order = [order[i] for i in stream(seed, f"drawn-{index}").permutation(len(order)).tolist()]
         if self.beside is not None:
-            anchor = next(item.position for item in standing if item.kind == self.beside)
-            order = _nearest_first(free, anchor, seed, f"drawn-{index}")
-        elif seed is None:
-            order = free
-        else:
-            order = [free[i] for i in stream(seed, f"drawn-{index}").permutation(len(free)).tolist()]
+            row, column = next(item.position for item in standing if item.kind == self.beside)
+            order.sort(key=lambda cell: abs(cell[0] - row) + abs(cell[1] - column))
         chosen = order[: placement.count]
         taken.update(chosen)
         looks = placement.draw_looks(seed, f"drawn-{index}")
         return [put(item, cell) for item, cell in zip(looks, chosen, strict=True)]
-
-
-def _nearest_first(free: Sequence[Cell], anchor: Cell, seed: int | None, name: str) -> list[Cell]:
-    """The free cells in the order of their distance from `anchor` in moves; chance settles ties."""
-    order = range(len(free)) if seed is None else stream(seed, name).permutation(len(free)).tolist()
-    return sorted(
-        (free[i] for i in order), key=lambda cell: abs(cell[0] - anchor[0]) + abs(cell[1] - anchor[1])
-    )
 
 
 def _choices(number: int, count: int, seed: int | None, purpose: str) -> list[int]:

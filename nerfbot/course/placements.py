@@ -98,7 +98,10 @@ def _entry(document: Document, grid: Grid, value: Any, path: Path) -> Drawn:
             raise document.error(training_path, f"must be a mapping, got {shown(other)}")
         document.check_keys(training_path, other, fields)
         training = _placement(document, grid, item, {**given, **other}, training_path)
-    return Drawn(test, training, value.get("beside"))
+    beside = value.get("beside")
+    if "beside" in value and not isinstance(beside, str):
+        raise document.error((*path, "beside"), f"must be the kind of an element, got {shown(beside)}")
+    return Drawn(test, training, beside)
 
 
 def _without_choices(value: Any) -> Any:

@@ -187,6 +187,11 @@ WRONG = {
         '{kind: decoy, among: ".", beside: key}',
         "8:39: drawn[2].beside: no 'key' is placed before it in tests",
     ),
+    "beside a list": (
+        DECOY,
+        '{kind: decoy, among: ".", beside: [coin]}',
+        "8:39: drawn[2].beside: must be the kind of an element, got ['coin']",
+    ),
     "beside what training lacks": (
         COIN,
         '  - {kind: coin, among: ".", training: {count: 0}}\n  - {kind: key, among: ".", beside: coin}',
