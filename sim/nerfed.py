@@ -249,7 +249,7 @@ class NerfedPlant:
             self.image = self.plant.sensors.camera(float(self.lift[SENSING]))
             if "camera" in self._limiters:
                 self.image = self._limiters["camera"].apply(self.image[None], now, lift)[0]
-        return Readings(*told, self._objects(objects))
+        return Readings._make([*told, self._objects(objects)])
 
     def _objects(self, seen: tuple[Detection, ...]) -> tuple[Detection, ...]:
         limiter = self._limiters.get("objects")

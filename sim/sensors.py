@@ -148,14 +148,10 @@ class Sensors:
         ax, ay = (velocity[0] - lx) / CONTROL_STEP, (velocity[1] - ly) / CONTROL_STEP
         az = (velocity[2] - lz) / CONTROL_STEP + GRAVITY
         force = (a * ax + d * ay + g * az, b * ax + e * ay + h * az, c * ax + f * ay + i * az)
-        return Readings(
-            distances,
-            np.array((px, py, state.heading)),
-            np.array((vx, state.rates[2])),
-            np.array(force + state.rates),
-            np.array(([joint[0] for joint in state.joints], [joint[1] for joint in state.joints])),
-            objects,
-        )
+        positions, speeds = [joint[0] for joint in state.joints], [joint[1] for joint in state.joints]
+        # One array and its parts: making five small arrays takes three times as long
+        own = np.array([px, py, state.heading, vx, state.rates[2], *force, *state.rates, *positions, *speeds])
+        return Readings(distances, own[:3], own[3:5], own[5:11], own[11:].reshape(2, -1), objects)
 
     def _candidates(self, x: float, y: float, heading: float) -> list[_Candidate]:
         """Objects within range and view of a lidar at (x, y) m."""

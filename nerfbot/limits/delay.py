@@ -43,6 +43,22 @@ def _release(
             out[r, k] = values[slot, r, k]
 
 
+@compiled
+def _exchange(
+    values: np.ndarray,
+    due: np.ndarray,
+    released: np.ndarray,
+    newest: int,
+    value: np.ndarray,
+    delay: np.ndarray,
+    now: float,
+    out: np.ndarray,
+) -> None:
+    """`_enqueue`, then `_release`: one call into compiled code costs as much as the work in it."""
+    _enqueue(values, due, newest, value, delay, now)
+    _release(values, due, released, newest, now, out)
+
+
 class DelayLine:
     """Delays messages of ``elements`` numbers for ``count`` robots, each with its own latency.
 
@@ -77,6 +93,13 @@ class DelayLine:
     def pop(self, now: float, out: NDArray) -> None:
         """Write the newest message of each robot released by ``now`` (s) into ``out`` (count, elements)."""
         _release(self._values, self._due, self._released, self._newest, now, out)
+
+    def exchange(self, value: NDArray, now: float, delay: Floats, out: NDArray) -> None:
+        """`push` ``value``, then `pop` into ``out``, both at ``now`` (s)."""
+        if self._newest >= self._full:
+            self._make_room()
+        self._newest += 1
+        _exchange(self._values, self._due, self._released, self._newest, value, delay, now, out)
 
     def _make_room(self) -> None:
         """See how many more messages fit; grow where none does."""

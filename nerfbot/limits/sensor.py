@@ -151,8 +151,7 @@ class SensorLimiter:
             if self._any_fresh:
                 fresh = np.flatnonzero(self._first)
                 self._line.reset(fresh, self._sample[fresh])
-            self._line.push(self._sample, now, self._latency)
-            self._line.pop(now, arrived)
+            self._line.exchange(self._sample, now, self._latency, arrived)
         self._any_fresh = False
         told = np.rint(arrived) if self._integer else arrived
         return told.reshape(self._shape).astype(self._dtype)
