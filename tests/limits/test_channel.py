@@ -58,8 +58,9 @@ def test_reasons_are_sixteen_separate_bits_in_a_fixed_order():
         "LATENCY HOLD DROP INTERMITTENT DEAD_BAND BACKLASH QUANTUM JERK"
         " ACCELERATION VELOCITY GAIN EFFORT ENVELOPE INVALID TIME STOP"
     )
-    assert [reason.name for reason in Reason] == order.split(" ")
-    assert [reason.value for reason in Reason] == [1 << bit for bit in range(16)]
+    bits = [reason for reason in Reason if reason]  # Python 3.10 lists NONE too
+    assert [reason.name for reason in bits] == order.split(" ")
+    assert [reason.value for reason in bits] == [1 << bit for bit in range(16)]
     assert Reason.NONE == 0
 
 
