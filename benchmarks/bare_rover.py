@@ -32,6 +32,8 @@ import numpy as np
 import pybullet
 
 SUBSTEPS, LIDAR, REACH, MOUNT = 12, 32, 8.0, np.array((0.12, 0.0, 0.118))
+LOOSE, STANDING, GROUND, WHEEL = 1, 2, 64, 512
+"""Collision groups; what stands still refuses its like."""
 RADIUS, TRACK, WHEELS = 0.08, 0.28, [0, 1]
 ANGLES = np.linspace(-0.75 * np.pi, 0.75 * np.pi, LIDAR)
 DIRECTIONS = np.stack([np.cos(ANGLES), np.sin(ANGLES), np.zeros(LIDAR)])
@@ -59,7 +61,9 @@ def build(urdf: str, bodies: list[dict[str, Any]]) -> World:
     plane = pybullet.createCollisionShape(pybullet.GEOM_PLANE, physicsClientId=client)
     floor = pybullet.createMultiBody(0, plane, useMaximalCoordinates=1, physicsClientId=client)
     pybullet.changeDynamics(floor, -1, lateralFriction=1.0, physicsClientId=client)
-    pybullet.setCollisionFilterGroupMask(floor, -1, 2 | 64, -1, physicsClientId=client)
+    pybullet.setCollisionFilterGroupMask(
+        floor, -1, STANDING | GROUND, ~(STANDING | GROUND), physicsClientId=client
+    )
     movable = []
     for item in bodies:
         mass = item["mass"]
@@ -81,7 +85,8 @@ def build(urdf: str, bodies: list[dict[str, Any]]) -> World:
             physicsClientId=client,
         )
         pybullet.changeDynamics(body, -1, lateralFriction=item["friction"], physicsClientId=client)
-        pybullet.setCollisionFilterGroupMask(body, -1, 1 if mass else 2, ~512, physicsClientId=client)
+        group, refused = (LOOSE, WHEEL) if mass else (STANDING, WHEEL | STANDING | GROUND)
+        pybullet.setCollisionFilterGroupMask(body, -1, group, ~refused, physicsClientId=client)
         if mass:
             pybullet.changeDynamics(body, -1, linearDamping=0, angularDamping=0, physicsClientId=client)
             movable.append(body)
@@ -91,7 +96,7 @@ def build(urdf: str, bodies: list[dict[str, Any]]) -> World:
         physicsClientId=client,
     )
     for wheel in WHEELS:
-        pybullet.setCollisionFilterGroupMask(robot, wheel, 512, 64, physicsClientId=client)
+        pybullet.setCollisionFilterGroupMask(robot, wheel, WHEEL, GROUND, physicsClientId=client)
     return World(client, robot, movable)
 
 

@@ -262,6 +262,14 @@ def test_another_draw_of_a_course_needs_no_reloading_and_replays():
         assert stream(one) == stream(two)
 
 
+def test_what_stands_still_makes_no_contacts_with_its_like():
+    with Plant("ramp", pictures=False) as plant:
+        plant.step([0.0, 0.0])
+        standing = {*plant.arena.ground, *plant.arena.walls.bodies}
+        pairs = {point[1:3] for body in standing for point in plant.client.getContactPoints(body)}
+    assert {(plant.arena.floor, plant.robot.body)} == pairs
+
+
 # Geometry
 
 
