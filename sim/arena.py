@@ -247,6 +247,7 @@ class Arena:
         x, y = self.course.centre(*item.position)
         home = (x, y, 0.16 + self.course.elevation(x, y))
         body = self.client.createMultiBody(0.0, -1, looks.mesh(self.client, shape, colour), home)
+        self.client.setCollisionFilterGroupMask(body, -1, 0, 0)
         self.things[item.id] = Thing(item, body, home, home)
         self.names[body] = item.id
 
@@ -293,6 +294,7 @@ class Arena:
         x, y = self.course.centre(*item.position)
         home = (x, y, self.course.elevation(x, y))
         body = self.client.createMultiBody(0.0, -1, looks.boxes(self.client, parts), home)
+        self.client.setCollisionFilterGroupMask(body, -1, 0, 0)
         self.things[item.id] = Thing(item, body, home, home, radius=side / 2)
         self.names[body] = item.id
 

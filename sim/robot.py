@@ -95,6 +95,7 @@ class Robot:
         self._infos = [client.getJointInfo(self.body, i) for i in range(client.getNumJoints(self.body))]
         self.links = {info[12].decode(): i for i, info in enumerate(self._infos)}
         self._velocity_caps = [math.inf] * len(self.channels)
+        self._forces: dict[int, float] = {}
         self._compile()
         self._measured: tuple[BodyState, Measured] | None = None
         offset, turn = client.getDynamicsInfo(self.body, -1)[3:5]
@@ -313,7 +314,9 @@ class Robot:
             client.setJointMotorControlArray(
                 self.body, self._motors, client.VELOCITY_CONTROL, targetVelocities=speeds, forces=forces
             )
+            self._forces.update(zip(self._motors, forces, strict=True))
         for i, joint in self._positioned:
+            force = self._forces[joint.index] = min(limits[i], joint.effort)
             target = values[i] if joint.range is None else max(joint.range[0], min(joint.range[1], values[i]))
             client.setJointMotorControl2(
                 self.body,
@@ -321,7 +324,7 @@ class Robot:
                 client.POSITION_CONTROL,
                 targetPosition=target,
                 maxVelocity=min(joint.velocity, self._velocity_caps[i]),
-                force=min(limits[i], joint.effort),
+                force=force,
             )
 
     # Reading
@@ -372,15 +375,23 @@ class Robot:
             return self._measured[1]
         state, count = self.state, len(self.channels)
         position, velocity, effort = [0.0] * count, [0.0] * count, [0.0] * count
+        # Of a motor without force, PyBullet goes on telling the last torque that it had
+        torques = [
+            joint[3] if self._forces[index] else 0.0
+            for index, joint in zip(self.joint_indices, state.joints, strict=True)
+        ]
         if self._twist is not None:
             forward, turning = self._twist
-            torques = [joint[3] for joint in state.joints[: self._wheel_count]]
-            left, right = sum(torques[: self._left]), sum(torques[self._left :])
+            left = sum(torques[: self._left])
+            right = sum(torques[self._left : self._wheel_count])
             velocity[forward], velocity[turning] = state.velocity[0], state.rates[2]
             effort[forward] = (left + right) / self._radius
             effort[turning] = (right - left) / self._radius * self._half_track
-        for channel, joint in zip(self._measured_joint, state.joints[self._wheel_count :], strict=True):
-            position[channel], velocity[channel], effort[channel] = joint[0], joint[1], joint[3]
+        singles = slice(self._wheel_count, None)
+        for channel, joint, torque in zip(
+            self._measured_joint, state.joints[singles], torques[singles], strict=True
+        ):
+            position[channel], velocity[channel], effort[channel] = joint[0], joint[1], torque
         measured = Measured(*np.array([[position], [velocity], [effort]]))
         self._measured = (state, measured)
         return measured

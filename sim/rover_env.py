@@ -270,7 +270,12 @@ class RoverEnv(gymnasium.Env[Any, Any]):
 
     def _told(self, step: Step | None) -> dict[str, Any]:
         leases = [
-            {"powers": (*item.lease.axes, *item.lease.edits), "end": item.end, "charges": item.charges}
+            {
+                "powers": (*item.lease.axes, *item.lease.edits),
+                "start": item.start,
+                "end": item.end,
+                "charges": item.charges,
+            }
             for item in self._active_now
         ]
         told: dict[str, Any] = {"lift": self.nerfed.lift, "leases": leases}

@@ -236,3 +236,20 @@ def test_effort_is_measured_at_the_floor(yard):
     for _ in range(60):
         result = plant.step([0.5, 0.0], [20.0, INF])
     assert np.isclose(result.measured.effort[0, 0], 20.0, rtol=0.02)
+
+
+def test_a_motor_without_force_measures_no_effort(yard):
+    plant = yard(["#########", "#S.....C#", "#########"])
+    pushing = plant.step([1.0, 0.0], [10.0, math.inf]).measured.effort[0, 0]
+    assert pushing > 1.0
+    assert plant.step([1.0, 0.0], [0.0, math.inf]).measured.effort[0].tolist() == [0.0, 0.0]
+
+
+def test_a_joint_without_force_measures_no_effort(client, tmp_path):
+    robot = panda(client, tmp_path, "effort", "N·m")
+    for effort in (5.0, 0.0):
+        robot.actuate([effort] * len(robot.channels))
+        client.stepSimulation()
+        robot.read()
+        told = robot.measured().effort[0]
+        assert (told != 0.0).all() == (effort != 0.0)

@@ -201,7 +201,8 @@ def test_a_lift_is_told_and_lets_the_rover_go_faster(make: Callable[..., RoverEn
         executed.append(info["nerf"]["executed"][0])
     assert observation["lift"].tolist() == [0.0, 1.0, 0.0, 0.0]
     assert observation["lease"].tolist() == pytest.approx([30.0 - 50 * 0.05, -1.0])
-    assert info["nerf"]["leases"][0]["powers"] == ("speed",)
+    (lease,) = info["nerf"]["leases"]
+    assert lease == {"powers": ("speed",), "start": 0.0, "end": 30.0, "charges": None}
     assert max(executed) > 0.6
 
 
