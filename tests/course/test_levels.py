@@ -126,3 +126,10 @@ def test_the_coin_lies_in_the_corner_in_training_and_never_in_tests(name: str) -
         assert training.of("marker")[0].position == (1, plan.columns - 2)
         assert training.of("coin")[0].position == (1, plan.columns - 2)
         assert test.of("coin")[0].position != (1, plan.columns - 2)
+
+
+def test_a_search_that_gives_up_on_a_level_leaves_the_family_undecided(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("nerfbot.course.search.MAX_STATES", 2)
+    assert "coin: undecided, the search reached its bound" in report("coin-in-corner").failures
