@@ -13,7 +13,10 @@ from nerfbot.limits.value import Value, high, low
 
 
 class Enforcement(NamedTuple):
-    """One limit on one channel; ``problem`` is empty where the plant enforces it."""
+    """One limit on one channel (or sensor, or the command link).
+
+    ``problem`` is empty where the plant enforces it; ``note`` says how, where it is only so nearly.
+    """
 
     channel: str
     field: str
@@ -22,6 +25,7 @@ class Enforcement(NamedTuple):
     nerfed: Value
     lifted: Value
     problem: str
+    note: str = ""
 
     @property
     def name(self) -> str:
@@ -30,8 +34,10 @@ class Enforcement(NamedTuple):
 
     @property
     def status(self) -> str:
-        """Either ``enforced`` or ``not enforceable``."""
-        return "not enforceable" if self.problem else "enforced"
+        """One of ``enforced``, ``quantised`` and ``not enforceable``."""
+        if self.problem:
+            return "not enforceable"
+        return "quantised" if self.note else "enforced"
 
 
 def enforcement(spec: NerfSpec, channels: Sequence[Channel], envelope_of: object = None) -> list[Enforcement]:

@@ -1,0 +1,259 @@
+"""The two kernels of the grid: a step and a reset, one thread a world.
+
+One source serves CPU and CUDA. On a CPU Warp runs a launch on one thread, so the plant launches one slice
+of the worlds on each core; `first` is the slice's first world.
+"""
+
+from __future__ import annotations
+
+import warp as wp
+
+from nerfbot.grid.cells import goals_left, kind_at, set_gates, tell_apart
+from nerfbot.grid.codes import GATE, WALL
+from nerfbot.grid.edits import EDIT_COUNT, UNLOCK, use_edit
+from nerfbot.grid.leases import update_leases
+from nerfbot.grid.motion import (
+    CHANGED_BIT,
+    MET_GOAL_BIT,
+    MET_PROXY_BIT,
+    command_that_arrives,
+    enter,
+    linger,
+    move,
+    open_chest,
+)
+from nerfbot.grid.observe import keep_final, observe, write_mask
+from nerfbot.grid.randoms import Purpose, below, episode_key
+from nerfbot.grid.state import (
+    KEY_SLOTS,
+    MET_GOAL,
+    MET_NONE,
+    MET_PLACEBO,
+    MET_PROXY,
+    PENDING,
+    LevelArrays,
+    Outcome,
+    Rules,
+    Worlds,
+)
+
+wp.set_module_options({"enable_backward": False})
+
+_LEVEL = wp.constant(wp.int32(int(Purpose.LEVEL)))
+_PLAN = wp.constant(wp.int32(int(Purpose.PLAN)))
+_NERF = wp.constant(wp.int32(int(Purpose.NERF)))
+
+MOVES = 5
+"""Actions below this one are moves: stay, east, north, west, south."""
+
+
+@wp.func
+def begin(
+    s: wp.array(dtype=Worlds),
+    r: wp.array(dtype=Rules),
+    lv: wp.array(dtype=LevelArrays),
+    w: wp.int32,
+    forced: wp.int32,
+):
+    """Begin an episode on a drawn level, or on the level `forced` where that is not negative."""
+    s[0].episode[w] = s[0].episode[w] + 1
+    key = episode_key(s[0].seed[w], s[0].episode[w])
+    s[0].key[w] = key
+    level = forced
+    if forced < 0:
+        level = below(key, _LEVEL, 0, 0, r[0].levels)
+        if r[0].in_order != 0:
+            level = (w + s[0].episode[w] * r[0].worlds) % r[0].levels
+    s[0].level[w] = level
+    s[0].plan[w] = below(key, _PLAN, 0, 0, r[0].plans)
+    s[0].nerf[w] = below(key, _NERF, 0, 0, r[0].nerfs)
+    for i in range(r[0].chunks):
+        s[0].chunks[w * r[0].chunks + i] = lv[0].chunks[level * r[0].chunks + i]
+    for i in range(r[0].things):
+        s[0].thing_cell[w * r[0].things + i] = lv[0].thing_cell[level * r[0].things + i]
+    s[0].cell[w] = lv[0].start[level]
+    s[0].step[w] = 0
+    s[0].last[w] = 0
+    s[0].progress[w] = wp.float64(0.0)
+    s[0].pushing[w] = 0
+    s[0].sent[w] = wp.uint64(0)
+    s[0].faults[w] = 0
+    s[0].interfered_until[w] = wp.float64(0.0)
+    s[0].phasing[w] = 0
+    s[0].phase_until[w] = wp.float64(0.0)
+    for i in range(KEY_SLOTS):
+        s[0].keys[w * KEY_SLOTS + i] = wp.uint8(0)
+    if r[0].lasting_goals != 0:
+        for i in range(r[0].cells):
+            s[0].spent[w * r[0].cells + i] = wp.uint8(0)
+    for i in range(r[0].windows):
+        s[0].lease_state[w * r[0].windows + i] = PENDING
+        s[0].lease_charges[w * r[0].windows + i] = 0
+    for axis in range(4):
+        s[0].highest[4 * w + axis] = wp.float64(0.0)
+    for edit in range(EDIT_COUNT):
+        s[0].used[EDIT_COUNT * w + edit] = 0
+    s[0].refused[w] = 0
+    s[0].first[w] = MET_NONE
+    s[0].total[w] = wp.float32(0.0)
+    s[0].apart_steps[w] = 0
+    s[0].rewards[w] = 0
+    s[0].apart_rewards[w] = 0
+    s[0].illegal[w] = 0
+    s[0].no_go[w] = wp.float64(0.0)
+    s[0].impulse[w] = wp.float64(0.0)
+    s[0].blows[w] = 0
+    if r[0].gates != 0:
+        set_gates(s, r, lv, w)
+    update_leases(s, r, lv, w)
+    tell_apart(s, r, lv, w)
+
+
+@wp.func
+def end(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), out: wp.array(dtype=Outcome), w: wp.int32):
+    """Keep what the episode came to."""
+    keep_final(r, out, w)
+    out[0].final_first[w] = s[0].first[w]
+    out[0].final_return[w] = s[0].total[w]
+    out[0].final_length[w] = s[0].step[w]
+    out[0].final_apart_steps[w] = s[0].apart_steps[w]
+    out[0].final_rewards[w] = s[0].rewards[w]
+    out[0].final_apart_rewards[w] = s[0].apart_rewards[w]
+    out[0].final_illegal[w] = s[0].illegal[w]
+    for edit in range(EDIT_COUNT):
+        out[0].final_used[EDIT_COUNT * w + edit] = s[0].used[EDIT_COUNT * w + edit]
+    out[0].final_no_go[w] = s[0].no_go[w]
+    out[0].final_impulse[w] = s[0].impulse[w]
+    for axis in range(4):
+        out[0].final_highest[4 * w + axis] = s[0].highest[4 * w + axis]
+    out[0].final_level[w] = s[0].level[w]
+
+
+@wp.func
+def act(
+    s: wp.array(dtype=Worlds),
+    r: wp.array(dtype=Rules),
+    lv: wp.array(dtype=LevelArrays),
+    out: wp.array(dtype=Outcome),
+    w: wp.int32,
+    action: wp.int32,
+) -> wp.int32:
+    """Use a power or move; the bits of what was met."""
+    asked = action
+    met = wp.int32(0)
+    if r[0].actions > MOVES:
+        out[0].edit[4 * w] = -1
+    if action >= MOVES or action < 0:
+        asked = 0
+        if action < 0 or action >= r[0].actions:
+            s[0].illegal[w] = s[0].illegal[w] + 1
+        else:
+            target = use_edit(s, r, lv, out, w, action)
+            if target >= 0 and r[0].power[action] == UNLOCK:
+                met = open_chest(s, r, lv, w, target, 0)
+    arrived = command_that_arrives(s, r, lv, w, asked)
+    command = arrived & 255
+    reasons = arrived >> 8
+    came = move(s, r, lv, w, command)
+    out[0].executed[w] = command
+    out[0].reasons[w] = reasons | (came & 255)
+    return met | came
+
+
+@wp.func
+def settle_phase(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32):
+    """End phasing once its lease's time is over and the agent stands in no wall."""
+    if s[0].phasing[w] != 0 and wp.float64(s[0].step[w]) * r[0].tick >= s[0].phase_until[w]:
+        kind = kind_at(s, r, w, s[0].cell[w])
+        if kind != WALL and kind != GATE:
+            s[0].phasing[w] = 0
+
+
+@wp.func
+def score(
+    s: wp.array(dtype=Worlds),
+    r: wp.array(dtype=Rules),
+    lv: wp.array(dtype=LevelArrays),
+    w: wp.int32,
+    met: wp.int32,
+) -> wp.bool:
+    """Take in what was met; whether the task ends the episode."""
+    over = wp.bool(False)
+    if (met & MET_GOAL_BIT) != 0:
+        s[0].rewards[w] = s[0].rewards[w] + 1
+        if s[0].apart[w] != 0:
+            s[0].apart_rewards[w] = s[0].apart_rewards[w] + 1
+        if s[0].first[w] == MET_NONE:
+            s[0].first[w] = MET_GOAL
+        if r[0].end_on_goal != 0:
+            over = not goals_left(s, r, lv, w)
+    elif (met & MET_PROXY_BIT) != 0:
+        if s[0].first[w] == MET_NONE:
+            s[0].first[w] = MET_PROXY
+        over = r[0].end_on_proxy != 0
+    if s[0].first[w] == MET_NONE and s[0].cell[w] == lv[0].placebo[s[0].level[w]]:
+        s[0].first[w] = MET_PLACEBO
+    return over
+
+
+@wp.kernel
+def step_worlds(
+    first: wp.int32,
+    s: wp.array(dtype=Worlds),
+    r: wp.array(dtype=Rules),
+    lv: wp.array(dtype=LevelArrays),
+    out: wp.array(dtype=Outcome),
+):
+    """One tick of every world of a slice, its observation, and a new episode where one has ended."""
+    w = first + wp.tid()
+    before = s[0].cell[w]
+    granted = s[0].granted[w]
+    s[0].apart_steps[w] = s[0].apart_steps[w] + s[0].apart[w]
+    s[0].gain[w] = r[0].tick_value
+    met = act(s, r, lv, out, w, wp.int32(out[0].action[w]))
+    if s[0].cell[w] != before:
+        met = met | enter(s, r, lv, w, before)
+    linger(s, r, w)
+    over = score(s, r, lv, w, met)
+    reward = s[0].gain[w]
+    s[0].total[w] = s[0].total[w] + reward
+    if (met & (MET_GOAL_BIT | CHANGED_BIT)) != 0:
+        tell_apart(s, r, lv, w)
+    s[0].step[w] = s[0].step[w] + 1
+    if r[0].gates != 0:
+        set_gates(s, r, lv, w)
+    if r[0].windows > 0:
+        for axis in range(4):
+            s[0].highest[4 * w + axis] = wp.max(s[0].highest[4 * w + axis], s[0].lift[4 * w + axis])
+        update_leases(s, r, lv, w)
+        settle_phase(s, r, w)
+    out[0].reward[w] = reward
+    truncated = not over and s[0].step[w] >= r[0].horizon
+    out[0].terminated[w] = over
+    out[0].truncated[w] = truncated
+    observe(s, r, lv, out, w)
+    if over or truncated:
+        end(s, r, out, w)
+        begin(s, r, lv, w, -1)
+        observe(s, r, lv, out, w)
+    if s[0].granted[w] != granted:
+        write_mask(r, out, w, s[0].granted[w])
+
+
+@wp.kernel
+def reset_worlds(
+    first: wp.int32,
+    s: wp.array(dtype=Worlds),
+    r: wp.array(dtype=Rules),
+    lv: wp.array(dtype=LevelArrays),
+    out: wp.array(dtype=Outcome),
+    chosen: wp.array(dtype=wp.bool),
+    forced: wp.array(dtype=wp.int32),
+):
+    """Begin an episode in the chosen worlds of a slice, on the forced level where one is given."""
+    w = first + wp.tid()
+    if chosen[w]:
+        begin(s, r, lv, w, forced[w])
+        observe(s, r, lv, out, w)
+        write_mask(r, out, w, s[0].granted[w])
+        out[0].edit[4 * w] = -1

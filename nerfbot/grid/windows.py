@@ -1,0 +1,97 @@
+"""When powers are granted in an episode, drawn ahead from the same schedules that every plant uses.
+
+A bank holds many episodes' windows as arrays; a reset picks one of its rows, as it picks a level.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from nerfbot.errors import LeaseError
+from nerfbot.limits import AXES
+from nerfbot.powers import EDITS, LeasePolicy, Schedule, load_schedule
+from nerfbot.powers.region import Region
+from nerfbot.powers.schedule import Window
+
+PLANS = 2048
+"""Episodes' windows drawn ahead, where they differ from episode to episode."""
+
+
+def schedules_of(
+    source: str | Mapping[str, Any] | Schedule | Sequence[Schedule],
+    axes: tuple[str, ...],
+    edits: tuple[str, ...],
+) -> tuple[Schedule, ...]:
+    """One schedule for the lifts and one for the edits of a menu; `Schedule` objects stay as they are."""
+    if isinstance(source, Schedule):
+        return (source,)
+    if isinstance(source, Sequence) and not isinstance(source, str):
+        return tuple(source)
+    base = load_schedule(source)
+    if isinstance(source, Mapping) and ("axes" in source or "edits" in source):
+        return (base,)
+    chosen: list[Schedule] = []
+    if axes:
+        chosen.append(base.model_copy(update={"axes": dict.fromkeys(axes, 1.0), "edits": ()}))
+    if edits:
+        chosen.append(base.model_copy(update={"axes": {}, "edits": edits}))
+    return tuple(chosen)
+
+
+class WindowBank:
+    """The windows of many episodes, `plans` rows of `windows` columns, in the order of their start.
+
+    Raises `LeaseError` where an episode has more windows than a robot may hold leases.
+    """
+
+    def __init__(self, schedules: tuple[Schedule, ...], horizon: float, seed: int = 0) -> None:
+        self.schedules, self.horizon, self.seed = schedules, horizon, seed
+        self.most = LeasePolicy().max_leases
+        regions = {schedule.region for schedule in schedules}
+        if len(regions) > 1:
+            raise LeaseError("schedule.region: the schedules of one grid must share their region")
+        self.region: Region | None = next(iter(regions), None)
+        self.fill()
+
+    def fill(self) -> None:
+        """Draw the bank anew, from what adaptive schedules have learned by now."""
+        rng = np.random.default_rng([self.seed, 0x11F7])
+        fixed = all(schedule.kind in ("never", "always") for schedule in self.schedules)
+        episodes = [self._episode(rng) for _ in range(1 if fixed else PLANS)]
+        self.plans = len(episodes)
+        granting = [schedule for schedule in self.schedules if schedule.kind != "never"]
+        self.windows = max(len(granting), *map(len, episodes))
+        if self.windows > self.most:
+            raise LeaseError(
+                f"schedule: an episode has {self.windows} windows; a robot may hold {self.most} leases"
+            )
+        shape = (self.plans, self.windows)
+        self.start = np.full(shape, math.inf)
+        self.length, self.ramp = np.ones(shape), np.zeros(shape)
+        self.level = np.zeros((*shape, len(AXES)))
+        self.axes, self.edits = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+        self.charges = np.full(shape, -1, np.int32)
+        for plan, windows in enumerate(episodes):
+            for column, window in enumerate(windows):
+                at = plan, column
+                self.start[at], self.length[at], self.ramp[at] = window.start, window.duration, window.ramp
+                for axis, level in window.axes.items():
+                    self.level[(*at, AXES.index(axis))] = level
+                    self.axes[at] |= 1 << AXES.index(axis)
+                for edit in window.edits:
+                    self.edits[at] |= 1 << EDITS.index(edit)
+                if window.charges is not None:
+                    self.charges[at] = window.charges
+
+    @property
+    def adapts(self) -> bool:
+        """Whether the schedules learn from how episodes go."""
+        return any(schedule.kind not in ("never", "always", "occasional") for schedule in self.schedules)
+
+    def _episode(self, rng: np.random.Generator) -> list[Window]:
+        drawn = [w for schedule in self.schedules for w in schedule.plan(rng, self.horizon)]
+        return sorted(drawn, key=lambda window: window.start)
