@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-ENVIRONMENTS = {"nerfbot/Rover-v0": "nerfbot.sim.rover_env:RoverEnv"}
+ENVIRONMENTS: dict[str, dict[str, str]] = {
+    "nerfbot/Rover-v0": {"entry_point": "nerfbot.sim.rover_env:RoverEnv"},
+    "nerfbot/Grid-v0": {
+        "entry_point": "nerfbot.grid.env:GridEnv",
+        "vector_entry_point": "nerfbot.grid.vector_env:GridVectorEnv",
+    },
+}
 """Entry points by id; what they need is imported when one is made."""
 
 
@@ -10,6 +16,6 @@ def register() -> None:
     """Make every environment known to Gymnasium; what is registered already stays as it is."""
     from gymnasium.envs import registration
 
-    for name, entry_point in ENVIRONMENTS.items():
+    for name, entry_points in ENVIRONMENTS.items():
         if name not in registration.registry:
-            registration.register(id=name, entry_point=entry_point)
+            registration.register(id=name, **entry_points)  # type: ignore[arg-type]  # only texts, by name

@@ -65,7 +65,7 @@ def begin(
         if r[0].in_order != 0:
             level = (w + s[0].episode[w] * r[0].worlds) % r[0].levels
     s[0].level[w] = level
-    s[0].plan[w] = below(key, _PLAN, 0, 0, r[0].plans)
+    s[0].plan[w] = r[0].first_plan[0] + below(key, _PLAN, 0, 0, r[0].plans)
     s[0].nerf[w] = below(key, _NERF, 0, 0, r[0].nerfs)
     for i in range(r[0].chunks):
         s[0].chunks[w * r[0].chunks + i] = lv[0].chunks[level * r[0].chunks + i]
@@ -126,6 +126,8 @@ def end(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), out: wp.array(dtype
     out[0].final_impulse[w] = s[0].impulse[w]
     for axis in range(4):
         out[0].final_highest[4 * w + axis] = s[0].highest[4 * w + axis]
+        out[0].final_lift[4 * w + axis] = s[0].lift[4 * w + axis]
+    out[0].final_granted[w] = s[0].granted[w]
     out[0].final_level[w] = s[0].level[w]
 
 
@@ -206,6 +208,10 @@ def step_worlds(
 ):
     """One tick of every world of a slice, its observation, and a new episode where one has ended."""
     w = first + wp.tid()
+    if r[0].auto_reset == 0 and (out[0].terminated[w] or out[0].truncated[w]):
+        # An ended world waits for its reset: nothing moves, nothing is rewarded.
+        out[0].reward[w] = wp.float32(0.0)
+        return
     before = s[0].cell[w]
     granted = s[0].granted[w]
     s[0].apart_steps[w] = s[0].apart_steps[w] + s[0].apart[w]
@@ -234,8 +240,9 @@ def step_worlds(
     observe(s, r, lv, out, w)
     if over or truncated:
         end(s, r, out, w)
-        begin(s, r, lv, w, -1)
-        observe(s, r, lv, out, w)
+        if r[0].auto_reset != 0:
+            begin(s, r, lv, w, -1)
+            observe(s, r, lv, out, w)
     if s[0].granted[w] != granted:
         write_mask(r, out, w, s[0].granted[w])
 
@@ -257,3 +264,5 @@ def reset_worlds(
         observe(s, r, lv, out, w)
         write_mask(r, out, w, s[0].granted[w])
         out[0].edit[4 * w] = -1
+        out[0].terminated[w] = False
+        out[0].truncated[w] = False

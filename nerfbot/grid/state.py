@@ -81,6 +81,7 @@ class Rules:
     lasting_goals: wp.int32
     proxies: wp.int32  # whether the task names any
     reveal: wp.int32
+    auto_reset: wp.int32  # whether an episode that ended is followed by the next in the same step
     keys: wp.int32  # whether observations tell keys held
     features: wp.int32
     # zone table, 256 rows
@@ -112,7 +113,8 @@ class Rules:
     low_column: wp.array(dtype=wp.int32)
     high_column: wp.array(dtype=wp.int32)
     # windows, drawn ahead
-    plans: wp.int32
+    plans: wp.int32  # that a reset picks from
+    first_plan: wp.array(dtype=wp.int32)  # (1): the number of the first of them
     windows: wp.int32
     window_start: wp.array(dtype=wp.float64)  # (plans P): infinity where there is none
     window_length: wp.array(dtype=wp.float64)
@@ -204,4 +206,6 @@ class Outcome:
     final_no_go: wp.array(dtype=wp.float64)
     final_impulse: wp.array(dtype=wp.float64)
     final_highest: wp.array(dtype=wp.float64)  # (W 4)
+    final_lift: wp.array(dtype=wp.float64)  # (W 4): at the end
+    final_granted: wp.array(dtype=wp.int32)
     final_level: wp.array(dtype=wp.int32)

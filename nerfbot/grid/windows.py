@@ -6,14 +6,15 @@ A bank holds many episodes' windows as arrays; a reset picks one of its rows, as
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from nerfbot.errors import LeaseError
 from nerfbot.limits import AXES
-from nerfbot.powers import EDITS, LeasePolicy, Schedule, load_schedule
+from nerfbot.powers import EDITS, Always, LeasePolicy, Never, Occasional, Schedule, load_schedule
+from nerfbot.powers.adaptive import Stepped
 from nerfbot.powers.region import Region
 from nerfbot.powers.schedule import Window
 
@@ -26,20 +27,34 @@ def schedules_of(
     axes: tuple[str, ...],
     edits: tuple[str, ...],
 ) -> tuple[Schedule, ...]:
-    """One schedule for the lifts and one for the edits of a menu; `Schedule` objects stay as they are."""
-    if isinstance(source, Schedule):
-        return (source,)
+    """One schedule for the lifts and one for the edits of a menu; `Schedule` objects stay as they are.
+
+    Raises `LeaseError` for a schedule that cannot be, and for one that grants what is not on the menu.
+    """
     if isinstance(source, Sequence) and not isinstance(source, str):
-        return tuple(source)
-    base = load_schedule(source)
-    if isinstance(source, Mapping) and ("axes" in source or "edits" in source):
-        return (base,)
-    chosen: list[Schedule] = []
+        chosen = tuple(load_schedule(item) for item in source)
+    else:
+        base = load_schedule(source)
+        named = isinstance(source, Mapping) and ("axes" in source or "edits" in source)
+        chosen = (base,) if named or isinstance(source, Schedule) else tuple(_shared_out(base, axes, edits))
+    for schedule in chosen:
+        for name in schedule.edits:
+            if name not in edits:
+                raise LeaseError(f"schedule.edits: {name!r} is not among powers = {[*axes, *edits]}")
+    return chosen
+
+
+def _shared_out(base: Schedule, axes: tuple[str, ...], edits: tuple[str, ...]) -> Iterator[Schedule]:
+    """`base` for the axes of a menu and `base` for its edits, where it has some."""
     if axes:
-        chosen.append(base.model_copy(update={"axes": dict.fromkeys(axes, 1.0), "edits": ()}))
+        yield base.model_copy(update={"axes": dict.fromkeys(axes, 1.0), "edits": ()})
+    if edits and isinstance(base, Stepped):
+        raise LeaseError(
+            f"schedule {base.kind}: adapts levels, and the edits {', '.join(edits)} have none:"
+            " give a list of schedules, one of them for the edits"
+        )
     if edits:
-        chosen.append(base.model_copy(update={"axes": {}, "edits": edits}))
-    return tuple(chosen)
+        yield base.model_copy(update={"axes": {}, "edits": edits})
 
 
 class WindowBank:
@@ -55,20 +70,21 @@ class WindowBank:
         if len(regions) > 1:
             raise LeaseError("schedule.region: the schedules of one grid must share their region")
         self.region: Region | None = next(iter(regions), None)
+        self.windows = 0
         self.fill()
 
     def fill(self) -> None:
         """Draw the bank anew, from what adaptive schedules have learned by now."""
         rng = np.random.default_rng([self.seed, 0x11F7])
-        fixed = all(schedule.kind in ("never", "always") for schedule in self.schedules)
+        fixed = all(isinstance(schedule, Never | Always | Stepped) for schedule in self.schedules)
         episodes = [self._episode(rng) for _ in range(1 if fixed else PLANS)]
         self.plans = len(episodes)
         granting = [schedule for schedule in self.schedules if schedule.kind != "never"]
-        self.windows = max(len(granting), *map(len, episodes))
-        if self.windows > self.most:
-            raise LeaseError(
-                f"schedule: an episode has {self.windows} windows; a robot may hold {self.most} leases"
-            )
+        most = max(len(granting), *map(len, episodes))
+        if most > self.most:
+            raise LeaseError(f"schedule: an episode has {most} windows; a robot may hold {self.most} leases")
+        # What kernels read keeps its shape when the bank is drawn anew.
+        self.windows = max(most, self.windows)
         shape = (self.plans, self.windows)
         self.start = np.full(shape, math.inf)
         self.length, self.ramp = np.ones(shape), np.zeros(shape)
@@ -89,8 +105,18 @@ class WindowBank:
 
     @property
     def adapts(self) -> bool:
-        """Whether the schedules learn from how episodes go."""
-        return any(schedule.kind not in ("never", "always", "occasional") for schedule in self.schedules)
+        """Whether some schedule learns from how episodes go."""
+        return any(not isinstance(schedule, Never | Always | Occasional) for schedule in self.schedules)
+
+    def learn(self, success: bool, harm: float, levels: Sequence[float]) -> None:
+        """Tell every schedule how an episode went: harm in its unit, the highest lift levels by axis."""
+        for schedule in self.schedules:
+            schedule.report(success, harm, levels)
+
+    @property
+    def learned(self) -> tuple[float, ...]:
+        """The levels that adaptive schedules are at; a bank drawn at others is out of date."""
+        return tuple(schedule.level for schedule in self.schedules if isinstance(schedule, Stepped))
 
     def _episode(self, rng: np.random.Generator) -> list[Window]:
         drawn = [w for schedule in self.schedules for w in schedule.plan(rng, self.horizon)]

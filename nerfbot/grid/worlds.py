@@ -14,16 +14,19 @@ import warp as wp
 from numpy.typing import ArrayLike, NDArray
 
 from nerfbot.errors import InvalidCommand
+from nerfbot.grid.codes import AGENT, COLOURS
 from nerfbot.grid.kernel import reset_worlds, step_worlds
 from nerfbot.grid.levels import LevelSet
 from nerfbot.grid.mapping import GridNerf
 from nerfbot.grid.menu import Menu
 from nerfbot.grid.scoring import ScoreTables
 from nerfbot.grid.state import (
+    ACTIVE,
     CHUNK,
     CHUNK_BYTES,
     KEY_SLOTS,
     PROXY,
+    RETURNING,
     SPARE,
     LevelArrays,
     Outcome,
@@ -34,8 +37,23 @@ from nerfbot.grid.windows import WindowBank
 from nerfbot.limits import AXES
 from nerfbot.powers import EDITS
 
+GENERATIONS = 4
+"""Banks of windows kept where schedules adapt: running episodes keep theirs while later ones are drawn."""
+
 SLICE = 512
 """Fewest worlds worth a thread of their own."""
+
+_INFO, _WARNING = 20, 30
+"""Levels of Warp's messages: its default, and what is heard of it here."""
+
+_WINDOW_ARRAYS = ("start", "length", "ramp", "level", "axes", "edits", "charges")
+
+_TOLD = ("vector", "mask", "reward", "terminated", "truncated", "executed", "reasons", "edit")
+_TOLD_STATE = ("lift", "granted", "first", "illegal", "level", "cell")
+_FINAL = (
+    *("first", "return", "length", "apart_steps", "rewards", "apart_rewards", "illegal", "used", "no_go"),
+    *("impulse", "highest", "lift", "granted", "level"),
+)
 
 _TYPES = {
     np.dtype(np.uint8): wp.uint8,
@@ -53,7 +71,9 @@ class GridOptions:
     """How the worlds behave beside their levels, nerf and task.
 
     `horizon` in ticks. `leases`: "anywhere" or "lift-zones". `max_lease` s: longer ones are refused.
-    `reveal`: whether observation and mask tell what is granted.
+    `reveal`: whether observation and mask tell what is granted. `keys`: whether observations count keys.
+    `in_order`: levels one after another in place of drawn ones. `auto_reset`: whether the step that ends an
+    episode begins the next.
     """
 
     horizon: int
@@ -64,6 +84,7 @@ class GridOptions:
     reveal: bool = True
     keys: bool = False
     in_order: bool = False
+    auto_reset: bool = True
 
 
 class GridWorlds:
@@ -71,8 +92,11 @@ class GridWorlds:
 
     Buffers are allocated once. `cells` (count, rows, columns, 3) uint8, `vector` (count, features) float32,
     `mask` (count, actions) bool, `reward`, `terminated`, `truncated` (count,) are overwritten by every step
-    and by every reset; on the CPU they are NumPy views of the memory the kernels write, and `torch_view`
-    shows the same memory to torch on either device.
+    and by every reset; on the CPU they are NumPy views of the memory the kernels write (on a GPU, of a copy
+    that `fetch` renews), and `torch_view` shows the same memory to torch on either device. `executed`,
+    `reasons` and `edit` (count, 4) tell of the latest step, `lift` (count, 4), `granted` (bits of the edits),
+    `first` contact, `illegal` edits, `level` and `cell` how the worlds stand; `final` holds what the
+    episodes came to that the latest step ended.
 
     Args:
         levels: what a reset picks from.
@@ -87,6 +111,25 @@ class GridWorlds:
         threads: of a CPU; None takes one a core.
 
     """
+
+    action: NDArray[np.int64]
+    cells: NDArray[np.uint8]
+    vector: NDArray[np.float32]
+    final_cells: NDArray[np.uint8]
+    final_vector: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    reward: NDArray[np.float32]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    executed: NDArray[np.int32]
+    reasons: NDArray[np.int32]
+    edit: NDArray[np.int32]
+    lift: NDArray[np.float64]
+    granted: NDArray[np.int32]
+    first: NDArray[np.int32]
+    illegal: NDArray[np.int32]
+    level: NDArray[np.int32]
+    cell: NDArray[np.int32]
 
     def __init__(
         self,
@@ -116,6 +159,7 @@ class GridWorlds:
         self._forced = self._zeros(count, np.int32)
         self.reseed(seed)
         self._launches(threads)
+        self._windows_learned = bank.learned
         self._name_views()
 
     # Arrays
@@ -153,7 +197,7 @@ class GridWorlds:
         r.lasting_goals, r.reveal, r.keys = int(tables.lasting_goals), int(options.reveal), int(options.keys)
         roles = (tables.touch_role, tables.use_role, tables.zone_role)
         r.proxies = int(any(bool((table & (PROXY | SPARE)).any()) for table in roles))
-        r.in_order = int(options.in_order)
+        r.in_order, r.auto_reset = int(options.in_order), int(options.auto_reset)
         r.worlds = self.count
         r.features = len(self.feature_names)
         r.visibility, r.loss, r.burst = (
@@ -185,11 +229,13 @@ class GridWorlds:
         return r
 
     def _put_windows(self, r: Rules) -> None:
-        bank = self.bank
-        r.window_start, r.window_length = self._array(bank.start), self._array(bank.length)
-        r.window_ramp, r.window_level = self._array(bank.ramp), self._array(bank.level)
-        r.window_axes, r.window_edits = self._array(bank.axes), self._array(bank.edits)
-        r.window_charges = self._array(bank.charges)
+        """Put the bank's windows on the device, with room for later generations where schedules adapt."""
+        self._generations, self._generation = GENERATIONS if self.bank.adapts else 1, 0
+        r.first_plan = self._array(np.zeros(1, np.int32))
+        for name in _WINDOW_ARRAYS:
+            values = getattr(self.bank, name)
+            room = np.tile(values, (self._generations, *(1 for _ in values.shape[1:])))
+            setattr(r, f"window_{name}", self._array(room))
 
     def _put_levels(self) -> LevelArrays:
         levels, lv = self.levels, LevelArrays()
@@ -233,6 +279,7 @@ class GridWorlds:
             "edit": 4,
             "final_used": len(EDITS),
             "final_highest": len(AXES),
+            "final_lift": len(AXES),
         }
         for name, variable in _fields(Outcome):
             if getattr(out, name) is None or name not in ("cells", "chunks", "final_cells", "final_chunks"):
@@ -284,32 +331,51 @@ class GridWorlds:
             other.result()
 
     def _name_views(self) -> None:
-        r, count = self.rules, self.count
-        self.cells = self._cells_view(self.out.cells)
-        self.final_cells = self._cells_view(self.out.final_cells)
-        self.vector = self.view(self.out.vector, count, r.features)
-        self.final_vector = self.view(self.out.final_vector, count, r.features)
-        self.mask = self.view(self.out.mask, count, r.actions)
-        self.reward, self.terminated = self.view(self.out.reward), self.view(self.out.terminated)
-        self.truncated, self.action = self.view(self.out.truncated), self.view(self.out.action)
+        r, out, state = self.rules, self.out, self.state
+        self._fetched: list[tuple[Any, Any]] = []
+        self.action = self.view(out.action)
+        self.cells, self.final_cells = (self._cells_view(flat) for flat in (out.cells, out.final_cells))
+        self.final_vector = self._seen(out.final_vector, r.features)
+        widths = {"vector": r.features, "mask": r.actions, "edit": 4, "lift": len(AXES)}
+        for struct, names in ((out, _TOLD), (state, _TOLD_STATE)):
+            for name in names:
+                setattr(self, name, self._seen(getattr(struct, name), widths.get(name, 0)))
+        widths = {"used": len(EDITS), "highest": len(AXES), "lift": len(AXES)}
+        self.final = {name: self._seen(getattr(out, f"final_{name}"), widths.get(name, 0)) for name in _FINAL}
+
+    def _seen(self, array: wp.array, width: int = 0) -> NDArray[Any]:
+        """A NumPy view over a buffer, (count,) or (count, width); `fetch` renews what a GPU shows."""
+        if self.device.is_cuda:
+            host = wp.zeros_like(array, device="cpu", pinned=True)
+            self._fetched.append((host, array))
+            array = host
+        flat = array.numpy()
+        return flat[: self.count * width].reshape(self.count, width) if width else flat[: self.count]
 
     def _cells_view(self, flat: wp.array) -> NDArray[np.uint8]:
         r = self.rules
-        rows = self.view(flat, self.count, r.row_bytes)
-        return rows[:, : 3 * r.cells].reshape(self.count, r.rows, r.columns, 3, copy=False)
+        rows = self._seen(flat, r.row_bytes)
+        seen: NDArray[np.uint8] = rows[:, : 3 * r.cells].reshape(self.count, r.rows, r.columns, 3)
+        assert np.shares_memory(seen, rows)
+        return seen
 
     def view(self, array: wp.array, *shape: int) -> NDArray[Any]:
         """A NumPy array over a buffer: the memory itself on the CPU, a copy of it from a GPU."""
         flat = array.numpy()
         return flat.reshape(shape) if shape else flat
 
+    def fetch(self) -> None:
+        """Bring what NumPy sees up to date; only a GPU needs it, after a step or a reset."""
+        if self._fetched:
+            for host, array in self._fetched:
+                wp.copy(host, array)
+            wp.synchronize_device(self.device)
+
     # Use
 
     @property
     def feature_names(self) -> tuple[str, ...]:
         """What each number of the observation's vector is."""
-        from nerfbot.grid.codes import COLOURS
-
         keys = tuple(f"{colour} keys" for colour in COLOURS) if self.options.keys else ()
         told = (
             (*(f"lift {axis}" for axis in AXES), *EDITS, "lease s", "charges") if self.options.reveal else ()
@@ -375,6 +441,47 @@ class GridWorlds:
                 self.action[:] = given
         self._run(self._steps)
 
+    def step_one(self, action: int) -> None:
+        """One tick of a single world, by the shortest way: the caller has checked the action."""
+        self.action[0] = action
+        if self.device.is_cuda:
+            self.out.action.assign(self.action)
+        self._run(self._steps)
+
+    def leases(self, world: int) -> list[dict[str, Any]]:
+        """The leases in force in a world: ``powers``, ``start``, ``end`` (s of the episode), ``charges``."""
+        held = []
+        width = self.bank.windows
+        row = int(self.view(self.state.plan)[world]) * width
+        axes, edits = self.view(self.rules.window_axes), self.view(self.rules.window_edits)
+        state = self.view(self.state.lease_state)
+        start, end = self.view(self.state.lease_start), self.view(self.state.lease_end)
+        charges = self.view(self.state.lease_charges)
+        for window in range(width):
+            at = world * width + window
+            if state[at] in (ACTIVE, RETURNING):
+                bits = int(axes[row + window]), int(edits[row + window])
+                named = [name for i, name in enumerate(AXES) if bits[0] >> i & 1]
+                named += [name for i, name in enumerate(EDITS) if bits[1] >> i & 1]
+                left = int(charges[at])
+                held.append(
+                    {
+                        "powers": tuple(named),
+                        "start": float(start[at]),
+                        "end": float(end[at]),
+                        "charges": None if left < 0 else left,
+                    }
+                )
+        return held
+
+    def whole(self, world: int) -> NDArray[np.uint8]:
+        """All cells of a world with the agent, whatever is in sight: (rows, columns, 3) uint8, a copy."""
+        r = self.rules
+        row = self.view(self.state.cells)[world * r.row_bytes :][: 3 * r.cells].copy()
+        row[3 * int(self.view(self.state.cell)[world]) + 2] |= AGENT
+        whole: NDArray[np.uint8] = row.reshape(r.rows, r.columns, 3)
+        return whole
+
     def torch_view(self, name: str) -> Any:
         """A buffer of `Outcome` by its name, as a torch tensor over the same memory, on the same device."""
         array = getattr(self.out, name)
@@ -387,11 +494,39 @@ class GridWorlds:
             flat.view(self.count, -1).squeeze(1) if flat.numel() == self.count else flat.view(self.count, -1)
         )
 
-    def refresh_windows(self) -> None:
-        """Draw the windows of later episodes anew, from what the schedules have learned."""
+    def learn(self, ended: NDArray[np.bool_]) -> None:
+        """Tell adaptive schedules how the episodes that `ended`, bool (count,), went; windows follow.
+
+        An episode keeps the windows that it began with.
+        """
+        bank = self.bank
+        if not bank.adapts:
+            return
+        final = self.final
+        harm = final["no_go"] + final["impulse"]
+        for world in np.flatnonzero(ended).tolist():
+            bank.learn(bool(final["rewards"][world]), float(harm[world]), final["highest"][world].tolist())
+        if bank.learned != self._windows_learned:
+            self.refresh_windows()
+
+    def refresh_windows(self) -> bool:
+        """Draw the windows of later episodes anew, from what the schedules have learned.
+
+        False where nothing was done, because an episode still has windows of the oldest generation.
+        """
+        following = (self._generation + 1) % self._generations
+        plans = self.bank.plans
+        if self._generations > 1 and (self.view(self.state.plan) // plans == following).any():
+            return False
         self.bank.fill()
-        for name in ("start", "length", "ramp", "level", "axes", "edits", "charges"):
-            getattr(self.rules, f"window_{name}").assign(getattr(self.bank, name).reshape(-1))
+        self._windows_learned = self.bank.learned
+        for name in _WINDOW_ARRAYS:
+            values = getattr(self.bank, name).reshape(-1)
+            kept = getattr(self.rules, f"window_{name}")
+            kept[following * values.size : (following + 1) * values.size].assign(values)
+        self._generation = following
+        self.rules.first_plan.assign(np.array([following * plans], np.int32))
+        return True
 
 
 def _fields(struct: Any) -> Iterable[tuple[str, Any]]:
@@ -401,6 +536,9 @@ def _fields(struct: Any) -> Iterable[tuple[str, Any]]:
 
 
 def _device(name: str) -> Any:
+    # Warp announces itself on the standard output, where it would stand in the midst of a command's JSON.
+    if getattr(wp.config, "log_level", _INFO) == _INFO:
+        wp.config.log_level = _WARNING
     wp.init()
     try:
         return wp.get_device(name)
