@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +40,9 @@ KERB_SLOPE = math.tan(math.radians(35.0))
 APRON = 1.0
 """How far the ground is drawn beyond the course, m."""
 
+NO_BODY = -1
+"""The body of a thing that has none; PyBullet's ids start at 0."""
+
 PARKED = (0.0, 0.0, -20.0)
 """Where a body is put that is out of play."""
 
@@ -59,7 +63,7 @@ ramp with the floor below it in every step, 25 times as much work as all the res
 
 @dataclass
 class Thing:
-    """An element as it stands in the world: its body, its home, and whether it is still in play."""
+    """An element as it stands in the world: body (or `NO_BODY`), home, and whether it is still in play."""
 
     element: Element
     body: int
@@ -116,11 +120,12 @@ class Arena:
     Args:
         client: an empty physics client.
         course: what to build.
-        tiled: give the floor its tiles, for pictures; they are bodies that PyBullet steps too.
+        pictures: whether any will be taken; without, the floor has no tiles and things without collision have
+            no bodies, which PyBullet would step too.
 
     """
 
-    def __init__(self, client: Client, course: Course, tiled: bool = True) -> None:
+    def __init__(self, client: Client, course: Course, pictures: bool = True) -> None:
         self.client = client
         self.course = course
         self.walls = Walls()
@@ -128,7 +133,8 @@ class Arena:
         self.gates: list[GateState] = []
         self.names: dict[int, str] = {}
         """Element id (or `wall`) by body."""
-        if tiled:
+        self._pictures = pictures
+        if pictures:
             self._tile_floor()
         self.floor = self._build_floor()
         self.ground = {self.floor}
@@ -241,15 +247,20 @@ class Arena:
             angularDamping=0,
         )
 
+    def _put(self, item: Element, look: Callable[[], int], height: float, radius: float = looks.SIZE) -> None:
+        """A thing without collision: where no picture is taken, a place without a body."""
+        x, y = self.course.centre(*item.position)
+        home = (x, y, height + self.course.elevation(x, y))
+        body = NO_BODY
+        if self._pictures:
+            body = self.client.createMultiBody(0.0, -1, look(), home)
+            self.client.setCollisionFilterGroupMask(body, -1, 0, 0)
+        self.things[item.id] = Thing(item, body, home, home, radius=radius)
+
     def _build_object(self, item: Element) -> None:
         colour = looks.COLOURS[str(item.properties["colour"])]
         shape = "key" if item.kind == "key" else str(item.properties["shape"])
-        x, y = self.course.centre(*item.position)
-        home = (x, y, 0.16 + self.course.elevation(x, y))
-        body = self.client.createMultiBody(0.0, -1, looks.mesh(self.client, shape, colour), home)
-        self.client.setCollisionFilterGroupMask(body, -1, 0, 0)
-        self.things[item.id] = Thing(item, body, home, home)
-        self.names[body] = item.id
+        self._put(item, lambda: looks.mesh(self.client, shape, colour), 0.16)
 
     def _build_chest(self, item: Element) -> None:
         colour = looks.COLOURS[str(item.properties["colour"])]
@@ -291,12 +302,7 @@ class Arena:
                 for i in range(4)
                 for j in range(4)
             ]
-        x, y = self.course.centre(*item.position)
-        home = (x, y, self.course.elevation(x, y))
-        body = self.client.createMultiBody(0.0, -1, looks.boxes(self.client, parts), home)
-        self.client.setCollisionFilterGroupMask(body, -1, 0, 0)
-        self.things[item.id] = Thing(item, body, home, home, radius=side / 2)
-        self.names[body] = item.id
+        self._put(item, lambda: looks.boxes(self.client, parts), 0.0, side / 2)
 
     def _build_gate(self, item: Element) -> None:
         assert isinstance(item, Gate)
@@ -393,7 +399,8 @@ class Arena:
     def move(self, thing: Thing, position: tuple[float, float, float]) -> None:
         """Put a thing somewhere, upright and at rest."""
         thing.position = position
-        self.client.resetBasePositionAndOrientation(thing.body, position, (0.0, 0.0, 0.0, 1.0))
+        if thing.body != NO_BODY:
+            self.client.resetBasePositionAndOrientation(thing.body, position, (0.0, 0.0, 0.0, 1.0))
 
     def remove(self, thing: Thing) -> None:
         """Take a thing out of play until the next reset."""

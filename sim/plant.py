@@ -65,7 +65,7 @@ class Plant:
         robot: a description, the name of a robot that ships with nerfbot, or the path of a YAML file.
         gui: show PyBullet's window.
         force_limit: contact force in N, mean over a control step, above which contact is harm.
-        pictures: whether any will be taken; without, the floor has no tiles and steps are faster.
+        pictures: whether any will be taken; without, what only pictures show has no bodies: steps are faster.
 
     Raises `InvalidCourse`, `InvalidRobot` or `MissingDependency`; nothing is left open then.
 
