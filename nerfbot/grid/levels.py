@@ -32,7 +32,7 @@ from nerfbot.course.elements import (
     Step,
 )
 from nerfbot.errors import InvalidCourse
-from nerfbot.grid.codes import FLOOR, MARKED, ZONE_BITS, colour_of, kind_of
+from nerfbot.grid.codes import FLOOR, MARKED, WALL, ZONE_BITS, colour_of, kind_of
 from nerfbot.grid.state import CHUNK_BYTES
 from nerfbot.limits import AXES
 
@@ -273,11 +273,12 @@ class _Builder:
             zone[self._number(cell)] = self._zone(course, cell)
         cells[:] = bare
         seen = cells[: 3 * self.count].reshape(-1, 3)
+        marked = {item.position for item in course.elements if item.kind == "marker"}
         for item in bodies:
             at = self._number(item.position)
-            marked = any(other.kind == "marker" for other in course.at(*item.position))
-            seen[at, :2] = kind_of(item), colour_of(item)
-            seen[at, 2] |= MARKED if marked else 0
+            # Walls are many and have no colour to ask for.
+            seen[at, :2] = (WALL, 0) if item.kind == "wall" else (kind_of(item), colour_of(item))
+            seen[at, 2] |= MARKED if item.position in marked else 0
 
     def _zone(self, course: Course, cell: tuple[int, int]) -> int:
         """Row of the zone table for what lies over a cell."""
