@@ -1,0 +1,283 @@
+"""Explorers: who acts while a power is open, and learns from exploration scores alone.
+
+Each is a small class with `act` and `learn`; the learner knows no other difference between them. None of them
+sees the task's reward, save through the signal that scores their trials.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from nerfbot.agents.batch import Observation
+from nerfbot.agents.heads import CLOSED, CategoricalHead
+from nerfbot.agents.networks import ActorCritic, NetworkConfig, Predictor
+from nerfbot.agents.trials import Trials
+from nerfbot.errors import InvalidCommand
+
+
+class Explorer:
+    """Base: chooses uniformly among the powers that are open, and learns nothing (the random arm)."""
+
+    signal: str = "td-surprise"
+
+    def start(
+        self,
+        parts: Mapping[str, spaces.Box],
+        actions: int,
+        moves: int,
+        generator: torch.Generator,
+        device: torch.device,
+    ) -> None:
+        """Make ready. `actions` of which the first `moves` are no powers; `generator` for every draw."""
+        self.actions, self.moves, self.generator, self.device = actions, moves, generator, device
+
+    def powers(self, mask: Tensor) -> Tensor:
+        """The open powers among the open actions, (M, actions)."""
+        mask = mask.clone()
+        mask[:, : self.moves] = False
+        return mask
+
+    def logits(self, observation: Observation, mask: Tensor) -> Tensor:
+        """Preferences, (M, actions); what is not open does not matter."""
+        return torch.zeros(mask.shape, device=mask.device)
+
+    @torch.no_grad()
+    def act(self, observation: Observation, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Choose in M worlds with a power open: actions (M,) and their log-probabilities (M,)."""
+        head = CategoricalHead(self.actions)
+        open_now, logits = self.powers(mask), self.logits(observation, mask)
+        action = head.sample(logits, open_now, self.generator)
+        return action, head.evaluate(logits, action, open_now)[0]
+
+    def learn(self, trials: Trials) -> dict[str, float]:
+        """Learn from trials that have ended; what to tell of it."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """What it has learned, for a checkpoint."""
+        kept = (Tensor, nn.Module, torch.optim.Optimizer)
+        return {name: copy.deepcopy(value) for name, value in vars(self).items() if isinstance(value, kept)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """From a checkpoint."""
+        vars(self).update(copy.deepcopy(dict(state)))
+
+
+def rank_logits(score: Tensor, open_now: Tensor, power: float, floor: float) -> Tensor:
+    """Logits of P(k) = (1 - floor) rank(k)**-power / sum + floor / open, ranks by falling score, from 1.
+
+    Shapes: (M, actions). Ranks do not care for the scores' scale, which changes while the critic learns.
+    """
+    masked = score.masked_fill(~open_now, CLOSED)
+    order = masked.argsort(dim=-1, descending=True, stable=True)
+    ranks = torch.empty_like(masked)
+    counted = torch.arange(1, masked.shape[-1] + 1, device=masked.device, dtype=masked.dtype)
+    ranks.scatter_(-1, order, counted.expand_as(masked))
+    share = ranks.pow(-power) * open_now
+    share = share / share.sum(-1, keepdim=True).clamp_min(1e-9)
+    even = open_now / open_now.sum(-1, keepdim=True).clamp_min(1)
+    return ((1.0 - floor) * share + floor * even).clamp_min(1e-12).log()
+
+
+class Bandit(Explorer):
+    """A signed moving average of the score for every action, whatever the state; the largest |average| leads.
+
+    Signed, so that noise cancels and a bias of the critic stays. `rate` of the average; `rank_power` and
+    `floor` as in `rank_logits`. `refresh` trials stand between two looks at the averages.
+    """
+
+    signal = "first-touch"
+
+    def __init__(self, rate: float = 0.1, rank_power: float = 1.2, floor: float = 0.1) -> None:
+        self.rate, self.rank_power, self.floor = rate, rank_power, floor
+
+    def start(self, *given: Any) -> None:
+        """All averages are 0 at first, in a random order."""
+        super().start(*given)
+        self.average = torch.zeros(self.actions, device=self.device)
+        noise = torch.rand(self.actions, generator=self.generator, device=self.device)
+        self.tie = noise * 1e-6  # a random order where nothing is known yet, in place of the menu's
+
+    def logits(self, observation: Observation, mask: Tensor) -> Tensor:
+        """By rank of the averages' size."""
+        score = (self.average.abs() + self.tie).expand(len(mask), -1)
+        return rank_logits(score, self.powers(mask), self.rank_power, self.floor)
+
+    def learn(self, trials: Trials) -> dict[str, float]:
+        """Move the averages, one trial after another."""
+        for action, score in zip(trials.action.tolist(), trials.score.tolist(), strict=True):
+            self.average[action] += self.rate * (score - float(self.average[action]))
+        return {"explorer_score": float(trials.score.abs().mean())}
+
+
+class Regressor(Explorer):
+    """A network that predicts each action's signed score from what is seen; the largest |prediction| leads.
+
+    What the bandit does, with the state taken into account: least squares has the mean as its answer, so that
+    noise cancels and a bias stays. It learns from the latest `memory` trials, `batch` of them for `passes`
+    times a rollout.
+    """
+
+    signal = "first-touch"
+
+    def __init__(
+        self,
+        rank_power: float = 1.2,
+        floor: float = 0.1,
+        learning_rate: float = 1.0e-3,
+        memory: int = 2048,
+        batch: int = 256,
+        passes: int = 4,
+        network: NetworkConfig | None = None,
+    ) -> None:
+        self.rank_power, self.floor, self.learning_rate = rank_power, floor, learning_rate
+        self.memory, self.batch, self.passes = memory, batch, passes
+        self.network = network or NetworkConfig(kind="egocentric", hidden=(64, 64), activation="relu")
+
+    def start(self, parts: Mapping[str, spaces.Box], *given: Any) -> None:
+        """Build the network."""
+        super().start(parts, *given)
+        self.model = Predictor(parts, self.network, self.actions, 0.01).to(self.device)
+        self.optimiser = torch.optim.Adam(self.model.parameters(), lr=self.learning_rate, weight_decay=1e-4)
+        self.kept: Trials | None = None
+
+    def logits(self, observation: Observation, mask: Tensor) -> Tensor:
+        """By rank of the predictions' size."""
+        return rank_logits(self.model(observation).abs(), self.powers(mask), self.rank_power, self.floor)
+
+    def learn(self, trials: Trials) -> dict[str, float]:
+        """Regress on the memory."""
+        kept = trials if self.kept is None else Trials.joined([self.kept, trials])
+        self.kept = kept = kept.select(slice(-self.memory, None))
+        losses = []
+        for _ in range(self.passes):
+            rows = torch.randint(
+                len(kept), (min(self.batch, len(kept)),), generator=self.generator, device=self.device
+            )
+            some = kept.select(rows)
+            said = self.model(some.observation).gather(1, some.action.unsqueeze(1)).squeeze(1)
+            loss = nn.functional.mse_loss(said, some.score)
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimiser.step()
+            losses.append(loss.detach())
+        return {
+            "explorer_score": float(trials.score.abs().mean()),
+            "explorer_loss": float(torch.stack(losses).mean()),
+        }
+
+
+class PolicyExplorer(Explorer):
+    """A policy of its own, trained by policy gradient on the size of the scores, against its own critic."""
+
+    signal = "td-surprise"
+
+    def __init__(
+        self,
+        learning_rate: float = 1.0e-3,
+        entropy: float = 0.02,
+        clip: float = 0.2,
+        epochs: int = 4,
+        batch: int = 128,
+        network: NetworkConfig | None = None,
+    ) -> None:
+        self.learning_rate, self.entropy, self.clip = learning_rate, entropy, clip
+        self.epochs, self.batch = epochs, batch
+        self.network = network or NetworkConfig(kind="egocentric", hidden=(64, 64), activation="relu")
+
+    def start(self, parts: Mapping[str, spaces.Box], *given: Any) -> None:
+        """Build the network."""
+        super().start(parts, *given)
+        self.model = ActorCritic(parts, CategoricalHead(self.actions), self.network, ("score",)).to(
+            self.device
+        )
+        self.optimiser = torch.optim.Adam(self.model.parameters(), lr=self.learning_rate)
+        self.scale = torch.ones((), device=self.device)
+        self.waiting: list[Trials] = []
+
+    def logits(self, observation: Observation, mask: Tensor) -> Tensor:
+        """Of its policy."""
+        return self.model(observation).policy
+
+    def learn(self, trials: Trials) -> dict[str, float]:
+        """A clipped update once enough trials have come together."""
+        self.waiting.append(trials)
+        told = {"explorer_score": float(trials.score.abs().mean())}
+        if sum(map(len, self.waiting)) < self.batch:
+            return told
+        batch, self.waiting = Trials.joined(self.waiting), []
+        score = batch.score.abs()
+        self.scale.lerp_(score.square().mean().sqrt(), 0.1)
+        score = score / (self.scale + 1e-6)
+        open_now = self.powers(batch.mask)
+        for _ in range(self.epochs):
+            output = self.model(batch.observation)
+            log_prob, entropy = self.model.head.evaluate(output.policy, batch.action, open_now)
+            value = output.values["score"]
+            advantage = score - value.detach()
+            advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-6)
+            ratio = (log_prob - batch.log_prob).exp()
+            clipped = ratio.clamp(1 - self.clip, 1 + self.clip)
+            loss = -torch.minimum(ratio * advantage, clipped * advantage).mean()
+            loss = loss + 0.5 * (value - score).square().mean() - self.entropy * entropy.mean()
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.model.parameters(), 0.5)
+            self.optimiser.step()
+        return {**told, "explorer_entropy": float(entropy.detach().mean())}
+
+
+class Shuffled(Explorer):
+    """An explorer whose trials get one another's scores: its habits remain, not what it finds out."""
+
+    def __init__(self, inner: Explorer) -> None:
+        self.inner, self.signal = inner, inner.signal
+
+    def start(self, parts: Mapping[str, spaces.Box], *given: Any) -> None:
+        """Make the inner one ready."""
+        super().start(parts, *given)
+        self.inner.start(parts, *given)
+
+    def act(self, observation: Observation, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The inner one's choice."""
+        return self.inner.act(observation, mask)
+
+    def learn(self, trials: Trials) -> dict[str, float]:
+        """Permute the scores, then let the inner one learn."""
+        order = torch.randperm(len(trials), generator=self.generator, device=self.device)
+        return self.inner.learn(replace(trials, score=trials.score[order]))
+
+    def state(self) -> dict[str, Any]:
+        """The inner one's."""
+        return self.inner.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """To the inner one."""
+        self.inner.restore(state)
+
+
+EXPLORERS: dict[str, Callable[..., Explorer]] = {
+    "random": Explorer,
+    "bandit": Bandit,
+    "regressor": Regressor,
+    "policy": PolicyExplorer,
+}
+"""Every explorer by its name."""
+
+
+def load_explorer(name: str, shuffled: bool = False, **options: Any) -> Explorer:
+    """An explorer by its name. Raises `InvalidCommand` for an unknown name or option."""
+    if name not in EXPLORERS:
+        raise InvalidCommand(f"explorer: unknown {name!r} (known: {', '.join(EXPLORERS)})")
+    try:
+        explorer = EXPLORERS[name](**options)
+    except TypeError as problem:
+        raise InvalidCommand(f"explorer {name!r}: {problem}") from None
+    return Shuffled(explorer) if shuffled else explorer

@@ -1,0 +1,257 @@
+"""What a policy's raw outputs mean as actions: draws, log-probabilities and entropies, a small class a kind.
+
+A head knows an action space and nothing of networks or losses. Where a mask is given, an action outside it
+has probability 0 in the rollout and in the update alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from nerfbot.errors import InvalidCommand
+
+CLOSED = -1.0e9
+"""Logit of an action outside the mask: its probability is exactly 0 in float32, and no gradient is NaN."""
+
+MIN_LOG_STD, MAX_LOG_STD = -5.0, 2.0
+
+
+class Head(nn.Module):
+    """Base of all heads.
+
+    `outputs` numbers come from the network for one observation; an action is stored as `width` numbers (0: a
+    scalar) of `dtype`.
+    """
+
+    outputs: int
+    width: int
+    dtype: torch.dtype
+    masked: bool = False
+
+    def sample(self, raw: Tensor, mask: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        """Draw actions. `raw` (N, outputs), `mask` bool as the action space has it. Shape: (N[, width])."""
+        raise NotImplementedError
+
+    def mode(self, raw: Tensor, mask: Tensor | None) -> Tensor:
+        """The most likely actions. Shape: (N[, width])."""
+        raise NotImplementedError
+
+    def evaluate(self, raw: Tensor, action: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Log-probabilities of actions, and entropies. Shapes: (N,), (N,)."""
+        raise NotImplementedError
+
+    def to_environment(self, action: Tensor) -> Any:
+        """The actions as the environment takes them: NumPy, batched."""
+        return action.cpu().numpy()
+
+
+class CategoricalHead(Head):
+    """One of `n` actions.
+
+    >>> head = CategoricalHead(3)
+    >>> head.mode(torch.tensor([[0.0, 2.0, 1.0]]), torch.tensor([[True, False, True]]))
+    tensor([2])
+
+    """
+
+    masked = True
+    dtype = torch.int64
+    width = 0
+
+    def __init__(self, n: int, start: int = 0) -> None:
+        super().__init__()
+        self.outputs, self.start = n, start
+
+    def _logits(self, raw: Tensor, mask: Tensor | None) -> Tensor:
+        raw = raw.float()
+        return raw if mask is None else raw.masked_fill(~mask, CLOSED)
+
+    def sample(self, raw: Tensor, mask: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        """Draw by the Gumbel trick: the largest of logits plus Gumbel noise has the softmax's law."""
+        logits = self._logits(raw, mask)
+        # Exponential waiting times, compared by their logarithms; the tiny floor keeps log finite.
+        noise = torch.empty_like(logits).exponential_(generator=generator).clamp_min_(1.0e-30).log_()
+        return (logits - noise).argmax(-1)
+
+    def mode(self, raw: Tensor, mask: Tensor | None) -> Tensor:
+        """The largest logit among open actions."""
+        return self._logits(raw, mask).argmax(-1)
+
+    def evaluate(self, raw: Tensor, action: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """From one log-softmax."""
+        logs = torch.log_softmax(self._logits(raw, mask), -1)
+        chosen = logs.gather(-1, action.unsqueeze(-1)).squeeze(-1)
+        return chosen, -(logs.exp() * logs).sum(-1)
+
+    def to_environment(self, action: Tensor) -> NDArray[np.int64]:
+        """Whole numbers from the space's first."""
+        return cast("NDArray[np.int64]", (action + self.start if self.start else action).cpu().numpy())
+
+
+class MultiCategoricalHead(Head):
+    """Several choices at once, each one of `sizes[i]`; the mask is the choices' masks side by side."""
+
+    masked = True
+    dtype = torch.int64
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.parts = [CategoricalHead(int(size)) for size in sizes]
+        self.sizes, self.width = [part.outputs for part in self.parts], len(self.parts)
+        self.outputs = sum(self.sizes)
+
+    def _split(self, raw: Tensor, mask: Tensor | None) -> list[tuple[CategoricalHead, Tensor, Tensor | None]]:
+        masks = [None] * self.width if mask is None else mask.split(self.sizes, -1)
+        return list(zip(self.parts, raw.split(self.sizes, -1), masks, strict=True))
+
+    def sample(self, raw: Tensor, mask: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        """Each choice on its own."""
+        return torch.stack([part.sample(x, m, generator) for part, x, m in self._split(raw, mask)], -1)
+
+    def mode(self, raw: Tensor, mask: Tensor | None) -> Tensor:
+        """Each choice's mode."""
+        return torch.stack([part.mode(x, m) for part, x, m in self._split(raw, mask)], -1)
+
+    def evaluate(self, raw: Tensor, action: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Sums over the choices."""
+        found = [
+            part.evaluate(x, action[..., index], m)
+            for index, (part, x, m) in enumerate(self._split(raw, mask))
+        ]
+        return torch.stack([log for log, _ in found]).sum(0), torch.stack([h for _, h in found]).sum(0)
+
+
+class GaussianHead(Head):
+    """A box of numbers: a Gaussian with its own spread for each, clipped to the box or squashed into it.
+
+    Squashing is tanh, with its change of density (Haarnoja et al. 2018, "Soft Actor-Critic", appendix C);
+    actions are stored before it, so that no inverse is needed. Its entropy is taken to be the Gaussian's.
+    """
+
+    dtype = torch.float32
+
+    def __init__(self, low: NDArray[Any], high: NDArray[Any], squash: bool = False) -> None:
+        super().__init__()
+        self.shape = low.shape
+        self.width = self.outputs = int(np.prod(low.shape))
+        self.squash = squash
+        if squash and not (np.isfinite(low).all() and np.isfinite(high).all()):
+            raise InvalidCommand("action space: a squashed head needs finite bounds")
+        self.register_buffer("low", torch.as_tensor(low, dtype=torch.float32).reshape(-1))
+        self.register_buffer("high", torch.as_tensor(high, dtype=torch.float32).reshape(-1))
+        self.log_std = nn.Parameter(torch.zeros(self.outputs))
+
+    def _std(self) -> Tensor:
+        return self.log_std.clamp(MIN_LOG_STD, MAX_LOG_STD).exp()
+
+    def sample(self, raw: Tensor, mask: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        """Mean plus spread times noise."""
+        mean = raw.float()
+        noise = torch.empty_like(mean).normal_(generator=generator)
+        return mean + self._std() * noise
+
+    def mode(self, raw: Tensor, mask: Tensor | None) -> Tensor:
+        """The mean."""
+        return raw.float()
+
+    def evaluate(self, raw: Tensor, action: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Of the Gaussian, less the squashing's change of density."""
+        mean, std = raw.float(), self._std()
+        log = -0.5 * ((action - mean) / std).square() - std.log() - 0.5 * math.log(2 * math.pi)
+        if self.squash:
+            # log(1 - tanh(x)^2), in the form that does not lose precision for large x.
+            log = log - 2.0 * (math.log(2.0) - action - nn.functional.softplus(-2.0 * action))
+        entropy = (std.log() + 0.5 * math.log(2 * math.pi * math.e)).sum()
+        return log.sum(-1), entropy.expand(log.shape[:-1])
+
+    def to_environment(self, action: Tensor) -> NDArray[np.float32]:
+        """Inside the box."""
+        low, high = cast("Tensor", self.low), cast("Tensor", self.high)
+        if self.squash:
+            action = low + (torch.tanh(action) + 1.0) * 0.5 * (high - low)
+        else:
+            action = torch.minimum(torch.maximum(action, low), high)
+        return cast("NDArray[np.float32]", action.reshape(-1, *self.shape).cpu().numpy())
+
+
+class JointHead(Head):
+    """Several heads side by side, for `Tuple` and `Dict` action spaces; log-probabilities add up.
+
+    An action is stored as one row of float32 numbers; whole numbers up to 2**24 keep their value.
+    """
+
+    dtype = torch.float32
+
+    def __init__(self, heads: Sequence[Head], names: Sequence[str] | None = None) -> None:
+        super().__init__()
+        self.heads, self.names = nn.ModuleList(heads), names
+        self.outputs = sum(head.outputs for head in heads)
+        self.widths = [max(1, head.width) for head in heads]
+        self.width = sum(self.widths)
+
+    def _parts(self, raw: Tensor) -> list[tuple[Head, Tensor]]:
+        heads = [cast("Head", head) for head in self.heads]
+        return list(zip(heads, raw.split([head.outputs for head in heads], -1), strict=True))
+
+    def _pack(self, parts: list[Tensor]) -> Tensor:
+        return torch.cat(
+            [part.float().reshape(len(part), width) for part, width in zip(parts, self.widths, strict=True)],
+            -1,
+        )
+
+    def _unpack(self, action: Tensor) -> list[Tensor]:
+        heads = [cast("Head", head) for head in self.heads]
+        return [
+            (part.squeeze(-1) if head.width == 0 else part).to(head.dtype)
+            for head, part in zip(heads, action.split(self.widths, -1), strict=True)
+        ]
+
+    def sample(self, raw: Tensor, mask: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        """Each head on its own."""
+        return self._pack([head.sample(x, None, generator) for head, x in self._parts(raw)])
+
+    def mode(self, raw: Tensor, mask: Tensor | None) -> Tensor:
+        """Each head's mode."""
+        return self._pack([head.mode(x, None) for head, x in self._parts(raw)])
+
+    def evaluate(self, raw: Tensor, action: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Sums over the heads."""
+        actions = self._unpack(action)
+        found = [
+            head.evaluate(x, part, None) for (head, x), part in zip(self._parts(raw), actions, strict=True)
+        ]
+        return torch.stack([log for log, _ in found]).sum(0), torch.stack([h for _, h in found]).sum(0)
+
+    def to_environment(self, action: Tensor) -> Any:
+        """A tuple or a dict of the parts."""
+        parts = [
+            cast("Head", head).to_environment(part)
+            for head, part in zip(self.heads, self._unpack(action), strict=True)
+        ]
+        return tuple(parts) if self.names is None else dict(zip(self.names, parts, strict=True))
+
+
+def head_for(space: spaces.Space[Any], squash: bool = False) -> Head:
+    """The head of an action space. Raises `InvalidCommand` for a kind that no head knows."""
+    if isinstance(space, spaces.Discrete):
+        return CategoricalHead(int(space.n), int(space.start))
+    if isinstance(space, spaces.MultiDiscrete):
+        return MultiCategoricalHead([int(n) for n in space.nvec.reshape(-1)])
+    if isinstance(space, spaces.Box):
+        return GaussianHead(space.low, space.high, squash)
+    if isinstance(space, spaces.Tuple):
+        return JointHead([head_for(part, squash) for part in space.spaces])
+    if isinstance(space, spaces.Dict):
+        names = list(space.spaces)
+        return JointHead([head_for(space.spaces[name], squash) for name in names], names)
+    raise InvalidCommand(
+        f"action space: {type(space).__name__} is not supported (Discrete, MultiDiscrete, Box, Tuple, Dict)"
+    )

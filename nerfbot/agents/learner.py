@@ -1,0 +1,345 @@
+"""The loop of learning: collect a rollout, update, again; with exact resume.
+
+The learner knows environments as `Batch` shows them, a network, PPO, and, where powers are somebody else's to
+use, an explorer with its signal. What is logged, evaluated or saved when is the caller's business.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from nerfbot.agents.batch import Batch, Observation
+from nerfbot.agents.explorers import Explorer
+from nerfbot.agents.heads import CategoricalHead, head_for
+from nerfbot.agents.networks import ActorCritic, NetworkConfig
+from nerfbot.agents.normal import ReturnScale, RunningNorm
+from nerfbot.agents.ppo import PPO, PPOConfig
+from nerfbot.agents.rollout import Rollout
+from nerfbot.agents.saved import Policy, norm_key
+from nerfbot.agents.signals import Signal, load_signal
+from nerfbot.agents.trials import TrialBook
+from nerfbot.errors import InvalidCommand
+
+Episodes = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Bonus:
+    """An exploration bonus for the policy itself: a signal's number of every step, with a critic of its own.
+
+    `weight` falls to 0 on a straight line over the share `until` of the run.
+    """
+
+    signal: str = "novelty"
+    weight: float = 0.1
+    until: float = 0.8
+
+
+@dataclass
+class Seconds:
+    """Where the time went, s."""
+
+    environment: float = 0.0
+    acting: float = 0.0
+    updating: float = 0.0
+    exploring: float = 0.0
+    total: float = field(default=0.0)
+
+
+class Learner:
+    """Trains a policy.
+
+    Args:
+        batch: the worlds.
+        network: of policy and critics.
+        ppo: the algorithm's numbers.
+        total_steps: environment steps of the whole run, power steps included.
+        explorer: who acts while a power is open; None: the policy itself, for its reward.
+        signal: what the explorer's trials are scored by; None: the explorer's own.
+        bonus: an exploration bonus for the policy.
+        seed: of everything random here and of the worlds.
+        on_episodes: called with the environment's `info` after each step in which an episode ended.
+
+    Raises `InvalidCommand` for an explorer in an environment without powers.
+
+    """
+
+    def __init__(
+        self,
+        batch: Batch,
+        network: NetworkConfig,
+        ppo: PPOConfig,
+        total_steps: int,
+        explorer: Explorer | None = None,
+        signal: str | Signal | None = None,
+        bonus: Bonus | None = None,
+        seed: int = 0,
+        on_episodes: Episodes | None = None,
+    ) -> None:
+        self.batch, self.config, self.total_steps, self.seed = batch, ppo, total_steps, seed
+        self.on_episodes = on_episodes
+        device = batch.device
+        self.generator = torch.Generator(device).manual_seed(seed)
+        batch.reset(seed)
+        self.explorer = explorer
+        if explorer is not None and (batch.mask is None or batch.moves is None):
+            raise InvalidCommand("explorer: the environment has no powers that it could use")
+        head = (
+            CategoricalHead(batch.moves)
+            if explorer and batch.moves
+            else head_for(batch.action_space, ppo.squash)
+        )
+        names = ("task",) if bonus is None else ("task", "bonus")
+        with torch.random.fork_rng(devices=[]):
+            # Weights are drawn from torch's global generator.
+            torch.manual_seed(seed)
+            self.network = ActorCritic(batch.parts, head, network, names).to(device)
+            self.norms = torch.nn.ModuleDict(
+                {
+                    norm_key(name): RunningNorm(box.shape)
+                    for name, box in batch.parts.items()
+                    if ppo.normalise_observations and box.dtype != np.uint8
+                }
+            ).to(device)
+            self.ppo = PPO(self.network, ppo, self.generator)
+            self.book: TrialBook | None = None
+            if explorer is not None and batch.mask is not None and batch.moves is not None:
+                explorer.start(batch.parts, batch.mask.shape[1], batch.moves, self.generator, device)
+                chosen = explorer.signal if signal is None else signal
+                self.book = TrialBook(batch, load_signal(chosen) if isinstance(chosen, str) else chosen)
+            self.bonus, self.bonus_signal = bonus, None if bonus is None else load_signal(bonus.signal)
+            if self.bonus_signal is not None:
+                self.bonus_signal.start(batch.count, batch.parts, device)
+        self.return_scale = ReturnScale(batch.count, ppo.gamma, device) if ppo.normalise_rewards else None
+        self.scale = 1.0
+        self.rollout = Rollout(ppo.rollout_steps, batch, head, names, explorer is not None)
+        self.memory = self.network.start(batch.count, device)
+        self.first = torch.ones(batch.count, dtype=torch.bool, device=device)
+        self.steps = 0
+        self.seconds = Seconds()
+
+    @property
+    def left(self) -> float:
+        """The share of the run that remains, 1 to 0."""
+        return max(0.0, 1.0 - self.steps / self.total_steps)
+
+    @property
+    def done(self) -> bool:
+        """Whether the run is complete."""
+        return self.steps >= self.total_steps
+
+    def iterate(self) -> dict[str, float]:
+        """One rollout and one update; what to tell of them."""
+        began = time.perf_counter()
+        self._collect()
+        self._score()
+        collected = time.perf_counter()
+        told = self.ppo.update(self.rollout, self.left)
+        updated = time.perf_counter()
+        self.seconds.updating += updated - collected
+        told |= self._explore()
+        self.steps += self.rollout.size
+        ended = time.perf_counter()
+        self.seconds.exploring += ended - updated
+        self.seconds.total += ended - began
+        return {"steps": float(self.steps), **told}
+
+    def seen(self, observation: Observation) -> Observation:
+        """An observation as the network reads it."""
+        if not self.norms:
+            return observation
+        return {
+            name: self.norms[norm_key(name)](part) if norm_key(name) in self.norms else part
+            for name, part in observation.items()
+        }
+
+    @torch.inference_mode()
+    def _collect(self) -> None:
+        batch, rollout, network = self.batch, self.rollout, self.network
+        head, explorer = network.head, self.explorer
+        rollout.memory = None if self.memory is None else self.memory.clone()
+        network.eval()
+        for step in range(rollout.steps):
+            if self.norms:
+                for name, part in batch.observation.items():
+                    if norm_key(name) in self.norms:
+                        self.norms[norm_key(name)].update(part)  # type: ignore[operator]
+            observation = self.seen(batch.observation)
+            for name, part in observation.items():
+                rollout.observation[name][step].copy_(part)
+            rollout.first[step].copy_(self.first)
+            if self.memory is not None:
+                self.memory = self.memory * ~self.first.unsqueeze(1)
+            began = time.perf_counter()
+            with self.ppo.autocast(batch.device):
+                output = network(
+                    {name: part[step] for name, part in rollout.observation.items()}, self.memory
+                )
+            self.memory = output.memory
+            mask = None
+            if rollout.mask is not None:
+                rollout.mask[step].copy_(batch.mask)  # type: ignore[arg-type]
+                mask = rollout.mask[step]
+            action = head.sample(output.policy, mask, self.generator)
+            rollout.action[step] = action
+            rollout.log_prob[step] = head.evaluate(output.policy, action, mask)[0]
+            for name, value in output.values.items():
+                rollout.values[name][step] = value
+            if explorer is not None:
+                action = self._let_explore(step, action)
+            acted = time.perf_counter()
+            batch.step(head.to_environment(action))
+            ended = time.perf_counter()
+            self._take(step)
+            self.seconds.acting += acted - began
+            self.seconds.environment += ended - acted
+        self._bootstrap()
+
+    def _let_explore(self, step: int, action: Tensor) -> Tensor:
+        batch, rollout = self.batch, self.rollout
+        assert self.explorer is not None
+        assert batch.mask is not None
+        assert batch.powered is not None
+        rollout.powered[step].copy_(batch.powered)
+        rows = batch.powered.nonzero().squeeze(1)
+        if len(rows):
+            seen = {name: part[step, rows] for name, part in rollout.observation.items()}
+            chosen, log_prob = self.explorer.act(seen, batch.mask[rows])
+            action = action.index_copy(0, rows, chosen)
+            rollout.open_mask[step, rows] = batch.mask[rows]
+            rollout.choice_log_prob[step, rows] = log_prob
+        rollout.choice[step] = action
+        return action
+
+    def _take(self, step: int) -> None:
+        batch, rollout = self.batch, self.rollout
+        rollout.rewards["task"][step].copy_(batch.reward)
+        ended = batch.terminated | batch.truncated
+        rollout.terminated[step].copy_(batch.terminated)
+        rollout.ended[step].copy_(ended)
+        contact = batch.contact
+        if contact is not None:
+            rollout.contact[step].copy_(contact)
+        self.first = ended
+        rows = (batch.truncated & ~batch.terminated).nonzero().squeeze(1)
+        if len(rows):
+            final = self.seen(batch.final_observation(rows.cpu().numpy()))
+            memory = None if self.memory is None else self.memory[rows]
+            with self.ppo.autocast(batch.device):
+                output = self.network(final, memory)
+            for name, value in output.values.items():
+                rollout.next_values[name][step, rows] = value
+        if self.on_episodes is not None and bool(ended.any()):
+            self.on_episodes(batch.info)
+
+    def _bootstrap(self) -> None:
+        """Values after the last step, for the worlds whose episode goes on."""
+        rollout = self.rollout
+        with self.ppo.autocast(self.batch.device):
+            output = self.network(self.seen(self.batch.observation), self.memory)
+        going = ~rollout.ended[-1]
+        for name, value in output.values.items():
+            rollout.next_values[name][-1] = torch.where(going, value, rollout.next_values[name][-1])
+
+    @torch.no_grad()
+    def _score(self) -> None:
+        rollout, config = self.rollout, self.config
+        if self.return_scale is not None:
+            self.scale = self.return_scale.update(rollout.rewards["task"], rollout.ended)
+            rollout.rewards["task"] *= self.scale
+        powered = self.batch.powered if self.explorer is not None else None
+        after = torch.zeros_like(self.first) if powered is None else powered
+        if self.bonus is not None and self.bonus_signal is not None:
+            rollout.rewards["bonus"].zero_()
+            rollout.finish(after, config.gamma, config.lam)
+            rollout.rewards["bonus"].copy_(self.bonus_signal.per_step(rollout))
+            run = 1.0 - self.left
+            self.ppo.weights["bonus"] = self.bonus.weight * max(0.0, 1.0 - run / self.bonus.until)
+        rollout.finish(after, config.gamma, config.lam)
+
+    def _explore(self) -> dict[str, float]:
+        told: dict[str, float] = {}
+        if self.book is not None and self.explorer is not None:
+            with torch.no_grad():
+                trials = self.book.read(self.rollout)
+            told |= self.book.signal.learn(self.rollout)
+            if trials is not None:
+                told |= self.explorer.learn(trials)
+        if self.bonus_signal is not None:
+            told |= self.bonus_signal.learn(self.rollout)
+        return told
+
+    def policy(self, about: dict[str, Any] | None = None, seed: int = 0) -> Policy:
+        """The policy as it stands, sharing its weights with the learner's."""
+        head = self.network.head
+        explored = self.explorer is not None
+        space = spaces.Discrete(head.outputs) if explored else self.batch.action_space
+        return Policy(self.network, self.batch.parts, self.norms, space, about, seed)
+
+    def state(self) -> dict[str, Any]:
+        """All that going on needs, the worlds included where the environment can tell them."""
+        keep = getattr(self.batch.env, "state", None)
+        return copy.deepcopy(
+            {
+                "steps": self.steps,
+                "network": self.network.state_dict(),
+                "norms": self.norms.state_dict(),
+                "optimiser": self.ppo.optimiser.state_dict(),
+                "generator": self.generator.get_state(),
+                "memory": self.memory,
+                "first": self.first,
+                "return_scale": None if self.return_scale is None else self.return_scale.state(),
+                "explorer": None if self.explorer is None else self.explorer.state(),
+                "book": None if self.book is None else self.book.state(),
+                "bonus": None if self.bonus_signal is None else self.bonus_signal.state(),
+                "worlds": keep() if callable(keep) else None,
+            }
+        )
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`: bit for bit where the worlds can be put back, else in new episodes."""
+        self.steps = state["steps"]
+        self.network.load_state_dict(state["network"])
+        self.norms.load_state_dict(state["norms"])
+        self.ppo.optimiser.load_state_dict(state["optimiser"])
+        self.generator.set_state(state["generator"])
+        self.memory, self.first = state["memory"], state["first"]
+        for part, kept in (
+            (self.return_scale, state["return_scale"]),
+            (self.explorer, state["explorer"]),
+            (self.book, state["book"]),
+            (self.bonus_signal, state["bonus"]),
+        ):
+            if part is not None and kept is not None:
+                part.restore(kept)
+        if state["worlds"] is not None:
+            self.batch.restore(state["worlds"])
+        else:
+            self.batch.reset(self.seed + self.steps)
+            self.first = torch.ones_like(self.first)
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint, whole or not at all."""
+        part = path.with_name(path.name + ".part")
+        torch.save(self.state(), part)
+        part.replace(path)
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint. Raises `InvalidCommand` for a file that is none of this run's."""
+        try:
+            self.restore(torch.load(path, map_location=self.batch.device, weights_only=False))
+        except FileNotFoundError:
+            raise InvalidCommand(f"checkpoint: {path} does not exist") from None
+        except Exception as problem:
+            line = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+            raise InvalidCommand(f"checkpoint: {path} cannot be used: {line}") from None

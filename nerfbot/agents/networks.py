@@ -1,0 +1,347 @@
+"""Networks: what an observation becomes before the policy's and the critics' heads read it.
+
+A body maps an observation to features; `ActorCritic` puts the heads on it. Grid observations are looked up
+in learned tables of kinds, colours and states; every other part is taken as numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Literal, NamedTuple
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from nerfbot.agents.batch import Observation
+from nerfbot.agents.heads import Head
+from nerfbot.errors import InvalidCommand
+
+KINDS, COLOURS, STATES = 32, 16, 128
+"""Sizes of the tables: more than any value that a cell's three bytes take."""
+
+FLOOR, WALL, AGENT = 1, 2, 64
+"""Bytes of a grid observation, as docs/grid.md states them."""
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class NetworkConfig(BaseModel):
+    """A network.
+
+    `kind`: "mlp", "conv" (residual), "egocentric" (a dense layer on the map as seen from the agent). `hidden`
+    sizes of the dense layers; `channels` and `blocks` of the convolutions; `embedding` numbers a cell is
+    looked up as; `memory` units of a GRU after the body (0: none). `separate` gives policy and critics a body
+    each. `vector` whether the observation's plain numbers are read beside a grid.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["mlp", "conv", "egocentric"] = "mlp"
+    hidden: tuple[Positive, ...] = (256, 256)
+    channels: Positive = 32
+    blocks: Positive = 2
+    embedding: Positive = 8
+    memory: Annotated[int, Field(ge=0)] = 0
+    activation: Literal["tanh", "relu", "silu"] = "tanh"
+    separate: bool = False
+    vector: bool = True
+
+
+ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "silu": nn.SiLU}
+
+
+class Output(NamedTuple):
+    """The policy's raw outputs (N, outputs), values by name (N,), and the memory (N, units)."""
+
+    policy: Tensor
+    values: dict[str, Tensor]
+    memory: Tensor | None
+
+
+def linear(inputs: int, outputs: int, gain: float = math.sqrt(2.0)) -> nn.Linear:
+    """A dense layer with orthogonal weights and no bias at first (Saxe et al. 2014)."""
+    layer = nn.Linear(inputs, outputs)
+    nn.init.orthogonal_(layer.weight, gain)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class Dense(nn.Module):
+    """Dense layers of these sizes, each with its activation. `size` is the last one's."""
+
+    def __init__(self, inputs: int, hidden: Sequence[int], activation: str) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for outputs in hidden:
+            layers += [linear(inputs, outputs), ACTIVATIONS[activation]()]
+            inputs = outputs
+        self.layers, self.size = nn.Sequential(*layers), inputs
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, inputs) to (N, size)."""
+        out: Tensor = self.layers(features)
+        return out
+
+
+def is_grid(box: spaces.Box) -> bool:
+    """Whether this part of an observation is a map of kinds, colours and states."""
+    return box.dtype == np.uint8 and len(box.shape) == 3 and box.shape[2] == 3
+
+
+class Plain(nn.Module):
+    """Every part of an observation as numbers side by side; bytes, save a grid's, are divided by 255."""
+
+    def __init__(self, parts: Mapping[str, spaces.Box]) -> None:
+        super().__init__()
+        self.names = list(parts)
+        self.scales = {
+            name: 1.0 / 255.0 if box.dtype == np.uint8 and not is_grid(box) else 1.0
+            for name, box in parts.items()
+        }
+        self.size = sum(int(np.prod(box.shape)) for box in parts.values())
+
+    def forward(self, observation: Observation) -> Tensor:
+        """(N, size) float32."""
+        flat = [observation[name].flatten(1).float() * self.scales[name] for name in self.names]
+        return flat[0] if len(flat) == 1 else torch.cat(flat, 1)
+
+
+class Cells(nn.Module):
+    """A map's cells as vectors: what kind and colour together are looked up as, plus what the state is."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.things = nn.Embedding(KINDS * COLOURS, size)
+        self.states = nn.Embedding(STATES, size)
+        nn.init.normal_(self.things.weight, std=0.5)
+        nn.init.normal_(self.states.weight, std=0.5)
+        self.size = size
+
+    def forward(self, grid: Tensor) -> Tensor:
+        """(N, rows, columns, 3) uint8 to (N, size, rows, columns)."""
+        cells = grid.int()
+        found: Tensor = self.things(cells[..., 0] * COLOURS + cells[..., 1]) + self.states(cells[..., 2])
+        return found.permute(0, 3, 1, 2)
+
+
+class Residual(nn.Module):
+    """x + conv(act(conv(act(x)))), as in IMPALA (Espeholt et al. 2018)."""
+
+    def __init__(self, channels: int, activation: str) -> None:
+        super().__init__()
+        self.act = ACTIVATIONS[activation]()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The shape stays."""
+        out: Tensor = x + self.second(self.act(self.first(self.act(x))))
+        return out
+
+
+class Conv(nn.Module):
+    """Looked-up cells, a convolution, residual blocks, and one dense layer over the whole map."""
+
+    def __init__(self, shape: tuple[int, ...], config: NetworkConfig) -> None:
+        super().__init__()
+        self.cells = Cells(config.embedding)
+        self.stem = nn.Conv2d(config.embedding, config.channels, 3, padding=1)
+        self.blocks = nn.Sequential(
+            *(Residual(config.channels, config.activation) for _ in range(config.blocks))
+        )
+        self.act = ACTIVATIONS[config.activation]()
+        self.size = config.channels * shape[0] * shape[1]
+
+    def forward(self, grid: Tensor) -> Tensor:
+        """(N, rows, columns, 3) to (N, size)."""
+        out: Tensor = self.act(self.blocks(self.stem(self.cells(grid))))
+        return out.flatten(1)
+
+
+class Egocentric(nn.Module):
+    """One dense layer on the map as seen from the agent, computed from the occupied cells alone.
+
+    Walls are a plane of bits and a matrix product. Every other thing is looked up twice, by what it is and by
+    where it lies seen from the agent, and the product of the two is its share of the sum: a dense layer over
+    place and thing whose weights are factorised, at the price of the few things that a map holds.
+    """
+
+    def __init__(self, shape: tuple[int, ...], size: int, activation: str) -> None:
+        super().__init__()
+        rows, columns = shape[:2]
+        self.columns, self.size = columns, size
+        self.offsets = (2 * rows - 1) * (2 * columns - 1)
+        cell = np.arange(rows * columns)
+        row, column = np.divmod(cell, columns)
+        down, right = row[None, :] - row[:, None], column[None, :] - column[:, None]
+        where = (down + rows - 1) * (2 * columns - 1) + right + columns - 1
+        self.register_buffer("where", torch.as_tensor(where), persistent=False)
+        self.walls = nn.Linear(self.offsets, size)
+        self.places = nn.Embedding(self.offsets, size)
+        self.kinds = nn.Embedding(KINDS, size)
+        self.colours = nn.Embedding(COLOURS, size)
+        self.states = nn.Embedding(STATES, size)
+        self.act = ACTIVATIONS[activation]()
+        nn.init.orthogonal_(self.walls.weight, 1.0)
+        nn.init.zeros_(self.walls.bias)
+        nn.init.normal_(self.places.weight, std=1.0)
+        for table in (self.kinds, self.colours):
+            nn.init.normal_(table.weight, std=0.7)
+        nn.init.zeros_(self.states.weight)
+
+    def forward(self, grid: Tensor) -> Tensor:
+        """(N, rows, columns, 3) to (N, size)."""
+        cells = grid.flatten(1, 2)
+        kind, colour, state = cells[..., 0], cells[..., 1], cells[..., 2]
+        agent = (state >= AGENT).int().argmax(1)
+        where = self.where[agent]  # type: ignore[index]
+        count = len(cells)
+        walls = torch.zeros(count, self.offsets, device=grid.device)
+        walls.scatter_(1, where, (kind == WALL).float())
+        total = self.walls(walls)
+        others = (kind != WALL) & ((kind != FLOOR) | ((state & (AGENT - 1)) != 0))
+        world, cell = others.nonzero(as_tuple=True)
+        # Kind and colour are looked up apart, so that what is learned of one coin is learned of all.
+        seen = self.kinds(kind[world, cell].int()) + self.colours(colour[world, cell].int())
+        seen = seen + self.states((state[world, cell] & (AGENT - 1)).int())
+        total = total.index_add(0, world, (self.places(where[world, cell]) * seen).to(total.dtype))
+        out: Tensor = self.act(total)
+        return out
+
+
+class Body(nn.Module):
+    """From an observation to `size` features, with a GRU behind where `memory` asks for one."""
+
+    def __init__(self, parts: Mapping[str, spaces.Box], config: NetworkConfig) -> None:
+        super().__init__()
+        grids = [name for name, box in parts.items() if is_grid(box)]
+        if config.kind != "mlp" and len(grids) != 1:
+            raise InvalidCommand(
+                f"network.kind: {config.kind!r} needs one grid observation, got {len(grids)}"
+            )
+        self.grid = grids[0] if config.kind != "mlp" else None
+        rest = {name: box for name, box in parts.items() if name != self.grid}
+        if grids and not config.vector:
+            rest = {name: box for name, box in rest.items() if is_grid(box)}
+        self.plain = Plain(rest) if rest else None
+        hidden = list(config.hidden)
+        size = 0
+        self.map: nn.Module | None = None
+        if self.grid is not None:
+            shape = parts[self.grid].shape
+            if config.kind == "conv":
+                self.map = Conv(shape, config)
+                size = self.map.size
+            else:
+                self.map = Egocentric(shape, hidden[0], config.activation)
+                size = hidden.pop(0)
+        size += self.plain.size if self.plain is not None else 0
+        self.dense = Dense(size, hidden, config.activation)
+        self.memory = nn.GRUCell(self.dense.size, config.memory) if config.memory else None
+        self.size = config.memory or self.dense.size
+
+    def features(self, observation: Observation) -> Tensor:
+        """Without memory. Shape: (N, dense size)."""
+        seen = []
+        if self.map is not None:
+            seen.append(self.map(observation[str(self.grid)]))
+        if self.plain is not None:
+            seen.append(self.plain(observation))
+        joined = seen[0] if len(seen) == 1 else torch.cat([part.to(seen[0].dtype) for part in seen], 1)
+        out: Tensor = self.dense(joined)
+        return out
+
+    def forward(self, observation: Observation, memory: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Features (N, size) and the memory after this observation (N, units)."""
+        features = self.features(observation)
+        if self.memory is None:
+            return features, None
+        carried: Tensor = self.memory(features.float(), memory)
+        return carried, carried
+
+
+class Predictor(nn.Module):
+    """A body without memory and one layer of `outputs` numbers on it."""
+
+    def __init__(
+        self, parts: Mapping[str, spaces.Box], config: NetworkConfig, outputs: int, gain: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.body = Body(parts, config)
+        self.out = linear(self.body.size, outputs, gain)
+
+    def forward(self, observation: Observation) -> Tensor:
+        """(N, outputs)."""
+        found: Tensor = self.out(self.body.features(observation))
+        return found
+
+
+class ActorCritic(nn.Module):
+    """A policy and its critics.
+
+    Args:
+        parts: of the observation, by name.
+        head: of the action space.
+        config: of the network.
+        values: names of the critics.
+
+    """
+
+    def __init__(
+        self,
+        parts: Mapping[str, spaces.Box],
+        head: Head,
+        config: NetworkConfig,
+        values: Sequence[str] = ("task",),
+    ) -> None:
+        super().__init__()
+        if config.separate and config.memory:
+            raise InvalidCommand("network.separate: a network with memory has one body")
+        self.config, self.head, self.names = config, head, tuple(values)
+        self.body = Body(parts, config)
+        self.critic = Body(parts, config) if config.separate else None
+        self.policy = linear(self.body.size, head.outputs, 0.01)
+        self.value = linear(self.body.size, len(self.names), 1.0)
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether it has a memory."""
+        return self.config.memory > 0
+
+    def start(self, count: int, device: torch.device) -> Tensor | None:
+        """The memory at the start of an episode, (count, units)."""
+        return torch.zeros(count, self.config.memory, device=device) if self.recurrent else None
+
+    def forward(self, observation: Observation, memory: Tensor | None = None) -> Output:
+        """One observation a world."""
+        features, carried = self.body(observation, memory)
+        seen = features if self.critic is None else self.critic(observation, None)[0]
+        return Output(self.policy(features), self._values(seen), carried)
+
+    def sequence(self, observation: Observation, memory: Tensor, first: Tensor) -> Output:
+        """A stretch of steps of some worlds. Parts (T, N, ...), `memory` (N, units), `first` bool (T, N):
+        where an episode begins. Outputs are flat, (T * N, ...).
+        """
+        steps, count = first.shape
+        flat = {name: part.flatten(0, 1) for name, part in observation.items()}
+        features = self.body.features(flat).float().view(steps, count, -1)
+        states = []
+        for step in range(steps):
+            memory = memory * ~first[step].unsqueeze(1)
+            memory = self.body.memory(features[step], memory)  # type: ignore[misc]
+            states.append(memory)
+        seen = torch.cat(states)
+        return Output(self.policy(seen), self._values(seen), memory)
+
+    def _values(self, features: Tensor) -> dict[str, Tensor]:
+        found = self.value(features).float()
+        return {name: found[:, index] for index, name in enumerate(self.names)}
+
+
+def parameter_count(module: nn.Module) -> int:
+    """Numbers that are learned."""
+    return sum(parameter.numel() for parameter in module.parameters())

@@ -1,0 +1,170 @@
+"""Proximal policy optimisation (Schulman et al. 2017): one update from one rollout."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from nerfbot.agents.networks import ActorCritic, Output
+from nerfbot.agents.rollout import Rollout
+
+Positive = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class PPOConfig(BaseModel):
+    """Numbers of the algorithm, in the field's own names.
+
+    A rollout is `rollout_steps` steps of every world, used `epochs` times in `minibatches` parts.
+    `learning_rate` falls to `final_learning_rate` times itself on a straight line over the run; `entropy` to
+    `final_entropy` times itself. `clip_value` clips the critic's step as the policy's (None: not at all);
+    `target_kl` stops an update's epochs early. `precision` of the matrix products; weights stay float32.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rollout_steps: Positive = 16
+    epochs: Positive = 3
+    minibatches: Positive = 4
+    learning_rate: Rate = 1.0e-3
+    final_learning_rate: Share = 0.0
+    gamma: Share = 0.99
+    lam: Share = 0.95
+    clip: Rate = 0.2
+    clip_value: Rate | None = None
+    entropy: Weight = 0.01
+    final_entropy: Share = 1.0
+    value_coefficient: Weight = 0.5
+    max_gradient: Rate = 0.5
+    normalise_advantage: bool = True
+    target_kl: Rate | None = None
+    squash: bool = False
+    normalise_observations: bool = False
+    normalise_rewards: bool = False
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+
+class PPO:
+    """Updates a network. `update` returns the means of losses and diagnostics over the minibatches.
+
+    Transitions in which somebody else acted (`Rollout.powered`) take no part in the loss.
+    """
+
+    def __init__(self, network: ActorCritic, config: PPOConfig, generator: torch.Generator) -> None:
+        self.network, self.config, self.generator = network, config, generator
+        fused = next(network.parameters()).device.type in ("cpu", "cuda")
+        self.optimiser = torch.optim.Adam(
+            network.parameters(), lr=config.learning_rate, eps=1.0e-5, fused=fused
+        )
+        self.weights = {name: 1.0 for name in network.names}
+
+    def update(self, rollout: Rollout, left: float = 1.0) -> dict[str, float]:
+        """One update. `left`: the share of the run that remains, 1 to 0, for what falls with time."""
+        config = self.config
+        rate = config.learning_rate * (config.final_learning_rate + (1.0 - config.final_learning_rate) * left)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        entropy = config.entropy * (config.final_entropy + (1.0 - config.final_entropy) * left)
+        told: list[Tensor] = []
+        for _ in range(config.epochs):
+            kl = torch.zeros(())
+            for output, batch in self._minibatches(rollout):
+                terms = self._loss(output, batch, entropy)
+                self.optimiser.zero_grad(set_to_none=True)
+                terms[0].backward()
+                norm = nn.utils.clip_grad_norm_(self.network.parameters(), config.max_gradient)
+                self.optimiser.step()
+                told.append(torch.stack([*terms, norm]).detach())
+                kl = torch.maximum(kl, told[-1][4].cpu())
+            if config.target_kl is not None and float(kl) > config.target_kl:
+                break
+        names = (
+            "loss",
+            "policy_loss",
+            "value_loss",
+            "entropy",
+            "approx_kl",
+            "clip_fraction",
+            "gradient_norm",
+        )
+        means = torch.stack(told).mean(0).tolist()
+        return {**dict(zip(names, means, strict=True)), "learning_rate": rate}
+
+    def _loss(self, output: Output, batch: dict[str, Tensor], entropy_weight: float) -> tuple[Tensor, ...]:
+        config = self.config
+        log_prob, entropy = self.network.head.evaluate(output.policy, batch["action"], batch.get("mask"))
+        weight = batch["weight"]
+        total = weight.sum().clamp_min(1.0)
+
+        def mean(values: Tensor) -> Tensor:
+            return (values * weight).sum() / total
+
+        advantage = batch["advantage"]
+        if config.normalise_advantage:
+            centre = mean(advantage)
+            advantage = (advantage - centre) / (mean((advantage - centre).square()).sqrt() + 1.0e-8)
+        log_ratio = log_prob - batch["log_prob"]
+        ratio = log_ratio.exp()
+        clipped = ratio.clamp(1.0 - config.clip, 1.0 + config.clip)
+        policy_loss = -mean(torch.minimum(ratio * advantage, clipped * advantage))
+        value_loss = torch.zeros((), device=advantage.device)
+        for name, value in output.values.items():
+            wanted = batch[f"return/{name}"]
+            error = (value - wanted).square()
+            if config.clip_value is not None:
+                old = batch[f"value/{name}"]
+                near = old + (value - old).clamp(-config.clip_value, config.clip_value)
+                error = torch.maximum(error, (near - wanted).square())
+            value_loss = value_loss + 0.5 * mean(error)
+        entropy_mean = mean(entropy)
+        loss = policy_loss + config.value_coefficient * value_loss - entropy_weight * entropy_mean
+        with torch.no_grad():
+            kl = mean(ratio - 1.0 - log_ratio)
+            outside = mean(((ratio - 1.0).abs() > config.clip).float())
+        return loss, policy_loss, value_loss, entropy_mean, kl, outside
+
+    def _fields(self, rollout: Rollout) -> dict[str, Tensor]:
+        fields = {
+            "action": rollout.action,
+            "log_prob": rollout.log_prob,
+            "advantage": sum(self.weights[name] * a for name, a in rollout.advantages.items()),
+            "weight": (~rollout.powered).float(),
+            **{f"return/{name}": value for name, value in rollout.returns.items()},
+        }
+        if self.config.clip_value is not None:
+            fields |= {f"value/{name}": value for name, value in rollout.values.items()}
+        if rollout.mask is not None:
+            fields["mask"] = rollout.mask
+        return fields  # type: ignore[return-value]
+
+    def _minibatches(self, rollout: Rollout):  # type: ignore[no-untyped-def]
+        """Outputs of the network and the fields beside them, in a new order."""
+        fields = self._fields(rollout)
+        device = rollout.device
+        if self.network.recurrent:
+            # Whole worlds stay together: their memory runs through the rollout.
+            assert rollout.memory is not None
+            order = torch.randperm(rollout.count, generator=self.generator, device=device)
+            for worlds in order.chunk(self.config.minibatches):
+                seen = {name: part[:, worlds] for name, part in rollout.observation.items()}
+                with self.autocast(device):
+                    output = self.network.sequence(seen, rollout.memory[worlds], rollout.first[:, worlds])
+                yield output, {name: value[:, worlds].flatten(0, 1) for name, value in fields.items()}
+            return
+        observation = {name: part.flatten(0, 1) for name, part in rollout.observation.items()}
+        flat = {name: value.flatten(0, 1) for name, value in fields.items()}
+        order = torch.randperm(rollout.size, generator=self.generator, device=device)
+        for rows in order.chunk(self.config.minibatches):
+            with self.autocast(device):
+                output = self.network({name: part[rows] for name, part in observation.items()})
+            yield output, {name: value[rows] for name, value in flat.items()}
+
+    def autocast(self, device: torch.device) -> torch.autocast:
+        """The precision of the configuration, for the network's forward pass."""
+        wanted = self.config.precision == "bfloat16"
+        return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted)

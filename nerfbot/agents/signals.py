@@ -1,0 +1,250 @@
+"""How informative what followed the use of a power turned out to be: exploration signals as small objects.
+
+A trial begins where a power is used and ends with the episode, or where the next power opens. A signal keeps
+one number a world while trials run, reads each rollout once it is complete, and gives a trial's score when it
+ends. Scores may be signed; an explorer says what it makes of the sign.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from nerfbot.agents.batch import Observation
+from nerfbot.agents.networks import NetworkConfig, Predictor
+from nerfbot.agents.rollout import Rollout
+from nerfbot.errors import InvalidCommand
+
+
+class Signal:
+    """Base: a discounted sum over the trial of one number a step. `gamma` is the sum's discount.
+
+    A subclass gives `per_step`, and overrides the rest only where its score is no such sum.
+    """
+
+    def __init__(self, gamma: float = 0.99) -> None:
+        self.gamma = gamma
+
+    def start(self, count: int, parts: Mapping[str, spaces.Box], device: torch.device) -> None:
+        """Make room for `count` worlds with these parts of an observation."""
+        self.total = torch.zeros(count, device=device)
+        self.weight = torch.ones(count, device=device)
+
+    def per_step(self, rollout: Rollout) -> Tensor:
+        """The number of every step, (steps, count)."""
+        raise NotImplementedError
+
+    def prepare(self, rollout: Rollout) -> None:
+        """Look at a complete rollout before its steps are gone through."""
+        self.steps = self.per_step(rollout)
+
+    def open(self, rows: Tensor) -> None:
+        """Trials begin in these worlds, bool (count,)."""
+        self.total.masked_fill_(rows, 0.0)
+        self.weight.masked_fill_(rows, 1.0)
+
+    def step(self, step: int, rows: Tensor, rollout: Rollout) -> None:
+        """Trials in these worlds lived through this step of the rollout."""
+        self.total += torch.where(rows, self.weight * self.steps[step], torch.zeros_like(self.total))
+        self.weight = torch.where(rows, self.weight * self.gamma, self.weight)
+
+    def close(self) -> Tensor:
+        """The score of the trial of every world, (count,); only the rows of trials that end mean anything."""
+        return self.total
+
+    def learn(self, rollout: Rollout) -> dict[str, float]:
+        """Train what the signal itself learns, after the rollout was scored."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """Everything it has learned and holds, for a checkpoint."""
+        return {name: copy.deepcopy(value) for name, value in vars(self).items() if _is_state(value)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """From a checkpoint."""
+        vars(self).update(copy.deepcopy(dict(state)))
+
+
+def _is_state(value: Any) -> bool:
+    return isinstance(value, (Tensor, nn.Module, torch.optim.Optimizer))
+
+
+class TDSurprise(Signal):
+    """Sum of |TD error| of the task's critic: make situations in which my own prediction turns out wrong."""
+
+    def per_step(self, rollout: Rollout) -> Tensor:
+        """The errors' size."""
+        return rollout.errors.abs()
+
+
+class SignedSurprise(Signal):
+    """Sum of -TD error: what was promised and did not come. Noise cancels over trials, a bias stays."""
+
+    def per_step(self, rollout: Rollout) -> Tensor:
+        """The errors with their sign turned."""
+        return -rollout.errors
+
+
+class PositiveValueLoss(Signal):
+    """Sum of the advantages' positive parts, the regret estimate of PLR (Jiang et al. 2021)."""
+
+    def per_step(self, rollout: Rollout) -> Tensor:
+        """What came better than predicted."""
+        return rollout.advantages["task"].clamp_min(0.0)
+
+
+class FirstTouch(Signal):
+    """The error at the first touch of anything: the value just before it, less the next reward, discounted.
+
+    Signed; 0 where nothing is touched, so that edits that merely empty the world score nothing. Only the next
+    reward counts: a second coin is no surprise about the first.
+    """
+
+    def start(self, count: int, parts: Mapping[str, spaces.Box], device: torch.device) -> None:
+        """Beside the base's: whether something was touched already."""
+        super().start(count, parts, device)
+        self.touched = torch.zeros(count, dtype=torch.bool, device=device)
+
+    def prepare(self, rollout: Rollout) -> None:
+        """The rollout tells all: value, reward and contact."""
+
+    def open(self, rows: Tensor) -> None:
+        """Nothing is touched yet."""
+        super().open(rows)
+        self.touched &= ~rows
+
+    def step(self, step: int, rows: Tensor, rollout: Rollout) -> None:
+        """From the first touch on, take the rewards off the value before it."""
+        now = rows & ~self.touched & (rollout.contact[step] != 0)
+        self.total = torch.where(now, rollout.values["task"][step], self.total)
+        self.weight.masked_fill_(now, 1.0)
+        self.touched |= now
+        after = rows & self.touched
+        reward = rollout.rewards["task"][step]
+        self.total -= torch.where(after, self.weight * reward, torch.zeros_like(self.total))
+        # After a reward the weight is 0.
+        self.weight = torch.where(after, self.weight * self.gamma * (reward == 0), self.weight)
+
+
+class Novelty(Signal):
+    """Random network distillation (Burda et al. 2019): the error in predicting a fixed random network.
+
+    Args:
+        gamma: of the sum.
+        network: of both networks' bodies.
+        learning_rate: of the predictor.
+
+    """
+
+    def __init__(
+        self, gamma: float = 0.99, network: NetworkConfig | None = None, learning_rate: float = 1.0e-3
+    ) -> None:
+        super().__init__(gamma)
+        self.network = network or NetworkConfig(hidden=(64, 64))
+        self.learning_rate = learning_rate
+
+    def start(self, count: int, parts: Mapping[str, spaces.Box], device: torch.device) -> None:
+        """Build the two networks."""
+        super().start(count, parts, device)
+        self.fixed, self.predictor = (Predictor(parts, self.network, 32).to(device) for _ in range(2))
+        self.fixed.requires_grad_(False)
+        self.optimiser = torch.optim.Adam(self.predictor.parameters(), lr=self.learning_rate)
+        self.mean_error = torch.ones((), device=device)
+
+    def _error(self, observation: Observation) -> Tensor:
+        return (self.predictor(observation) - self.fixed(observation)).square().mean(-1)
+
+    @torch.no_grad()
+    def per_step(self, rollout: Rollout) -> Tensor:
+        """The prediction's error in units of its running mean."""
+        flat = {name: part.flatten(0, 1) for name, part in rollout.observation.items()}
+        error = self._error(flat)
+        self.mean_error.lerp_(error.mean(), 0.05)
+        return (error / (self.mean_error + 1.0e-8)).view(rollout.steps, rollout.count)
+
+    def learn(self, rollout: Rollout) -> dict[str, float]:
+        """One pass of the predictor over a quarter of the rollout, as the paper thins its batches."""
+        flat = {name: part.flatten(0, 1)[::4] for name, part in rollout.observation.items()}
+        loss = self._error(flat).mean()
+        _descend(self.optimiser, loss)
+        return {"novelty_loss": float(loss.detach())}
+
+
+class Disagreement(Signal):
+    """Spread of an ensemble that predicts the reward, or the return, from an observation and the next step.
+
+    `of` "reward": what the step is rewarded with; "return": what the task's critic is taught. Members differ
+    by their first weights and by which transitions they learn from (each with probability one half).
+    """
+
+    def __init__(
+        self,
+        of: str = "reward",
+        gamma: float = 0.99,
+        members: int = 5,
+        network: NetworkConfig | None = None,
+        learning_rate: float = 1.0e-3,
+    ) -> None:
+        super().__init__(gamma)
+        if of not in ("reward", "return"):
+            raise InvalidCommand(f"signal.of: must be reward or return, got {of!r}")
+        self.of, self.members, self.learning_rate = of, members, learning_rate
+        self.network = network or NetworkConfig(hidden=(64, 64))
+
+    def start(self, count: int, parts: Mapping[str, spaces.Box], device: torch.device) -> None:
+        """Build the ensemble."""
+        super().start(count, parts, device)
+        self.ensemble = nn.ModuleList(Predictor(parts, self.network, 1) for _ in range(self.members)).to(
+            device
+        )
+        self.optimiser = torch.optim.Adam(self.ensemble.parameters(), lr=self.learning_rate)
+        self.generator = torch.Generator(device).manual_seed(0)
+
+    def _predict(self, observation: Observation) -> Tensor:
+        return torch.stack([member(observation).squeeze(-1) for member in self.ensemble])
+
+    @torch.no_grad()
+    def per_step(self, rollout: Rollout) -> Tensor:
+        """The members' deviation."""
+        flat = {name: part.flatten(0, 1) for name, part in rollout.observation.items()}
+        return self._predict(flat).std(0).view(rollout.steps, rollout.count)
+
+    def learn(self, rollout: Rollout) -> dict[str, float]:
+        """One pass over half of the rollout's transitions for each member."""
+        flat = {name: part.flatten(0, 1) for name, part in rollout.observation.items()}
+        wanted = (rollout.rewards if self.of == "reward" else rollout.returns)["task"].flatten()
+        error = (self._predict(flat) - wanted).square()
+        taken = torch.rand(error.shape, generator=self.generator, device=error.device) < 0.5
+        loss = (error * taken).sum() / taken.sum()
+        _descend(self.optimiser, loss)
+        return {"disagreement_loss": float(loss.detach())}
+
+
+def _descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    optimiser.step()
+
+
+SIGNALS: dict[str, Callable[[], Signal]] = {
+    "td-surprise": TDSurprise,
+    "signed-surprise": SignedSurprise,
+    "first-touch": FirstTouch,
+    "positive-value-loss": PositiveValueLoss,
+    "value-disagreement": lambda: Disagreement("return"),
+    "reward-disagreement": Disagreement,
+    "novelty": Novelty,
+}
+"""Every signal by its name."""
+
+
+def load_signal(name: str) -> Signal:
+    """A signal by its name. Raises `InvalidCommand` for an unknown one."""
+    if name not in SIGNALS:
+        raise InvalidCommand(f"signal: unknown {name!r} (known: {', '.join(SIGNALS)})")
+    return SIGNALS[name]()
