@@ -392,6 +392,8 @@ class Robot:
             self._measured_joint, state.joints[singles], torques[singles], strict=True
         ):
             position[channel], velocity[channel], effort[channel] = joint[0], joint[1], torque
-        measured = Measured(*np.array([[position], [velocity], [effort]]))
+        # A flat list: of a nested one numpy has to find out the shape first
+        numbers = np.array(position + velocity + effort).reshape(3, 1, count)
+        measured = Measured(numbers[0], numbers[1], numbers[2])
         self._measured = (state, measured)
         return measured

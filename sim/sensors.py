@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nerfbot.limits.compiled import compiled
+
 from .arena import Arena, Thing
 from .client import CONTROL_STEP, GRAVITY
 from .fog import Fog
@@ -26,6 +28,22 @@ DETECTED = ("coin", "decoy", "key", "chest", "marker", "block", "fragile")
 FOG_COLOUR = np.array([205.0, 211.0, 217.0])
 NEAR = 0.02
 """The camera's near plane, m."""
+
+
+@compiled
+def ray_ends(
+    rays: np.ndarray, a: float, b: float, d: float, e: float, g: float, h: float, x: float, y: float, z: float
+) -> np.ndarray:
+    """Where rays from (x, y, z) m end in the world, (rays, 3) m; ``rays`` (rays, 2) are their ends in the
+    body's plane, ``a`` to ``h`` the first two columns of its rotation.
+    """
+    ends = np.empty((len(rays), 3))
+    for ray in range(len(rays)):
+        ahead, left = rays[ray]
+        ends[ray, 0] = a * ahead + b * left + x
+        ends[ray, 1] = d * ahead + e * left + y
+        ends[ray, 2] = g * ahead + h * left + z
+    return ends
 
 
 class Detection(NamedTuple):
@@ -85,8 +103,7 @@ class Sensors:
         self.angles: Floats = angles
         """Direction of each ray in rad from straight ahead, left > 0; shape (rays,)."""
         self.range, self._half_view, self._mount = lidar.range, half, lidar.position
-        self._rays = lidar.rays
-        self._directions = np.stack([np.cos(angles), np.sin(angles), np.zeros_like(angles)])
+        self._rays = np.stack([np.cos(angles), np.sin(angles)], axis=1) * self.range
         camera = robot.description.sensors.camera
         aspect = camera.width / camera.height
         vertical = 2.0 * math.atan(math.tan(camera.field_of_view / 2) / aspect)
@@ -121,16 +138,13 @@ class Sensors:
             pz + g * mx + h * my + i * mz,
         )
         reach = self.range
-        rotation = np.array(((a, b, c), (d, e, f), (g, h, i)))
-        ends = (rotation @ self._directions).T * reach
-        ends += (ox, oy, oz)
-        targets: list[list[float]] = ends.tolist()
+        targets = ray_ends(self._rays, a, b, d, e, g, h, ox, oy, oz).tolist()
         candidates = self._candidates(ox, oy, state.heading)
-        targets += [[candidate.x, candidate.y, oz] for candidate in candidates]
+        targets += [(candidate.x, candidate.y, oz) for candidate in candidates]
         hits = self.client.rayTestBatch([(ox, oy, oz)] * len(targets), targets)
-        rays = self._rays
+        rays = len(self._rays)
         distances = np.array([hit[2] * reach if hit[2] < 1.0 else math.inf for hit in hits[:rays]])
-        visible = _visible(candidates, hits[rays:])
+        visible = _visible(candidates, hits[rays:]) if candidates else candidates
         if self._fog.near(ox, oy, reach):
             limits = self._fog.limits(ox, oy, self.angles + state.heading, reach, sensing)
             distances[distances > limits] = np.inf

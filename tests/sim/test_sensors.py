@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nerfbot.sim.render import Mp4Writer, Renderer, label, save_png
+from nerfbot.sim.sensors import ray_ends
 
 LANE = [
     "#################",
@@ -120,3 +121,12 @@ def test_a_film_that_fails_leaves_nothing_behind(yard, tmp_path):
     with pytest.raises(RuntimeError):
         fail()
     assert list(tmp_path.glob("*.mp4")) == []
+
+
+def test_rays_end_where_the_rotation_turns_them_compiled_or_not():
+    rotation = np.array([[0.36, 0.48, -0.8], [-0.8, 0.6, 0.0], [0.48, 0.64, 0.6]])
+    rays, eye = np.array([[2.0, 0.0], [0.0, 3.0], [-1.0, 0.7]]), np.array([1.0, -2.0, 0.3])
+    given = (rays, *rotation[:, :2].ravel().tolist(), *eye.tolist())
+    ends = ray_ends(*given)
+    assert ends == pytest.approx(eye + rays @ rotation[:, :2].T)
+    assert ends.tobytes() == getattr(ray_ends, "py_func", ray_ends)(*given).tobytes()
