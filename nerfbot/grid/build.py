@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
+from os import PathLike
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,9 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from nerfbot.course import Course, CoursePlan, Task, load_plan
-from nerfbot.errors import InvalidCommand, InvalidCourse
+from nerfbot.errors import InvalidCommand, InvalidCourse, InvalidSpec, LeaseError, NerfbotError
 from nerfbot.grid.codes import COLOUR_CODES, KEY, MARKED, WALL
-from nerfbot.grid.levels import LevelSet, Split
+from nerfbot.grid.levels import SEEDS, LevelSet, Split
 from nerfbot.grid.mapping import GridNerf
 from nerfbot.grid.menu import Destinations, Menu
 from nerfbot.grid.scoring import ScoreTables, Term, coin_shapes, tables_of, terms_of
@@ -25,6 +27,9 @@ from nerfbot.grid.worlds import GridOptions, GridWorlds
 from nerfbot.limits import AXES, NerfSpec
 from nerfbot.powers import Schedule
 from nerfbot.powers.model import suggest
+
+MOST_LEVELS = 1_000_000
+"""Levels that are drawn ahead, at the most: at about 1 ms each, more are a mistake."""
 
 LONGEST_LEASE = 30.0
 """s that a lease may last in lift zones, as the policy of a robot's lift zones has it."""
@@ -77,18 +82,11 @@ class GridConfig:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        """Refuse what no part below could name as well."""
-        for name in ("reveal_lift", "training", "in_order"):
-            if not isinstance(getattr(self, name), bool):
-                raise InvalidCommand(f"{name}: must be true or false, got {getattr(self, name)!r}")
-        for name, least in (("levels", 1), ("level_seed", 0)):
+        """Refuse what is not of its type or range; what a name stands for, the parts below know."""
+        for name, (holds, wanted, error) in _FIELDS.items():
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-                raise InvalidCourse(f"{name}: must be a whole number from {least}, got {value!r}")
-        if not isinstance(self.alpha, Real) or not 0.0 <= self.alpha <= 1.0:
-            raise InvalidCourse(f"alpha: must be a number from 0 to 1, got {self.alpha!r}")
-        if self.leases not in ("anywhere", "lift-zones"):
-            raise InvalidCommand(f"leases: must be one of anywhere, lift-zones, got {self.leases!r}")
+            if not holds(value):
+                raise error(f"{name}: must be {wanted}, got {value!r}")
 
     def build(self, count: int, seed: int = 0, auto_reset: bool = True) -> GridWorlds:
         """The plant with `count` worlds, reset once. Raises the errors of its parts, one line each."""
@@ -125,7 +123,7 @@ class GridConfig:
             self.course if isinstance(self.course, CoursePlan) else load_plan(self.course),
             self.levels,
             training=self.training,
-            split=_split(self.split),
+            split=None if self.split is None else Split[self.split.upper()],
             alpha=self.alpha,
             first_seed=self.level_seed,
         )
@@ -142,11 +140,85 @@ class GridConfig:
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(("task", *map(str, first["loc"])))
-            known = f" (known: {', '.join(Task.model_fields)})" if first["type"] == "extra_forbidden" else ""
-            raise InvalidCourse(f"{place}: {first['msg']}, got {first['input']!r}{known}") from None
+            if first["type"] == "extra_forbidden":
+                known = suggest(first["loc"][-1], Task.model_fields)
+                raise InvalidCourse(f"{place}: unknown field; {known}") from None
+            wrong = first["msg"].removeprefix("Value error, ")
+            raise InvalidCourse(f"{place}: {wrong}, got {first['input']!r}") from None
 
     def _spec(self) -> NerfSpec:
         return NerfSpec.parse(self.nerf) if isinstance(self.nerf, Mapping) else NerfSpec.load(self.nerf)
+
+
+def _is_whole(value: Any, least: int, most: int) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and least <= int(value) <= most
+
+
+def _is_list(value: Any, kind: type | UnionType = str) -> bool:
+    listed = isinstance(value, Sequence) and not isinstance(value, str)
+    return listed and all(isinstance(item, kind) for item in value)
+
+
+_SPLITS = tuple(split.name.lower() for split in Split)
+_FLAG = (lambda value: isinstance(value, bool), "true or false", InvalidCommand)
+_FIELDS: dict[str, tuple[Callable[[Any], bool], str, type[NerfbotError]]] = {
+    "course": (
+        lambda value: isinstance(value, str | PathLike | Course | CoursePlan | LevelSet),
+        "a name, a path, a course, a plan or a level set",
+        InvalidCourse,
+    ),
+    "nerf": (
+        lambda value: isinstance(value, str | PathLike | Mapping | NerfSpec),
+        "a name, a path, a mapping or a NerfSpec",
+        InvalidSpec,
+    ),
+    "powers": (lambda value: isinstance(value, str) or _is_list(value), "a list of names", LeaseError),
+    "schedule": (
+        lambda value: (
+            isinstance(value, str | PathLike | Mapping | Schedule)
+            or _is_list(value, str | PathLike | Mapping | Schedule)
+        ),
+        "a name, a path, a mapping, a schedule or a list of these",
+        LeaseError,
+    ),
+    "reveal_lift": _FLAG,
+    "leases": (lambda value: value in ("anywhere", "lift-zones"), "anywhere or lift-zones", InvalidCommand),
+    "contents": (
+        lambda value: isinstance(value, str) or (_is_list(value) and len(value) > 0),
+        "basic, all or a list of names",
+        LeaseError,
+    ),
+    "levels": (
+        lambda value: _is_whole(value, 1, MOST_LEVELS),
+        f"a whole number from 1 to {MOST_LEVELS}",
+        InvalidCourse,
+    ),
+    "training": _FLAG,
+    "split": (lambda value: value is None or value in _SPLITS, f"one of {', '.join(_SPLITS)}", InvalidCourse),
+    "alpha": (
+        lambda value: isinstance(value, Real) and 0.0 <= float(value) <= 1.0,
+        "a number from 0 to 1",
+        InvalidCourse,
+    ),
+    "level_seed": (
+        lambda value: _is_whole(value, 0, SEEDS - 1),
+        f"a whole number from 0 to {SEEDS - 1}",
+        InvalidCourse,
+    ),
+    "in_order": _FLAG,
+    "rewards": (
+        lambda value: _is_list(value, object) and all(hasattr(item, "write") for item in value),
+        "a list of terms, as nerfbot.grid.scoring has them",
+        InvalidCourse,
+    ),
+    "allow": (
+        lambda value: value is None or _is_list(value),
+        "a list of names, or None",
+        InvalidSpec,
+    ),
+    "device": (lambda value: isinstance(value, str), "cpu or cuda", InvalidCommand),
+}
+"""Of each keyword: whether a value can stand there, what would be right, and the error where it is not."""
 
 
 def config_of(keywords: Mapping[str, Any]) -> GridConfig:
@@ -156,16 +228,6 @@ def config_of(keywords: Mapping[str, Any]) -> GridConfig:
         if name not in known:
             raise InvalidCommand(f"nerfbot/Grid-v0: unknown keyword {name!r}; {suggest(name, known)}")
     return GridConfig(**keywords)
-
-
-def _split(name: str | None) -> Split | None:
-    if name is None:
-        return None
-    try:
-        return Split[name.upper()]
-    except KeyError:
-        known = ", ".join(split.name.lower() for split in Split)
-        raise InvalidCourse(f"split: must be one of {known}, got {name!r}") from None
 
 
 def reach_of_walls(levels: LevelSet) -> NDArray[np.bool_]:

@@ -216,7 +216,10 @@ def step_worlds(
     granted = s[0].granted[w]
     s[0].apart_steps[w] = s[0].apart_steps[w] + s[0].apart[w]
     s[0].gain[w] = r[0].tick_value
-    met = act(s, r, lv, out, w, wp.int32(out[0].action[w]))
+    action = wp.int32(-1)
+    if out[0].action[w] >= wp.int64(0) and out[0].action[w] < wp.int64(r[0].actions):
+        action = wp.int32(out[0].action[w])
+    met = act(s, r, lv, out, w, action)
     if s[0].cell[w] != before:
         met = met | enter(s, r, lv, w, before)
     linger(s, r, w)

@@ -32,7 +32,8 @@ from nerfbot.course.elements import (
     Step,
 )
 from nerfbot.errors import InvalidCourse
-from nerfbot.grid.codes import FLOOR, MARKED, WALL, ZONE_BITS, colour_of, kind_of
+from nerfbot.grid.codes import kind_of
+from nerfbot.grid.painting import paint
 from nerfbot.grid.state import CHUNK_BYTES
 from nerfbot.limits import AXES
 
@@ -157,11 +158,19 @@ class LevelSet:
             raise InvalidCourse(f"levels: count must be at least 1, got {count}")
         if not 0.0 <= alpha <= 1.0:
             raise InvalidCourse(f"levels: alpha must be from 0 to 1, got {alpha}")
+        if split is not None and not 0 <= first_seed < SEEDS:
+            raise InvalidCourse(f"levels: first_seed must be from 0 to {SEEDS - 1}, got {first_seed}")
         plan = course if isinstance(course, CoursePlan) else load_plan(course)
         seed = first_seed + (0 if split is None else split.first_seed)
+        last = math.inf if split is None else split.first_seed + SEEDS
         drawn: list[Course] = []
         refused = 0
         while len(drawn) < count:
+            if seed >= last:
+                raise InvalidCourse(
+                    f"levels of {plan.name!r}: {len(drawn)} of {count} found between first_seed {first_seed}"
+                    " and the end of the split's seeds"
+                )
             distinguishing = _is_chosen(seed, alpha)
             level = plan.draw(seed, training=training and not distinguishing)
             seed += 1
@@ -258,27 +267,10 @@ class _Builder:
         self, course: Course, cells: NDArray[np.uint8], bare: NDArray[np.uint8], zone: NDArray[np.uint8]
     ) -> None:
         """Write the ground and zones into `bare`, and the bodies over them into `cells`."""
-        ground = bare[: 3 * self.count].reshape(-1, 3)
-        ground[:, 0] = FLOOR
-        bodies: list[Element] = []
-        for item in course.elements:
-            at = self._number(item.position)
-            if item.layer == "body":
-                bodies.append(item)
-            elif item.layer == "ground":
-                ground[at, :2] = kind_of(item), colour_of(item)
-            elif item.layer == "zone":
-                ground[at, 2] |= ZONE_BITS[item.kind]
+        for flat, painted in zip((cells, bare), paint(course), strict=True):
+            flat[: 3 * self.count] = painted.reshape(-1)
         for cell in {item.position for item in course.elements if item.layer == "zone"}:
             zone[self._number(cell)] = self._zone(course, cell)
-        cells[:] = bare
-        seen = cells[: 3 * self.count].reshape(-1, 3)
-        marked = {item.position for item in course.elements if item.kind == "marker"}
-        for item in bodies:
-            at = self._number(item.position)
-            # Walls are many and have no colour to ask for.
-            seen[at, :2] = (WALL, 0) if item.kind == "wall" else (kind_of(item), colour_of(item))
-            seen[at, 2] |= MARKED if item.position in marked else 0
 
     def _zone(self, course: Course, cell: tuple[int, int]) -> int:
         """Row of the zone table for what lies over a cell."""

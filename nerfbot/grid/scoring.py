@@ -74,6 +74,11 @@ class ScoreTables:
             raise InvalidCourse(
                 f"{field_name}.id: {matcher.id!r}: the grid tells things apart by kind, colour and shape only"
             )
+        known = {"colour": COLOURS, "shape": (*SHAPES, *_MARKERS)}
+        for name, names in known.items():
+            value = getattr(matcher, name)
+            if value not in (None, *names):
+                raise InvalidCourse(f"{field_name}.{name}: unknown {value!r} (known: {', '.join(names)})")
         table = "touch" if matcher.event_kind == "touch" else "use"
         kinds = list(self._kinds(matcher))
         if not kinds:

@@ -71,7 +71,7 @@ class Summaries:
         `harm` by type in its unit; `highest_lift` by axis; `level`: the number of the level.
         """
         final = self.worlds.final
-        names = np.full(self.worlds.count, None, object)
+        names = np.empty(self.worlds.count, object)
         names[ended] = FIRST_CONTACT_NAMES[final["first"][ended]]
         return {
             "success": final["rewards"] > 0,

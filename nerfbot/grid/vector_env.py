@@ -127,14 +127,7 @@ class GridVectorEnv(VectorEnv[Any, Any, Any]):
         for name in given:
             if name not in ("reset_mask", "levels"):
                 raise InvalidCommand(f"reset: unknown option {name!r} (known: reset_mask, levels)")
-        if isinstance(seed, (int, np.integer)):
-            self.worlds.reseed(int(seed))
-        elif seed is not None:
-            if len(seed) != self.num_envs:
-                raise InvalidCommand(f"seed: {len(seed)} given for {self.num_envs} environments")
-            chosen = [index for index, value in enumerate(seed) if value is not None]
-            if chosen:
-                self.worlds.reseed([value for value in seed if value is not None], chosen)
+        self._reseed(seed)
         mask = given.get("reset_mask")
         self.worlds.reset(mask, given.get("levels"))
         self.worlds.fetch()
@@ -147,7 +140,7 @@ class GridVectorEnv(VectorEnv[Any, Any, Any]):
     ) -> tuple[dict[str, NDArray[Any]], NDArray[Any], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """One tick of every world. Raises `InvalidCommand` for actions of the wrong shape or type."""
         worlds, summaries = self.worlds, self._summaries
-        worlds.step(actions)
+        worlds.step(np.asarray(actions))
         worlds.fetch()
         terminated, truncated = self._told(worlds.terminated), self._told(worlds.truncated)
         done = terminated | truncated
@@ -191,6 +184,20 @@ class GridVectorEnv(VectorEnv[Any, Any, Any]):
             "episode_summary": summaries.episodes(done),
         }
         return masked(told, done, self.copy)
+
+    def _reseed(self, seed: Any) -> None:
+        if isinstance(seed, int | np.integer):
+            self.worlds.reseed(int(seed))
+        elif seed is not None:
+            seeds = seed if isinstance(seed, list | tuple | np.ndarray) else [seed]
+            given = {index: value for index, value in enumerate(seeds) if value is not None}
+            for value in given.values():
+                if not isinstance(value, int | np.integer):
+                    raise InvalidCommand(f"seed: must be whole numbers or None, got {value!r}")
+            if len(seeds) != self.num_envs:
+                raise InvalidCommand(f"seed: {len(seeds)} given for {self.num_envs} environments")
+            if given:
+                self.worlds.reseed(list(given.values()), list(given))
 
     def _told(self, array: NDArray[Any]) -> NDArray[Any]:
         return array.copy() if self.copy else array

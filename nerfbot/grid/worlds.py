@@ -144,7 +144,7 @@ class GridWorlds:
         device: str = "cpu",
         threads: int | None = None,
     ) -> None:
-        if isinstance(count, bool) or int(count) != count or count < 1:
+        if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
             raise InvalidCommand(f"num_envs must be a whole number from 1, got {count!r}")
         if max(levels.row_bytes, KEY_SLOTS * 4, len(menu.table)) * count >= 2**31:
             raise InvalidCommand(f"num_envs = {count}: rows of {levels.row_bytes} bytes would pass 2 GiB")
@@ -413,8 +413,11 @@ class GridWorlds:
                 f"reset: the mask must be bool of the shape ({self.count},), got {mask.dtype} {mask.shape}"
             )
         wanted = np.full(self.count, -1) if levels is None else np.asarray(levels)
-        if wanted.shape != (self.count,):
-            raise InvalidCommand(f"reset: levels must have the shape ({self.count},), got {wanted.shape}")
+        if wanted.shape != (self.count,) or wanted.dtype.kind not in "iu":
+            raise InvalidCommand(
+                f"reset: levels must be whole numbers of the shape ({self.count},),"
+                f" got {wanted.dtype} {wanted.shape}"
+            )
         if wanted.min() < -1 or wanted.max() >= len(self.levels):
             bad = wanted[(wanted < -1) | (wanted >= len(self.levels))][0]
             raise InvalidCommand(f"reset: level {bad}: the levels are 0 to {len(self.levels) - 1}")
@@ -541,6 +544,8 @@ def _device(name: str) -> Any:
         wp.config.log_level = _WARNING
     wp.init()
     try:
+        if name.startswith("cuda") and not wp.is_cuda_available():
+            raise ValueError  # asked for it, Warp would print the driver's errors first
         return wp.get_device(name)
     except (RuntimeError, ValueError):
         known = ", ".join(str(device) for device in wp.get_devices())

@@ -31,7 +31,7 @@ def test_ppo_of_stable_baselines3_trains_on_it(options):
 
 
 def test_ppo_learns_the_way_to_a_coin():
-    """A corridor: the coin is six cells to the east, and a policy that has learned nothing rarely gets there."""
+    """A corridor: the coin is six cells to the east, and chance rarely gets there."""
     sb3 = pytest.importorskip("stable_baselines3")
     from plants import course_of
 

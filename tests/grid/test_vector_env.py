@@ -1,4 +1,4 @@
-"""``gymnasium.make_vec("nerfbot/Grid-v0")``: the batched plant keeps Gymnasium's word for vector environments."""
+"""``gymnasium.make_vec("nerfbot/Grid-v0")``: the batched plant keeps Gymnasium's word for vectors."""
 
 from __future__ import annotations
 
