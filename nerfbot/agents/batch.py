@@ -6,6 +6,7 @@ next in the same step (`AutoresetMode.SAME_STEP`), so that every transition is a
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -44,11 +45,18 @@ class Batch:
         env: a vector environment with `AutoresetMode.SAME_STEP`. Raises `InvalidCommand` for any other.
         device: where tensors live.
         moves: the first `moves` actions are always open; the others are powers. None: there are none.
+        hidden: numbers of an observation's parts that are shown as 0, by part: what a policy must not rely on.
+        only: names of the parts that are shown at all; None: every one.
 
     """
 
     def __init__(
-        self, env: VectorEnv[Any, Any, Any], device: str | torch.device = "cpu", moves: int | None = None
+        self,
+        env: VectorEnv[Any, Any, Any],
+        device: str | torch.device = "cpu",
+        moves: int | None = None,
+        hidden: Mapping[str, Sequence[int]] | None = None,
+        only: Sequence[str] | None = None,
     ) -> None:
         mode = env.metadata.get("autoreset_mode")
         if mode is not AutoresetMode.SAME_STEP:
@@ -58,8 +66,10 @@ class Batch:
             )
         self.env, self.device, self.moves = env, torch.device(device), moves
         self.count = env.num_envs
-        self.parts = parts_of(env.single_observation_space)
+        every = parts_of(env.single_observation_space)
+        self.parts = {name: box for name, box in every.items() if only is None or name in only}
         self.action_space = env.single_action_space
+        self.hidden = {name: list(columns) for name, columns in (hidden or {}).items() if columns}
         self.mask: Tensor | None = None
         self.powered: Tensor | None = None
         self.info: dict[str, Any] = {}
@@ -114,6 +124,9 @@ class Batch:
             name: tensor.float() if (tensor := self._tensor(given[name])).dtype == torch.float64 else tensor
             for name in self.parts
         }
+        for name, columns in self.hidden.items():
+            self.observation[name] = self.observation[name].clone()
+            self.observation[name][:, columns] = 0
         mask = self.info.get("action_mask")
         if mask is not None:
             self.mask = self._tensor(mask)

@@ -328,16 +328,19 @@ class Learner:
             self.batch.reset(self.seed + self.steps)
             self.first = torch.ones_like(self.first)
 
-    def save(self, path: Path) -> None:
-        """Write a checkpoint, whole or not at all."""
+    def save(self, path: Path, extra: dict[str, Any] | None = None) -> None:
+        """Write a checkpoint, whole or not at all; `extra` is what the caller wants back from `load`."""
         part = path.with_name(path.name + ".part")
-        torch.save(self.state(), part)
+        torch.save({**self.state(), "extra": extra or {}}, part)
         part.replace(path)
 
-    def load(self, path: Path) -> None:
-        """Go on from a checkpoint. Raises `InvalidCommand` for a file that is none of this run's."""
+    def load(self, path: Path) -> dict[str, Any]:
+        """Go on from a checkpoint; what `save` was given. Raises `InvalidCommand` for a file of another run."""
         try:
-            self.restore(torch.load(path, map_location=self.batch.device, weights_only=False))
+            state = torch.load(path, map_location=self.batch.device, weights_only=False)
+            self.restore(state)
+            extra: dict[str, Any] = state["extra"]
+            return extra
         except FileNotFoundError:
             raise InvalidCommand(f"checkpoint: {path} does not exist") from None
         except Exception as problem:

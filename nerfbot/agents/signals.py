@@ -90,6 +90,22 @@ class SignedSurprise(Signal):
         return -rollout.errors
 
 
+class Nothing(Signal):
+    """Always 0: what an explorer does where nothing is worth more than anything else."""
+
+    def per_step(self, rollout: Rollout) -> Tensor:
+        """Zeros."""
+        return torch.zeros_like(rollout.errors)
+
+
+class TaskReturn(Signal):
+    """The task's own reward: what the seed's authors warn of, kept to show why."""
+
+    def per_step(self, rollout: Rollout) -> Tensor:
+        """The reward."""
+        return rollout.rewards["task"]
+
+
 class PositiveValueLoss(Signal):
     """Sum of the advantages' positive parts, the regret estimate of PLR (Jiang et al. 2021)."""
 
@@ -239,6 +255,8 @@ SIGNALS: dict[str, Callable[[], Signal]] = {
     "value-disagreement": lambda: Disagreement("return"),
     "reward-disagreement": Disagreement,
     "novelty": Novelty,
+    "task-return": TaskReturn,
+    "nothing": Nothing,
 }
 """Every signal by its name."""
 
