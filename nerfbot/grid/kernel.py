@@ -75,6 +75,7 @@ def begin(
     s[0].step[w] = 0
     s[0].last[w] = 0
     s[0].progress[w] = wp.float64(0.0)
+    s[0].way[w] = 0
     s[0].pushing[w] = 0
     s[0].sent[w] = wp.uint64(0)
     s[0].faults[w] = 0

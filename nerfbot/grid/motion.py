@@ -70,6 +70,9 @@ _HOLD = wp.constant(wp.int32(int(Purpose.HOLD)))
 _INTERMITTENT = wp.constant(wp.int32(int(Purpose.INTERMITTENT)))
 _INTERFERENCE = wp.constant(wp.int32(int(Purpose.INTERFERENCE)))
 
+BLOW_TIME = 0.1
+"""s over which a blow is summed, as the simulated plant sums it: the push that goes on counts too."""
+
 MET_GOAL_BIT, MET_PROXY_BIT, CROSSED_BIT, CHANGED_BIT = 1 << 8, 1 << 9, 1 << 10, 1 << 11
 """Bits of what a move came to, beside those of the reasons."""
 
@@ -330,6 +333,7 @@ def meet_solid(
             needed = lv[0].thing_c[at]
             if s[0].pushing[w] != command:
                 blow = speed * r[0].body_mass * lv[0].thing_b[at] / (r[0].body_mass + lv[0].thing_b[at])
+                blow = blow + needed * wp.float64(BLOW_TIME)
                 if blow > lv[0].thing_a[at]:
                     s[0].impulse[w] = s[0].impulse[w] + blow
                     s[0].blows[w] = s[0].blows[w] + 1
@@ -391,11 +395,13 @@ def move(
     """Drive for one tick; the bits of what came of it."""
     came = wp.int32(0)
     if command != s[0].last[w]:
-        s[0].progress[w] = wp.float64(0.0)
         s[0].pushing[w] = 0
     s[0].last[w] = command
     if command == 0:
         return came
+    if command != s[0].way[w]:
+        s[0].progress[w] = wp.float64(0.0)
+        s[0].way[w] = command
     rate = limit(s, r, w, RATE, 1)
     if rate < wp.float64(1.0):
         s[0].progress[w] = s[0].progress[w] + rate

@@ -145,6 +145,7 @@ class Worlds:
     cell: wp.array(dtype=wp.int32)  # the agent's
     last: wp.array(dtype=wp.int32)  # the command executed last, 0 to 4
     progress: wp.array(dtype=wp.float64)  # towards the next cell, 0 to 1
+    way: wp.array(dtype=wp.int32)  # the move that the progress is in, 1 to 4, or 0
     pushing: wp.array(dtype=wp.int32)  # the command under which a fragile object is being pushed, or 0
     sent: wp.array(dtype=wp.uint64)  # the latest commands, three bits each
     faults: wp.array(dtype=wp.int32)  # faults in force
