@@ -1,11 +1,12 @@
 """Levels as data: a level set is drawn ahead, once, and a reset only picks one of its rows.
 
-Splits never mix: which split a layout belongs to is decided by its content hash, so that no layout can be in
-two of them whatever seeds were drawn, and the seeds come from ranges that do not touch either.
+Splits never mix: which split a layout belongs to is decided by its hash, so that no layout can be in two of
+them whatever seeds were drawn, and the seeds come from ranges that do not touch either.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +17,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nerfbot.course import Course, CoursePlan, load_plan
+from nerfbot.course import Course, CoursePlan, Pose, load_plan
 from nerfbot.course.capability import ROVER, Body, Capability
 from nerfbot.course.elements import (
     GRAVITY,
@@ -69,7 +70,12 @@ class Split(enum.Enum):
 
     def holds(self, course: Course) -> bool:
         """Whether a layout belongs to this split."""
-        return int(course.content_hash()[:8], 16) % 16 in self.value[1]
+        return int(layout_hash(course)[:8], 16) % 16 in self.value[1]
+
+
+def layout_hash(course: Course) -> str:
+    """`Course.content_hash` but for the heading at the start: on the grid, a turned layout is the same."""
+    return dataclasses.replace(course, start=Pose(0.0, 0.0, 0.0)).content_hash()
 
 
 @dataclass(frozen=True)
@@ -190,7 +196,7 @@ class LevelSet:
         return cls.of(drawn, body)
 
     def shared_with(self, other: LevelSet) -> frozenset[str]:
-        """Content hashes of the layouts that both sets hold."""
+        """Hashes of the layouts that both sets hold."""
         return self.hashes & other.hashes
 
 
@@ -257,7 +263,7 @@ class _Builder:
             thing_cell=thing_cell,
             thing_kind=thing_kind,
             thing_values=thing_values,
-            hashes=frozenset(course.content_hash() for course in courses),
+            hashes=frozenset(map(layout_hash, courses)),
         )
 
     def _number(self, cell: tuple[int, int]) -> int:
