@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from nerfbot.course import Course
 from nerfbot.course.elements import Element
-from nerfbot.grid.codes import AGENT, FLOOR, MARKED, ZONE_BITS, colour_of, kind_of
+from nerfbot.grid.codes import AGENT, FLOOR, MARKED, WALL, ZONE_BITS, colour_of, kind_of
 
 
 def paint(course: Course) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -25,7 +25,9 @@ def paint(course: Course) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     cells = ground.copy()
     markers = {item.position for item in course.elements if item.kind == "marker"}
     for item in bodies:
-        cells[item.row, item.column, :2] = kind_of(item), colour_of(item)
+        # Walls are many and have no colour to ask for.
+        look = (WALL, 0) if item.kind == "wall" else (kind_of(item), colour_of(item))
+        cells[item.row, item.column, :2] = look
         if item.position in markers:
             cells[item.row, item.column, 2] |= MARKED
     return cells, ground
