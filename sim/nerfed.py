@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,7 +145,9 @@ class NerfedPlant:
     def _sensor_limiters(self, seed: int, allow: tuple[str, ...]) -> dict[str, SensorLimiter]:
         models, joints = self.plant.description.sensors, len(self.plant.robot.joint_indices)
         lidar, camera = models.lidar, models.camera
-        self.detectable = tuple(item.id for item in self.plant.course.elements if item.kind in DETECTED)
+        objects = [item.id for item in self.plant.course.elements if item.kind in DETECTED]
+        self.detectable = {name: number for number, name in enumerate(objects)}
+        """What the detector may see, and each one's place among the distances."""
         shapes: dict[str, tuple[tuple[int, ...], Geometry]] = {
             "lidar": ((lidar.rays,), RayGeometry(lidar.field_of_view, lidar.range)),
             "odometry": ((3,), PlainGeometry()),
@@ -179,7 +181,8 @@ class NerfedPlant:
         self._random = np.random.default_rng((seed, 0x1F))
         self._lost, self._lost_until = False, 0.0
         self.authority.reset(now=0.0)
-        self.lift: Floats = np.zeros(len(AXES))
+        self._levels: Floats = np.zeros((1, len(AXES)))
+        self.lift: Floats = self._levels[0]
         return self._impair(ideal)
 
     @property
@@ -208,7 +211,7 @@ class NerfedPlant:
         if not all(map(math.isfinite, requested.tolist())):
             raise InvalidCommand(f"command must be finite, got {requested.tolist()}")
         plant, now = self.plant, self.plant.time
-        lift = self.authority.update(now, (self.position,))
+        lift = self._levels = self.authority.update(now, (self.position,))
         self.lift = lift[0]
         lost = self._interfered(now)
         sent = np.zeros_like(requested) if lost else requested
@@ -240,27 +243,31 @@ class NerfedPlant:
         return self._lost
 
     def _impair(self, ideal: Readings) -> Readings:
-        now, lift = self.plant.time, self.lift[None]
-        lidar, *others, objects = ideal
-        told = [np.minimum(lidar, self.plant.sensors.range), *others]
+        now, lift, sensors = self.plant.time, self._levels, self.plant.sensors
+        told: list[Any] = list(ideal)
         for index, limiter in self._plain:
             told[index] = limiter.apply(told[index][None], now, lift)[0]
+        if "lidar" not in self._limiters:  # else it has made every lost ray its range
+            told[0] = np.minimum(ideal.lidar, sensors.range)
+        if "objects" in self._limiters:
+            told[-1] = self._impair_objects(ideal.objects, now)
         if self.has_camera:
-            self.image = self.plant.sensors.camera(float(self.lift[SENSING]))
+            self.image = sensors.camera(float(self.lift[SENSING]))
             if "camera" in self._limiters:
                 self.image = self._limiters["camera"].apply(self.image[None], now, lift)[0]
-        return Readings._make([*told, self._objects(objects)])
+        return Readings._make(told)
 
-    def _objects(self, seen: tuple[Detection, ...]) -> tuple[Detection, ...]:
-        limiter = self._limiters.get("objects")
-        if limiter is None:
+    def _impair_objects(self, seen: tuple[Detection, ...], now: float) -> tuple[Detection, ...]:
+        distances = np.full((1, len(self.detectable)), math.inf)
+        for item in seen:
+            distances[0, self.detectable[item.id]] = item.distance
+        told = self._limiters["objects"].apply(distances, now, self._levels)
+        if not seen:
             return seen
         reach = self.plant.sensors.range
-        by_id = {item.id: item for item in seen}
-        distances = [by_id[name].distance if name in by_id else math.inf for name in self.detectable]
-        told = limiter.apply([distances], self.plant.time, self.lift[None])[0].tolist()
+        found = [(self.detectable[item.id], item) for item in seen]
         return tuple(
-            Detection(item.id, item.kind, item.colour, item.shape, item.bearing, distance)
-            for name, distance in zip(self.detectable, told, strict=True)
-            if distance < reach and (item := by_id.get(name)) is not None
+            item._replace(distance=float(told[0, number]))
+            for number, item in sorted(found)
+            if told[0, number] < reach
         )

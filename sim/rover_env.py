@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, get_args
@@ -23,7 +24,7 @@ from .description import RobotDescription
 from .menu import EditMenu
 from .nerfed import NerfedPlant, Step, lift_zone_policy
 from .render import Renderer
-from .sensors import DETECTED, Detection, Readings
+from .sensors import DETECTED, Readings
 
 OBJECT_SLOTS = 6
 """How many detected objects an observation holds, the nearest first."""
@@ -33,6 +34,10 @@ _KIND = {kind: 3 + index for index, kind in enumerate(DETECTED)}
 _COLOUR = {colour: 3 + len(DETECTED) + index for index, colour in enumerate(COLOURS)}
 OBJECT_FEATURES = 3 + len(DETECTED) + len(COLOURS)
 """Distance (m), cosine and sine of the bearing, then kind and colour one-hot; a row of zeros: nothing."""
+
+_NO_OBJECTS = np.zeros(OBJECT_SLOTS * OBJECT_FEATURES)
+_NO_LEASE = np.zeros(2)
+_distance = operator.attrgetter("distance")
 
 
 class RoverEnv(gymnasium.Env[Any, Any]):
@@ -144,8 +149,16 @@ class RoverEnv(gymnasium.Env[Any, Any]):
             parts["lift"] = spaces.Box(0.0, 1.0, (len(AXES),), np.float32)
             # Seconds until the last lease ends, and the charges left (-1: not counted).
             parts["lease"] = spaces.Box(-1.0, np.inf, (2,), np.float32)
+        sizes = [math.prod(space.shape) for space in parts.values()]
+        ends = [sum(sizes[: index + 1]) for index in range(len(sizes))]
+        self._parts_of = [
+            (name, slice(end - size, end), space.shape)
+            for (name, space), size, end in zip(parts.items(), sizes, ends, strict=True)
+        ]
+        """Name, place in the flat observation and shape of each part of the observation."""
+        self._objects_at = next(place.start for name, place, _ in self._parts_of if name == "objects")
         if self._flat:
-            return unbounded(sum(int(np.prod(space.shape)) for space in parts.values()))
+            return unbounded(ends[-1])
         if camera:
             shape = (pixels.height, pixels.width, 3)
             parts["camera"] = spaces.Box(0, 255, shape, np.uint8)
@@ -300,42 +313,36 @@ class RoverEnv(gymnasium.Env[Any, Any]):
         }
 
     def _observe(self, readings: Readings) -> Any:
-        parts: dict[str, NDArray[Any]] = {
-            "lidar": readings.lidar.astype(np.float32),
-            "pose": readings.pose.astype(np.float32),
-            "twist": readings.twist.astype(np.float32),
-            "imu": readings.imu.astype(np.float32),
-            "joints": readings.joints.astype(np.float32),
-            "objects": _objects(readings.objects),
-        }
+        """The observation, every part of it a view of one new float32 vector."""
+        lidar, pose, twist, imu, joints, objects = readings
+        numbers = [lidar, pose, twist, imu, joints.ravel(), _NO_OBJECTS]
         if self._reveal:
-            parts["lift"] = self.nerfed.lift.astype(np.float32)
-            parts["lease"] = self._lease_left()
+            numbers += [self.nerfed.lift, self._lease_left()]
+        told = np.concatenate(numbers, dtype=np.float32, casting="same_kind")
+        if objects:
+            start = self._objects_at
+            for item in sorted(objects, key=_distance)[:OBJECT_SLOTS]:
+                told[start] = item.distance
+                told[start + 1], told[start + 2] = math.cos(item.bearing), math.sin(item.bearing)
+                told[start + _KIND[item.kind]] = 1.0
+                if item.colour in _COLOUR:
+                    told[start + _COLOUR[item.colour]] = 1.0
+                start += OBJECT_FEATURES
         if self._flat:
-            return np.concatenate([part.ravel() for part in parts.values()])
+            return told
+        parts: dict[str, NDArray[Any]] = {
+            name: told[place].reshape(shape) for name, place, shape in self._parts_of
+        }
         if self.nerfed.image is not None:
             parts["camera"] = self.nerfed.image
         return parts
 
-    def _lease_left(self) -> NDArray[np.float32]:
+    def _lease_left(self) -> NDArray[np.float64]:
         if not self._active_now:
-            return np.zeros(2, np.float32)
+            return _NO_LEASE
         last = self._active_now[-1]
         left = max(item.end for item in self._active_now) - self.nerfed.time
-        return np.array([left, -1.0 if last.charges is None else last.charges], np.float32)
-
-
-def _objects(seen: tuple[Detection, ...]) -> NDArray[np.float32]:
-    rows = np.zeros((OBJECT_SLOTS, OBJECT_FEATURES), np.float32)
-    if not seen:
-        return rows
-    nearest = sorted(seen, key=lambda item: item.distance)[:OBJECT_SLOTS]
-    for row, item in zip(rows, nearest, strict=False):
-        row[:3] = item.distance, math.cos(item.bearing), math.sin(item.bearing)
-        row[_KIND[item.kind]] = 1.0
-        if item.colour in _COLOUR:
-            row[_COLOUR[item.colour]] = 1.0
-    return rows
+        return np.array([left, -1.0 if last.charges is None else last.charges])
 
 
 def _one_of(name: str, value: object, known: tuple[object, ...]) -> None:
