@@ -3,6 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+PEERS  := build/peers
 
 .PHONY: install demo test lint bench bench-peers mutation clean
 
@@ -27,6 +28,18 @@ test: lint
 bench: install
 	$(BIN)/nerfbot bench limits
 	$(BIN)/nerfbot bench sim
+	$(BIN)/nerfbot bench grid
+
+# Peers that benchmarks run beside ours, in an environment of their own: JAX and others would collide with ours.
+bench-peers: $(PEERS)/.installed
+
+$(PEERS)/.installed: Makefile
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	for peer in minigrid envpool navix xminigrid; do \
+		$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check $$peer \
+			|| echo "bench-peers: $$peer cannot be had here; its figures will be missing"; \
+	done
+	touch $@
 
 # A seeded sample of mutants; half an hour or more, goes on where it was cut off.
 mutation: install

@@ -14,7 +14,7 @@ from nerfbot.bench.figures import Figure
 from nerfbot.errors import InvalidCommand
 from nerfbot.limits.yamlio import suggestion
 
-BENCHMARKS = ("limits", "sim")
+BENCHMARKS = ("limits", "sim", "grid")
 
 
 def bench(
@@ -35,7 +35,8 @@ def bench(
         return
     table = Table(title=f"bench {name}")
     for heading in ("figure", "value", "unit", "better", "measured beside", "its value"):
-        table.add_column(heading, justify="right" if "value" in heading else "left")
+        wide = heading == "figure"  # a name that is cut off cannot be looked up
+        table.add_column(heading, justify="right" if "value" in heading else "left", no_wrap=wide)
     for figure in found:
         against = figure.against
         beside, value = (against.name, f"{against.value:,.4g}") if against else ("", "")

@@ -1,0 +1,70 @@
+"""Peers in processes of their own, measured in turn with ours: each waits until it is told to run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).parents[2]
+ENVIRONMENT = REPOSITORY / "build" / "peers" / "bin" / "python"
+"""Where `make bench-peers` puts what would collide with this project's own packages."""
+
+PATIENCE = 180.0
+"""s that a peer may take to compile and warm up."""
+
+
+class Peer:
+    """One peer with so many worlds; `title` names it with its version, and is None where it is missing.
+
+    A context manager: on leaving, its process ends. `script` prints what peers_grid.py says it prints.
+    """
+
+    def __init__(self, script: str | Path, name: str, worlds: int) -> None:
+        path = REPOSITORY / "benchmarks" / script
+        python = str(ENVIRONMENT) if ENVIRONMENT.exists() else sys.executable
+        self.title: str | None = None
+        self._process = subprocess.Popen(
+            [python, str(path), name, str(worlds)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        watch = threading.Timer(PATIENCE, self._process.kill)
+        watch.start()
+        told = self._told()
+        watch.cancel()
+        if isinstance(told, dict) and "peer" in told:
+            self.title = f"{told['peer']}, {worlds:,} worlds" if worlds > 1 else f"{told['peer']}, 1 world"
+
+    def rate(self, seconds: float) -> float:
+        """Steps per second over about `seconds`; not a number where the peer is gone."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(f"{seconds}\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            return float("nan")
+        told = self._told()
+        return float(told) if isinstance(told, float) else float("nan")
+
+    def _told(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        return json.loads(line) if line.strip() else None
+
+    def __enter__(self) -> Peer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(10.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
