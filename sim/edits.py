@@ -116,6 +116,8 @@ class WorldEdits:
                 raise InvalidEdit(
                     f"set_cell: cell ({row}, {column}) is on the course's edge, which stays shut"
                 )
+            if self._occupant(cell) is None:
+                raise InvalidEdit(f"set_cell: cell ({row}, {column}) is clear already")
             self._clear(cell)
         elif isinstance(element, Wall):
             self._need_free("set_cell", cell)

@@ -213,6 +213,7 @@ def test_unlock_opens_a_chest_without_a_key(yard):
         ("teleport", (9, 1), "teleport: row must be a whole number from 0 to 4, got 9"),
         ("set_cell", (0, 3, None), "on the course's edge"),
         ("set_cell", (2, 1, Wall()), "taken by the robot"),
+        ("set_cell", (2, 5, None), r"cell \(2, 5\) is clear already"),
     ],
 )
 def test_an_edit_that_cannot_be_says_why(yard, edit, arguments, message):
