@@ -114,9 +114,12 @@ class WindowBank:
             schedule.report(success, harm, levels)
 
     @property
-    def learned(self) -> tuple[float, ...]:
-        """The levels that adaptive schedules are at; a bank drawn at others is out of date."""
-        return tuple(schedule.level for schedule in self.schedules if isinstance(schedule, Stepped))
+    def learned(self) -> tuple[float | str, ...]:
+        """Where the adaptive schedules are; a bank drawn elsewhere is out of date."""
+        return tuple(
+            schedule.level if isinstance(schedule, Stepped) else repr(schedule.state())
+            for schedule in self.schedules
+        )
 
     def _episode(self, rng: np.random.Generator) -> list[Window]:
         drawn = [w for schedule in self.schedules for w in schedule.plan(rng, self.horizon)]

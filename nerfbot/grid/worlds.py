@@ -37,7 +37,7 @@ from nerfbot.grid.windows import WindowBank
 from nerfbot.limits import AXES
 from nerfbot.powers import EDITS
 
-GENERATIONS = 4
+GENERATIONS = 8
 """Banks of windows kept where schedules adapt: running episodes keep theirs while later ones are drawn."""
 
 SLICE = 512
@@ -230,7 +230,7 @@ class GridWorlds:
 
     def _put_windows(self, r: Rules) -> None:
         """Put the bank's windows on the device, with room for later generations where schedules adapt."""
-        self._generations, self._generation = GENERATIONS if self.bank.adapts else 1, 0
+        self._generations = GENERATIONS if self.bank.adapts else 1
         r.first_plan = self._array(np.zeros(1, np.int32))
         for name in _WINDOW_ARRAYS:
             values = getattr(self.bank, name)
@@ -515,19 +515,20 @@ class GridWorlds:
     def refresh_windows(self) -> bool:
         """Draw the windows of later episodes anew, from what the schedules have learned.
 
-        False where nothing was done, because an episode still has windows of the oldest generation.
+        False where nothing was done, because running episodes have windows of every generation that is kept.
         """
-        following = (self._generation + 1) % self._generations
         plans = self.bank.plans
-        if self._generations > 1 and (self.view(self.state.plan) // plans == following).any():
+        used = np.bincount(self.view(self.state.plan) // plans, minlength=self._generations)
+        free = np.flatnonzero(used == 0)
+        if not free.size:
             return False
+        following = int(free[0])
         self.bank.fill()
         self._windows_learned = self.bank.learned
         for name in _WINDOW_ARRAYS:
             values = getattr(self.bank, name).reshape(-1)
             kept = getattr(self.rules, f"window_{name}")
             kept[following * values.size : (following + 1) * values.size].assign(values)
-        self._generation = following
         self.rules.first_plan.assign(np.array([following * plans], np.int32))
         return True
 
