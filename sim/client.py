@@ -13,7 +13,7 @@ import inspect
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from nerfbot.errors import MissingDependency
@@ -96,10 +96,19 @@ class Client:
                 setattr(self, name, functools.partial(member, physicsClientId=self.id))
             elif name.isupper():
                 setattr(self, name, member)
+        # Called in every physics step: by position, because a keyword costs as much as the call itself
+        self.stepSimulation = functools.partial(pybullet.stepSimulation, self.id)
+        self._contacts = pybullet.getContactPoints
         self.configure()
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"pybullet has no {name!r}")
+
+    def contacts_of(self, body: int, only_base: bool = False) -> Callable[[], tuple[tuple[Any, ...], ...]]:
+        """A function that returns PyBullet's contact points of a body, or of its base alone."""
+        anything, any_link = -1, -2
+        link = -1 if only_base else any_link
+        return functools.partial(self._contacts, body, anything, link, any_link, self.id)
 
     def configure(self) -> None:
         """Set gravity, time step and solver."""

@@ -14,7 +14,7 @@ from nerfbot.course.events import Event, contact, harm
 
 from .arena import TOUCHED, Arena, Thing
 from .client import CONTROL_STEP
-from .geometry import footprint_distance
+from .geometry import Cell, footprint_distance
 from .robot import Robot
 
 REACH = 0.02
@@ -41,7 +41,6 @@ class Watch:
     def restart(self, course: Course) -> None:
         """Begin an episode on ``course``."""
         self.keys: Counter[str] = Counter()
-        self._course = course
         self._touching: set[str] = set()
         self._inside: set[str] = set()
         self._pressed = False
@@ -63,11 +62,14 @@ class Watch:
             if isinstance(thing.element, Fragile)
         }
 
-    def consume(self, now: float, impulses: dict[str, float], fragile: dict[str, float]) -> tuple[Event, ...]:
+    def consume(
+        self, now: float, cell: Cell, impulses: dict[str, float], fragile: dict[str, float]
+    ) -> tuple[Event, ...]:
         """The events of the control step that ended at ``now`` s.
 
         Args:
             now: simulated time, s.
+            cell: where the robot's base is.
             impulses: impulse on the robot's body in N·s, by element id (walls together as `wall`).
             fragile: impulse on each fragile object in N·s, by id; ids without contact may be missing.
 
@@ -77,7 +79,7 @@ class Watch:
         x, y, _ = state.position
         cosine, sine = math.cos(state.heading), math.sin(state.heading)
         self._touches(now, x, y, cosine, sine, impulses, events)
-        self._places(now, x, y, events)
+        self._places(now, cell, events)
         self._harm(now, impulses, fragile, events)
         return tuple(events)
 
@@ -136,9 +138,9 @@ class Watch:
         self.arena.remove(thing)
         return contact("open", thing.element, now)
 
-    def _places(self, now: float, x: float, y: float, events: list[Event]) -> None:
-        cell = self._course.cell_of(x, y)
-        here = {name for name, _ in self._zones.get(cell, ())}
+    def _places(self, now: float, cell: Cell, events: list[Event]) -> None:
+        zones = self._zones.get(cell, ())
+        here = {name for name, _ in zones}
         marker = self._markers.get(cell)
         if marker is not None and self.arena.things[marker].present:
             here.add(marker)
@@ -148,7 +150,7 @@ class Watch:
             for name in sorted(here - self._inside):
                 events.append(self._place_event("enter", name, now))
             self._inside = here
-        for name, kind in self._zones.get(cell, ()):
+        for name, kind in zones:
             if kind == "no_go":
                 events.append(harm("no_go_time", CONTROL_STEP, now, 0.0, self._regions[name].zone))
 

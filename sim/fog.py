@@ -64,6 +64,27 @@ def sight(
     return limits
 
 
+@compiled
+def hide(
+    distances: np.ndarray,
+    x: float,
+    y: float,
+    angles: np.ndarray,
+    heading: float,
+    rectangles: np.ndarray,
+    visibility: np.ndarray,
+    reach: float,
+    level: float,
+) -> None:
+    """Make those of ``distances`` (rays,) m that `sight` does not reach inf; ``angles`` are seen from
+    ``heading`` rad.
+    """
+    limits = sight(x, y, angles + heading, rectangles, visibility, reach, level)
+    for ray in range(len(distances)):
+        if distances[ray] > limits[ray]:
+            distances[ray] = math.inf
+
+
 class Fog:
     """The fog of one course; ``restart`` takes the visibilities of another draw of it."""
 
@@ -100,3 +121,18 @@ class Fog:
         fog, m; ``level`` the sensing lift in [0, 1].
         """
         return sight(x, y, angles, self._edges, self._visibility, reach, level)
+
+    def hide(
+        self,
+        distances: Floats,
+        x: float,
+        y: float,
+        angles: Floats,
+        heading: float,
+        reach: float,
+        level: float,
+    ) -> None:
+        """Make those of ``distances`` (rays,) m inf that fog hides from (x, y) m; ``angles`` (rays,) rad are
+        seen from ``heading`` rad, ``reach`` and ``level`` as in `limits`.
+        """
+        hide(distances, x, y, angles, heading, self._edges, self._visibility, reach, level)

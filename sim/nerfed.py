@@ -148,6 +148,7 @@ class NerfedPlant:
         objects = [item.id for item in self.plant.course.elements if item.kind in DETECTED]
         self.detectable = {name: number for number, name in enumerate(objects)}
         """What the detector may see, and each one's place among the distances."""
+        self._nothing = np.full((1, len(objects)), math.inf)
         shapes: dict[str, tuple[tuple[int, ...], Geometry]] = {
             "lidar": ((lidar.rays,), RayGeometry(lidar.field_of_view, lidar.range)),
             "odometry": ((3,), PlainGeometry()),
@@ -258,12 +259,14 @@ class NerfedPlant:
         return Readings._make(told)
 
     def _impair_objects(self, seen: tuple[Detection, ...], now: float) -> tuple[Detection, ...]:
-        distances = np.full((1, len(self.detectable)), math.inf)
+        limiter = self._limiters["objects"]
+        if not seen:
+            limiter.apply(self._nothing, now, self._levels)
+            return seen
+        distances = self._nothing.copy()
         for item in seen:
             distances[0, self.detectable[item.id]] = item.distance
-        told = self._limiters["objects"].apply(distances, now, self._levels)
-        if not seen:
-            return seen
+        told = limiter.apply(distances, now, self._levels)
         reach = self.plant.sensors.range
         found = [(self.detectable[item.id], item) for item in seen]
         return tuple(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -18,14 +17,14 @@ from numpy.typing import NDArray
 from nerfbot.course import Course
 from nerfbot.course.elements import Interference
 from nerfbot.course.events import Event
-from nerfbot.limits import Channel, Measured
+from nerfbot.limits import Channel
 
 from .arena import Arena, layout
 from .client import CONTROL_STEP, SUBSTEP, SUBSTEPS, Client
 from .description import RobotDescription
 from .edits import WorldEdits
 from .events import Watch
-from .robot import Robot
+from .robot import BodyState, Robot
 from .sensors import Readings, Sensors
 
 FORCE_LIMIT = 120.0
@@ -50,9 +49,8 @@ class Contact(NamedTuple):
 
 
 class StepResult(NamedTuple):
-    """What a control step did: arrays of shape (1, channels), contacts, and the course's events."""
+    """What a control step did: contacts, and the course's events; `Robot.measured` tells the rest."""
 
-    measured: Measured
     contacts: tuple[Contact, ...]
     events: tuple[Event, ...]
 
@@ -94,6 +92,7 @@ class Plant:
     def _build(self, course: Course) -> None:
         self.course = course
         self._layout = layout(course)
+        self._cell_of: BodyState | None = None
         self.arena = Arena(self.client, course, self._pictures)
         self.robot = Robot(self.client, self.description)
         self.watch = Watch(self.robot, self.arena, self.force_limit)
@@ -105,8 +104,7 @@ class Plant:
             if thing.element.kind == "fragile"
         ]
         self._saved = self.client.saveState()
-        only_base = {"linkIndexA": -1} if self.robot.solid_links == [-1] else {}
-        self._touch = partial(self.client.getContactPoints, self.robot.body, **only_base)
+        self._touch = self.client.contacts_of(self.robot.body, only_base=self.robot.solid_links == [-1])
 
     @property
     def channels(self) -> tuple[Channel, ...]:
@@ -121,8 +119,10 @@ class Plant:
     @property
     def cell(self) -> tuple[int, int]:
         """The (row, column) in which the robot's base is."""
-        x, y, _ = self.robot.state.position
-        return self.course.cell_of(x, y)
+        state = self.robot.state
+        if state is not self._cell_of:
+            self._cell_of, self._cell = state, self.course.cell_of(*state.position[:2])
+        return self._cell
 
     def reset(self, course: Course | None = None) -> Readings:
         """Begin an episode and return the first readings.
@@ -151,6 +151,9 @@ class Plant:
         self.robot.place(start.x, start.y, start.heading, course.elevation(start.x, start.y))
         self.watch.restart(course)
         self.sensors.restart()
+        self._interference = {
+            item.position: item for item in course.elements if isinstance(item, Interference)
+        }
         self._steps = 0
         return self.sensors.read()
 
@@ -204,9 +207,9 @@ class Plant:
         self._steps += 1
         impulses = self._by_name(sums)
         self.edits.settle()
-        events = self.watch.consume(self.time, impulses, blows)
+        events = self.watch.consume(self.time, self.cell, impulses, blows)
         contacts = tuple(Contact(name, impulse / CONTROL_STEP, impulse) for name, impulse in impulses.items())
-        return StepResult(robot.measured(), contacts, events)
+        return StepResult(contacts, events)
 
     def _by_name(self, sums: dict[int, float]) -> dict[str, float]:
         """Impulses in N·s by element id; the ground is left out."""
@@ -223,10 +226,7 @@ class Plant:
 
     def interference(self) -> Interference | None:
         """The interference zone in which the robot is, or None."""
-        for item in self.course.at(*self.cell):
-            if isinstance(item, Interference):
-                return item
-        return None
+        return self._interference.get(self.cell)
 
     def lift_axes(self) -> frozenset[str]:
         """The axes on which a lease may be asked for where the robot is."""

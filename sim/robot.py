@@ -40,7 +40,7 @@ class BodyState(NamedTuple):
 
     ``velocity`` is (forward, leftward, upward) in m/s and ``rates`` (roll, pitch, yaw) in rad/s, both in the
     robot's own axes; ``heading`` in rad; ``joints`` holds PyBullet's (position, velocity, reaction, motor
-    effort) of each joint used.
+    effort) of each joint used, ``efforts`` what their motors give (N·m or N).
     """
 
     position: tuple[float, float, float]
@@ -49,6 +49,7 @@ class BodyState(NamedTuple):
     velocity: tuple[float, float, float]
     rates: tuple[float, float, float]
     joints: Sequence[tuple[float, float, tuple[float, ...], float]]
+    efforts: list[float]
 
 
 @dataclass(frozen=True)
@@ -350,6 +351,12 @@ class Robot:
             (lx, ly, lz), _ = self._to_inertial
             ox, oy, oz = -lx, -ly, -lz
         sx, sy, sz = a * ox + b * oy + c * oz, d * ox + e * oy + f * oz, g * ox + h * oy + i * oz
+        # Of a motor without force, PyBullet goes on telling the last torque that it had
+        forces = self._forces
+        efforts = [
+            joint[3] if forces[index] else 0.0
+            for index, joint in zip(self.joint_indices, joints, strict=True)
+        ]
         wx, wy, wz = spin
         vx = velocity[0] + wy * sz - wz * sy
         vy = velocity[1] + wz * sx - wx * sz
@@ -361,6 +368,7 @@ class Robot:
             (a * vx + d * vy + g * vz, b * vx + e * vy + h * vz, c * vx + f * vy + i * vz),
             (a * wx + d * wy + g * wz, b * wx + e * wy + h * wz, c * wx + f * wy + i * wz),
             joints,
+            efforts,
         )
         return self.state
 
@@ -373,13 +381,8 @@ class Robot:
         """
         if self._measured is not None and self._measured[0] is self.state:
             return self._measured[1]
-        state, count = self.state, len(self.channels)
+        state, count, torques = self.state, len(self.channels), self.state.efforts
         position, velocity, effort = [0.0] * count, [0.0] * count, [0.0] * count
-        # Of a motor without force, PyBullet goes on telling the last torque that it had
-        torques = [
-            joint[3] if self._forces[index] else 0.0
-            for index, joint in zip(self.joint_indices, state.joints, strict=True)
-        ]
         if self._twist is not None:
             forward, turning = self._twist
             left = sum(torques[: self._left])

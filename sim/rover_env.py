@@ -152,10 +152,10 @@ class RoverEnv(gymnasium.Env[Any, Any]):
         sizes = [math.prod(space.shape) for space in parts.values()]
         ends = [sum(sizes[: index + 1]) for index in range(len(sizes))]
         self._parts_of = [
-            (name, slice(end - size, end), space.shape)
+            (name, slice(end - size, end), space.shape if len(space.shape) > 1 else None)
             for (name, space), size, end in zip(parts.items(), sizes, ends, strict=True)
         ]
-        """Name, place in the flat observation and shape of each part of the observation."""
+        """Name, place in the flat observation and shape (None: one axis) of each part of the observation."""
         self._objects_at = next(place.start for name, place, _ in self._parts_of if name == "objects")
         if self._flat:
             return unbounded(ends[-1])
@@ -203,7 +203,7 @@ class RoverEnv(gymnasium.Env[Any, Any]):
             for window in schedule.plan(self.np_random, self.task.horizon)
         ]
         self._windows = sorted(drawn, key=lambda item: item[1].start, reverse=True)
-        self._highest = np.zeros(len(AXES))
+        self._highest = [0.0] * len(AXES)
         self._used: dict[str, int] = {}
         self._illegal = 0
         self._active_now: tuple[ActiveLease, ...] = ()
@@ -220,7 +220,7 @@ class RoverEnv(gymnasium.Env[Any, Any]):
         self._open_windows()
         if self._edits and not any("phase" in lease.lease.edits for lease in self._active_now):
             nerfed.plant.edits.phase(False)
-        np.maximum(self._highest, step.lift, out=self._highest)
+        self._highest = list(map(max, self._highest, step.lift.tolist()))
         reward = tracker.consume(step.events, nerfed.time, nerfed.plant.cell)
         terminated = tracker.ended
         truncated = not terminated and nerfed.time >= self.task.horizon - 0.5 * CONTROL_STEP
@@ -231,7 +231,7 @@ class RoverEnv(gymnasium.Env[Any, Any]):
             info["episode_summary"] = self._summary()
             for schedule in self._schedules:
                 harm = float(sum(tracker.harm.values()))
-                schedule.report(tracker.reached_goal, harm, self._highest.tolist())
+                schedule.report(tracker.reached_goal, harm, self._highest)
         return self._observe(step.readings), float(reward), terminated, truncated, info
 
     def render(self) -> Any:
@@ -307,7 +307,7 @@ class RoverEnv(gymnasium.Env[Any, Any]):
             "first_contact": tracker.first_contact,
             "harm": dict(tracker.harm),
             "time": self.nerfed.time,
-            "highest_lift": dict(zip(AXES, self._highest.tolist(), strict=True)),
+            "highest_lift": dict(zip(AXES, self._highest, strict=True)),
             "edits": dict(self._used),
             "illegal_edits": self._illegal,
         }
@@ -331,7 +331,8 @@ class RoverEnv(gymnasium.Env[Any, Any]):
         if self._flat:
             return told
         parts: dict[str, NDArray[Any]] = {
-            name: told[place].reshape(shape) for name, place, shape in self._parts_of
+            name: told[place] if shape is None else told[place].reshape(shape)
+            for name, place, shape in self._parts_of
         }
         if self.nerfed.image is not None:
             parts["camera"] = self.nerfed.image

@@ -229,9 +229,9 @@ def stream(plant, steps=60):
     random = np.random.default_rng(7)
     rows = []
     for _ in range(steps):
-        result = plant.step([random.uniform(0.2, 1.2), random.uniform(-1, 1)], [45.0, INF])
+        plant.step([random.uniform(0.2, 1.2), random.uniform(-1, 1)], [45.0, INF])
         readings = plant.observe()
-        rows.append(b"".join(part.tobytes() for part in (*readings[:5], *result.measured)))
+        rows.append(b"".join(part.tobytes() for part in (*readings[:5], *plant.robot.measured())))
     return rows
 
 

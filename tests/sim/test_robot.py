@@ -52,9 +52,9 @@ def test_the_body_reaches_the_commanded_speed_and_never_passes_it(yard, speed):
     plant.robot.place(3.0 if speed > 0 else 6.0, 1.25, 0.0)
     fastest = 0.0
     for _ in range(30):
-        result = plant.step([speed, 0.0], [45.0, INF])
-        fastest = max(fastest, abs(result.measured.velocity[0, 0]))
-    assert result.measured.velocity[0, 0] == pytest.approx(speed, rel=0.01)
+        plant.step([speed, 0.0], [45.0, INF])
+        fastest = max(fastest, abs(plant.robot.measured().velocity[0, 0]))
+    assert plant.robot.measured().velocity[0, 0] == pytest.approx(speed, rel=0.01)
     assert fastest <= abs(speed) * 1.01
 
 
@@ -62,8 +62,8 @@ def test_the_turn_rate_reaches_the_command(yard):
     plant = yard(LANE)
     plant.robot.place(3.0, 1.25, 0.0)
     for _ in range(30):
-        result = plant.step([0.0, 2.0], [45.0, INF])
-    assert result.measured.velocity[0, 1] == pytest.approx(2.0, rel=0.01)
+        plant.step([0.0, 2.0], [45.0, INF])
+    assert plant.robot.measured().velocity[0, 1] == pytest.approx(2.0, rel=0.01)
 
 
 def test_a_robot_driven_straight_goes_straight(yard):
@@ -80,10 +80,11 @@ def test_wheels_beyond_their_speed_limit_slow_together_and_keep_the_curve(yard):
     limits = [plant.client.getJointInfo(plant.robot.body, j)[11] for j in plant.robot.joint_indices]
     plant.robot.place(4.0, 1.25, 0.0)
     for _ in range(10):
-        result = plant.step([1.5, 12.0])
+        plant.step([1.5, 12.0])
     speeds = [abs(joint[1]) for joint in plant.robot.state.joints]
     assert max(speeds) <= limits[0] * 1.01
-    assert result.measured.velocity[0, 0] / result.measured.velocity[0, 1] == pytest.approx(0.125, rel=0.45)
+    forward, turning = plant.robot.measured().velocity[0]
+    assert forward / turning == pytest.approx(0.125, rel=0.45)
 
 
 @pytest.mark.parametrize("cap", [12.0, 20.0, 45.0])
@@ -108,8 +109,8 @@ def test_a_moment_cap_slows_turning(yard):
         plant = yard(LANE)
         plant.robot.place(4.0, 1.25, 0.0)
         for _ in range(4):
-            result = plant.step([0.0, 2.0], [45.0, cap])
-        rates.append(result.measured.velocity[0, 1])
+            plant.step([0.0, 2.0], [45.0, cap])
+        rates.append(plant.robot.measured().velocity[0, 1])
     assert rates[0] < 0.5 * rates[1]
 
 
@@ -234,15 +235,17 @@ def test_effort_is_measured_at_the_floor(yard):
     plant = yard(LANE)
     load_cell(plant)
     for _ in range(60):
-        result = plant.step([0.5, 0.0], [20.0, INF])
-    assert np.isclose(result.measured.effort[0, 0], 20.0, rtol=0.02)
+        plant.step([0.5, 0.0], [20.0, INF])
+    assert np.isclose(plant.robot.measured().effort[0, 0], 20.0, rtol=0.02)
 
 
 def test_a_motor_without_force_measures_no_effort(yard):
     plant = yard(["#########", "#S.....C#", "#########"])
-    pushing = plant.step([1.0, 0.0], [10.0, math.inf]).measured.effort[0, 0]
+    plant.step([1.0, 0.0], [10.0, math.inf])
+    pushing = plant.robot.measured().effort[0, 0]
     assert pushing > 1.0
-    assert plant.step([1.0, 0.0], [0.0, math.inf]).measured.effort[0].tolist() == [0.0, 0.0]
+    plant.step([1.0, 0.0], [0.0, math.inf])
+    assert plant.robot.measured().effort[0].tolist() == [0.0, 0.0]
 
 
 def test_a_joint_without_force_measures_no_effort(client, tmp_path):
