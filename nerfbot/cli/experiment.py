@@ -1,0 +1,119 @@
+"""`nerfbot experiment NAME`: run arms and seeds with a live table, then write figures and the report."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from nerfbot.errors import MissingDependency
+
+if TYPE_CHECKING:
+    from nerfbot.experiment.pool import Progress
+    from nerfbot.experiment.results import Row
+
+
+SET = typer.Option([], "--set", help="Change a field: key.key=value.")
+
+
+def experiment(
+    name: str = typer.Argument(help="A preset's name, or the path of an experiment's YAML file."),
+    quick: bool = typer.Option(False, "--quick", help="Two seeds and few steps: a look, not a result."),
+    arms: str = typer.Option("", "--arms", help="Arms, with commas between them; default: the file's."),
+    seeds: int = typer.Option(0, "--seeds", min=0, help="Seeds an arm; default: the file's."),
+    resume: bool = typer.Option(False, "--resume", help="Add to the rows that the folder holds already."),
+    final: bool = typer.Option(
+        False, "--final", help="Measure on the sealed test levels; each use is noted."
+    ),
+    out: str = typer.Option("", "--out", help="Folder of the results; default: runs/NAME."),
+    changes: list[str] = SET,
+    processes: int = typer.Option(0, "--processes", min=0, help="Runs side by side; default: one a core."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON for machines."),
+) -> int:
+    """Run an experiment's arms and seeds; draw the robustness plane; write report.html."""
+    try:
+        from nerfbot.experiment.config import InvalidExperiment, load_experiment
+        from nerfbot.experiment.pool import Experiment
+        from nerfbot.experiment.report import write_report
+        from nerfbot.experiment.results import FILE, plain, summary
+    except ImportError as problem:
+        raise MissingDependency(f"experiment: needs {problem.name}; install nerfbot[grid,train]") from None
+    config = load_experiment(name, changes, quick)
+    folder = Path(out) if out else Path("runs") / config.name
+    if (folder / FILE).exists() and not resume:
+        raise InvalidExperiment(
+            f"{folder}: holds results already; add --resume to go on, or --out for others"
+        )
+    chosen = [part.strip() for part in arms.split(",") if part.strip()] or list(config.arms)
+    if not chosen:
+        raise InvalidExperiment(f"experiment {config.name!r}: no arms; name some with --arms")
+    work = Experiment(config, folder, chosen, seeds or config.seeds, processes or None, final)
+    console = Console(stderr=as_json)
+    failed: dict[tuple[str, int], str] = {}
+    with Live(console=console, refresh_per_second=2, transient=True) as live:
+
+        def show(progress: Progress) -> None:
+            live.update(_live(progress))
+            failed.update(progress.failed)
+
+        rows = work.run(show)
+    for (arm, seed), line in failed.items():
+        console.print(Text(f"failed: {arm}, seed {seed}: {line}", style="red"))
+    if rows:
+        report = write_report(folder, config, rows)
+        if as_json:
+            print(json.dumps({"arms": plain(summary(rows))}))
+        else:
+            console.print(_table(config.title or config.name, rows))
+            console.print(f"report: {report}")
+    return 1 if failed else 0
+
+
+def _live(progress: Progress) -> Group:
+    """One line an arm, a bar for the whole, and the time left."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("arm", "done", "running", "goal reached in training"):
+        table.add_column(heading)
+    arms = list(dict.fromkeys(arm for arm, _ in progress.jobs))
+    for arm in arms:
+        own = [job for job in progress.jobs if job[0] == arm]
+        ready = sum(job in progress.done for job in own)
+        now = {job: told for job, told in progress.running.items() if job[0] == arm}
+        steps = ", ".join(
+            f"seed {seed}: {told.get('steps', 0) / max(1, told.get('of', 1)):.0%}"
+            for (_, seed), told in now.items()
+        )
+        success = ", ".join(f"{told['success']:.2f}" for told in now.values() if "success" in told)
+        table.add_row(arm, f"{ready} of {len(own)}", steps, success)
+    left = datetime.timedelta(seconds=round(progress.seconds_left))
+    whole = ProgressBar(total=len(progress.jobs), completed=len(progress.done), width=40)
+    return Group(table, whole, Text(f"{len(progress.done)} of {len(progress.jobs)} runs, about {left} left"))
+
+
+def _table(title: str, rows: list[Row]) -> Table:
+    from nerfbot.experiment.results import summary
+
+    table = Table(title=title)
+    for heading in ("arm", "seeds", "steps", "C", "G", "goal rate", "95 %", "greedy", "alpha eff"):
+        table.add_column(heading, justify="left" if heading == "arm" else "right")
+    for arm, told in summary(rows).items():
+        low, high = told["goal_rate_low"], told["goal_rate_high"]
+        spread = f"{low:.2f} to {high:.2f}" if low == low else ""
+        table.add_row(
+            arm,
+            str(told["seeds"]),
+            f"{told['steps']:,}",
+            *(f"{told[name]:.2f}" if told[name] == told[name] else "" for name in ("C", "G", "goal_rate")),
+            spread,
+            f"{told['greedy_goal_rate']:.2f}",
+            f"{told['alpha_eff_steps']:.4f}",
+        )
+    return table

@@ -1,0 +1,123 @@
+"""The arms: one condition of an experiment each, a row of a table rather than a branch.
+
+An arm says how a run differs from plain PPO on training levels: which levels, which menu, who acts while a
+power is open, which bonus.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from nerfbot.agents.learner import Bonus
+from nerfbot.experiment.config import ExperimentConfig, InvalidExperiment, MenuConfig
+from nerfbot.limits.yamlio import suggestion
+
+Actor = Literal["policy", "explorer", "random", "shuffled"]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One condition.
+
+    `why`: what it is there for. `alpha`: share of distinguishing levels in training. `menu`: "none",
+    "all", "oracle", or a single power. `actor`: who acts while a power is open. `explorer`: changes of
+    the explorer's configuration. `schedule`: changes of the menu's. `destinations` in place of the menu's.
+    `bonus` for the policy. `trains`: whether it learns at all. `matches`: the arm whose alpha_eff its
+    schedule is to match.
+    """
+
+    why: str
+    alpha: float = 0.0
+    menu: str = "none"
+    actor: Actor = "policy"
+    explorer: Mapping[str, Any] = field(default_factory=dict)
+    schedule: Mapping[str, Any] = field(default_factory=dict)
+    destinations: str | None = None
+    bonus: Bonus | None = None
+    trains: bool = True
+    matches: str | None = None
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Arms that must be finished before this one can run."""
+        return () if self.matches is None else (self.matches, "random-powers")
+
+
+CEILING = "randomised-100"
+"""The arm that measures are divided by: the same agent trained on what is tested."""
+
+ARMS: dict[str, Arm] = {
+    "random-policy": Arm("untrained: what chance reaches", trains=False),
+    "plain": Arm("PPO on training levels alone"),
+    **{
+        f"randomised-{share:g}": Arm(f"{share:g} % of distinguishing levels", alpha=share / 100)
+        for share in (0.1, 1, 3, 10, 100)
+    },
+    "bonus-only": Arm("an exploration bonus without powers", bonus=Bonus()),
+    "powers": Arm("powers, used for reward", menu="all"),
+    "powers-bonus": Arm("powers, used for reward and bonus", menu="all", bonus=Bonus()),
+    "powers-explore": Arm("a separate explorer acts while a power is open", menu="all", actor="explorer"),
+    "random-powers": Arm("the same menu and schedule, chosen by chance", menu="all", actor="random"),
+    "random-powers-matched": Arm(
+        "random, granted often enough to match the explorer's alpha_eff",
+        menu="all",
+        actor="random",
+        matches="powers-explore",
+    ),
+    "random-powers-oracle": Arm(
+        "random, from a menu cut down by a designer who knows the answer", menu="oracle", actor="random"
+    ),
+    "shuffled-explorer": Arm("the explorer with its scores permuted", menu="all", actor="shuffled"),
+    **{
+        f"only-{power}": Arm(f"the explorer with {power} alone", menu=power, actor="explorer")
+        for power in ("move-coin", "teleport", "rewrite-cell", "phase", "unlock")
+    },
+    "explore-no-score": Arm(
+        "the explorer with every score 0", menu="all", actor="explorer", explorer={"signal": "nothing"}
+    ),
+    "explore-task-reward": Arm(
+        "the explorer paid by the task", menu="all", actor="explorer", explorer={"signal": "task-return"}
+    ),
+    "explore-never-withdrawn": Arm(
+        "the power is never taken back",
+        menu="all",
+        actor="explorer",
+        schedule={"charges": None, "length": [1000, 1000]},
+    ),
+    "explore-region": Arm(
+        "the explorer picks a square of cells", menu="all", actor="explorer", destinations="region"
+    ),
+    "explore-cell": Arm("the explorer picks the cell", menu="all", actor="explorer", destinations="cell"),
+}
+"""Every arm by its name."""
+
+
+def load_arm(name: str) -> Arm:
+    """An arm by its name. Raises `InvalidExperiment` for an unknown one."""
+    if name not in ARMS:
+        raise InvalidExperiment(f"arm: unknown {name!r}{suggestion(name, tuple(ARMS))}")
+    return ARMS[name]
+
+
+def menu_of(config: ExperimentConfig, arm: Arm) -> MenuConfig:
+    """The menu that an arm plays with; no powers for "none". Raises where the experiment has no such menu."""
+    if arm.menu == "none":
+        return MenuConfig()
+    base = config.menu
+    if arm.menu == "oracle":
+        if config.oracle is None:
+            raise InvalidExperiment(f"experiment {config.name!r}: oracle: missing, an arm needs it")
+        changes: dict[str, Any] = {"powers": config.oracle.powers, "contents": config.oracle.contents}
+    elif arm.menu == "all":
+        changes = {}
+    elif arm.menu in base.powers:
+        changes = {"powers": (arm.menu,)}
+    else:
+        known = ", ".join(base.powers) or "none"
+        raise InvalidExperiment(f"arm: the menu of {config.name!r} has no {arm.menu!r} (it has: {known})")
+    if arm.destinations is not None:
+        changes["destinations"] = arm.destinations
+    changes["schedule"] = {**base.schedule, **arm.schedule}
+    return base.model_copy(update=changes)

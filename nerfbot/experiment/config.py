@@ -1,0 +1,169 @@
+"""What an experiment is, as data: a task with its courses, networks, budget, power menu, and the arms to run.
+
+Presets are YAML files in `presets/`; a user's own file has the same form. Any field can be changed from the
+command line by ``--set key=value``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from nerfbot.agents.networks import NetworkConfig
+from nerfbot.agents.ppo import PPOConfig
+from nerfbot.errors import InvalidSpec
+from nerfbot.limits.yamlio import read_yaml, suggestion, validate
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class InvalidExperiment(InvalidSpec):
+    """An experiment's description that cannot be used; names the file, the field and the value."""
+
+
+class MenuConfig(BaseModel):
+    """Powers and when they are granted: the keywords of ``nerfbot/Grid-v0`` of the same names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    powers: tuple[str, ...] = ()
+    contents: str | tuple[str, ...] = "all"
+    destinations: str = "drawn"
+    schedule: dict[str, Any] = Field(default_factory=lambda: {"kind": "never"})
+
+
+class ExplorerConfig(BaseModel):
+    """An explorer by its name in `nerfbot.agents.explorers`, its signal (None: its own), and its options."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = "bandit"
+    signal: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class LevelCounts(BaseModel):
+    """How many levels each part of the data has."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    train: Count = 4096
+    validation: Count = 512
+    development: Count = 1024
+    test: Count = 1024
+
+
+class ExperimentConfig(BaseModel):
+    """An experiment.
+
+    `tests` are further courses whose tests' distribution is measured beside `course`'s own, by a name.
+    `oracle` is the menu that a designer who knows the answer has cut down. `steps` an arm, power steps
+    included; `worlds` side by side; `points` of the learning curve. `arms` that run unless others are asked
+    for. `quick`: changes for a quick look.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    title: str = ""
+    course: str
+    tests: dict[str, str] = Field(default_factory=dict)
+    task: dict[str, Any] | None = None
+    nerf: str = "none"
+    network: NetworkConfig = Field(default_factory=NetworkConfig)
+    ppo: PPOConfig = Field(default_factory=PPOConfig)
+    steps: Count = 300_000
+    worlds: Count = 256
+    points: Count = 8
+    levels: LevelCounts = Field(default_factory=LevelCounts)
+    menu: MenuConfig = Field(default_factory=MenuConfig)
+    oracle: MenuConfig | None = None
+    explorer: ExplorerConfig = Field(default_factory=ExplorerConfig)
+    seeds: Count = 10
+    arms: tuple[str, ...] = ()
+    quick: dict[str, Any] = Field(default_factory=dict)
+
+
+def presets() -> tuple[str, ...]:
+    """Names of the experiments that come with the package."""
+    folder = files("nerfbot.experiment") / "presets"
+    return tuple(
+        sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+    )
+
+
+def load_experiment(source: str | Path, changes: Iterable[str] = (), quick: bool = False) -> ExperimentConfig:
+    """An experiment by a preset's name or a file's path, with changes of the form ``key.key=value`` (YAML).
+
+    `quick` applies the file's own `quick` section first. Raises `InvalidExperiment`, in one line, for an
+    unknown name or key, with the nearest known one.
+    """
+    path = Path(source)
+    if str(source) in presets():
+        path = Path(str(files("nerfbot.experiment") / "presets" / f"{source}.yaml"))
+    elif not path.exists():
+        raise InvalidExperiment(
+            f"experiment {str(source)!r}: neither a file nor one of {', '.join(presets())}"
+            f"{suggestion(str(source), presets())}"
+        )
+    data = read_yaml(path, InvalidExperiment)
+    if not isinstance(data, dict):
+        raise InvalidExperiment(f"{path}: must be a mapping of fields")
+    if quick:
+        data = _merged(data, data.get("quick", {}))
+    for change in changes:
+        data = _merged(data, parse_change(change))
+    _check_keys(ExperimentConfig, data, str(path))
+    return validate(ExperimentConfig, data, str(path), InvalidExperiment)
+
+
+def parse_change(text: str) -> dict[str, Any]:
+    """``a.b=value`` as a nested mapping. Raises `InvalidExperiment` for any other form."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise InvalidExperiment(f"--set {text!r}: must have the form key=value")
+    try:
+        found = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise InvalidExperiment(f"--set {text!r}: the value is not YAML") from None
+    for part in reversed(key.split(".")):
+        found = {part: found}
+    nested: dict[str, Any] = found
+    return nested
+
+
+def _merged(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(data)
+    for key, value in changes.items():
+        old = merged.get(key)
+        merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+FREE = {"schedule", "options", "task", "tests", "quick"}
+"""Mappings whose keys are not this file's: others check them."""
+
+
+def _check_keys(model: type[BaseModel], data: Mapping[str, Any], source: str, where: str = "") -> None:
+    """Raise for the first key that a model does not have, with the nearest one that it has."""
+    for key, value in data.items():
+        name = f"{where}{key}"
+        if key not in model.model_fields:
+            known = tuple(model.model_fields)
+            raise InvalidExperiment(f"{source}: unknown key {name!r}{suggestion(str(key), known)}")
+        inner = _model_of(model.model_fields[key].annotation)
+        if inner is not None and isinstance(value, dict) and key not in FREE:
+            _check_keys(inner, value, source, f"{name}.")
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    for candidate in (annotation, *getattr(annotation, "__args__", ())):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None

@@ -1,0 +1,89 @@
+"""How a policy does on a set of levels: each level once, powers withdrawn, no bonus, sampled or greedy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from nerfbot.agents.batch import Batch
+from nerfbot.agents.saved import Policy
+from nerfbot.experiment.config import ExperimentConfig
+from nerfbot.experiment.measures import Contacts
+from nerfbot.grid.levels import LevelSet
+from nerfbot.grid.menu import MOVES
+from nerfbot.grid.oracles import Oracle
+from nerfbot.grid.vector_env import GridVectorEnv
+from nerfbot.limits import AXES
+from nerfbot.powers import EDITS
+
+
+def world(config: ExperimentConfig, levels: LevelSet, count: int, seed: int, **changes: Any) -> GridVectorEnv:
+    """The experiment's environment on these levels, without powers unless `changes` bring some."""
+    keywords = {"powers": (), "nerf": config.nerf, "task": config.task, **changes}
+    return GridVectorEnv(count, copy=False, seed=seed, course=levels, **keywords)
+
+
+def batch_of(config: ExperimentConfig, env: GridVectorEnv, explored: bool = False) -> Batch:
+    """The environment as its agents see it.
+
+    Where an explorer uses the powers, the policy is not told that one is open: what it learns is what it does
+    without. A network that reads no plain numbers is not shown any.
+    """
+    told = ("lease s", "charges", *EDITS)
+    hidden = [index for index, name in enumerate(env.feature_names) if name in told] if explored else []
+    only = None if config.network.vector else ("grid",)
+    shown = {"vector": hidden} if only is None else None
+    return Batch(env, moves=len(MOVES) if explored else None, hidden=shown, only=only)
+
+
+def evaluate(
+    policy: Policy,
+    config: ExperimentConfig,
+    levels: LevelSet,
+    sample: bool = True,
+    seed: int = 0,
+    lift: float | None = None,
+) -> Contacts:
+    """Play every level of a set once. `lift` holds all four axes lifted to this level throughout.
+
+    Raises the errors of the environment.
+    """
+    count = len(levels)
+    changes: dict[str, Any] = {"in_order": True}
+    if lift is not None:
+        held = {"kind": "always", "axes": dict.fromkeys(AXES, lift)}
+        changes |= {"powers": AXES, "schedule": held}
+    env = world(config, levels, count, seed, **changes)
+    batch = batch_of(config, env)
+    # A policy that once used powers itself has outputs for them, which stay shut.
+    outputs = policy.network.head.outputs
+    moves = np.arange(outputs) < len(MOVES) if outputs > len(MOVES) else None
+    mask = None if moves is None else np.broadcast_to(moves, (count, outputs))
+    batch.reset(seed)
+    shortest = Oracle(env.worlds).ticks().astype(float)
+    first = np.zeros(count, np.int64)
+    success, open_still = np.zeros(count, np.bool_), np.ones(count, np.bool_)
+    length = np.zeros(count)
+    policy.reset()
+    policy.generator.manual_seed(seed)
+    while open_still.any():
+        seen = {name: part.numpy() for name, part in batch.observation.items()}
+        action = policy.act(seen, mask, sample)
+        batch.step(action)
+        final = batch.info.get("final_info")
+        if final is None:
+            continue
+        ended = np.asarray(batch.info["_final_info"])
+        fresh = ended & open_still
+        told = final["episode_summary"]
+        first[fresh] = np.asarray(told["first"])[fresh]
+        success[fresh] = np.asarray(told["success"])[fresh]
+        length[fresh] = np.asarray(told["length"])[fresh]
+        open_still &= ~ended
+        if policy.memory is not None:
+            policy.memory[torch.from_numpy(ended)] = 0.0
+    batch.close()
+    way = np.where(success & (shortest > 0), shortest / np.maximum(length, 1.0), 0.0)
+    return Contacts.of(first, success, float(way.mean()))

@@ -1,0 +1,153 @@
+"""`results.csv`: one row an arm and seed, with C, G and goal rate by the ceiling."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nerfbot.experiment.arms import CEILING
+from nerfbot.experiment.config import InvalidExperiment
+from nerfbot.experiment.measures import Ceiling, Contacts, Robustness
+from nerfbot.experiment.statistics import Interval, interval
+
+FILE = "results.csv"
+
+LEADING = (
+    "task",
+    "arm",
+    "seed",
+    "steps",
+    "C",
+    "G",
+    "goal_rate",
+    "placebo",
+    "train_success",
+    "alpha_eff_steps",
+    "alpha_eff_rewards",
+    "greedy_goal_rate",
+    "seconds",
+    "commit",
+)
+"""Columns that every results file begins with."""
+
+Row = dict[str, Any]
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a results file; a missing file has none. Raises `InvalidExperiment` for another kind."""
+    if not path.exists():
+        return []
+    try:
+        rows: list[Row] = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    except (OSError, UnicodeDecodeError, csv.Error) as problem:
+        raise InvalidExperiment(f"{path}: cannot be read: {problem}") from None
+    for number, row in enumerate(rows, 2):
+        missing = [name for name in LEADING if row.get(name) is None]
+        if missing:
+            raise InvalidExperiment(f"{path}:{number}: the column {missing[0]!r} is missing or cut off")
+    return rows
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """All rows, through a temporary file.
+
+    Raises `InvalidExperiment` where that fails; what was there before then stays.
+    """
+    rows = normalised(rows)
+    others = dict.fromkeys(name for row in rows for name in row if name not in LEADING)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*LEADING, *others], restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _shown(value) for name, value in row.items()} for row in rows)
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text.getvalue(), encoding="utf-8")
+        part.replace(path)
+    except OSError as problem:
+        part.unlink(missing_ok=True)
+        raise InvalidExperiment(
+            f"{path}: cannot be written: {problem.strerror}; earlier rows are kept"
+        ) from None
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.6g}"
+    return value
+
+
+def normalised(rows: Iterable[Row]) -> list[Row]:
+    """The rows with C, G and goal rates by the ceiling that is among them (1 where there is none)."""
+    rows = [dict(row) for row in rows]
+    measured = sorted(name for name in (rows[0] if rows else ()) if name.endswith("_goal"))
+    prefixes = ["", *(name.removesuffix("goal") for name in measured)]
+    top = [row for row in rows if row["arm"] == CEILING]
+    for prefix in prefixes:
+        ceiling = Ceiling.of(Contacts.from_row(_texts(row), prefix) for row in top)
+        for row in rows:
+            if prefix == "train_":
+                continue
+            found = Robustness.of(Contacts.from_row(_texts(row), prefix), ceiling)
+            row[f"{prefix}C"], row[f"{prefix}G"] = found.capability, found.fidelity
+            row[f"{prefix}goal_rate"] = found.goal_rate
+    return rows
+
+
+def _texts(row: Row) -> dict[str, str]:
+    return {name: "" if value is None else str(value) for name, value in row.items()}
+
+
+def column(rows: Iterable[Row], arm: str, name: str) -> dict[int, float]:
+    """A column of one arm by seed; an empty field is NaN."""
+    return {
+        int(row["seed"]): float(row[name] if row[name] not in ("", None) else "nan")
+        for row in rows
+        if row["arm"] == arm
+    }
+
+
+def arms_of(rows: Iterable[Row]) -> list[str]:
+    """The arms that have rows, in the order of the file."""
+    return list(dict.fromkeys(row["arm"] for row in rows))
+
+
+def summary(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
+    """The arms with their figures, as ``nerfbot experiment --json`` prints them."""
+    told: dict[str, dict[str, Any]] = {}
+    for arm in arms_of(rows):
+        rate = list(column(rows, arm, "goal_rate").values())
+        spread: Interval = interval(rate)
+        told[arm] = {
+            "seeds": len(rate),
+            "steps": int(max(column(rows, arm, "steps").values())),
+            **{name: _mean(column(rows, arm, name).values()) for name in ("C", "G")},
+            "goal_rate": spread.value,
+            "goal_rate_low": spread.low,
+            "goal_rate_high": spread.high,
+            "goal_rate_min": min(rate),
+            "greedy_goal_rate": _mean(column(rows, arm, "greedy_goal_rate").values()),
+            **{
+                name: _mean(column(rows, arm, name).values())
+                for name in ("alpha_eff_steps", "alpha_eff_rewards", "train_success", "seconds")
+            },
+        }
+    return told
+
+
+def plain(value: Any) -> Any:
+    """A summary as JSON has it: no NaN."""
+    if isinstance(value, Mapping):
+        return {name: plain(inner) for name, inner in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _mean(values: Iterable[float]) -> float:
+    found = np.array([value for value in values if math.isfinite(value)])
+    return float(found.mean()) if len(found) else math.nan
