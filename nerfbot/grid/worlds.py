@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,39 +12,29 @@ import warp as wp
 from numpy.typing import ArrayLike, NDArray
 
 from nerfbot.errors import InvalidCommand
-from nerfbot.grid.codes import AGENT, COLOURS
+from nerfbot.grid.codes import AGENT
 from nerfbot.grid.kernel import reset_worlds, step_worlds
 from nerfbot.grid.levels import LevelSet
 from nerfbot.grid.mapping import GridNerf
+from nerfbot.grid.memory import (
+    WINDOW_ARRAYS,
+    GridOptions,
+    Memory,
+    feature_names,
+    find_device,
+    generations_of,
+)
 from nerfbot.grid.menu import Menu
 from nerfbot.grid.scoring import ScoreTables
-from nerfbot.grid.state import (
-    ACTIVE,
-    CHUNK,
-    CHUNK_BYTES,
-    KEY_SLOTS,
-    PROXY,
-    RETURNING,
-    SPARE,
-    LevelArrays,
-    Outcome,
-    Rules,
-    Worlds,
-)
+from nerfbot.grid.state import ACTIVE, KEY_SLOTS, RETURNING, LevelArrays, Outcome, Rules, Worlds
 from nerfbot.grid.windows import WindowBank
 from nerfbot.limits import AXES
 from nerfbot.powers import EDITS
 
-GENERATIONS = 8
-"""Banks of windows kept where schedules adapt: running episodes keep theirs while later ones are drawn."""
+__all__ = ["GridOptions", "GridWorlds"]
 
 SLICE = 512
 """Fewest worlds worth a thread of their own."""
-
-_INFO, _WARNING = 20, 30
-"""Levels of Warp's messages: its default, and what is heard of it here."""
-
-_WINDOW_ARRAYS = ("start", "length", "ramp", "level", "axes", "edits", "charges")
 
 _TOLD = ("vector", "mask", "reward", "terminated", "truncated", "executed", "reasons", "edit")
 _TOLD_STATE = ("lift", "granted", "first", "illegal", "level", "cell")
@@ -54,37 +42,6 @@ _FINAL = (
     *("first", "return", "length", "apart_steps", "rewards", "apart_rewards", "illegal", "used", "no_go"),
     *("impulse", "highest", "lift", "granted", "level"),
 )
-
-_TYPES = {
-    np.dtype(np.uint8): wp.uint8,
-    np.dtype(np.int32): wp.int32,
-    np.dtype(np.int64): wp.int64,
-    np.dtype(np.uint64): wp.uint64,
-    np.dtype(np.float32): wp.float32,
-    np.dtype(np.float64): wp.float64,
-    np.dtype(np.bool_): wp.bool,
-}
-
-
-@dataclass(frozen=True)
-class GridOptions:
-    """How the worlds behave beside their levels, nerf and task.
-
-    `horizon` in ticks. `leases`: "anywhere" or "lift-zones". `max_lease` s: longer ones are refused.
-    `reveal`: whether observation and mask tell what is granted. `keys`: whether observations count keys.
-    `in_order`: levels one after another in place of drawn ones. `auto_reset`: whether the step that ends an
-    episode begins the next.
-    """
-
-    horizon: int
-    end_on_goal: bool = True
-    end_on_proxy: bool = False
-    leases: str = "anywhere"
-    max_lease: float = float("inf")
-    reveal: bool = True
-    keys: bool = False
-    in_order: bool = False
-    auto_reset: bool = True
 
 
 class GridWorlds:
@@ -150,142 +107,18 @@ class GridWorlds:
             raise InvalidCommand(f"num_envs = {count}: rows of {levels.row_bytes} bytes would pass 2 GiB")
         self.levels, self.nerf, self.menu, self.bank, self.options = levels, nerf, menu, bank, options
         self.count = int(count)
-        self.device = _device(device)
-        self.rules = self._rules(tables)
-        self._level_arrays = self._put_levels()
-        self.state = self._allocate_worlds()
-        self.out = self._allocate_outcome()
-        self._chosen = self._zeros(count, np.bool_)
-        self._forced = self._zeros(count, np.int32)
+        self.device = find_device(device)
+        memory = Memory(self.device)
+        self.rules = memory.rules(levels, nerf, tables, menu, bank, options, self.count)
+        self._level_arrays = memory.levels(levels)
+        self.state = memory.worlds(self.count, self.rules)
+        self.out = memory.outcome(self.count, self.rules)
+        self._chosen = memory.zeros(count, np.bool_)
+        self._forced = memory.zeros(count, np.int32)
         self.reseed(seed)
         self._launches(threads)
         self._windows_learned = bank.learned
         self._name_views()
-
-    # Arrays
-
-    def _zeros(self, size: int, dtype: Any) -> wp.array:
-        return wp.zeros(max(1, int(size)), dtype=_TYPES.get(np.dtype(dtype), dtype), device=self.device)
-
-    def _array(self, values: NDArray[Any]) -> wp.array:
-        flat = np.ascontiguousarray(values).reshape(-1)
-        flat = flat if flat.size else np.zeros(1, flat.dtype)
-        return wp.array(flat, dtype=_TYPES[flat.dtype], device=self.device, copy=True)
-
-    def _chunked(self, flat: wp.array) -> wp.array:
-        return wp.array(
-            ptr=flat.ptr, dtype=CHUNK, shape=(flat.size // CHUNK_BYTES,), device=self.device, copy=False
-        )
-
-    def _rules(self, tables: ScoreTables) -> Rules:
-        levels, nerf, bank, options = self.levels, self.nerf, self.bank, self.options
-        r = Rules()
-        r.rows, r.columns, r.cells = levels.rows, levels.columns, levels.rows * levels.columns
-        r.row_bytes, r.chunks = levels.row_bytes, levels.row_bytes // CHUNK_BYTES
-        r.things, r.levels, r.horizon = levels.things, len(levels), options.horizon
-        r.actions = len(self.menu.table)
-        r.distance = self._array(np.array([0, 1, -levels.columns, -1, levels.columns], np.int32))
-        r.tick, r.cell, r.body_mass, r.top_speed = nerf.tick, levels.cell, nerf.body.mass, nerf.top_speed
-        zones = np.array(levels.zones, np.float64).reshape(-1, 4)
-        visible = np.where(np.isfinite(zones[:, 0]), zones[:, 0], 1.0e9)
-        widest = levels.cell * float(np.hypot(levels.rows, levels.columns))
-        r.relief = int(len(levels.forces) > 1)
-        r.zones = int(bool((levels.bare.reshape(len(levels), -1)[:, 2::3] & 15).any()))
-        r.gates = int(bool((levels.thing_kind == 4).any()))
-        r.short_sight = int(nerf.sight < widest or bool((visible < widest).any()))
-        r.faulty = int(nerf.faulty)
-        r.lasting_goals, r.reveal, r.keys = int(tables.lasting_goals), int(options.reveal), int(options.keys)
-        roles = (tables.touch_role, tables.use_role, tables.zone_role)
-        r.proxies = int(any(bool((table & (PROXY | SPARE)).any()) for table in roles))
-        r.in_order, r.auto_reset = int(options.in_order), int(options.auto_reset)
-        r.worlds = self.count
-        r.features = len(self.feature_names)
-        r.visibility, r.loss, r.burst = (
-            self._array(column) for column in (visible, zones[:, 1], zones[:, 2])
-        )
-        r.zone_axes = self._array(zones[:, 3].astype(np.uint8))
-        r.force = self._array(np.array(levels.forces, np.float64))
-        r.nerfs, r.nerf = len(nerf.table), self._array(nerf.table)
-        r.touch_role, r.use_role = self._array(tables.touch_role), self._array(tables.use_role)
-        r.touch_value, r.use_value = self._array(tables.touch_value), self._array(tables.use_value)
-        r.zone_role = self._array(tables.zone_role)
-        r.tick_value, r.no_go_value, r.impulse_value = tables.tick, tables.no_go, tables.impulse
-        r.end_on_goal, r.end_on_proxy = int(options.end_on_goal), int(options.end_on_proxy)
-        r.power = self._array(self.menu.column("edit"))
-        r.content_kind, r.content_colour = (self._array(self.menu.column(n)) for n in ("kind", "colour"))
-        r.low_row, r.high_row = (self._array(self.menu.column(n)) for n in ("low_row", "high_row"))
-        r.low_column, r.high_column = (
-            self._array(self.menu.column(n)) for n in ("low_column", "high_column")
-        )
-        r.in_zones, r.longest = int(options.leases == "lift-zones"), options.max_lease
-        r.plans, r.windows = bank.plans, bank.windows
-        r.bounded, region = int(bank.region is not None), np.ones(r.cells, np.uint8)
-        if bank.region is not None:
-            place = levels.courses[0].centre
-            cells = [divmod(cell, levels.columns) for cell in range(r.cells)]
-            region = np.array([bank.region.holds(*place(*cell)) for cell in cells], np.uint8)
-        r.region = self._array(region)
-        self._put_windows(r)
-        return r
-
-    def _put_windows(self, r: Rules) -> None:
-        """Put the bank's windows on the device, with room for later generations where schedules adapt."""
-        self._generations = GENERATIONS if self.bank.adapts else 1
-        r.first_plan = self._array(np.zeros(1, np.int32))
-        for name in _WINDOW_ARRAYS:
-            values = getattr(self.bank, name)
-            room = np.tile(values, (self._generations, *(1 for _ in values.shape[1:])))
-            setattr(r, f"window_{name}", self._array(room))
-
-    def _put_levels(self) -> LevelArrays:
-        levels, lv = self.levels, LevelArrays()
-        lv.cells, lv.bare = self._array(levels.cells), self._array(levels.bare)
-        lv.chunks = self._chunked(lv.cells)
-        lv.start, lv.placebo = self._array(levels.start), self._array(levels.placebo)
-        lv.zone, lv.climb = self._array(levels.zone), self._array(levels.climb)
-        lv.thing_cell, lv.thing_kind = self._array(levels.thing_cell), self._array(levels.thing_kind)
-        values = levels.thing_values
-        lv.thing_a, lv.thing_b, lv.thing_c = (self._array(values[:, :, column]) for column in range(3))
-        return lv
-
-    def _allocate_worlds(self) -> Worlds:
-        s, count, r = Worlds(), self.count, self.rules
-        s.cells = self._zeros(count * r.row_bytes, np.uint8)
-        s.chunks = self._chunked(s.cells)
-        sizes = {
-            "thing_cell": r.things,
-            "keys": KEY_SLOTS,
-            "spent": r.cells if r.lasting_goals else 0,
-            "lift": len(AXES),
-            "highest": len(AXES),
-            "used": len(EDITS),
-            **dict.fromkeys(("lease_state", "lease_start", "lease_end", "lease_charges"), r.windows),
-        }
-        for name, variable in _fields(Worlds):
-            if name not in ("cells", "chunks"):
-                size = count * sizes.get(name, 1)
-                setattr(s, name, wp.zeros(max(1, size), dtype=variable.type.dtype, device=self.device))
-        return s
-
-    def _allocate_outcome(self) -> Outcome:
-        out, count, r = Outcome(), self.count, self.rules
-        for name in ("cells", "final_cells"):
-            setattr(out, name, self._zeros(count * r.row_bytes, np.uint8))
-        out.chunks, out.final_chunks = self._chunked(out.cells), self._chunked(out.final_cells)
-        sizes = {
-            "vector": r.features,
-            "final_vector": r.features,
-            "mask": r.actions,
-            "edit": 4,
-            "final_used": len(EDITS),
-            "final_highest": len(AXES),
-            "final_lift": len(AXES),
-        }
-        for name, variable in _fields(Outcome):
-            if getattr(out, name) is None or name not in ("cells", "chunks", "final_cells", "final_chunks"):
-                size = count * sizes.get(name, 1)
-                setattr(out, name, wp.zeros(max(1, size), dtype=variable.type.dtype, device=self.device))
-        return out
 
     # Launching
 
@@ -333,7 +166,7 @@ class GridWorlds:
     def _name_views(self) -> None:
         r, out, state = self.rules, self.out, self.state
         self._fetched: list[tuple[Any, Any]] = []
-        self.action = self.view(out.action)
+        self.action = self._seen(out.action)
         self.cells, self.final_cells = (self._cells_view(flat) for flat in (out.cells, out.final_cells))
         self.final_vector = self._seen(out.final_vector, r.features)
         widths = {"vector": r.features, "mask": r.actions, "edit": 4, "lift": len(AXES)}
@@ -376,11 +209,7 @@ class GridWorlds:
     @property
     def feature_names(self) -> tuple[str, ...]:
         """What each number of the observation's vector is."""
-        keys = tuple(f"{colour} keys" for colour in COLOURS) if self.options.keys else ()
-        told = (
-            (*(f"lift {axis}" for axis in AXES), *EDITS, "lease s", "charges") if self.options.reveal else ()
-        )
-        return "progress", "phasing", *keys, *told
+        return feature_names(self.options)
 
     def reseed(self, seed: int | ArrayLike, worlds: ArrayLike | None = None) -> None:
         """Give worlds (all by default) their seeds: one for each, or one from which theirs follow by number.
@@ -438,10 +267,9 @@ class GridWorlds:
                     f"action must be whole numbers of the shape ({self.count},),"
                     f" got {given.dtype} {given.shape}"
                 )
+            self.action[:] = given
             if self.device.is_cuda:
-                self.out.action.assign(given.astype(np.int64))
-            else:
-                self.action[:] = given
+                self.out.action.assign(self.action)
         self._run(self._steps)
 
     def step_one(self, action: int) -> None:
@@ -518,36 +346,16 @@ class GridWorlds:
         False where nothing was done, because running episodes have windows of every generation that is kept.
         """
         plans = self.bank.plans
-        used = np.bincount(self.view(self.state.plan) // plans, minlength=self._generations)
+        used = np.bincount(self.view(self.state.plan) // plans, minlength=generations_of(self.bank))
         free = np.flatnonzero(used == 0)
         if not free.size:
             return False
         following = int(free[0])
         self.bank.fill()
         self._windows_learned = self.bank.learned
-        for name in _WINDOW_ARRAYS:
+        for name in WINDOW_ARRAYS:
             values = getattr(self.bank, name).reshape(-1)
             kept = getattr(self.rules, f"window_{name}")
             kept[following * values.size : (following + 1) * values.size].assign(values)
         self.rules.first_plan.assign(np.array([following * plans], np.int32))
         return True
-
-
-def _fields(struct: Any) -> Iterable[tuple[str, Any]]:
-    """Name and declared array of every field of a Warp struct."""
-    fields: Iterable[tuple[str, Any]] = struct.vars.items()
-    return fields
-
-
-def _device(name: str) -> Any:
-    # Warp announces itself on the standard output, where it would stand in the midst of a command's JSON.
-    if getattr(wp.config, "log_level", _INFO) == _INFO:
-        wp.config.log_level = _WARNING
-    wp.init()
-    try:
-        if name.startswith("cuda") and not wp.is_cuda_available():
-            raise ValueError  # asked for it, Warp would print the driver's errors first
-        return wp.get_device(name)
-    except (RuntimeError, ValueError):
-        known = ", ".join(str(device) for device in wp.get_devices())
-        raise InvalidCommand(f"device: {name!r} is not there (there are: {known})") from None

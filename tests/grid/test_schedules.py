@@ -11,8 +11,8 @@ from plants import course_of
 
 import nerfbot  # noqa: F401  # importing it registers the environments
 from nerfbot.errors import LeaseError
+from nerfbot.grid.memory import GENERATIONS
 from nerfbot.grid.windows import PLANS, WindowBank
-from nerfbot.grid.worlds import GENERATIONS
 from nerfbot.powers import DamageBounded, Occasional, Staircase
 
 NAME = "nerfbot/Grid-v0"
