@@ -31,7 +31,7 @@ def generalised_advantage(
 
     """
     delta = reward + gamma * next_value * ~terminated - value
-    carry = gamma * lam * ~last
+    carry = gamma * lam * (~last).to(delta.dtype)
     advantage = torch.empty_like(delta)
     running = torch.zeros_like(delta[0])
     for step in range(len(delta) - 1, -1, -1):

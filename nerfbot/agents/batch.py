@@ -45,8 +45,10 @@ class Batch:
         env: a vector environment with `AutoresetMode.SAME_STEP`. Raises `InvalidCommand` for any other.
         device: where tensors live.
         moves: the first `moves` actions are always open; the others are powers. None: there are none.
-        hidden: numbers of an observation's parts that are shown as 0, by part: what a policy must not rely on.
+        hidden: numbers of an observation's parts that are shown as 0, by part: nothing may rely on them.
         only: names of the parts that are shown at all; None: every one.
+
+    Raises `InvalidCommand` for a part that the environment does not have.
 
     """
 
@@ -67,9 +69,16 @@ class Batch:
         self.env, self.device, self.moves = env, torch.device(device), moves
         self.count = env.num_envs
         every = parts_of(env.single_observation_space)
+        for name in (*(only or ()), *(hidden or {})):
+            if name not in every:
+                raise InvalidCommand(
+                    f"observation: there is no part {name!r} (there are: {', '.join(every)})"
+                )
         self.parts = {name: box for name, box in every.items() if only is None or name in only}
         self.action_space = env.single_action_space
-        self.hidden = {name: list(columns) for name, columns in (hidden or {}).items() if columns}
+        self.hidden = {
+            name: list(columns) for name, columns in (hidden or {}).items() if columns and name in self.parts
+        }
         self.mask: Tensor | None = None
         self.powered: Tensor | None = None
         self.info: dict[str, Any] = {}
@@ -89,13 +98,10 @@ class Batch:
 
     def final_observation(self, rows: NDArray[np.intp]) -> Observation:
         """The observations that ended the episodes of these worlds, each (len(rows), ...)."""
-        buffers = getattr(self.env, "final_observation", None)
-        if buffers is not None:
-            return {name: self._tensor(buffers[name][rows]) for name in self.parts}
-        final = self.info["final_obs"]
+        final = [self.info["final_obs"][row] for row in rows]
         if "" in self.parts:
-            return {"": self._tensor(np.stack([final[row] for row in rows]))}
-        return {name: self._tensor(np.stack([final[row][name] for row in rows])) for name in self.parts}
+            return self._shown({"": np.stack(final)})
+        return self._shown({name: np.stack([seen[name] for seen in final]) for name in self.parts})
 
     @property
     def contact(self) -> Tensor | None:
@@ -117,18 +123,22 @@ class Batch:
         tensor = torch.from_numpy(np.ascontiguousarray(array))
         return tensor if self.device.type == "cpu" else tensor.to(self.device, non_blocking=True)
 
-    def _take(self, observation: Any) -> None:
-        given = {"": observation} if "" in self.parts else observation
-        self.observation = {
+    def _shown(self, given: Mapping[str, NDArray[Any]]) -> Observation:
+        """Parts as tensors, with what is hidden hidden."""
+        shown = {
             # Doubles (CartPole's bounds, for example) would only slow the network down.
             name: tensor.float() if (tensor := self._tensor(given[name])).dtype == torch.float64 else tensor
             for name in self.parts
         }
         for name, columns in self.hidden.items():
-            self.observation[name] = self.observation[name].clone()
-            self.observation[name][:, columns] = 0
+            shown[name] = shown[name].clone()
+            shown[name][:, columns] = 0
+        return shown
+
+    def _take(self, observation: Any) -> None:
+        self.observation = self._shown({"": observation} if "" in self.parts else observation)
         mask = self.info.get("action_mask")
         if mask is not None:
-            self.mask = self._tensor(mask)
+            self.mask = self._tensor(mask).bool()
             if self.moves is not None:
                 self.powered = self.mask[:, self.moves :].any(1)

@@ -6,26 +6,35 @@ sees the task's reward, save through the signal that scores their trials.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 from gymnasium import spaces
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from nerfbot.agents.batch import Observation
 from nerfbot.agents.heads import CLOSED, CategoricalHead
+from nerfbot.agents.kept import give_back, keep
 from nerfbot.agents.networks import ActorCritic, NetworkConfig, Predictor
 from nerfbot.agents.trials import Trials
 from nerfbot.errors import InvalidCommand
+
+EGOCENTRIC = NetworkConfig(kind="egocentric", hidden=(64, 64), activation="relu")
+"""What explorers that learn from what is seen see it with, unless told otherwise."""
 
 
 class Explorer:
     """Base: chooses uniformly among the powers that are open, and learns nothing (the random arm)."""
 
     signal: str = "td-surprise"
+
+    @property
+    def name(self) -> str:
+        """What it is, as a checkpoint tells it."""
+        return type(self).__name__
 
     def start(
         self,
@@ -61,13 +70,12 @@ class Explorer:
         return {}
 
     def state(self) -> dict[str, Any]:
-        """What it has learned, for a checkpoint."""
-        kept = (Tensor, nn.Module, torch.optim.Optimizer)
-        return {name: copy.deepcopy(value) for name, value in vars(self).items() if isinstance(value, kept)}
+        """What it has learned, for a checkpoint; the generator is the learner's."""
+        return keep(self, without=("generator",))
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """From a checkpoint."""
-        vars(self).update(copy.deepcopy(dict(state)))
+        give_back(self, state, without=("generator",))
 
 
 def rank_logits(score: Tensor, open_now: Tensor, power: float, floor: float) -> Tensor:
@@ -135,11 +143,11 @@ class Regressor(Explorer):
         memory: int = 2048,
         batch: int = 256,
         passes: int = 4,
-        network: NetworkConfig | None = None,
+        network: NetworkConfig | Mapping[str, Any] | None = None,
     ) -> None:
         self.rank_power, self.floor, self.learning_rate = rank_power, floor, learning_rate
         self.memory, self.batch, self.passes = memory, batch, passes
-        self.network = network or NetworkConfig(kind="egocentric", hidden=(64, 64), activation="relu")
+        self.network = NetworkConfig.model_validate(network or EGOCENTRIC)
 
     def start(self, parts: Mapping[str, spaces.Box], *given: Any) -> None:
         """Build the network."""
@@ -173,6 +181,16 @@ class Regressor(Explorer):
             "explorer_loss": float(torch.stack(losses).mean()),
         }
 
+    def state(self) -> dict[str, Any]:
+        """With the memory."""
+        return {**super().state(), "memory": None if self.kept is None else self.kept.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """With the memory."""
+        memory = state["memory"]
+        super().restore({name: value for name, value in state.items() if name != "memory"})
+        self.kept = None if memory is None else Trials.restored(memory, self.device)
+
 
 class PolicyExplorer(Explorer):
     """A policy of its own, trained by policy gradient on the size of the scores, against its own critic."""
@@ -186,11 +204,11 @@ class PolicyExplorer(Explorer):
         clip: float = 0.2,
         epochs: int = 4,
         batch: int = 128,
-        network: NetworkConfig | None = None,
+        network: NetworkConfig | Mapping[str, Any] | None = None,
     ) -> None:
         self.learning_rate, self.entropy, self.clip = learning_rate, entropy, clip
         self.epochs, self.batch = epochs, batch
-        self.network = network or NetworkConfig(kind="egocentric", hidden=(64, 64), activation="relu")
+        self.network = NetworkConfig.model_validate(network or EGOCENTRIC)
 
     def start(self, parts: Mapping[str, spaces.Box], *given: Any) -> None:
         """Build the network."""
@@ -222,7 +240,7 @@ class PolicyExplorer(Explorer):
             log_prob, entropy = self.model.head.evaluate(output.policy, batch.action, open_now)
             value = output.values["score"]
             advantage = score - value.detach()
-            advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-6)
+            advantage = (advantage - advantage.mean()) / (advantage.std(unbiased=False) + 1e-6)
             ratio = (log_prob - batch.log_prob).exp()
             clipped = ratio.clamp(1 - self.clip, 1 + self.clip)
             loss = -torch.minimum(ratio * advantage, clipped * advantage).mean()
@@ -233,12 +251,26 @@ class PolicyExplorer(Explorer):
             self.optimiser.step()
         return {**told, "explorer_entropy": float(entropy.detach().mean())}
 
+    def state(self) -> dict[str, Any]:
+        """With the trials that wait."""
+        return {**super().state(), "waiting": [trials.state() for trials in self.waiting]}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """With the trials that wait."""
+        super().restore({name: value for name, value in state.items() if name != "waiting"})
+        self.waiting = [Trials.restored(trials, self.device) for trials in state["waiting"]]
+
 
 class Shuffled(Explorer):
     """An explorer whose trials get one another's scores: its habits remain, not what it finds out."""
 
     def __init__(self, inner: Explorer) -> None:
         self.inner, self.signal = inner, inner.signal
+
+    @property
+    def name(self) -> str:
+        """With the inner one's."""
+        return f"Shuffled {self.inner.name}"
 
     def start(self, parts: Mapping[str, spaces.Box], *given: Any) -> None:
         """Make the inner one ready."""
@@ -278,6 +310,10 @@ def load_explorer(name: str, shuffled: bool = False, **options: Any) -> Explorer
         raise InvalidCommand(f"explorer: unknown {name!r} (known: {', '.join(EXPLORERS)})")
     try:
         explorer = EXPLORERS[name](**options)
+    except ValidationError as problem:
+        found = problem.errors()[0]
+        field = ".".join(["network", *map(str, found["loc"])])
+        raise InvalidCommand(f"explorer {name!r}: {field} = {found['input']!r}: {found['msg']}") from None
     except TypeError as problem:
         raise InvalidCommand(f"explorer {name!r}: {problem}") from None
     return Shuffled(explorer) if shuffled else explorer

@@ -97,14 +97,21 @@ class CategoricalHead(Head):
 
 
 class MultiCategoricalHead(Head):
-    """Several choices at once, each one of `sizes[i]`; the mask is the choices' masks side by side."""
+    """Several choices at once, each one of `sizes[i]`; the mask is the choices' masks side by side.
+
+    `start` gives the choices' first numbers (0), `shape` the form that the environment takes them in (a row).
+    """
 
     masked = True
     dtype = torch.int64
 
-    def __init__(self, sizes: Sequence[int]) -> None:
+    def __init__(
+        self, sizes: Sequence[int], start: Sequence[int] | None = None, shape: tuple[int, ...] | None = None
+    ) -> None:
         super().__init__()
-        self.parts = [CategoricalHead(int(size)) for size in sizes]
+        starts = [0] * len(sizes) if start is None else start
+        self.parts = [CategoricalHead(int(n), int(s)) for n, s in zip(sizes, starts, strict=True)]
+        self.shape = (len(self.parts),) if shape is None else shape
         self.sizes, self.width = [part.outputs for part in self.parts], len(self.parts)
         self.outputs = sum(self.sizes)
 
@@ -128,6 +135,11 @@ class MultiCategoricalHead(Head):
         ]
         return torch.stack([log for log, _ in found]).sum(0), torch.stack([h for _, h in found]).sum(0)
 
+    def to_environment(self, action: Tensor) -> NDArray[np.int64]:
+        """Whole numbers from each choice's first."""
+        chosen = np.stack([part.to_environment(action[:, i]) for i, part in enumerate(self.parts)], -1)
+        return chosen.reshape(-1, *self.shape)
+
 
 class GaussianHead(Head):
     """A box of numbers: a Gaussian with its own spread for each, clipped to the box or squashed into it.
@@ -140,13 +152,13 @@ class GaussianHead(Head):
 
     def __init__(self, low: NDArray[Any], high: NDArray[Any], squash: bool = False) -> None:
         super().__init__()
-        self.shape = low.shape
+        if low.dtype.kind != "f":
+            raise InvalidCommand(f"action space: a Box of {low.dtype} is not supported (MultiDiscrete is)")
+        self.shape, self.box = low.shape, (low, high)
         self.width = self.outputs = int(np.prod(low.shape))
         self.squash = squash
         if squash and not (np.isfinite(low).all() and np.isfinite(high).all()):
             raise InvalidCommand("action space: a squashed head needs finite bounds")
-        self.register_buffer("low", torch.as_tensor(low, dtype=torch.float32).reshape(-1))
-        self.register_buffer("high", torch.as_tensor(high, dtype=torch.float32).reshape(-1))
         self.log_std = nn.Parameter(torch.zeros(self.outputs))
 
     def _std(self) -> Tensor:
@@ -172,14 +184,14 @@ class GaussianHead(Head):
         entropy = (std.log() + 0.5 * math.log(2 * math.pi * math.e)).sum()
         return log.sum(-1), entropy.expand(log.shape[:-1])
 
-    def to_environment(self, action: Tensor) -> NDArray[np.float32]:
-        """Inside the box."""
-        low, high = cast("Tensor", self.low), cast("Tensor", self.high)
+    def to_environment(self, action: Tensor) -> NDArray[np.floating[Any]]:
+        """Inside the box, in its own precision."""
+        low, high = self.box
+        chosen = action.detach().reshape(-1, *self.shape).cpu().numpy().astype(low.dtype)
         if self.squash:
-            action = low + (torch.tanh(action) + 1.0) * 0.5 * (high - low)
-        else:
-            action = torch.minimum(torch.maximum(action, low), high)
-        return cast("NDArray[np.float32]", action.reshape(-1, *self.shape).cpu().numpy())
+            chosen = low + (np.tanh(chosen) + 1.0) * 0.5 * (high - low)
+        # Rounding may lead a hair's breadth out of the box.
+        return cast("NDArray[np.floating[Any]]", np.clip(chosen, low, high).astype(low.dtype))
 
 
 class JointHead(Head):
@@ -244,7 +256,8 @@ def head_for(space: spaces.Space[Any], squash: bool = False) -> Head:
     if isinstance(space, spaces.Discrete):
         return CategoricalHead(int(space.n), int(space.start))
     if isinstance(space, spaces.MultiDiscrete):
-        return MultiCategoricalHead([int(n) for n in space.nvec.reshape(-1)])
+        sizes, starts = space.nvec.reshape(-1).tolist(), space.start.reshape(-1).tolist()
+        return MultiCategoricalHead(sizes, starts, space.nvec.shape)
     if isinstance(space, spaces.Box):
         return GaussianHead(space.low, space.high, squash)
     if isinstance(space, spaces.Tuple):

@@ -6,9 +6,9 @@ use, an explorer with its signal. What is logged, evaluated or saved when is the
 
 from __future__ import annotations
 
-import copy
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from nerfbot.agents import resume
 from nerfbot.agents.batch import Batch, Observation
 from nerfbot.agents.explorers import Explorer
-from nerfbot.agents.heads import CategoricalHead, head_for
+from nerfbot.agents.heads import head_for
 from nerfbot.agents.networks import ActorCritic, NetworkConfig
 from nerfbot.agents.normal import ReturnScale, RunningNorm
 from nerfbot.agents.ppo import PPO, PPOConfig
@@ -43,6 +44,13 @@ class Bonus:
     signal: str = "novelty"
     weight: float = 0.1
     until: float = 0.8
+
+    def __post_init__(self) -> None:
+        """Raises `InvalidCommand` for numbers that mean nothing."""
+        if not (math.isfinite(self.weight) and self.weight >= 0.0):
+            raise InvalidCommand(f"bonus.weight = {self.weight}: must be 0 or more")
+        if not 0.0 < self.until <= 1.0:
+            raise InvalidCommand(f"bonus.until = {self.until}: must be above 0, at most 1")
 
 
 @dataclass
@@ -94,11 +102,12 @@ class Learner:
         self.explorer = explorer
         if explorer is not None and (batch.mask is None or batch.moves is None):
             raise InvalidCommand("explorer: the environment has no powers that it could use")
-        head = (
-            CategoricalHead(batch.moves)
-            if explorer and batch.moves
-            else head_for(batch.action_space, ppo.squash)
-        )
+        self.action_space: spaces.Space[Any] = batch.action_space
+        if explorer is not None and batch.moves:
+            # Powers are the explorer's alone: the policy has no outputs for them.
+            start = int(getattr(batch.action_space, "start", 0))
+            self.action_space = spaces.Discrete(batch.moves, start=start)
+        head = head_for(self.action_space, ppo.squash)
         names = ("task",) if bonus is None else ("task", "bonus")
         with torch.random.fork_rng(devices=[]):
             # Weights are drawn from torch's global generator.
@@ -204,6 +213,7 @@ class Learner:
             self.seconds.acting += acted - began
             self.seconds.environment += ended - acted
         self._bootstrap()
+        rollout.check()
 
     def _let_explore(self, step: int, action: Tensor) -> Tensor:
         batch, rollout = self.batch, self.rollout
@@ -255,7 +265,9 @@ class Learner:
     def _score(self) -> None:
         rollout, config = self.rollout, self.config
         if self.return_scale is not None:
-            self.scale = self.return_scale.update(rollout.rewards["task"], rollout.ended)
+            # Rewards of steps that teach the policy nothing do not set its scale either.
+            earned = rollout.rewards["task"].masked_fill(rollout.powered, 0.0)
+            self.scale = self.return_scale.update(earned, rollout.ended)
             rollout.rewards["task"] *= self.scale
         powered = self.batch.powered if self.explorer is not None else None
         after = torch.zeros_like(self.first) if powered is None else powered
@@ -281,68 +293,40 @@ class Learner:
 
     def policy(self, about: dict[str, Any] | None = None, seed: int = 0) -> Policy:
         """The policy as it stands, sharing its weights with the learner's."""
-        head = self.network.head
-        explored = self.explorer is not None
-        space = spaces.Discrete(head.outputs) if explored else self.batch.action_space
-        return Policy(self.network, self.batch.parts, self.norms, space, about, seed)
+        return Policy(self.network, self.batch.parts, self.norms, self.action_space, about, seed)
 
     def state(self) -> dict[str, Any]:
         """All that going on needs, the worlds included where the environment can tell them."""
-        keep = getattr(self.batch.env, "state", None)
-        return copy.deepcopy(
-            {
-                "steps": self.steps,
-                "network": self.network.state_dict(),
-                "norms": self.norms.state_dict(),
-                "optimiser": self.ppo.optimiser.state_dict(),
-                "generator": self.generator.get_state(),
-                "memory": self.memory,
-                "first": self.first,
-                "return_scale": None if self.return_scale is None else self.return_scale.state(),
-                "explorer": None if self.explorer is None else self.explorer.state(),
-                "book": None if self.book is None else self.book.state(),
-                "bonus": None if self.bonus_signal is None else self.bonus_signal.state(),
-                "worlds": keep() if callable(keep) else None,
-            }
-        )
+        return resume.state_of(self)
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from `state`: bit for bit where the worlds can be put back, else in new episodes."""
-        self.steps = state["steps"]
-        self.network.load_state_dict(state["network"])
-        self.norms.load_state_dict(state["norms"])
-        self.ppo.optimiser.load_state_dict(state["optimiser"])
-        self.generator.set_state(state["generator"])
-        self.memory, self.first = state["memory"], state["first"]
-        for part, kept in (
-            (self.return_scale, state["return_scale"]),
-            (self.explorer, state["explorer"]),
-            (self.book, state["book"]),
-            (self.bonus_signal, state["bonus"]),
-        ):
-            if part is not None and kept is not None:
-                part.restore(kept)
-        if state["worlds"] is not None:
-            self.batch.restore(state["worlds"])
-        else:
-            self.batch.reset(self.seed + self.steps)
-            self.first = torch.ones_like(self.first)
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`: bit for bit where the worlds can be put back, else in new episodes.
+
+        Raises `InvalidCommand` for the state of a run that was made otherwise.
+        """
+        resume.give_back(self, state)
+
+    def begin_anew(self) -> None:
+        """Forget what belongs to the present episodes: new ones have begun everywhere."""
+        self.first = torch.ones_like(self.first)
+        if self.return_scale is not None:
+            self.return_scale.running.zero_()
+        if self.book is not None:
+            self.book.forget()
 
     def save(self, path: Path, extra: dict[str, Any] | None = None) -> None:
-        """Write a checkpoint, whole or not at all; `extra` is what the caller wants back from `load`."""
-        part = path.with_name(path.name + ".part")
-        torch.save({**self.state(), "extra": extra or {}}, part)
-        part.replace(path)
+        """Write a checkpoint, whole or not at all; `extra` is what the caller wants back from `load`.
+
+        Raises `InvalidCommand` where it cannot be written, and for an `extra` of other than plain values.
+        """
+        resume.write(path, {**self.state(), "extra": extra or {}})
 
     def load(self, path: Path) -> dict[str, Any]:
-        """Go on from a checkpoint; what `save` was given. Raises `InvalidCommand` for a file of another run."""
+        """Go on from a checkpoint; what `save` was given. Raises `InvalidCommand` for any other file."""
+        state = resume.read(path)
         try:
-            state = torch.load(path, map_location=self.batch.device, weights_only=False)
             self.restore(state)
             extra: dict[str, Any] = state["extra"]
-            return extra
-        except FileNotFoundError:
-            raise InvalidCommand(f"checkpoint: {path} does not exist") from None
-        except Exception as problem:
-            line = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-            raise InvalidCommand(f"checkpoint: {path} cannot be used: {line}") from None
+        except Exception as problem:  # a state of the right format may still hold anything
+            raise InvalidCommand(f"checkpoint: {path} cannot be used: {resume.one_line(problem)}") from None
+        return extra

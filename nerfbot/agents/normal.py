@@ -63,9 +63,10 @@ class ReturnScale:
 
     def state(self) -> dict[str, Tensor]:
         """For a checkpoint."""
-        return {**self.norm.state_dict(), "running": self.running}
+        kept = {**self.norm.state_dict(), "running": self.running}
+        return {name: value.clone() for name, value in kept.items()}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """From a checkpoint."""
-        self.running = state["running"]
+        self.running = state["running"].to(self.running.device, copy=True)
         self.norm.load_state_dict({name: value for name, value in state.items() if name != "running"})

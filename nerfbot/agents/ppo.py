@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 import torch
@@ -10,11 +11,18 @@ from torch import Tensor, nn
 
 from nerfbot.agents.networks import ActorCritic, Output
 from nerfbot.agents.rollout import Rollout
+from nerfbot.errors import InvalidCommand
 
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+TOLD = ("loss", "policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "gradient_norm")
+"""What an update tells of, in the order of the numbers that a minibatch gives."""
+
+KL = TOLD.index("approx_kl")
 
 
 class PPOConfig(BaseModel):
@@ -52,6 +60,8 @@ class PPOConfig(BaseModel):
 class PPO:
     """Updates a network. `update` returns the means of losses and diagnostics over the minibatches.
 
+    Raises `InvalidCommand` where they are no numbers any more.
+
     Transitions in which somebody else acted (`Rollout.powered`) take no part in the loss.
     """
 
@@ -72,7 +82,7 @@ class PPO:
         entropy = config.entropy * (config.final_entropy + (1.0 - config.final_entropy) * left)
         told: list[Tensor] = []
         for _ in range(config.epochs):
-            kl = torch.zeros(())
+            before = len(told)
             for output, batch in self._minibatches(rollout):
                 terms = self._loss(output, batch, entropy)
                 self.optimiser.zero_grad(set_to_none=True)
@@ -80,20 +90,17 @@ class PPO:
                 norm = nn.utils.clip_grad_norm_(self.network.parameters(), config.max_gradient)
                 self.optimiser.step()
                 told.append(torch.stack([*terms, norm]).detach())
-                kl = torch.maximum(kl, told[-1][4].cpu())
-            if config.target_kl is not None and float(kl) > config.target_kl:
-                break
-        names = (
-            "loss",
-            "policy_loss",
-            "value_loss",
-            "entropy",
-            "approx_kl",
-            "clip_fraction",
-            "gradient_norm",
-        )
-        means = torch.stack(told).mean(0).tolist()
-        return {**dict(zip(names, means, strict=True)), "learning_rate": rate}
+            if config.target_kl is not None:
+                kl = max(float(terms[KL]) for terms in told[before:])
+                if kl > config.target_kl:
+                    break
+        means = dict(zip(TOLD, torch.stack(told).mean(0).tolist(), strict=True))
+        for name, value in means.items():
+            if not math.isfinite(value):
+                raise InvalidCommand(
+                    f"{name} = {value}: learning has diverged (lower learning_rate or max_gradient)"
+                )
+        return {**means, "learning_rate": rate}
 
     def _loss(self, output: Output, batch: dict[str, Tensor], entropy_weight: float) -> tuple[Tensor, ...]:
         config = self.config

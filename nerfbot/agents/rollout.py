@@ -10,6 +10,7 @@ from torch import Tensor
 from nerfbot.agents.advantage import generalised_advantage
 from nerfbot.agents.batch import Batch, Observation
 from nerfbot.agents.heads import Head
+from nerfbot.errors import InvalidCommand
 
 
 class Rollout:
@@ -53,6 +54,32 @@ class Rollout:
     def size(self) -> int:
         """Transitions."""
         return self.steps * self.count
+
+    def check(self) -> None:
+        """Raise `InvalidCommand` where an observation, a reward or what the network made of it is no number.
+
+        Learning from one such number would leave no weight intact.
+        """
+        given = {
+            **{f"observation {name!r}" if name else "observation": x for name, x in self.observation.items()},
+            **{f"reward {name!r}": value for name, value in self.rewards.items()},
+        }
+        made = {
+            **{f"value {name!r}": value for name, value in self.values.items()},
+            **{f"value {name!r} of what followed": value for name, value in self.next_values.items()},
+            "log-probability": self.log_prob,
+        }
+        for name, values in {**given, **made}.items():
+            if not values.is_floating_point() or bool(values.sum().isfinite()):
+                continue
+            wrong = (~values.isfinite()).nonzero()
+            if len(wrong):
+                step, world = wrong[0, :2].tolist()
+                cause = "" if name in given else " (the network has diverged, or saw such an observation)"
+                raise InvalidCommand(
+                    f"{name}: {float(values[tuple(wrong[0])])} in world {world}, step {step} of the rollout:"
+                    f" must be finite{cause}"
+                )
 
     def finish(self, powered_after: Tensor, gamma: float, lam: float) -> None:
         """Compute next values, advantages and returns.

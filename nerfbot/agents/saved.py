@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,9 +12,8 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import torch as weights_file
 from torch import Tensor
 
 from nerfbot.agents.heads import head_for
@@ -53,9 +53,13 @@ class Policy:
         self.generator = torch.Generator(self.device).manual_seed(seed)
         self.memory: Tensor | None = None
 
-    def reset(self) -> None:
-        """Forget: a new episode begins."""
-        self.memory = None
+    def reset(self, ended: NDArray[np.bool_] | None = None) -> None:
+        """Forget: a new episode begins, everywhere or in the `ended` worlds of the batch, bool (N,)."""
+        if ended is None or self.memory is None:
+            self.memory = None
+        else:
+            going = torch.as_tensor(~np.asarray(ended, np.bool_), device=self.device)
+            self.memory = self.memory * going.unsqueeze(1)
 
     @torch.inference_mode()
     def act(self, observation: Any, mask: NDArray[np.bool_] | None = None, sample: bool = False) -> Any:
@@ -63,61 +67,98 @@ class Policy:
 
         `observation` as the environment gives it, each part with or without a leading batch dimension; `mask`
         bool (actions,) or (N, actions). The likeliest action, or with `sample` a drawn one. Raises
-        `InvalidCommand` for a part that is missing or of the wrong shape.
+        `InvalidCommand` for a part that is missing, of the wrong shape or not finite, and for such a mask.
         """
-        given = {"": observation} if "" in self.parts else observation
-        seen, single = {}, False
-        for name, box in self.parts.items():
-            if name not in given:
-                raise InvalidCommand(f"observation: the part {name!r} is missing")
-            value = np.asarray(given[name])
-            if value.shape == box.shape:
-                value, single = value[None], True
-            elif value.shape[1:] != box.shape:
-                label = f"observation {name!r}" if name else "observation"
-                raise InvalidCommand(f"{label}: the shape is {value.shape}, must be {box.shape}")
-            tensor = torch.as_tensor(np.ascontiguousarray(value), device=self.device)
-            tensor = tensor.float() if tensor.dtype == torch.float64 else tensor
-            key = norm_key(name)
-            seen[name] = self.norms[key](tensor) if key in self.norms else tensor
-        count = len(next(iter(seen.values())))
+        head = self.network.head
+        seen, count, single = self._seen(observation)
         if self.memory is None or len(self.memory) != count:
             self.memory = self.network.start(count, self.device)
         output = self.network(seen, self.memory)
         self.memory = output.memory
-        open_now = None if mask is None else torch.as_tensor(np.atleast_2d(mask), device=self.device)
-        if open_now is not None:
-            # Powers that the policy never had are beyond its outputs.
-            open_now = open_now[:, : self.network.head.outputs]
-        head = self.network.head
-        action = (
-            head.sample(output.policy, open_now, self.generator)
-            if sample
-            else head.mode(output.policy, open_now)
-        )
+        open_now = None if mask is None or not head.masked else self._open(mask, count)
+        if sample:
+            action = head.sample(output.policy, open_now, self.generator)
+        else:
+            action = head.mode(output.policy, open_now)
         return _first(head.to_environment(action)) if single else head.to_environment(action)
 
+    def _seen(self, observation: Any) -> tuple[dict[str, Tensor], int, bool]:
+        """Parts as the network reads them, how many observations there are, and whether it is one alone."""
+        given = {"": observation} if "" in self.parts else observation
+        seen: dict[str, Tensor] = {}
+        counts: dict[str, int | None] = {}
+        for name, box in self.parts.items():
+            label = f"observation {name!r}" if name else "observation"
+            if not isinstance(given, Mapping) or name not in given:
+                raise InvalidCommand(f"observation: the part {name!r} is missing")
+            value = np.asarray(given[name])
+            if value.shape == box.shape:
+                counts[name], value = None, value[None]
+            elif value.shape[1:] == box.shape and value.ndim == len(box.shape) + 1:
+                counts[name] = len(value)
+            else:
+                raise InvalidCommand(
+                    f"{label}: the shape is {value.shape}, must be {box.shape} or (N, ...) of them"
+                )
+            if value.dtype.kind not in "biuf":
+                raise InvalidCommand(f"{label}: must be numbers, got {value.dtype}")
+            if value.dtype.kind == "f" and not np.isfinite(value).all():
+                raise InvalidCommand(f"{label}: must be finite, got {value[~np.isfinite(value)][0]}")
+            dtype = np.float32 if box.dtype == np.float64 else box.dtype
+            tensor = torch.tensor(np.ascontiguousarray(value, dtype), device=self.device)
+            key = norm_key(name)
+            seen[name] = self.norms[key](tensor) if key in self.norms else tensor
+        if len(set(counts.values())) > 1:
+            raise InvalidCommand(f"observation: the parts hold different numbers of observations: {counts}")
+        count = next(iter(counts.values()))
+        return seen, 1 if count is None else count, count is None
+
+    def _open(self, mask: NDArray[np.bool_], count: int) -> Tensor:
+        """The mask over the policy's outputs: powers that it never had are beyond them."""
+        given = np.atleast_2d(np.asarray(mask))
+        outputs = self.network.head.outputs
+        if given.ndim != 2 or len(given) != count or given.shape[1] < outputs:
+            raise InvalidCommand(
+                f"mask: the shape is {np.shape(mask)}, must be {(count, outputs)}, or wider by powers"
+            )
+        return torch.as_tensor(given[:, :outputs].astype(np.bool_), device=self.device)
+
     def save(self, folder: Path) -> None:
-        """Write both files into `folder`, each whole or not at all."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """Write both files into `folder`, each whole or not at all. Raises `InvalidCommand` if it cannot."""
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
         tensors |= {f"norms.{name}": value for name, value in self.norms.state_dict().items()}
-        part = folder / f"{WEIGHTS}.part"
-        save_file({name: value.contiguous().cpu() for name, value in tensors.items()}, part)
+        weights = weights_file.save({name: value.contiguous().cpu() for name, value in tensors.items()})
         described = {
             "format": FORMAT,
+            "sha256": hashlib.sha256(weights).hexdigest(),
             "network": self.network.config.model_dump(mode="json"),
             "values": list(self.network.names),
             "observation": {name: describe(box) for name, box in self.parts.items()},
             "action": describe(self.action_space),
-            "squash": bool(getattr(self.network.head, "squash", False)),
+            "squash": any(getattr(head, "squash", False) for head in self.network.head.modules()),
             "normalised": sorted(name for name in self.parts if norm_key(name) in self.norms),
             "about": self.about,
         }
-        text = folder / f"{DESCRIPTION}.part"
-        text.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
-        part.replace(folder / WEIGHTS)
-        text.replace(folder / DESCRIPTION)
+        try:
+            text = json.dumps(described, indent=1) + "\n"
+        except TypeError as problem:
+            raise InvalidCommand(f"policy: about: {problem}") from None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, content in ((WEIGHTS, weights), (DESCRIPTION, text.encode())):
+                _write(folder / name, content)
+        except OSError as problem:
+            raise InvalidCommand(f"policy: {folder} cannot be written: {problem}") from None
+
+
+def _write(path: Path, content: bytes) -> None:
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def load_policy(path: str | Path, device: str = "cpu", seed: int = 0) -> Policy:
@@ -126,10 +167,14 @@ def load_policy(path: str | Path, device: str = "cpu", seed: int = 0) -> Policy:
     Raises `InvalidCommand` in one line for a file that is missing, of another format, or corrupted.
     """
     place = Path(path)
-    folder = place if place.is_dir() else place.parent
+    folder = place.parent if place.name in (WEIGHTS, DESCRIPTION) else place
     described = _read(folder / DESCRIPTION)
-    weights = folder / WEIGHTS
+    weights = _bytes(folder / WEIGHTS)
     try:
+        if hashlib.sha256(weights).hexdigest() != described["sha256"]:
+            raise ValueError(
+                f"{WEIGHTS} is not the file that {DESCRIPTION} describes: it was changed or damaged"
+            )
         parts = {name: cast("spaces.Box", restored(box)) for name, box in described["observation"].items()}
         action_space = restored(described["action"])
         head = head_for(action_space, described["squash"])
@@ -139,7 +184,7 @@ def load_policy(path: str | Path, device: str = "cpu", seed: int = 0) -> Policy:
         norms = torch.nn.ModuleDict(
             {norm_key(name): RunningNorm(parts[name].shape) for name in described["normalised"]}
         )
-        tensors = load_file(weights)
+        tensors = weights_file.load(weights)
         for prefix, module in (("network.", network), ("norms.", norms)):
             module.load_state_dict(
                 {
@@ -148,20 +193,27 @@ def load_policy(path: str | Path, device: str = "cpu", seed: int = 0) -> Policy:
                     if name.startswith(prefix)
                 }
             )
-    except FileNotFoundError:
-        raise InvalidCommand(f"policy: {weights} does not exist") from None
-    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError, ValidationError) as problem:
-        line = " ".join(str(problem).split())[:200]
+        network, norms = network.to(device), norms.to(device)
+        about = dict(described["about"])
+    except UNUSABLE as problem:
+        line = " ".join(str(problem).split())[:200] or type(problem).__name__
+        if isinstance(problem, KeyError):
+            line = f"{line} is missing"
         raise InvalidCommand(f"policy: {folder} cannot be used: {line}") from None
-    return Policy(network.to(device), parts, norms.to(device), action_space, described["about"], seed)
+    return Policy(network, parts, norms, action_space, about, seed)
+
+
+UNUSABLE = (
+    *(KeyError, TypeError, ValueError, AttributeError, AssertionError, RuntimeError, MemoryError),
+    *(OverflowError, SafetensorError),
+)
+"""What a description that says anything at all may lead spaces, networks and torch to raise."""
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InvalidCommand(f"policy: {path} does not exist") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as problem:
+        found = json.loads(_bytes(path).decode())
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as problem:
         raise InvalidCommand(f"policy: {path} cannot be read: {problem}") from None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         said = found.get("format") if isinstance(found, dict) else None
@@ -169,12 +221,21 @@ def _read(path: Path) -> dict[str, Any]:
     return found
 
 
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise InvalidCommand(f"policy: {path} does not exist") from None
+    except OSError as problem:
+        raise InvalidCommand(f"policy: {path} cannot be read: {problem.strerror}") from None
+
+
 def describe(space: spaces.Space[Any]) -> dict[str, Any]:
     """A space as JSON has it. Raises `InvalidCommand` for a kind that cannot be saved."""
     if isinstance(space, spaces.Discrete):
         return {"kind": "discrete", "n": int(space.n), "start": int(space.start)}
     if isinstance(space, spaces.MultiDiscrete):
-        return {"kind": "multi-discrete", "n": space.nvec.reshape(-1).tolist()}
+        return {"kind": "multi-discrete", "n": space.nvec.tolist(), "start": space.start.tolist()}
     if isinstance(space, spaces.Box):
         return {
             "kind": "box",
@@ -208,7 +269,7 @@ def restored(told: Mapping[str, Any]) -> spaces.Space[Any]:
     if kind == "discrete":
         return spaces.Discrete(told["n"], start=told["start"])
     if kind == "multi-discrete":
-        return spaces.MultiDiscrete(told["n"])
+        return spaces.MultiDiscrete(told["n"], start=told["start"])
     if kind == "box":
         shape = tuple(told["shape"])
         low, high = (
@@ -227,8 +288,8 @@ def restored(told: Mapping[str, Any]) -> spaces.Space[Any]:
 
 
 def norm_key(name: str) -> str:
-    """The module's name under which a part's norm is kept."""
-    return name.replace(".", "_") or "observation"
+    """The module's name under which a part's norm is kept; no name that a module has of its own."""
+    return "norm_" + name.replace(".", "_")
 
 
 def _first(actions: Any) -> Any:

@@ -7,7 +7,6 @@ ends. Scores may be signed; an explorer says what it makes of the sign.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from nerfbot.agents.batch import Observation
+from nerfbot.agents.kept import give_back, keep
 from nerfbot.agents.networks import NetworkConfig, Predictor
 from nerfbot.agents.rollout import Rollout
 from nerfbot.errors import InvalidCommand
@@ -63,15 +63,11 @@ class Signal:
 
     def state(self) -> dict[str, Any]:
         """Everything it has learned and holds, for a checkpoint."""
-        return {name: copy.deepcopy(value) for name, value in vars(self).items() if _is_state(value)}
+        return keep(self, without=("steps",))
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """From a checkpoint."""
-        vars(self).update(copy.deepcopy(dict(state)))
-
-
-def _is_state(value: Any) -> bool:
-    return isinstance(value, (Tensor, nn.Module, torch.optim.Optimizer))
+        give_back(self, state, without=("steps",))
 
 
 class TDSurprise(Signal):
@@ -171,6 +167,7 @@ class Novelty(Signal):
         self.fixed.requires_grad_(False)
         self.optimiser = torch.optim.Adam(self.predictor.parameters(), lr=self.learning_rate)
         self.mean_error = torch.ones((), device=device)
+        self.generator = _generator(device)
 
     def _error(self, observation: Observation) -> Tensor:
         return (self.predictor(observation) - self.fixed(observation)).square().mean(-1)
@@ -185,8 +182,11 @@ class Novelty(Signal):
 
     def learn(self, rollout: Rollout) -> dict[str, float]:
         """One pass of the predictor over a quarter of the rollout, as the paper thins its batches."""
-        flat = {name: part.flatten(0, 1)[::4] for name, part in rollout.observation.items()}
-        loss = self._error(flat).mean()
+        order = torch.randperm(rollout.size, generator=self.generator, device=rollout.device)
+        rows = order[: max(1, rollout.size // 4)]
+        loss = self._error(
+            {name: part.flatten(0, 1)[rows] for name, part in rollout.observation.items()}
+        ).mean()
         _descend(self.optimiser, loss)
         return {"novelty_loss": float(loss.detach())}
 
@@ -209,6 +209,8 @@ class Disagreement(Signal):
         super().__init__(gamma)
         if of not in ("reward", "return"):
             raise InvalidCommand(f"signal.of: must be reward or return, got {of!r}")
+        if members < 2:
+            raise InvalidCommand(f"signal.members: must be 2 or more, got {members}")
         self.of, self.members, self.learning_rate = of, members, learning_rate
         self.network = network or NetworkConfig(hidden=(64, 64))
 
@@ -219,7 +221,7 @@ class Disagreement(Signal):
             device
         )
         self.optimiser = torch.optim.Adam(self.ensemble.parameters(), lr=self.learning_rate)
-        self.generator = torch.Generator(device).manual_seed(0)
+        self.generator = _generator(device)
 
     def _predict(self, observation: Observation) -> Tensor:
         return torch.stack([member(observation).squeeze(-1) for member in self.ensemble])
@@ -236,9 +238,14 @@ class Disagreement(Signal):
         wanted = (rollout.rewards if self.of == "reward" else rollout.returns)["task"].flatten()
         error = (self._predict(flat) - wanted).square()
         taken = torch.rand(error.shape, generator=self.generator, device=error.device) < 0.5
-        loss = (error * taken).sum() / taken.sum()
+        loss = (error * taken).sum() / taken.sum().clamp_min(1)
         _descend(self.optimiser, loss)
         return {"disagreement_loss": float(loss.detach())}
+
+
+def _generator(device: torch.device) -> torch.Generator:
+    """A stream of its own, from the generator that first weights are drawn from."""
+    return torch.Generator(device).manual_seed(int(torch.randint(2**31, ())))
 
 
 def _descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:

@@ -6,7 +6,7 @@ the episode or where the next power opens after it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,6 +50,20 @@ class Trials:
             torch.cat([part.log_prob for part in parts]),
             torch.cat([part.score for part in parts]),
         )
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {
+            "observation": {name: part.clone() for name, part in self.observation.items()},
+            **{name: getattr(self, name).clone() for name in ("mask", "action", "log_prob", "score")},
+        }
+
+    @classmethod
+    def restored(cls, state: Mapping[str, Any], device: torch.device) -> Trials:
+        """From a checkpoint."""
+        parts = {name: part.to(device) for name, part in state["observation"].items()}
+        rest = {name: value.to(device) for name, value in state.items() if name != "observation"}
+        return cls(parts, **rest)
 
 
 class TrialBook:
@@ -112,14 +126,23 @@ class TrialBook:
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
         return {
-            "open": self.open,
-            "lived": self.lived,
-            "pending": [(worlds, vars(choices)) for worlds, choices in self.pending],
+            "open": self.open.clone(),
+            "lived": self.lived.clone(),
+            "pending": [[worlds.clone(), choices.state()] for worlds, choices in self.pending],
             "signal": self.signal.state(),
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """From a checkpoint."""
-        self.open, self.lived = state["open"], state["lived"]
-        self.pending = [(worlds, Trials(**choices)) for worlds, choices in state["pending"]]
+        device = self.open.device
+        self.open, self.lived = (state[name].to(device, copy=True) for name in ("open", "lived"))
+        self.pending = [
+            (worlds.to(device), Trials.restored(choices, device)) for worlds, choices in state["pending"]
+        ]
         self.signal.restore(state["signal"])
+
+    def forget(self) -> None:
+        """Drop the trials that are open: the episodes they are part of will not go on."""
+        self.open.zero_()
+        self.lived.zero_()
+        self.pending = []
