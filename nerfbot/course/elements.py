@@ -157,6 +157,8 @@ class Fog(Element):
 
     def sight(self, reach: float, level: float) -> float:
         """How far a sensor of range `reach` (m) sees here at sensing lift `level` in [0, 1]; m."""
+        if level <= 0.0:  # a sensor may reach without bound, which no level of 0 scales down
+            return min(reach, self.visibility)
         clear = max(reach, self.visibility)
         return min(reach, self.visibility + level * (clear - self.visibility))
 

@@ -301,18 +301,20 @@ class _Views:
 
     def _sees(self, here: Cell, there: Cell) -> bool:
         distance = math.dist(here, there)
-        reach = min(self._sight(here), self._sight(there))
-        if distance * self.course.cell > reach:
+        if distance * self.course.cell > self.able.sight:
             return False
         samples = max(1, math.ceil(distance * 8))
-        for index in range(1, samples):
+        for index in range(samples + 1):
             share = index / samples
-            row = here[0] + (there[0] - here[0]) * share
-            column = here[1] + (there[1] - here[1]) * share
-            if (round(row), round(column)) in self.walls:
+            row = round(here[0] + (there[0] - here[0]) * share)
+            column = round(here[1] + (there[1] - here[1]) * share)
+            if (row, column) in self.walls and 0 < index < samples:
+                return False
+            fog = self.fog.get((row, column))
+            if fog and distance * (1.0 - share) * self.course.cell > self._through(fog):
                 return False
         return True
 
-    def _sight(self, cell: Cell) -> float:
-        fog = self.fog.get(cell)
-        return fog.sight(self.able.sight, self.able.sensing) if fog else self.able.sight
+    def _through(self, fog: Fog) -> float:
+        """How far a ray still goes once it is in fog, m."""
+        return fog.sight(self.able.sight, self.able.sensing)

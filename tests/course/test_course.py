@@ -74,6 +74,7 @@ def test_fog_limits_sight_less_as_sensing_is_lifted() -> None:
     fog = Fog(visibility=1.0)
     assert [fog.sight(8.0, level) for level in (0.0, 0.5, 1.0)] == [1.0, 4.5, 8.0]
     assert fog.sight(0.5, 0.0) == 0.5
+    assert fog.sight(math.inf, 0.0) == 1.0
 
 
 @pytest.mark.parametrize("name", catalogue())

@@ -10,7 +10,7 @@ import pytest
 
 from nerfbot.course import catalogue, load_plan, parse
 from nerfbot.course.capability import ROVER, Abilities, Capability
-from nerfbot.course.search import Search
+from nerfbot.course.search import Search, _Views
 from nerfbot.course.solver import solve
 from nerfbot.errors import InvalidSpec
 from nerfbot.limits.spec import NerfSpec
@@ -225,6 +225,25 @@ def test_walls_hide_a_place_and_fog_shortens_sight() -> None:
         "horizon: 20000.0", "horizon: 50"
     )
     assert Search(parse(foggy).draw(), far, frozenset(places)).explore(places, 6).seen == 0
+
+
+@pytest.mark.parametrize(
+    ("column", "level", "seen"),
+    [
+        (1, 0.0, 3),  # 0.75 m to the fog and 0.8 m into it
+        (1, 0.1, 4),  # 0.72 m more
+        (1, 1.0, 7),
+        (3, 0.0, 1),  # in the fog, and not out of it
+        (5, 0.0, 3),  # behind it
+    ],
+)
+def test_a_line_of_sight_ends_its_visibility_after_it_has_entered_fog(
+    column: int, level: float, seen: int
+) -> None:
+    text = course_text("########## #S.nn...C# ##########").replace("no_go", "{kind: fog, visibility: 0.8}")
+    places = tuple((1, place) for place in range(column + 1, 9))
+    able = Capability(push=1.0, speed=1.0, sight=8.0, sensing=level)
+    assert _Views(parse(text).draw(), able, places).at((1, column)) == tuple(range(seen))
 
 
 def test_a_search_beyond_its_bound_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
