@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import math
@@ -71,7 +72,8 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
         part.write_text(text.getvalue(), encoding="utf-8")
         part.replace(path)
     except OSError as problem:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
         raise InvalidExperiment(
             f"{path}: cannot be written: {problem.strerror}; earlier rows are kept"
         ) from None
