@@ -191,17 +191,17 @@ class Plant:
             and abs(thing.position[1] - y) < FRAGILE_WATCH
         ]
         advance, contacts_of, contacts_of_robot = client.stepSimulation, client.getContactPoints, self._touch
+        ground = arena.ground
         sums: dict[int, float] = {}
         blows: dict[str, float] = {}
         for _ in range(SUBSTEPS):
             advance()
             for point in contacts_of_robot():
-                force = point[9]
-                if force:
-                    sums[point[2]] = sums.get(point[2], 0.0) + force
+                if point[2] not in ground and point[9]:
+                    sums[point[2]] = sums.get(point[2], 0.0) + point[9]
             for name, fragile in near:
                 for point in contacts_of(fragile):
-                    if point[2] not in arena.ground and point[9]:
+                    if point[2] not in ground and point[9]:
                         blows[name] = blows.get(name, 0.0) + point[9] * SUBSTEP
         robot.read()
         self._steps += 1
@@ -212,10 +212,10 @@ class Plant:
         return StepResult(contacts, events)
 
     def _by_name(self, sums: dict[int, float]) -> dict[str, float]:
-        """Impulses in N·s by element id; the ground is left out."""
+        """Impulses in N·s by element id."""
         named: dict[str, float] = {}
         for body, force in sums.items():
-            if body not in self.arena.ground and body != self.robot.body:
+            if body != self.robot.body:
                 name = self.arena.names.get(body, "other")
                 named[name] = named.get(name, 0.0) + force * SUBSTEP
         return named

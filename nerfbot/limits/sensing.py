@@ -25,6 +25,9 @@ _DRIFT, _DROPOUT = _COLUMN["drift"], _COLUMN["dropout"]
 # Columns of the clocks: when the next sample is due, and when the last was taken (NaN: never).
 NEXT, TAKEN = 0, 1
 
+HIDDEN = -1
+"""The source of an element that is out of view."""
+
 
 @compiled
 def sense(
@@ -34,7 +37,6 @@ def sense(
     kind: int,
     top: float,
     source: np.ndarray,
-    hidden: np.ndarray,
     noise: np.ndarray,
     steps: np.ndarray,
     losses: np.ndarray,
@@ -47,10 +49,10 @@ def sense(
     """Take the samples that are due at ``now`` (s) and update ``sample`` (count, elements) in place.
 
     ``reading`` (count, elements); ``limits`` (count, fields); ``top`` what a ray without return reads, or an
-    image's white; ``source`` and ``hidden`` (count, elements): which element each one shows, and whether it
-    is out of view; ``noise``, ``losses``: random numbers (count, elements), or one column where there are
-    none; ``walk`` and its ``steps`` (count, elements or 1); ``frozen`` (count,); ``first`` (count,) tells
-    whose first sample this was.
+    image's white; ``source`` (count, elements): which element each one shows, or `HIDDEN`; ``noise``,
+    ``losses``: random numbers (count, elements), or one column where there are none; ``walk`` and its
+    ``steps`` (count, elements or 1); ``frozen`` (count,); ``first`` (count,) tells whose first sample this
+    was.
     """
     count, elements = reading.shape
     for r in range(count):
@@ -71,8 +73,8 @@ def sense(
         if frozen[r] and not first[r]:
             continue
         for k in range(elements):
-            x = reading[r, source[r, k]]
-            lost = hidden[r, k] or not abs(x) <= _HUGE  # NaN compares false
+            x = reading[r, source[r, k]]  # of what is hidden any will do
+            lost = source[r, k] == HIDDEN or not abs(x) <= _HUGE  # NaN compares false
             if kind == RAYS:
                 lost = lost or x < 0.0 or x >= top or x > limits[r, _RANGE]
             lost = lost or losses[r, k % losses.shape[1]] < limits[r, _DROPOUT]

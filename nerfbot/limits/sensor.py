@@ -76,6 +76,7 @@ class SensorLimiter:
             for what, size in sizes.items()
             if what in self._limits.declared
         }
+        self._noise, self._drift, self._dropout = (self._draws.get(what) for what in sizes)
         self._none = np.ones((count, 1))  # stands in for numbers that nothing uses
         self._clocks = np.full((count, 2), np.nan)
         self._first = np.ones(count, bool)
@@ -83,11 +84,9 @@ class SensorLimiter:
         self._any_fresh = True
         self._sample = np.zeros((count, elements))
         self._source = np.tile(np.arange(elements), (count, 1))
-        self._hidden = np.zeros((count, elements), bool)
         self._line: DelayLine | None = None
         if "latency" in self._limits.declared:
             self._line = DelayLine(count, elements)
-        self._arrived = np.empty((count, elements))
         self._bursts: BurstProcess | None = None
         self._frozen = np.zeros(count, bool)
         if section.frozen is not None:
@@ -113,7 +112,7 @@ class SensorLimiter:
         first sample has arrived the first one stands in. Raises `InvalidCommand` for a wrong shape or a
         ``now`` that is not finite.
         """
-        array = np.asarray(reading)
+        array = np.asarray(reading, np.float64, "C")
         if array.shape != self._shape:
             raise InvalidCommand(f"{self.name} must have shape {self._shape}, got {array.shape}")
         level = np.asarray(lift, np.float64)
@@ -123,38 +122,42 @@ class SensorLimiter:
             raise InvalidCommand(f"now must be a finite time in s, got {now!r}")
         if level.tobytes() != self._lift_bytes:
             self._take(level)
-        elapsed = 0.0 if self._last is None else max(now - self._last, 0.0)
-        self._last = now if self._last is None else max(now, self._last)
+        last = self._last
+        if last is None:
+            elapsed, self._last = 0.0, now
+        else:
+            elapsed, self._last = max(now - last, 0.0), max(now, last)
         if self._bursts is not None:
             self._bursts.step(elapsed)
-        draws = self._draws
+        sample = self._sample
         sensing.sense(
-            np.ascontiguousarray(array.reshape(len(array), -1), np.float64),
+            array.reshape(sample.shape),
             now,
             self._effective,
             self._kind,
             self._top,
             self._source,
-            self._hidden,
-            draws["noise"].next() if "noise" in draws else self._none,
-            draws["drift"].next() if "drift" in draws else self._none,
-            draws["dropout"].next() if "dropout" in draws else self._none,
+            self._none if self._noise is None else self._noise.next(),
+            self._none if self._drift is None else self._drift.next(),
+            self._none if self._dropout is None else self._dropout.next(),
             self._frozen,
             self._clocks,
             self._walk,
-            self._sample,
+            sample,
             self._first,
         )
-        arrived = self._sample
-        if self._line is not None:
-            arrived = self._arrived
+        if self._line is None:
+            arrived = sample.copy()
+        else:
+            arrived = np.empty(sample.shape)
             if self._any_fresh:
                 fresh = np.flatnonzero(self._first)
-                self._line.reset(fresh, self._sample[fresh])
-            self._line.exchange(self._sample, now, self._latency, arrived)
-        self._any_fresh = False
-        told = np.rint(arrived) if self._integer else arrived
-        return told.reshape(self._shape).astype(self._dtype)
+                self._line.reset(fresh, sample[fresh])
+                self._any_fresh = False
+            self._line.exchange(sample, now, self._latency, arrived)
+        if self._integer:
+            np.rint(arrived, out=arrived)
+        return arrived.reshape(self._shape).astype(self._dtype, copy=False)
 
     def _begin(self, robots: NDArray[np.intp]) -> None:
         seeds = self._seeds[robots]
@@ -191,14 +194,13 @@ class SensorLimiter:
         half = 0.5 * self._limits["field_of_view"][robots] * (1.0 + 1e-9)
         if isinstance(geometry, RayGeometry):
             rays = self._shape[1]
-            self._source[robots] = kept(rays, share)
-            self._hidden[robots] = np.abs(geometry.angles(rays)) > half
+            out_of_view = np.abs(geometry.angles(rays)) > half
+            self._source[robots] = np.where(out_of_view, sensing.HIDDEN, kept(rays, share))
             return
         height, width = self._shape[1:3]
         numbers = np.arange(self._sample.shape[1]).reshape(1, height, width, -1)
         image = np.repeat(numbers, len(robots), axis=0)
         image = np.take_along_axis(image, kept(height, share)[:, :, None, None], 1)
         image = np.take_along_axis(image, kept(width, share)[:, None, :, None], 2)
-        hidden = (np.abs(geometry.angles(width)) > half)[:, None, :, None]
-        self._source[robots] = image.reshape(len(robots), -1)
-        self._hidden[robots] = np.broadcast_to(hidden, image.shape).reshape(len(robots), -1)
+        out_of_view = (np.abs(geometry.angles(width)) > half)[:, None, :, None]
+        self._source[robots] = np.where(out_of_view, sensing.HIDDEN, image).reshape(len(robots), -1)

@@ -20,7 +20,7 @@ class Sensor:
         row = {field: 0.0 for field in SENSOR_FIELDS} | absent | limits
         self.limits = np.array([list(row.values())])
         self.kind, self.top = kind, top
-        self.source, self.hidden = np.arange(4)[None].copy(), np.zeros((1, 4), bool)
+        self.source = np.arange(4)[None].copy()
         self.clocks, self.walk = np.full((1, 2), NAN), np.zeros((1, 4))
         self.sample, self.first = np.zeros((1, 4)), np.ones(1, bool)
         self.noise, self.steps, self.losses = np.ones((1, 1)), np.ones((1, 4)), np.ones((1, 1))
@@ -34,7 +34,6 @@ class Sensor:
             self.kind,
             self.top,
             self.source,
-            self.hidden,
             self.noise,
             self.steps,
             self.losses,
@@ -61,7 +60,7 @@ def test_the_range_itself_is_still_seen():
 @pytest.mark.parametrize(("kind", "lost"), [(sensing.PLAIN, 0.0), (sensing.RAYS, 10.0), (sensing.IMAGE, 0.0)])
 def test_hidden_lost_and_broken_elements_read_what_stands_for_them(kind, lost):
     sensor = Sensor(kind, 10.0, dropout=0.5)
-    sensor.hidden[0, 0] = True
+    sensor.source[0, 0] = sensing.HIDDEN
     sensor.losses = np.array([[0.9, 0.4, 0.5, 0.9]])
     assert sensor.take(1.0, 2.0, 3.0, NAN) == [lost, lost, 3.0, lost]
 
@@ -164,14 +163,14 @@ def test_no_reading_and_no_clock_makes_an_output_that_is_not_finite(kind):
 
 def test_every_robot_is_sampled_on_its_own():
     sensor = Sensor(sensing.PLAIN, rate=1.0)
-    for name in ("limits", "source", "hidden", "clocks", "walk", "sample", "noise", "steps", "losses"):
+    for name in ("limits", "source", "clocks", "walk", "sample", "noise", "steps", "losses"):
         setattr(sensor, name, np.repeat(getattr(sensor, name), 2, axis=0))
     sensor.first, sensor.frozen = np.ones(2, bool), np.zeros(2, bool)
     sensor.limits[1, list(SENSOR_FIELDS).index("rate")] = 2.0
 
     def take(value: float, now: float) -> list[float]:
         arrays = (sensor.noise, sensor.steps, sensor.losses, sensor.frozen, sensor.clocks, sensor.walk)
-        limits = (sensor.limits, sensor.kind, sensor.top, sensor.source, sensor.hidden)
+        limits = (sensor.limits, sensor.kind, sensor.top, sensor.source)
         sensing.sense(np.full((2, 4), value), now, *limits, *arrays, sensor.sample, sensor.first)
         return sensor.sample[:, 0].tolist()
 
