@@ -1,48 +1,39 @@
-"""`nerfbot course list|show|check`: the catalogue, one course's map, and the proof of what it needs."""
+"""`nerfbot course list|show|check|film`: the catalogue, a level's map, the proof of what a course needs."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from nerfbot.cli.film import film
 from nerfbot.course.capability import Abilities
 from nerfbot.course.course import Course
 from nerfbot.course.parser import catalogue, load_plan
 from nerfbot.course.report import CourseReport, GoalReport
 from nerfbot.course.solver import solve
+from nerfbot.errors import InvalidCourse
+from nerfbot.grid.pictures import check_suffix, save_png
 from nerfbot.limits.spec import NerfSpec
+from nerfbot.powers.model import suggest
 
 app = typer.Typer(name="course", help="Obstacle courses: list, show and check them.", no_args_is_help=True)
 
 JSON = typer.Option(False, "--json", help="Print JSON for machines.")
 COURSE = typer.Argument(help="A catalogue name or a course file.")
 
-# Drawn in the map in this order: what hides the others comes first.
-SYMBOLS = {
-    "wall": ("█", "white"),
-    "start": ("▶", "bold green"),
-    "coin": ("●", "bold yellow"),
-    "decoy": ("◆", "magenta"),
-    "key": ("⚷", "yellow"),
-    "chest": ("▣", "yellow"),
-    "block": ("■", "red"),
-    "gate": ("╫", "cyan"),
-    "fragile": ("▽", "bold white"),
-    "no_go": ("×", "red"),
-    "marker": ("◎", "green"),
-    "ramp": ("/", "blue"),
-    "step": ("=", "blue"),
-    "interference": ("≈", "magenta"),
-    "fog": ("░", "white"),
-    "lift_zone": ("·", "cyan"),
-}
+LEGEND = (
+    *("wall", "start", "coin", "decoy", "key", "chest", "block", "gate", "fragile", "no_go", "marker"),
+    *("ramp", "step", "interference", "fog", "lift_zone"),
+)
+"""Elements in the order of the legend."""
 
 
 @app.command("list")
@@ -75,26 +66,43 @@ def list_courses(as_json: bool = JSON) -> None:
 def show(
     course: str = COURSE,
     seed: int | None = typer.Option(None, help="Draw from this seed; without it nothing varies."),
+    training: bool = typer.Option(
+        False, "--training/--test", help="Draw as in training, or as in tests (the default)."
+    ),
+    split: str | None = typer.Option(
+        None, help="The first level from the seed on of train, validation, development or test."
+    ),
+    png: Annotated[Path | None, typer.Option(help="Also write the picture to this PNG file.")] = None,
+    tile: int = typer.Option(24, help="Side of a cell in the picture, px."),
     as_json: bool = JSON,
 ) -> None:
-    """Show one course: its map, its elements and its task."""
-    built = Course.load(course, seed=seed)
+    """Show one level: its map as the grid sees it, its elements and its task."""
+    from nerfbot.grid.painting import at_start
+    from nerfbot.grid.symbols import ansi
+
+    if png is not None:
+        check_suffix(png, (".png",), "png")
+    built = Course.load(course, seed, training) if split is None else _in_split(course, split, seed, training)
+    cells = at_start(built)
+    if png is not None:
+        from nerfbot.grid.render import rgb
+
+        save_png(rgb(cells, tile=tile), png)
     if as_json:
-        print(json.dumps(_course_data(built), indent=2))
+        drawn = {"training": training, "split": split}
+        print(json.dumps({**_course_data(built), **drawn, "cells": cells.tolist()}, indent=2))
         return
     console = Console()
     console.print(f"[bold]{built.name}[/bold]  {built.title}")
     console.print(built.description)
-    console.print(_map(built))
-    legend = Table("", "element", "number", "properties of the first")
-    for kind, (symbol, style) in SYMBOLS.items():
-        items = built.of(kind)
-        if items:
-            given = ", ".join(f"{name} {_plain(value)}" for name, value in items[0].properties.items())
-            legend.add_row(Text(symbol, style), kind, str(len(items)), given)
-    console.print(legend)
+    # The map is never wrapped: a narrow terminal cuts it off at the right.
+    console.print(Text.from_ansi(ansi(cells)), no_wrap=True, overflow="crop", highlight=False)
+    console.print(_legend(built))
     needs = ", ".join(built.needs) or "nothing"
     console.print(f"needs lifted: {needs}; horizon {built.task.horizon:g} s; cell {built.cell:g} m")
+    console.print(_origin(built, training, split))
+    if png is not None:
+        console.print(f"written: {png}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -112,16 +120,39 @@ def check(
     raise typer.Exit(0 if report.holds else 1)
 
 
-def _map(course: Course) -> Text:
-    """The course as colours and symbols, two characters a cell so that it looks square."""
-    text = Text()
-    for row in range(course.rows):
-        for column in range(course.columns):
-            kinds = {item.kind for item in course.at(row, column)}
-            symbol, style = next((SYMBOLS[kind] for kind in SYMBOLS if kind in kinds), (" ", ""))
-            text.append(symbol * 2 if symbol in "█░" else f"{symbol} ", style)
-        text.append("\n")
-    return text
+app.command("film")(film)
+
+
+def _in_split(course: str, split: str, seed: int | None, training: bool) -> Course:
+    """The first level of a split from a seed of the split's range on."""
+    from nerfbot.grid.levels import LevelSet, Split
+
+    names = [part.name.lower() for part in Split]
+    if split not in names:
+        raise InvalidCourse(f"split = {split!r}: {suggest(split, names)}")
+    drawn = LevelSet.draw(course, 1, training=training, split=Split[split.upper()], first_seed=seed or 0)
+    return drawn.courses[0]
+
+
+def _legend(course: Course) -> Table:
+    from nerfbot.grid.symbols import symbol_of
+
+    legend = Table("", "element", "number", "properties of the first")
+    for kind in LEGEND:
+        items = course.of(kind)
+        if items:
+            given = ", ".join(f"{name} {_plain(value)}" for name, value in items[0].properties.items())
+            symbols = dict.fromkeys(symbol_of(item) for item in items)
+            shown = Text(" ").join(Text(character, style) for character, style in symbols)
+            legend.add_row(shown, kind, str(len(items)), given)
+    return legend
+
+
+def _origin(course: Course, training: bool, split: str | None) -> str:
+    if course.seed is None:
+        return "nothing drawn: the nominal level"
+    where = "" if split is None else f", split {split}"
+    return f"drawn from seed {course.seed} as in {'training' if training else 'tests'}{where}"
 
 
 def _course_data(course: Course) -> dict[str, Any]:

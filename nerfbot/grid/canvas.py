@@ -19,6 +19,7 @@ DARK: Ink = (24, 30, 40)
 
 
 def mixed(ink: Ink, other: Ink, share: float) -> Ink:
+    """`share` of the way from one ink to the other."""
     a, b, c = (x + (y - x) * share for x, y in zip(ink, other, strict=True))
     return a, b, c
 

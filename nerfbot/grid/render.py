@@ -28,11 +28,19 @@ SMALLEST = 8
 BADGE_LEVELS = 20
 """Steps in which a lift level is drawn."""
 
+SHADE = np.array([14, 18, 24], np.uint8)
+"""What is added to the half of a picture's light that out of sight remains."""
+
 # A tile's key: kind, colour, state, which sides are open, and which of the floor's shades.
 _COLOUR, _STATE, _NEAR, _ODD = KINDS, KINDS * COLOUR_CODES, KINDS * COLOUR_CODES * STATES, 1 << 20
 
 
-def rgb(cells: ArrayLike, lift: ArrayLike | None = None, tile: int = TILE) -> NDArray[np.uint8]:
+def rgb(
+    cells: ArrayLike,
+    lift: ArrayLike | None = None,
+    tile: int = TILE,
+    hidden: ArrayLike | None = None,
+) -> NDArray[np.uint8]:
     """A picture of one world, or of each of many.
 
     Args:
@@ -40,6 +48,7 @@ def rgb(cells: ArrayLike, lift: ArrayLike | None = None, tile: int = TILE) -> ND
         lift: levels of the four axes, (4,) or (worlds, 4), 0 to 1; while one is above 0 the agent wears a
             ring and four bars in the order of `AXES`.
         tile: side of a cell, px, at least 8.
+        hidden: cells to draw in shade, as out of the agent's sight, bool (rows, columns) or with worlds.
 
     Returns uint8 (rows * tile, columns * tile, 3), or the same for each of many worlds. Raises
     `InvalidCommand` for other shapes, and for bytes that no cell can have.
@@ -53,6 +62,9 @@ def rgb(cells: ArrayLike, lift: ArrayLike | None = None, tile: int = TILE) -> ND
     pictures = atlas.draw(_keys(many))
     if lift is not None:
         _badge(pictures, many, _checked_lift(lift, len(many)), atlas)
+    if hidden is not None:
+        shaded = _checked_hidden(hidden, many.shape[:3])
+        pictures[shaded] = pictures[shaded] // 2 + SHADE
     worlds, rows, columns = many.shape[:3]
     joined = pictures.swapaxes(2, 3).reshape(worlds, rows * atlas.size, columns * atlas.size, 3)
     return joined[0] if given.ndim == 3 else joined
@@ -158,3 +170,12 @@ def _checked_lift(lift: ArrayLike, worlds: int) -> NDArray[np.float64]:
     if levels.shape != (worlds, len(AXES)) or not np.isfinite(levels).all():
         raise InvalidCommand(f"lift: must be {len(AXES)} levels from 0 to 1 a world, got {lift!r}")
     return levels
+
+
+def _checked_hidden(hidden: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    given = np.asarray(hidden)
+    if given.dtype != np.bool_ or given.shape not in (shape, shape[1:]):
+        raise InvalidCommand(
+            f"hidden: must be bool of the shape of the cells, got {given.dtype} {given.shape}"
+        )
+    return np.broadcast_to(given, shape)
