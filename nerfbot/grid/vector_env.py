@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nerfbot.errors import InvalidCommand
 from nerfbot.grid.build import config_of
-from nerfbot.grid.codes import COLOUR_CODES, KINDS, STATES
+from nerfbot.grid.codes import COLOUR_CODES, KINDS, STATES, UNSEEN
 from nerfbot.grid.summaries import Summaries, masked
 from nerfbot.grid.worlds import GridWorlds
 from nerfbot.limits import Enforcement
@@ -223,8 +223,10 @@ def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
 
 
 def frame_of(worlds: GridWorlds, world: int, mode: str) -> Any:
-    """A picture of one world as it is, not only of what its agent sees."""
+    """A picture of one world as it is; in pixels, what its agent does not see lies in shade."""
     from nerfbot.grid import render  # pictures are for those who ask for them
 
     cells, lift = worlds.whole(world), worlds.lift[world].tolist()
-    return render.ansi(cells, lift=lift) if mode == "ansi" else render.rgb(cells, lift=lift)
+    if mode == "ansi":
+        return render.ansi(cells, lift=lift)
+    return render.rgb(cells, lift=lift, hidden=worlds.cells[world][:, :, 0] == UNSEEN)

@@ -182,3 +182,25 @@ class TestEpisode:
         for level in (3, 0):
             env.reset(options={"level": level})
             assert env.unwrapped.worlds.level[0] == level
+
+
+def test_pictures_are_of_the_whole_world_with_what_is_out_of_sight_in_shade():
+    pictures = []
+    for nerf in ("none", "rover-blind"):
+        env = make(course="coin-in-corner", nerf=nerf, render_mode="rgb_array")
+        env.reset(seed=0)
+        pictures.append(env.render())
+        assert (pictures[-1].dtype, pictures[-1].ndim) == (np.uint8, 3)
+    bright, dim = (
+        picture.reshape(9, picture.shape[0] // 9, 9, -1, 3).mean(axis=(1, 3, 4)) for picture in pictures
+    )
+    row, column = divmod(int(env.unwrapped.worlds.cell[0]), 9)
+    assert dim[row, column] == bright[row, column]
+    assert (dim < bright).sum() > 40
+
+
+def test_texts_show_it_too():
+    env = make(course="coin-in-corner", render_mode="ansi")
+    env.reset(seed=0)
+    assert len(env.render().splitlines()) == 9 + 1  # and a line on the lift
+    assert make().render() is None
