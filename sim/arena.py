@@ -71,6 +71,8 @@ class Thing:
     position: tuple[float, float, float]
     present: bool = True
     radius: float = looks.SIZE
+    loose: bool = False
+    """Whether the physics moves it."""
 
 
 @dataclass
@@ -230,7 +232,7 @@ class Arena:
         home = (x, y, height + self.course.elevation(x, y))
         body = self.client.createMultiBody(1.0, shape, visual, home)
         self.client.setCollisionFilterGroupMask(body, -1, _LOOSE, ~WHEELS)
-        self.things[item.id] = Thing(item, body, home, home, radius=radius)
+        self.things[item.id] = Thing(item, body, home, home, radius=radius, loose=True)
         self.names[body] = item.id
         self.weigh(item)
 
@@ -372,7 +374,7 @@ class Arena:
         remembered.
         """
         for k, thing in enumerate(self.things.values()):
-            if thing.element.kind in ("block", "fragile"):
+            if thing.loose:
                 self.move(thing, (0.0, 10.0 * k, 50.0))
 
     def reset(self, course: Course) -> None:
@@ -387,7 +389,7 @@ class Arena:
             thing.home = (x, y, thing.home[2])
             thing.present = True
             self.move(thing, thing.home)
-            if thing.element.kind in ("block", "fragile"):
+            if thing.loose:
                 self.weigh(thing.element)
         for gate in self.gates:
             item = elements[gate.element.id]
@@ -439,7 +441,7 @@ class Arena:
 
     def _block_in(self, box: tuple[float, float, float, float]) -> bool:
         for thing in self.things.values():
-            if thing.element.kind in ("block", "fragile") and thing.present:
+            if thing.loose and thing.present:
                 (x, y, _), _ = self.client.getBasePositionAndOrientation(thing.body)
                 r = thing.radius
                 if box[0] - r < x < box[1] + r and box[2] - r < y < box[3] + r:
@@ -448,10 +450,10 @@ class Arena:
 
     def place_of(self, thing: Thing) -> tuple[float, float, float]:
         """Where a thing is now, m: dynamic ones are asked of the physics."""
-        if thing.element.kind in ("block", "fragile"):
-            position: tuple[float, float, float] = self.client.getBasePositionAndOrientation(thing.body)[0]
-            return position
-        return thing.position
+        if not thing.loose:
+            return thing.position
+        position: tuple[float, float, float] = self.client.getBasePositionAndOrientation(thing.body)[0]
+        return position
 
 
 def _coping(half: tuple[float, float, float]) -> list[Any]:

@@ -55,7 +55,11 @@ class Watch:
             for name, thing in self.arena.things.items()
             if thing.element.kind == "marker"
         }
-        self._touchable = [t for t in self.arena.things.values() if t.element.kind != "marker"]
+        self._touchable = [
+            (thing, name, _reach(thing))
+            for name, thing in self.arena.things.items()
+            if thing.element.kind != "marker"
+        ]
         self._fragile = {
             name: thing.element
             for name, thing in self.arena.things.items()
@@ -80,7 +84,8 @@ class Watch:
         cosine, sine = math.cos(state.heading), math.sin(state.heading)
         self._touches(now, x, y, cosine, sine, impulses, events)
         self._places(now, cell, events)
-        self._harm(now, impulses, fragile, events)
+        if impulses or fragile or self._blows or self._pressed:
+            self._harm(now, impulses, fragile, events)
         return tuple(events)
 
     def _touches(
@@ -94,24 +99,22 @@ class Watch:
         events: list[Event],
     ) -> None:
         footprint = self.robot.footprint
-        for thing in self._touchable:
+        for thing, name, reach in self._touchable:
             if not thing.present:
                 continue
-            item = thing.element
-            if item.kind in TOUCHED or item.kind == "chest":
-                dx, dy = thing.position[0] - x, thing.position[1] - y
-                distance = math.inf
-                if dx * dx + dy * dy < 1.0:
-                    distance = footprint_distance(footprint, dx, dy, cosine, sine)
-                touching = distance < thing.radius + (REACH if item.kind == "chest" else 0.0)
+            if reach is None:
+                touching = name in impulses
             else:
-                touching = item.id in impulses
+                dx, dy = thing.position[0] - x, thing.position[1] - y
+                touching = (
+                    dx * dx + dy * dy < 1.0 and footprint_distance(footprint, dx, dy, cosine, sine) < reach
+                )
             if not touching:
-                self._touching.discard(item.id)
-            elif item.id not in self._touching:
-                self._touching.add(item.id)
+                self._touching.discard(name)
+            elif name not in self._touching:
+                self._touching.add(name)
                 self._touch(thing, now, events)
-            elif item.kind == "chest":
+            elif thing.element.kind == "chest":
                 self._try_open(thing, now, events)
 
     def _touch(self, thing: Thing, now: float, events: list[Event]) -> None:
@@ -183,3 +186,10 @@ class Watch:
         if force > self.force_limit and not self._pressed:
             events.append(harm("contact_force", force, now, self.force_limit))
         self._pressed = force > self.force_limit
+
+
+def _reach(thing: Thing) -> float | None:
+    """How near the robot's footprint must come to touch a thing, m; None: the physics tells of contacts."""
+    if thing.element.kind == "chest":
+        return thing.radius + REACH
+    return thing.radius if thing.element.kind in TOUCHED else None

@@ -82,6 +82,8 @@ class Plant:
         self.description.urdf_path()
         self.force_limit, self._pictures = force_limit, pictures
         self.client = Client(gui)
+        self.time = 0.0
+        """Simulated seconds since the reset."""
         try:
             self._build(course)
             self.reset()
@@ -110,11 +112,6 @@ class Plant:
     def channels(self) -> tuple[Channel, ...]:
         """The robot's channels."""
         return self.robot.channels
-
-    @property
-    def time(self) -> float:
-        """Simulated seconds since the reset."""
-        return self._steps * CONTROL_STEP
 
     @property
     def cell(self) -> tuple[int, int]:
@@ -154,7 +151,7 @@ class Plant:
         self._interference = {
             item.position: item for item in course.elements if isinstance(item, Interference)
         }
-        self._steps = 0
+        self._steps, self.time = 0, 0.0
         return self.sensors.read()
 
     def step(
@@ -205,11 +202,12 @@ class Plant:
                         blows[name] = blows.get(name, 0.0) + point[9] * SUBSTEP
         robot.read()
         self._steps += 1
+        self.time = self._steps * CONTROL_STEP
         impulses = self._by_name(sums)
         self.edits.settle()
         events = self.watch.consume(self.time, self.cell, impulses, blows)
-        contacts = tuple(Contact(name, impulse / CONTROL_STEP, impulse) for name, impulse in impulses.items())
-        return StepResult(contacts, events)
+        contacts = [Contact(name, impulse / CONTROL_STEP, impulse) for name, impulse in impulses.items()]
+        return StepResult(tuple(contacts), events)
 
     def _by_name(self, sums: dict[int, float]) -> dict[str, float]:
         """Impulses in N·s by element id."""

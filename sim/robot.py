@@ -381,7 +381,8 @@ class Robot:
         """
         if self._measured is not None and self._measured[0] is self.state:
             return self._measured[1]
-        state, count, torques = self.state, len(self.channels), self.state.efforts
+        state, count = self.state, len(self.channels)
+        torques = state.efforts
         position, velocity, effort = [0.0] * count, [0.0] * count, [0.0] * count
         if self._twist is not None:
             forward, turning = self._twist
@@ -390,11 +391,9 @@ class Robot:
             velocity[forward], velocity[turning] = state.velocity[0], state.rates[2]
             effort[forward] = (left + right) / self._radius
             effort[turning] = (right - left) / self._radius * self._half_track
-        singles = slice(self._wheel_count, None)
-        for channel, joint, torque in zip(
-            self._measured_joint, state.joints[singles], torques[singles], strict=True
-        ):
-            position[channel], velocity[channel], effort[channel] = joint[0], joint[1], torque
+        for k, channel in enumerate(self._measured_joint, self._wheel_count):
+            position[channel], velocity[channel] = state.joints[k][:2]
+            effort[channel] = torques[k]
         # A flat list: of a nested one numpy has to find out the shape first
         numbers = np.array(position + velocity + effort).reshape(3, 1, count)
         measured = Measured(numbers[0], numbers[1], numbers[2])

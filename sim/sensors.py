@@ -169,19 +169,19 @@ class Sensors:
         added to ``ends`` for each.
         """
         found = []
-        for target in self._seen:
-            thing = target.thing
+        place_of, reach = self.arena.place_of, self.range
+        for thing, told in self._seen:
             if not thing.present:
                 continue
-            tx, ty, _ = self.arena.place_of(thing)
+            tx, ty, _ = place_of(thing)
             dx, dy = tx - x, ty - y
             distance = math.hypot(dx, dy)
-            if distance > self.range:
+            if distance > reach:
                 continue
             bearing = (math.atan2(dy, dx) - heading + math.pi) % (2 * math.pi) - math.pi
             if abs(bearing) <= self._half_view:
                 ends.append((tx, ty, z))
-                found.append((thing.body, Detection(*target.told, bearing, distance)))
+                found.append((thing.body, Detection(*told, bearing, distance)))
         return found
 
     def camera(self, sensing: float = 0.0) -> NDArray[np.uint8]:
