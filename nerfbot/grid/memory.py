@@ -130,7 +130,8 @@ class Memory:
         r.relief = int(len(levels.forces) > 1)
         r.zones = int(bool((levels.bare.reshape(len(levels), -1)[:, 2::3] & 15).any()))
         r.gates = int(bool((levels.thing_kind == GATE).any()))
-        r.short_sight = int(nerf.sight < widest or bool((visible < widest).any()))
+        # 2 and 3: there is fog to see through
+        r.short_sight = int(nerf.sight < widest) + 2 * int(bool((visible < widest).any()))
         r.faulty = int(nerf.faulty)
         r.lasting_goals, r.reveal, r.keys = int(tables.lasting_goals), int(options.reveal), int(options.keys)
         roles = (tables.touch_role, tables.use_role, tables.zone_role)

@@ -8,24 +8,47 @@ from nerfbot.grid.cells import state_at
 from nerfbot.grid.codes import AGENT, COLOUR_CODES, FOG
 from nerfbot.grid.leases import charges_left, time_left
 from nerfbot.grid.motion import limit
-from nerfbot.grid.state import KEY_SLOTS, SIGHT, LevelArrays, Outcome, Rules, Worlds
+from nerfbot.grid.state import KEY_SLOTS, QUANTITIES, SIGHT, LevelArrays, Outcome, Rules, Worlds
+
+UNHINDERED = 1.0e9
+"""m that are seen where no fog is."""
 
 
 @wp.func
-def sight_in(
+def along(cells: wp.int32, part: wp.int32, parts: wp.int32) -> wp.int32:
+    """Cells gone after `part` of `parts` equal parts of a way of that many (or minus that many) cells."""
+    gone = (2 * wp.abs(cells) * part + parts) // (2 * parts)
+    if cells < 0:
+        gone = -gone
+    return gone
+
+
+@wp.func
+def sight_through(
     s: wp.array(dtype=Worlds),
     r: wp.array(dtype=Rules),
     lv: wp.array(dtype=LevelArrays),
     w: wp.int32,
-    cell: wp.int32,
-    reach: wp.float64,
+    down: wp.int32,
+    right: wp.int32,
+    distance: wp.float64,
+    own: wp.float64,
 ) -> wp.float64:
-    """How far, in m, a sensor of that reach sees from or into a cell; fog shortens it."""
-    if (state_at(s, r, w, cell) & FOG) == 0:
-        return reach
-    visibility = r[0].visibility[wp.int32(lv[0].zone[s[0].level[w] * r[0].cells + cell])]
-    clear_sight = wp.max(reach, visibility)
-    return wp.min(reach, visibility + s[0].lift[4 * w + 2] * (clear_sight - visibility))
+    """How far, in m, is seen towards a cell that lies so many cells down and right, `distance` m away.
+
+    From where the line of sight enters fog it goes on for the fog's visibility, and with the sensing lift for
+    a sensor's `own` range. The line is followed in quarters of a cell.
+    """
+    sight = wp.float64(UNHINDERED)
+    parts = 4 * wp.max(wp.abs(down), wp.abs(right))
+    for part in range(parts):
+        at = s[0].cell[w] + along(down, part, parts) * r[0].columns + along(right, part, parts)
+        if (state_at(s, r, w, at) & FOG) != 0:
+            visibility = r[0].visibility[wp.int32(lv[0].zone[s[0].level[w] * r[0].cells + at])]
+            more = s[0].lift[4 * w + 2] * wp.max(own - visibility, wp.float64(0.0))
+            entry = distance * wp.float64(part) / wp.float64(parts)
+            sight = wp.min(sight, entry + visibility + more)
+    return sight
 
 
 @wp.func
@@ -36,17 +59,19 @@ def hide_unseen(
     out: wp.array(dtype=Outcome),
     w: wp.int32,
 ):
-    """Blank every cell that is out of sight: sight is limited here and there, the nearer limit holds."""
+    """Blank every cell that is out of a sensor's range, or behind too much fog."""
     reach = limit(s, r, w, SIGHT, 2)
-    mine = sight_in(s, r, lv, w, s[0].cell[w], reach)
+    own = r[0].nerf[(s[0].nerf[w] * QUANTITIES + SIGHT) * 2 + 1]
     row = s[0].cell[w] // r[0].columns
     column = s[0].cell[w] - row * r[0].columns
     for cell in range(r[0].cells):
         down = cell // r[0].columns - row
         right = cell - (cell // r[0].columns) * r[0].columns - column
-        distance = wp.float64(down * down + right * right) * r[0].cell * r[0].cell
-        far = wp.min(mine, sight_in(s, r, lv, w, cell, reach))
-        if distance > far * far + wp.float64(1.0e-9):
+        distance = wp.sqrt(wp.float64(down * down + right * right)) * r[0].cell
+        far = reach
+        if r[0].short_sight > 1 and distance <= reach:
+            far = wp.min(far, sight_through(s, r, lv, w, down, right, distance, own))
+        if distance > far + wp.float64(1.0e-9):
             at = w * r[0].row_bytes + 3 * cell
             out[0].cells[at] = wp.uint8(0)
             out[0].cells[at + 1] = wp.uint8(0)
