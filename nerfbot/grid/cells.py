@@ -7,7 +7,6 @@ from __future__ import annotations
 import warp as wp
 
 from nerfbot.grid.codes import (
-    BLOCK,
     CHEST,
     COLOUR_CODES,
     CORNER_MARK,
@@ -20,7 +19,17 @@ from nerfbot.grid.codes import (
     STEP,
     WALL,
 )
-from nerfbot.grid.state import GOAL, KEY_SLOTS, PROXY, SPARE, LevelArrays, Rules, Worlds
+from nerfbot.grid.state import (
+    BODY_SPENT,
+    GOAL,
+    GROUND_SPENT,
+    KEY_SLOTS,
+    PROXY,
+    SPARE,
+    LevelArrays,
+    Rules,
+    Worlds,
+)
 
 
 @wp.func
@@ -99,12 +108,15 @@ def clear(
     w: wp.int32,
     cell: wp.int32,
 ):
-    """Take away the body in a cell."""
+    """Take away the body in a cell, and with it that it was a goal which is reached."""
     here = w * r[0].row_bytes + 3 * cell
     bare = s[0].level[w] * r[0].row_bytes + 3 * cell
     s[0].cells[here] = lv[0].bare[bare]
     s[0].cells[here + 1] = lv[0].bare[bare + 1]
     s[0].cells[here + 2] = lv[0].bare[bare + 2]
+    if r[0].lasting_goals != 0:
+        at = w * r[0].cells + cell
+        s[0].spent[at] = wp.uint8(wp.int32(s[0].spent[at]) & GROUND_SPENT)
 
 
 @wp.func
@@ -196,20 +208,30 @@ def roles_in(
     w: wp.int32,
     cell: wp.int32,
 ) -> wp.int32:
-    """The roles of what is in a cell: its body, and the ground or marker that it leaves to be entered."""
+    """The roles of what may be met in a cell: body, ground and zones; a goal that is reached is none.
+
+    A marker under a wall cannot be met; one under any other body can, once that is taken, pushed or passed.
+    """
     at = w * r[0].row_bytes + 3 * cell
     kind = wp.int32(s[0].cells[at])
     state = wp.int32(s[0].cells[at + 2])
     if kind <= WALL and state == 0:
         return wp.int32(0)
-    role = role_of(r, kind, wp.int32(s[0].cells[at + 1]))
-    if (state & MARKED) != 0 and kind != WALL and kind != BLOCK:
-        role = role | role_of(r, bare_kind(s, r, lv, w, cell), bare_colour(s, r, lv, w, cell))
-    role = role | wp.int32(r[0].zone_role[state & 15])
+    spent = wp.int32(0)
     if r[0].lasting_goals != 0:
-        if s[0].spent[w * r[0].cells + cell] != wp.uint8(0):
-            role = role & ~GOAL
-    return role
+        spent = wp.int32(s[0].spent[w * r[0].cells + cell])
+    role = role_of(r, kind, wp.int32(s[0].cells[at + 1]))
+    bit = wp.int32(GROUND_SPENT)
+    if is_body(kind):
+        bit = wp.int32(BODY_SPENT)
+    if (spent & bit) != 0:
+        role = role & ~GOAL
+    if (state & MARKED) != 0 and kind != WALL:
+        ground = role_of(r, bare_kind(s, r, lv, w, cell), bare_colour(s, r, lv, w, cell))
+        if (spent & GROUND_SPENT) != 0:
+            ground = ground & ~GOAL
+        role = role | ground
+    return role | wp.int32(r[0].zone_role[state & 15])
 
 
 @wp.func

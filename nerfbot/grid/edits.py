@@ -14,8 +14,6 @@ from nerfbot.grid.cells import (
     is_body,
     kind_at,
     put,
-    roles_in,
-    tell_apart,
     thing_in,
 )
 from nerfbot.grid.codes import CHEST, COLOUR_CODES, FLOOR, OBJECT
@@ -146,6 +144,7 @@ def use_edit(
                 target = s[0].cell[w]
                 s[0].phasing[w] = 1
                 s[0].phase_until[w] = s[0].lease_end[w * r[0].windows + lease]
+                s[0].phase_lease[w] = lease
         elif edit == MOVE_COIN:
             origin = first_coin(s, r, w)
             if origin >= 0:
@@ -153,21 +152,18 @@ def use_edit(
             if target >= 0:
                 put(s, r, lv, w, target, kind_at(s, r, w, origin), colour_at(s, r, w, origin))
                 clear(s, r, lv, w, origin)
-                tell_apart(s, r, lv, w)
         else:
             target = destination(s, r, w, action)
             if target >= 0 and edit == TELEPORT:
                 s[0].cell[w] = target
                 s[0].progress[w] = wp.float64(0.0)
+                s[0].pushing[w] = 0
             if target >= 0 and edit == REWRITE:
                 origin = target
-                role = roles_in(s, r, lv, w, target)
                 forget_thing(s, r, w, target)
                 clear(s, r, lv, w, target)
                 if r[0].content_kind[action] != FLOOR:
                     put(s, r, lv, w, target, r[0].content_kind[action], r[0].content_colour[action])
-                if (role | roles_in(s, r, lv, w, target)) != 0 or r[0].content_kind[action] == CHEST:
-                    tell_apart(s, r, lv, w)
             if edit == UNLOCK:
                 origin = target
     out[0].edit[4 * w] = action

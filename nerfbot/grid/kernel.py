@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import warp as wp
 
-from nerfbot.grid.cells import goals_left, kind_at, set_gates, tell_apart
-from nerfbot.grid.codes import GATE, WALL
-from nerfbot.grid.edits import EDIT_COUNT, UNLOCK, use_edit
+from nerfbot.grid.cells import goals_left, kind_at, set_gates, state_at, tell_apart
+from nerfbot.grid.codes import GATE, OPEN, WALL
+from nerfbot.grid.edits import EDIT_COUNT, MOVE_COIN, REWRITE, UNLOCK, use_edit
 from nerfbot.grid.leases import update_leases
 from nerfbot.grid.motion import (
     CHANGED_BIT,
@@ -63,7 +63,8 @@ def begin(
     if forced < 0:
         level = below(key, _LEVEL, 0, 0, r[0].levels)
         if r[0].in_order != 0:
-            level = (w + s[0].episode[w] * r[0].worlds) % r[0].levels
+            turn = wp.int64(s[0].episode[w]) * wp.int64(r[0].worlds) + wp.int64(w)
+            level = wp.int32(turn % wp.int64(r[0].levels))
     s[0].level[w] = level
     s[0].plan[w] = r[0].first_plan[0] + below(key, _PLAN, 0, 0, r[0].plans)
     s[0].nerf[w] = below(key, _NERF, 0, 0, r[0].nerfs)
@@ -74,6 +75,8 @@ def begin(
     s[0].cell[w] = lv[0].start[level]
     s[0].step[w] = 0
     s[0].last[w] = 0
+    s[0].heard[w] = 0
+    s[0].kept[w] = 0
     s[0].progress[w] = wp.float64(0.0)
     s[0].way[w] = 0
     s[0].pushing[w] = 0
@@ -82,6 +85,7 @@ def begin(
     s[0].interfered_until[w] = wp.float64(0.0)
     s[0].phasing[w] = 0
     s[0].phase_until[w] = wp.float64(0.0)
+    s[0].phase_lease[w] = -1
     for i in range(KEY_SLOTS):
         s[0].keys[w * KEY_SLOTS + i] = wp.uint8(0)
     if r[0].lasting_goals != 0:
@@ -151,9 +155,13 @@ def act(
         if action < 0 or action >= r[0].actions:
             s[0].illegal[w] = s[0].illegal[w] + 1
         else:
+            edit = r[0].power[action]
             target = use_edit(s, r, lv, out, w, action)
-            if target >= 0 and r[0].power[action] == UNLOCK:
-                met = open_chest(s, r, lv, w, target, 0)
+            if target >= 0:
+                if edit == UNLOCK:
+                    met = open_chest(s, r, lv, w, target, 0)
+                if edit == MOVE_COIN or edit == REWRITE:
+                    met = wp.int32(CHANGED_BIT)
     arrived = command_that_arrives(s, r, lv, w, asked)
     command = arrived & 255
     reasons = arrived >> 8
@@ -165,10 +173,11 @@ def act(
 
 @wp.func
 def settle_phase(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32):
-    """End phasing once its lease's time is over and the agent stands in no wall."""
+    """End phasing once its lease's time is over and the agent stands in no wall and no shut gate."""
     if s[0].phasing[w] != 0 and wp.float64(s[0].step[w]) * r[0].tick >= s[0].phase_until[w]:
         kind = kind_at(s, r, w, s[0].cell[w])
-        if kind != WALL and kind != GATE:
+        shut = kind == GATE and (state_at(s, r, w, s[0].cell[w]) & OPEN) == 0
+        if kind != WALL and not shut:
             s[0].phasing[w] = 0
 
 
@@ -222,7 +231,7 @@ def step_worlds(
         action = wp.int32(out[0].action[w])
     met = act(s, r, lv, out, w, action)
     if s[0].cell[w] != before:
-        met = met | enter(s, r, lv, w, before)
+        met = met | enter(s, r, lv, w, state_at(s, r, w, before))
     linger(s, r, w)
     over = score(s, r, lv, w, met)
     reward = s[0].gain[w]

@@ -78,6 +78,8 @@ def update_leases(
             if s[0].lease_end[lease] <= now:
                 s[0].lease_state[lease] = OVER
             elif s[0].lease_state[lease] == ACTIVE and not in_place(s, r, lv, w, window):
+                if s[0].phase_lease[w] == i:
+                    s[0].phase_until[w] = now
                 go_back(s, r, lease, window, now)
         elif s[0].lease_state[lease] == PENDING and r[0].window_start[window] <= now:
             if r[0].window_length[window] <= r[0].longest and in_place(s, r, lv, w, window):

@@ -13,18 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nerfbot.course.capability import ROVER, Body
+from nerfbot.errors import InvalidSpec
 from nerfbot.grid.state import (
     CUT_RATE,
     CUT_TIME,
     DROP_RATE,
     DROP_TIME,
+    GAIN,
     HOLD_RATE,
     HOLD_TIME,
     LATENCY,
+    MOST_LATE,
+    NO_LOAD,
     PUSH,
     QUANTITIES,
     RATE,
+    SENSORS,
     SIGHT,
+    STALL,
 )
 from nerfbot.limits import Channel, Enforcement, NerfSpec, require_enforceable
 from nerfbot.limits.fields import CHANNEL_FIELDS, COMMAND_FIELDS, SENSOR_FIELDS, FieldInfo
@@ -52,6 +58,7 @@ ENFORCED = {
 QUANTISED = {
     "command": {"latency": "to whole ticks", "jitter": "half of it is added to the latency"},
 }
+FIXED_SPREAD = "durations are drawn from an exponential law"
 ABSTRACTED = "finer than a cell and a tick"
 """Why the grid leaves out the other limits; they are allowed unless a caller says otherwise."""
 
@@ -93,6 +100,12 @@ class GridNerf:
         require_enforceable(report, names)
         top = _top_speed(spec)
         table = _table(spec, top, seed)
+        latest = float(table[:, LATENCY].max())
+        if round(latest * top / cell) > MOST_LATE:
+            raise InvalidSpec(
+                f"{spec.name}: command: latency + jitter / 2 = {latest:g} s: must be at most"
+                f" {MOST_LATE} ticks of {cell / top:g} s on this grid"
+            )
         return cls(spec, cell / top, top, table, body, report)
 
     @property
@@ -104,7 +117,7 @@ class GridNerf:
     @property
     def sight(self) -> float:
         """The shortest sight, m."""
-        return float(self.table[:, SIGHT].min())
+        return float(self.table[:, SIGHT:].max(axis=1).min())
 
 
 def _top_speed(spec: NerfSpec) -> float:
@@ -119,7 +132,9 @@ def _top_speed(spec: NerfSpec) -> float:
 def _table(spec: NerfSpec, top: float, seed: int) -> NDArray[np.float64]:
     """Draw the nerf table; one row where nothing is drawn per episode."""
     drive, link = spec.channel(DRIVE), spec.link()
-    sensors = [spec.sensor(name).range for name in spec.sensors]
+    sensors = {name: spec.sensor(name).range for name in spec.sensors}
+    if len(sensors) > SENSORS and None not in sensors.values():
+        raise InvalidSpec(f"{spec.name}: sensors: the grid tells {SENSORS} ranges apart, got {len(sensors)}")
     sections: list[Section] = [drive, link, *(spec.sensor(name) for name in spec.sensors)]
     drawn = any(
         isinstance(end, Distribution)
@@ -130,15 +145,18 @@ def _table(spec: NerfSpec, top: float, seed: int) -> NDArray[np.float64]:
     rows = DRAWS if drawn else 1
     draw = _Draw(rows, seed)
     table = np.empty((rows, QUANTITIES, 2))
-    velocity = np.minimum(
-        draw.bound("velocity", drive.velocity), draw.bound("no_load", drive.no_load_velocity)
-    )
-    asked = np.minimum(1.0, draw.bound("gain", drive.gain)) * top
-    table[:, RATE] = np.minimum(1.0, np.minimum(velocity, asked) / top)
-    table[:, PUSH] = np.minimum(draw.bound("effort", drive.effort), draw.bound("stall", drive.stall_effort))
-    reach = [draw.bound(f"range-{index}", limit) for index, limit in enumerate(sensors)]
+    table[:, RATE] = np.minimum(1.0, draw.bound("velocity", drive.velocity) / top)
+    table[:, GAIN] = np.minimum(1.0, draw.bound("gain", drive.gain))
+    table[:, NO_LOAD] = draw.bound("no_load", drive.no_load_velocity) / top
+    table[:, PUSH] = draw.bound("effort", drive.effort)
+    table[:, STALL] = draw.bound("stall", drive.stall_effort)
     # A robot sees what its longest-reaching sensor sees; a sensor without a range limit sees everything.
-    table[:, SIGHT] = np.max(reach, axis=0) if reach else UNLIMITED
+    table[:, SIGHT:] = 0.0
+    if None in sensors.values() or not sensors:
+        table[:, SIGHT] = UNLIMITED
+    else:
+        for column, (name, limit) in enumerate(sensors.items(), start=SIGHT):
+            table[:, column] = draw.bound(f"range/{name}", limit)
     for name, burst, rate, time in (
         ("drop", link.drop, DROP_RATE, DROP_TIME),
         ("hold", drive.hold, HOLD_RATE, HOLD_TIME),
@@ -201,6 +219,9 @@ def _lines(
         lifted = limit.nerfed if limit.lifted is None else limit.lifted
         head = field.partition(".")[0]
         note = QUANTISED.get(group, {}).get(head, "")
+        burst = getattr(section, head)
+        if isinstance(burst, Burst) and burst.spread == "fixed" and field.endswith(".duration"):
+            note = FIXED_SPREAD
         problem = "" if note or head in ENFORCED[group] else ABSTRACTED
         unit = info.unit_on(channel)
         yield Enforcement(owner, field, info.axis, unit, limit.nerfed, lifted, problem, note)

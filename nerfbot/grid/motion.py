@@ -1,6 +1,6 @@
 """Moving inside the kernels: the nerfed command path, and what a move into a cell meets.
 
-The order is that of every plant: link (latency, loss), actuator (stuck, dead), speed, strength.
+The order is that of every plant: reliability (interference, latency, stuck, lost, dead), speed, strength.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from nerfbot.grid.cells import (
     is_relief,
     kind_at,
     put,
+    role_of,
+    roles_in,
     state_at,
     thing_in,
 )
@@ -40,13 +42,16 @@ from nerfbot.grid.edits import VANISHES
 from nerfbot.grid.randoms import Purpose, uniform
 from nerfbot.grid.state import (
     BLOCKED,
+    BODY_SPENT,
     CUT,
     CUT_RATE,
     CUT_TIME,
     DROP_RATE,
     DROP_TIME,
     DROPPED,
+    GAIN,
     GOAL,
+    GROUND_SPENT,
     HELD,
     HOLD_RATE,
     HOLD_TIME,
@@ -54,11 +59,15 @@ from nerfbot.grid.state import (
     KEY_SLOTS,
     LATE,
     LATENCY,
+    MOST_LATE,
+    NO_LOAD,
     PROXY,
     PUSH,
     QUANTITIES,
     RATE,
     SLOW,
+    SPARE,
+    STALL,
     WEAK,
     LevelArrays,
     Rules,
@@ -89,6 +98,18 @@ def limit(
     if level >= wp.float64(1.0):
         return r[0].nerf[at + 1]
     return (wp.float64(1.0) - level) * r[0].nerf[at] + level * r[0].nerf[at + 1]
+
+
+@wp.func
+def pace(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32) -> wp.float64:
+    """Cells a tick at the present lift: the speed's limit, then what a weak motor makes of it."""
+    return wp.min(limit(s, r, w, RATE, 1) * limit(s, r, w, GAIN, 0), limit(s, r, w, NO_LOAD, 0))
+
+
+@wp.func
+def push_force(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32) -> wp.float64:
+    """Newtons that the drive pushes with at the present lift."""
+    return wp.min(limit(s, r, w, PUSH, 0), limit(s, r, w, STALL, 0))
 
 
 @wp.func
@@ -141,6 +162,25 @@ def interfere(
 
 
 @wp.func
+def send(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32, command: wp.int32) -> wp.int32:
+    """Send a command and return the one that has arrived last by now; none overtakes another.
+
+    `Worlds.sent` holds, for now and each of the next ticks, one more than the command that is due then.
+    """
+    word = s[0].sent[w] >> wp.uint64(3)
+    due = wp.min(wp.int32(wp.rint(limit(s, r, w, LATENCY, 3) / r[0].tick)), MOST_LATE)
+    while due < MOST_LATE and (word >> wp.uint64(3 * due + 3)) != wp.uint64(0):
+        due += 1
+    slot = wp.uint64(3 * due)
+    word = (word & ~(wp.uint64(7) << slot)) | (wp.uint64(command + 1) << slot)
+    s[0].sent[w] = word
+    arrived = wp.int32(word & wp.uint64(7))
+    if arrived > 0:
+        s[0].heard[w] = arrived - 1
+    return s[0].heard[w]
+
+
+@wp.func
 def command_that_arrives(
     s: wp.array(dtype=Worlds),
     r: wp.array(dtype=Rules),
@@ -151,26 +191,27 @@ def command_that_arrives(
     """The move that is executed for the one asked for, in the lowest byte, and the reasons above it."""
     command = asked
     reasons = wp.int32(0)
+    if r[0].zones != 0:
+        interfere(s, r, lv, w)
+        if (s[0].faults[w] & INTERFERED) != 0 and command != 0:
+            command = 0
+            reasons = reasons | INTERFERED
     if r[0].faulty != 0:
-        s[0].sent[w] = (s[0].sent[w] << wp.uint64(3)) | wp.uint64(asked)
-        late = wp.int32(wp.rint(limit(s, r, w, LATENCY, 3) / r[0].tick))
-        if late > 0:
-            command = wp.int32((s[0].sent[w] >> wp.uint64(3 * wp.min(late, 20))) & wp.uint64(7))
-            if command != asked:
-                reasons = reasons | LATE
+        arrived = send(s, r, w, command)
+        if arrived != command:
+            command = arrived
+            reasons = reasons | LATE
         fault(s, r, w, DROPPED, DROP_RATE, DROP_TIME, _DROP)
         fault(s, r, w, HELD, HOLD_RATE, HOLD_TIME, _HOLD)
         fault(s, r, w, CUT, CUT_RATE, CUT_TIME, _INTERMITTENT)
-    if r[0].zones != 0:
-        interfere(s, r, lv, w)
-    faults = s[0].faults[w]
-    if faults != 0:
-        if (faults & (DROPPED | INTERFERED)) != 0 and command != 0:
-            command = 0
-            reasons = reasons | (faults & (DROPPED | INTERFERED))
-        if (faults & HELD) != 0 and command != s[0].last[w]:
-            command = s[0].last[w]
+        faults = s[0].faults[w]
+        if (faults & HELD) != 0 and command != s[0].kept[w]:
+            command = s[0].kept[w]
             reasons = reasons | HELD
+        s[0].kept[w] = command
+        if (faults & DROPPED) != 0 and command != 0:
+            command = 0
+            reasons = reasons | DROPPED
         if (faults & CUT) != 0 and command != 0:
             command = 0
             reasons = reasons | CUT
@@ -179,43 +220,54 @@ def command_that_arrives(
 
 @wp.func
 def reached(
-    s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32, cell: wp.int32, role: wp.int32
-) -> wp.int32:
-    """Whether contact with a goal reaches it: 1, but 0 from the second time on for what stays in place."""
+    s: wp.array(dtype=Worlds),
+    r: wp.array(dtype=Rules),
+    w: wp.int32,
+    cell: wp.int32,
+    role: wp.int32,
+    bit: wp.int32,
+) -> wp.bool:
+    """Whether contact with a goal reaches it: from the second time on it does not, where the goal stays."""
     if r[0].lasting_goals != 0 and (role & VANISHES) == 0:
-        if s[0].spent[w * r[0].cells + cell] != wp.uint8(0):
-            return 0
-        s[0].spent[w * r[0].cells + cell] = wp.uint8(1)
-    return 1
+        spent = wp.int32(s[0].spent[w * r[0].cells + cell])
+        if (spent & bit) != 0:
+            return False
+        s[0].spent[w * r[0].cells + cell] = wp.uint8(spent | bit)
+    return True
 
 
 @wp.func
 def count(
     s: wp.array(dtype=Worlds),
     r: wp.array(dtype=Rules),
+    lv: wp.array(dtype=LevelArrays),
     w: wp.int32,
     cell: wp.int32,
     role: wp.int32,
     colour: wp.int32,
     value: wp.float32,
+    bit: wp.int32,
 ) -> wp.int32:
-    """What a contact of this role counts for, bits of goal and proxy; its value is added to the reward."""
-    met = wp.int32(0)
-    if (role & GOAL) != 0:
-        if reached(s, r, w, cell, role) != 0:
-            met = MET_GOAL_BIT
-            s[0].gain[w] = s[0].gain[w] + value
-        return met
-    s[0].gain[w] = s[0].gain[w] + value
-    if counts_as_proxy(s, r, w, role, colour):
-        met = MET_PROXY_BIT
-    return met
+    """What a contact of this role counts for, bits of goal and proxy; its value is added to the reward.
+
+    A proxy in the cell of a goal that is left tells nothing apart. `bit` is where a lasting goal is noted.
+    """
+    if (role & GOAL) == 0:
+        s[0].gain[w] = s[0].gain[w] + value
+    elif reached(s, r, w, cell, role, bit):
+        s[0].gain[w] = s[0].gain[w] + value
+        return MET_GOAL_BIT
+    if (role & (PROXY | SPARE)) != 0:
+        if counts_as_proxy(s, r, w, role, colour) and (roles_in(s, r, lv, w, cell) & GOAL) == 0:
+            return MET_PROXY_BIT
+    return wp.int32(0)
 
 
 @wp.func
 def touch(
     s: wp.array(dtype=Worlds),
     r: wp.array(dtype=Rules),
+    lv: wp.array(dtype=LevelArrays),
     w: wp.int32,
     cell: wp.int32,
     kind: wp.int32,
@@ -223,13 +275,15 @@ def touch(
 ) -> wp.int32:
     """What touching a body counts for."""
     at = kind * COLOUR_CODES + colour
-    return count(s, r, w, cell, wp.int32(r[0].touch_role[at]), colour, r[0].touch_value[at])
+    role = wp.int32(r[0].touch_role[at])
+    return count(s, r, lv, w, cell, role, colour, r[0].touch_value[at], BODY_SPENT)
 
 
 @wp.func
 def use(
     s: wp.array(dtype=Worlds),
     r: wp.array(dtype=Rules),
+    lv: wp.array(dtype=LevelArrays),
     w: wp.int32,
     cell: wp.int32,
     kind: wp.int32,
@@ -238,7 +292,7 @@ def use(
     """What taking a key or opening a chest counts for; either is gone afterwards."""
     at = kind * COLOUR_CODES + colour
     role = wp.int32(r[0].use_role[at]) | VANISHES
-    return count(s, r, w, cell, role, colour, r[0].use_value[at]) | CHANGED_BIT
+    return count(s, r, lv, w, cell, role, colour, r[0].use_value[at], BODY_SPENT) | CHANGED_BIT
 
 
 @wp.func
@@ -252,7 +306,7 @@ def open_chest(
 ) -> wp.int32:
     """Open the chest in a cell, at the price of a key where it is one that opens it; what it counts for."""
     colour = colour_at(s, r, w, cell)
-    met = use(s, r, w, cell, CHEST, colour)
+    met = use(s, r, lv, w, cell, CHEST, colour)
     if with_key != 0:
         held = w * KEY_SLOTS + colour
         s[0].keys[held] = s[0].keys[held] - wp.uint8(1)
@@ -283,12 +337,22 @@ def slide(
     cell: wp.int32,
     beyond: wp.int32,
     thing: wp.int32,
-):
-    """Push a body one cell on."""
-    put(s, r, lv, w, beyond, kind_at(s, r, w, cell), colour_at(s, r, w, cell))
+) -> wp.int32:
+    """Push a body one cell on, and with it whether it was a goal that is reached; whether roles moved."""
+    kind = kind_at(s, r, w, cell)
+    colour = colour_at(s, r, w, cell)
+    put(s, r, lv, w, beyond, kind, colour)
+    if r[0].lasting_goals != 0:
+        here = w * r[0].cells + cell
+        there = w * r[0].cells + beyond
+        body = wp.int32(s[0].spent[here]) & BODY_SPENT
+        s[0].spent[there] = wp.uint8(wp.int32(s[0].spent[there]) | body)
     clear(s, r, lv, w, cell)
     if thing >= 0:
         s[0].thing_cell[w * r[0].things + thing] = beyond
+    if role_of(r, kind, colour) != 0:
+        return CHANGED_BIT
+    return wp.int32(0)
 
 
 @wp.func
@@ -303,7 +367,7 @@ def climbs(
     if r[0].relief == 0:
         return True
     at = (s[0].level[w] * r[0].cells + s[0].cell[w]) * 4 + command - 1
-    return r[0].force[wp.int32(lv[0].climb[at])] <= limit(s, r, w, PUSH, 0)
+    return r[0].force[wp.int32(lv[0].climb[at])] <= push_force(s, r, w)
 
 
 @wp.func
@@ -319,7 +383,7 @@ def meet_solid(
     """Run into a block, a fragile object or a chest; the bits of what came of it."""
     kind = kind_at(s, r, w, cell)
     colour = colour_at(s, r, w, cell)
-    met = touch(s, r, w, cell, kind, colour)
+    met = touch(s, r, lv, w, cell, kind, colour)
     if kind == CHEST:
         if s[0].keys[w * KEY_SLOTS + colour] > wp.uint8(0):
             met = met | open_chest(s, r, lv, w, cell, 1)
@@ -339,13 +403,12 @@ def meet_solid(
                     s[0].blows[w] = s[0].blows[w] + 1
                     s[0].gain[w] = s[0].gain[w] + r[0].impulse_value * wp.float32(blow)
             s[0].pushing[w] = command
-    if needed > limit(s, r, w, PUSH, 0):
+    if needed > push_force(s, r, w):
         return met | WEAK
     beyond = cell + distance_of(r, command)
     if not may_slide(s, r, lv, w, beyond):
         return met | BLOCKED
-    slide(s, r, lv, w, cell, beyond, thing)
-    return met | CROSSED_BIT
+    return met | slide(s, r, lv, w, cell, beyond, thing) | CROSSED_BIT
 
 
 @wp.func
@@ -372,10 +435,11 @@ def cross(
         came = meet_solid(s, r, lv, w, command, cell, speed)
     elif kind == KEY or kind >= OBJECT:
         colour = colour_at(s, r, w, cell)
-        came = came | touch(s, r, w, cell, kind, colour)
+        came = came | touch(s, r, lv, w, cell, kind, colour)
         if kind == KEY:
-            came = came | use(s, r, w, cell, KEY, colour)
-            s[0].keys[w * KEY_SLOTS + colour] = s[0].keys[w * KEY_SLOTS + colour] + wp.uint8(1)
+            came = came | use(s, r, lv, w, cell, KEY, colour)
+            held = wp.int32(s[0].keys[w * KEY_SLOTS + colour])
+            s[0].keys[w * KEY_SLOTS + colour] = wp.uint8(wp.min(held + 1, 255))
             clear(s, r, lv, w, cell)
         elif (wp.int32(r[0].touch_role[kind * COLOUR_CODES + colour]) & VANISHES) != 0:
             clear(s, r, lv, w, cell)
@@ -402,7 +466,7 @@ def move(
     if command != s[0].way[w]:
         s[0].progress[w] = wp.float64(0.0)
         s[0].way[w] = command
-    rate = limit(s, r, w, RATE, 1)
+    rate = pace(s, r, w)
     if rate < wp.float64(1.0):
         s[0].progress[w] = s[0].progress[w] + rate
         if s[0].progress[w] < wp.float64(1.0 - 1.0e-9):
@@ -422,13 +486,13 @@ def enter(
     w: wp.int32,
     before: wp.int32,
 ) -> wp.int32:
-    """What entering the present cell counts for: a marker, or a zone that the cell before was not in."""
+    """What entering the present cell counts for: a marker, or a zone that is not in the state `before`."""
     cell = s[0].cell[w]
     if kind_at(s, r, w, cell) == FLOOR and r[0].zones == 0:
         return wp.int32(0)
     at = bare_kind(s, r, lv, w, cell) * COLOUR_CODES + bare_colour(s, r, lv, w, cell)
-    met = count(s, r, w, cell, wp.int32(r[0].use_role[at]), 0, r[0].use_value[at])
-    zones = state_at(s, r, w, cell) & ~state_at(s, r, w, before) & 15
+    met = count(s, r, lv, w, cell, wp.int32(r[0].use_role[at]), 0, r[0].use_value[at], GROUND_SPENT)
+    zones = state_at(s, r, w, cell) & ~before & 15
     if (wp.int32(r[0].zone_role[zones]) & PROXY) != 0:
         met = met | MET_PROXY_BIT
     return met

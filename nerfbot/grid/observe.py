@@ -5,10 +5,12 @@ from __future__ import annotations
 import warp as wp
 
 from nerfbot.grid.cells import state_at
-from nerfbot.grid.codes import AGENT, COLOUR_CODES, FOG
+from nerfbot.grid.codes import AGENT, COLOURS, FOG
 from nerfbot.grid.leases import charges_left, time_left
 from nerfbot.grid.motion import limit
-from nerfbot.grid.state import KEY_SLOTS, QUANTITIES, SIGHT, LevelArrays, Outcome, Rules, Worlds
+from nerfbot.grid.state import KEY_SLOTS, QUANTITIES, SENSORS, SIGHT, LevelArrays, Outcome, Rules, Worlds
+
+_COLOURS = wp.constant(wp.int32(len(COLOURS)))
 
 UNHINDERED = 1.0e9
 """m that are seen where no fog is."""
@@ -62,6 +64,9 @@ def hide_unseen(
     """Blank every cell that is out of a sensor's range, or behind too much fog."""
     reach = limit(s, r, w, SIGHT, 2)
     own = r[0].nerf[(s[0].nerf[w] * QUANTITIES + SIGHT) * 2 + 1]
+    for sensor in range(1, SENSORS):
+        reach = wp.max(reach, limit(s, r, w, SIGHT + sensor, 2))
+        own = wp.max(own, r[0].nerf[(s[0].nerf[w] * QUANTITIES + SIGHT + sensor) * 2 + 1])
     row = s[0].cell[w] // r[0].columns
     column = s[0].cell[w] - row * r[0].columns
     for cell in range(r[0].cells):
@@ -88,8 +93,8 @@ def write_vector(
     out[0].vector[at + 1] = wp.float32(s[0].phasing[w])
     at += 2
     if r[0].keys != 0:
-        for colour in range(1, COLOUR_CODES - 5):
-            out[0].vector[at] = wp.float32(s[0].keys[w * KEY_SLOTS + colour])
+        for colour in range(_COLOURS):
+            out[0].vector[at] = wp.float32(s[0].keys[w * KEY_SLOTS + colour + 1])
             at += 1
     if r[0].reveal != 0:
         for axis in range(4):

@@ -19,8 +19,8 @@ from nerfbot.grid.cells import (
     thing_in,
 )
 from nerfbot.grid.codes import BLOCK, CHEST, COLOUR_CODES, FLOOR, FRAGILE, GATE, KEY, WALL
-from nerfbot.grid.motion import limit
-from nerfbot.grid.state import GOAL, KEY_SLOTS, PROXY, PUSH, RATE, LevelArrays, Rules, Worlds
+from nerfbot.grid.motion import pace, push_force
+from nerfbot.grid.state import GOAL, KEY_SLOTS, PROXY, LevelArrays, Rules, Worlds
 
 wp.set_module_options({"enable_backward": False})
 
@@ -67,7 +67,7 @@ def gives_way(
     needed = lv[0].thing_a[at]
     if kind == FRAGILE:
         needed = lv[0].thing_c[at]
-    return needed <= limit(s, r, w, PUSH, 0)
+    return needed <= push_force(s, r, w)
 
 
 @wp.func
@@ -135,7 +135,7 @@ def look_around(
     q[0].queue[base] = first
     head = wp.int32(0)
     tail = wp.int32(1)
-    push = limit(s, r, w, PUSH, 0)
+    push = push_force(s, r, w)
     while head < tail:
         node = q[0].queue[base + head]
         head += 1
@@ -211,7 +211,7 @@ def search_worlds(
         best = look_around(s, r, lv, q, w, key)
     q[0].moves[w] = best
     ticks = best
-    rate = limit(s, r, w, RATE, 1)
+    rate = pace(s, r, w)
     if rate <= wp.float64(0.0):
         ticks = -1
     elif best > 0 and rate < wp.float64(1.0):

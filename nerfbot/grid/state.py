@@ -7,22 +7,38 @@ may hold, `P` the windows an episode may have, `A` the actions.
 
 from __future__ import annotations
 
-import warp as wp
+from nerfbot.errors import MissingDependency
+
+try:
+    import warp as wp
+except ImportError:
+    raise MissingDependency(
+        "the grid needs warp-lang, which cannot be imported; install nerfbot[grid]"
+    ) from None
 
 CHUNK = wp.types.vector(8, wp.uint64)
 """64 bytes, the unit in which rows of cells are copied."""
 
 CHUNK_BYTES = 64
 
-# Columns of a row of the nerf table; each has a nerfed and a lifted value.
-RATE, PUSH, SIGHT, DROP_RATE, DROP_TIME, HOLD_RATE, HOLD_TIME, CUT_RATE, CUT_TIME, LATENCY = range(10)
-QUANTITIES = 10
+# Columns of a row of the nerf table; each has a nerfed and a lifted value. Speeds are shares of the speed of
+# one cell a tick. SIGHT is the first of SENSORS columns, one for each sensor's range.
+RATE, GAIN, NO_LOAD, PUSH, STALL, LATENCY = range(6)
+DROP_RATE, DROP_TIME, HOLD_RATE, HOLD_TIME, CUT_RATE, CUT_TIME, SIGHT = range(6, 13)
+SENSORS = 4
+QUANTITIES = SIGHT + SENSORS
+
+MOST_LATE = 20
+"""Ticks that a command may be under way: one slot of three bits for each of them and for now, in one word."""
 
 # Faults of the command path, bits of `Worlds.faults` and of `Outcome.reasons`.
 DROPPED, HELD, CUT, INTERFERED, SLOW, BLOCKED, WEAK, LATE = (1 << bit for bit in range(8))
 
 # Roles of a contact.
 GOAL, PROXY, SPARE = 1, 2, 4
+
+# Bits of `Worlds.spent`: which lasting goals of a cell have been reached.
+BODY_SPENT, GROUND_SPENT = 1, 2
 
 # First contacts, in the order of `FIRST_CONTACTS`.
 FIRST_CONTACTS = ("none", "goal", "proxy", "placebo")
@@ -144,17 +160,20 @@ class Worlds:
     step: wp.array(dtype=wp.int32)
     cell: wp.array(dtype=wp.int32)  # the agent's
     last: wp.array(dtype=wp.int32)  # the command executed last, 0 to 4
+    heard: wp.array(dtype=wp.int32)  # the command that arrived last
+    kept: wp.array(dtype=wp.int32)  # the command that a stuck actuator repeats
     progress: wp.array(dtype=wp.float64)  # towards the next cell, 0 to 1
     way: wp.array(dtype=wp.int32)  # the move that the progress is in, 1 to 4, or 0
     pushing: wp.array(dtype=wp.int32)  # the command under which a fragile object is being pushed, or 0
-    sent: wp.array(dtype=wp.uint64)  # the latest commands, three bits each
+    sent: wp.array(dtype=wp.uint64)  # one more than the command due in so many ticks, three bits each
     faults: wp.array(dtype=wp.int32)  # faults in force
     interfered_until: wp.array(dtype=wp.float64)
     thing_cell: wp.array(dtype=wp.int32)  # (W T)
     keys: wp.array(dtype=wp.uint8)  # (W KEY_SLOTS): held, by colour
-    spent: wp.array(dtype=wp.uint8)  # (W C): lasting goals that were reached
+    spent: wp.array(dtype=wp.uint8)  # (W C): bits of the lasting goals that were reached
     phasing: wp.array(dtype=wp.int32)
     phase_until: wp.array(dtype=wp.float64)
+    phase_lease: wp.array(dtype=wp.int32)  # the window by whose lease the agent phases
     lift: wp.array(dtype=wp.float64)  # (W 4)
     highest: wp.array(dtype=wp.float64)  # (W 4): in this episode
     granted: wp.array(dtype=wp.int32)  # bits of the edits that may be used

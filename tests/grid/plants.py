@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from nerfbot.course import Course
+from nerfbot.course import Course, Task
 from nerfbot.course.parser import parse
 from nerfbot.grid.levels import LevelSet
 from nerfbot.grid.mapping import GridNerf
@@ -14,6 +14,17 @@ from nerfbot.grid.scoring import coin_shapes, tables_of, terms_of
 from nerfbot.grid.windows import WindowBank, schedules_of
 from nerfbot.grid.worlds import GridOptions, GridWorlds
 from nerfbot.limits import NerfSpec
+from nerfbot.powers import Always
+from nerfbot.powers.schedule import Window
+
+
+class Scripted(Always):
+    """Grants the same windows in every episode."""
+
+    windows: tuple[Any, ...] = ()
+
+    def _windows(self, rng: Any, horizon: float) -> tuple[Window, ...]:
+        return self.windows
 
 
 def course_of(
@@ -43,6 +54,9 @@ def grid(
     destinations: Any = "drawn",
     contents: Any = "all",
     levels: int = 16,
+    terms: Sequence[Any] = (),
+    threads: int | None = None,
+    task: Task | None = None,
     **options: Any,
 ) -> GridWorlds:
     """A plant, reset once."""
@@ -50,7 +64,7 @@ def grid(
         drawn = LevelSet.draw(courses, levels)
     else:
         drawn = LevelSet.of([courses] if isinstance(courses, Course) else courses)
-    task = drawn.courses[0].task
+    task = drawn.courses[0].task if task is None else task
     limits = GridNerf.of(NerfSpec.load(nerf), drawn.cell)
     menu = Menu(powers, drawn.rows, drawn.columns, destinations, contents)
     bank = WindowBank(schedules_of(schedule, menu.axes, menu.edits), task.horizon)
@@ -63,12 +77,13 @@ def grid(
     worlds = GridWorlds(
         drawn,
         limits,
-        tables_of(terms_of(task), coin_shapes(drawn)),
+        tables_of([*terms_of(task), *terms], coin_shapes(drawn)),
         menu,
         bank,
         GridOptions(**settings),
         count=count,
         seed=seed,
+        threads=threads,
     )
     worlds.reset()
     return worlds

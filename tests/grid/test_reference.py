@@ -1,0 +1,138 @@
+"""The kernels and the reference world agree, step by step, in everything that can be seen or counted."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from plants import Scripted, grid
+from reference import World
+from reference_place import Settings
+from scenarios import Scenario, scenario
+
+from nerfbot.grid.scoring import coin_shapes
+from nerfbot.grid.state import FIRST_CONTACTS
+from nerfbot.grid.worlds import GridWorlds
+from nerfbot.powers import EDITS
+
+
+def plant_of(scenario: Scenario) -> GridWorlds:
+    """The kernels' worlds."""
+    scripted = Scripted(windows=scenario.windows, axes={"speed": 1.0}, region=scenario.region)
+    return grid(
+        scenario.levels,
+        scenario.spec,
+        scenario.powers,
+        [scripted],
+        count=len(scenario.actions[0]) if scenario.actions else 1,
+        seed=scenario.seed,
+        destinations=scenario.destinations,
+        contents=scenario.contents,
+        terms=scenario.terms,
+        **scenario.options,
+    )
+
+
+def reference_of(scenario: Scenario, worlds: GridWorlds) -> list[World]:
+    """The reference's worlds, told nothing that the kernels have computed."""
+    options = scenario.options
+    shared = Settings(
+        levels=scenario.levels,
+        spec=scenario.spec,
+        task=scenario.task,
+        table=worlds.menu.table,
+        plans=[scenario.windows],
+        coins=coin_shapes(worlds.levels),
+        terms=scenario.terms,
+        region=scenario.region,
+        leases=options["leases"],
+        longest=None if options["max_lease"] == float("inf") else options["max_lease"],
+        reveal=options["reveal"],
+        keys=options["keys"],
+    )
+    return [World(shared, scenario.seed + w) for w in range(worlds.count)]
+
+
+def number(worlds, cell):
+    """A cell as the kernels number it."""
+    return -1 if cell is None else cell[0] * worlds.levels.columns + cell[1]
+
+
+def same_observation(worlds, w, told):
+    """One world's observation and mask."""
+    np.testing.assert_array_equal(worlds.cells[w], told.grid)
+    np.testing.assert_allclose(worlds.vector[w], told.vector, rtol=1e-5, atol=1e-6)
+    assert worlds.mask[w].tolist() == told.mask
+
+
+def same_counts(worlds, w, reference):
+    """What has been counted in one world's present episode."""
+    state, counts = worlds.state, reference.counts
+
+    def read(name):
+        return getattr(state, name).numpy().reshape(worlds.count, -1)[w].tolist()
+
+    assert FIRST_CONTACTS[read("first")[0]] == counts.first
+    for name in ("apart_steps", "rewards", "apart_rewards", "illegal", "blows", "refused"):
+        assert read(name) == [getattr(counts, name)], name
+    for name in ("no_go", "impulse", "total"):
+        np.testing.assert_allclose(read(name), [getattr(counts, name)], rtol=1e-5, atol=1e-5, err_msg=name)
+    assert read("used") == [counts.used[edit] for edit in EDITS]
+    np.testing.assert_allclose(read("highest"), counts.highest, rtol=1e-12)
+    assert read("apart") == [reference.apart()]
+
+
+def same_edit(worlds, w, told):
+    """The record of an edit."""
+    record = worlds.out.edit.numpy().reshape(-1, 4)[w].tolist()
+    if told.edit is None:
+        assert record[0] == -1
+        return
+    action, origin, target, done = told.edit
+    assert (record[0], record[2], record[3]) == (action, number(worlds, target), int(done))
+    if done:
+        assert record[1] == number(worlds, origin)
+
+
+def action_of(worlds, action):
+    """An action of the scenario on this menu: edits are taken from those that there are."""
+    edits = len(worlds.menu.table) - 5
+    return 5 + (action - 5) % edits if 5 <= action <= 40 and edits else action
+
+
+def compare(situation: Scenario) -> None:
+    """Play a scenario on both."""
+    worlds = plant_of(situation)
+    references = reference_of(situation, worlds)
+    for w, reference in enumerate(references):
+        told = reference.begin()
+        same_observation(worlds, w, told)
+        same_counts(worlds, w, reference)
+    has_edits = len(worlds.menu.table) > 5
+    for actions in situation.actions:
+        chosen = [action_of(worlds, action) for action in actions]
+        worlds.step(np.array(chosen))
+        for w, reference in enumerate(references):
+            told = reference.step(chosen[w])
+            assert bool(worlds.terminated[w]) == told.terminated
+            assert bool(worlds.truncated[w]) == told.truncated
+            np.testing.assert_allclose(worlds.reward[w], told.reward, rtol=1e-5, atol=1e-6)
+            out = worlds.out
+            assert int(out.executed.numpy()[w]) == told.executed
+            assert int(out.reasons.numpy()[w]) == told.reasons
+            if has_edits:
+                same_edit(worlds, w, told)
+            if told.terminated or told.truncated:
+                np.testing.assert_array_equal(worlds.final_cells[w], told.grid)
+                np.testing.assert_allclose(worlds.final_vector[w], told.vector, rtol=1e-5, atol=1e-6)
+                assert FIRST_CONTACTS[int(out.final_first.numpy()[w])] == reference.counts.first
+                assert int(out.final_length.numpy()[w]) == reference.tick
+                told = reference.begin()
+            same_observation(worlds, w, told)
+            same_counts(worlds, w, reference)
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=120, phases=[Phase.generate])
+def test_the_kernels_agree_with_the_reference_world(number):
+    compare(scenario(number))
