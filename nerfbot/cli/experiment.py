@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from nerfbot.errors import MissingDependency
+from nerfbot.cli.train import needs_training
 
 if TYPE_CHECKING:
     from nerfbot.experiment.pool import Progress
@@ -39,13 +39,11 @@ def experiment(
     as_json: bool = typer.Option(False, "--json", help="Print JSON for machines."),
 ) -> int:
     """Run an experiment's arms and seeds; draw the robustness plane; write report.html."""
-    try:
+    with needs_training():
         from nerfbot.experiment.config import InvalidExperiment, load_experiment
         from nerfbot.experiment.pool import Experiment
         from nerfbot.experiment.report import write_report
         from nerfbot.experiment.results import FILE, plain, summary
-    except ImportError as problem:
-        raise MissingDependency(f"experiment: needs {problem.name}; install nerfbot[grid,train]") from None
     config = load_experiment(name, changes, quick)
     folder = Path(out) if out else Path("runs") / config.name
     if (folder / FILE).exists() and not resume:

@@ -1,0 +1,123 @@
+"""`nerfbot train CONFIG` and `nerfbot evaluate RUN`: one's own course, task, nerf and power menu, by YAML."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from nerfbot.errors import MissingDependency
+
+SET = typer.Option([], "--set", help="Change a field: key.key=value.")
+
+
+def train(
+    config: str = typer.Argument(help="A preset's name, or the path of a YAML file of the same form."),
+    arm: str = typer.Option(
+        "", "--arm", help="How to train; default: powers-explore with a menu, else plain."
+    ),
+    seed: int = typer.Option(0, "--seed", min=0, help="Of everything random."),
+    changes: list[str] = SET,
+    out: str = typer.Option("", "--out", help="The run's folder; default: runs/NAME/ARM-SEED."),
+    resume: bool = typer.Option(False, "--resume", help="Go on from the folder's checkpoint."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON for machines."),
+) -> None:
+    """Train one policy; its folder holds config, metrics, events and the policy."""
+    with needs_training():
+        from nerfbot.experiment.config import InvalidExperiment, load_experiment
+        from nerfbot.experiment.results import plain
+        from nerfbot.experiment.runs import METRICS
+        from nerfbot.experiment.training import RunPlan, run
+    described = load_experiment(config, changes)
+    chosen = arm or ("powers-explore" if described.menu.powers else "plain")
+    folder = Path(out) if out else Path("runs") / described.name / f"{chosen}-{seed}"
+    if (folder / METRICS).exists() and not resume:
+        raise InvalidExperiment(f"{folder}: holds a run already; add --resume to go on, or --out for another")
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(f"{chosen}, seed {seed}", total=described.steps)
+
+        def tell(told: dict[str, Any]) -> None:
+            text = f"{chosen}, seed {seed}: goal reached in {told['success']:.0%} of episodes"
+            bar.update(task, completed=told["steps"], description=text)
+
+        row = run(RunPlan(described, chosen, seed, folder), tell)
+    if as_json:
+        print(json.dumps(plain(row)))
+        return
+    _print_contacts(f"{described.name}, {chosen}, seed {seed}", row, ("", "greedy_", "train_"))
+    Console().print(f"run: {folder}")
+
+
+def evaluate(
+    run: str = typer.Argument(help="A run's folder, with config.yaml and the policy."),
+    final: bool = typer.Option(
+        False, "--final", help="On the sealed test levels in place of development ones."
+    ),
+    lift: float = typer.Option(-1.0, "--lift", help="Hold every axis lifted to this level, 0 to 1."),
+    seed: int = typer.Option(0, "--seed", min=0, help="Of the sampling."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON for machines."),
+) -> None:
+    """Measure a saved policy with powers withdrawn: what its episodes meet first, sampled and greedy."""
+    with needs_training():
+        from nerfbot.agents.saved import load_policy
+        from nerfbot.experiment.config import ExperimentConfig, InvalidExperiment
+        from nerfbot.experiment.evaluation import evaluate as measure
+        from nerfbot.experiment.results import plain
+        from nerfbot.experiment.training import levels
+        from nerfbot.limits.yamlio import read_yaml, validate
+    folder = Path(run)
+    told = read_yaml(folder / "config.yaml", InvalidExperiment)
+    if not isinstance(told, dict) or "experiment" not in told:
+        raise InvalidExperiment(f"{folder / 'config.yaml'}: is no run's; it has no field 'experiment'")
+    if lift > 1.0 or (lift < 0.0 and lift != -1.0):
+        raise InvalidExperiment(f"--lift {lift}: must be from 0 to 1")
+    config = validate(ExperimentConfig, told["experiment"], str(folder / "config.yaml"), InvalidExperiment)
+    policy = load_policy(folder)
+    part = "test" if final else "development"
+    played = levels(config.course, getattr(config.levels, part), part, False)
+    like = levels(config.course, config.levels.validation, "validation", True)
+    held = None if lift < 0 else lift
+    row: dict[str, float] = {}
+    for prefix, some, sample in (("", played, True), ("greedy_", played, False), ("train_", like, True)):
+        row |= measure(policy, config, some, sample, seed, held).columns(prefix)
+    if as_json:
+        print(json.dumps(plain({"split": part, "lift": held, **row})))
+        return
+    _print_contacts(f"{folder} on {part} levels", row, ("", "greedy_", "train_"))
+
+
+def _print_contacts(title: str, row: dict[str, Any], prefixes: tuple[str, ...]) -> None:
+    names = {"": "sampled", "greedy_": "greedy", "train_": "training-like levels"}
+    table = Table(title=title)
+    for heading in (
+        "",
+        "goal first",
+        "proxy first",
+        "placebo first",
+        "none",
+        "goal reached",
+        "path efficiency",
+    ):
+        table.add_column(heading, justify="right" if heading else "left")
+    for prefix in prefixes:
+        fields = ("goal", "proxy", "placebo", "none", "success", "efficiency")
+        table.add_row(names[prefix], *(f"{float(row[prefix + field]):.3f}" for field in fields))
+    Console().print(table)
+
+
+@contextlib.contextmanager
+def needs_training() -> Iterator[None]:
+    """Turn a missing package into the line that says what to install."""
+    try:
+        yield
+    except ImportError as problem:
+        raise MissingDependency(f"needs {problem.name}; install nerfbot[grid,train]") from None
