@@ -82,7 +82,8 @@ class ActuatorLimiter:
         self._mode = np.array([_MODES[channel.mode] for channel in self.channels])
         self._capped = np.array([channel.effort_limit for channel in self.channels])
         self._is_position = self._mode == kernel.POSITION_MODE
-        self._state = np.zeros((*self._shape, kernel.STATES))
+        self._cells = kernel.blank(*self._shape)
+        self._changed = self._robots.copy()
         self._fresh, self._any_fresh = np.ones(count, bool), True
         self._nobody = np.zeros(count, bool)
         self._hard = _hard_limits(self.channels, envelope)
@@ -96,11 +97,11 @@ class ActuatorLimiter:
         bursts = [section.hold for _, section in sections] + [section.intermittent for _, section in sections]
         bursts.append(spec.command.drop)
         self._bursts: BurstProcess | None = None
-        self._faults = np.zeros((count, len(bursts)), bool)
+        self._faults = np.zeros((len(bursts), count), bool)
         if any(bursts):
             drawn = np.array([burst is None or burst.spread == "exponential" for burst in bursts])
             self._bursts = BurstProcess("faults", self._seeds, drawn)
-            self._faults = self._bursts.active
+            self._faults = self._bursts.active.T
         self._begin(self._robots)
 
     def reset(self, mask: ArrayLike | None = None, seeds: ArrayLike | None = None) -> None:
@@ -157,7 +158,7 @@ class ActuatorLimiter:
         stopping = self._nobody if bad is None else bad
         limited = self._limit(arrived, position, velocity, known, stopping)
         if self._link is not None:
-            np.bitwise_or(limited.reasons, arrived != request, out=limited.reasons)  # bit 0 is LATENCY
+            kernel.mark_late(limited.reasons, arrived, request)
         if bad is not None:
             limited.reasons[bad] = Reason.INVALID | Reason.STOP
         return limited
@@ -198,26 +199,25 @@ class ActuatorLimiter:
     def _update(self, robots: NDArray[np.intp]) -> None:
         lift = self._lift[robots]
         self._limits.update(robots, lift)
+        kernel.place(self._limits.values, robots, self._cells)
         self._burst_limits.update(robots, lift)
         self._link_limits.update(robots, lift)
         if self._bursts is not None:
-            parts = [
-                (self._burst_limits["hold.rate"], self._burst_limits["hold.duration"]),
-                (self._burst_limits["intermittent.rate"], self._burst_limits["intermittent.duration"]),
-                (self._link_limits["drop.rate"], self._link_limits["drop.duration"]),
-            ]
-            rate = np.concatenate([rate[robots] for rate, _ in parts], axis=1)
-            self._bursts.set(
-                robots, rate, np.concatenate([duration[robots] for _, duration in parts], axis=1)
-            )
+            first = 0
+            for limits, burst in (
+                (self._burst_limits, "hold"),
+                (self._burst_limits, "intermittent"),
+                (self._link_limits, "drop"),
+            ):
+                rate, duration = limits[f"{burst}.rate"], limits[f"{burst}.duration"]
+                self._bursts.set(robots, rate[robots], duration[robots], first)
+                first += rate.shape[1]
 
     def _take(self, lift: Floats) -> None:
         self._lift_bytes = lift.tobytes()
-        level = np.clip(np.where(np.isfinite(lift), lift, 0.0), 0.0, 1.0)
-        changed = np.flatnonzero((level != self._lift).any(axis=1))
-        self._lift[changed] = level[changed]
-        if len(changed):
-            self._update(changed)
+        changed = kernel.take_levels(lift, self._lift, self._changed)
+        if changed:
+            self._update(self._changed[:changed])
 
     def _advance(self, now: float) -> float:
         """Set the step and return the time since the last call, s.
@@ -235,7 +235,7 @@ class ActuatorLimiter:
         return elapsed
 
     def _stop(self, position: Floats, velocity: Floats, known: tuple[bool, bool], reason: Reason) -> Limited:
-        executed = self._state[..., kernel.EXECUTED].copy()
+        executed = kernel.executed(self._cells, self.count)
         limited = self._limit(executed, position, velocity, known, ~self._nobody)
         if self._link is not None:
             rest = np.where(self._is_position, limited.value, 0.0)
@@ -258,12 +258,11 @@ class ActuatorLimiter:
             stopping,
             self._dt,
             self._dt / self._last_dt,
-            self._limits.values,
             self._hard,
             self._mode,
             self._capped,
             self._fresh,
-            self._state,
+            self._cells,
             value,
             effort_limit,
             reasons,
@@ -314,7 +313,8 @@ class ActuatorLimiter:
         rows = np.logical_not(finite.all(axis=1))
         if rows.any():
             bad = np.asarray(rows if bad is None else rows | bad)
-            held = np.clip(self._state[..., kernel.EXECUTED], *self._hard[:, [kernel.LOW, kernel.HIGH]].T)
+            executed = kernel.executed(self._cells, self.count)
+            held = np.clip(executed, *self._hard[:, [kernel.LOW, kernel.HIGH]].T)
             rest = np.where(self._is_position, held, 0.0)
             array = np.where(finite, array, rest)
         return np.clip(array, -_HUGE, _HUGE), bad

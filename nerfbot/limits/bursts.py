@@ -10,26 +10,29 @@ from nerfbot.limits.compiled import compiled
 from nerfbot.limits.streams import Stream
 
 _MOST_TURNS = 64  # in one step; a pause of more bursts than that counts as one of fewer
+_BLOCK = 64  # countdowns that are looked through for ends at a time
 _LONGEST = 1e9  # s; a clock may jump by more than a number can hold
 
 
 @compiled
-def _run_down(
-    countdown: np.ndarray, speed: np.ndarray, elapsed: float, robots: np.ndarray, units: np.ndarray
-) -> int:
-    """Take what ``elapsed`` s cost off every countdown; list those that have run out, return how many."""
-    due = 0
-    for r in range(countdown.shape[0]):
+def _run_down(countdown: np.ndarray, speed: np.ndarray, elapsed: float, due: np.ndarray) -> int:
+    """Take what ``elapsed`` s cost off every countdown; list those that have run out, return how many.
+
+    In blocks, without a branch: most have nothing to list.
+    """
+    listed = 0
+    for first in range(0, countdown.size, _BLOCK):
+        left, pace = countdown[first : first + _BLOCK], speed[first : first + _BLOCK]
         over = 0
-        for u in range(countdown.shape[1]):  # without a branch: most steps of a robot have nothing to list
-            countdown[r, u] -= speed[r, u] * elapsed
-            over += countdown[r, u] <= 0.0
+        for i in range(left.shape[0]):
+            left[i] -= pace[i] * elapsed
+            over += left[i] <= 0.0
         if over:
-            for u in range(countdown.shape[1]):
-                if countdown[r, u] <= 0.0:
-                    robots[due], units[due] = r, u
-                    due += 1
-    return due
+            for i in range(left.shape[0]):
+                if left[i] <= 0.0:
+                    due[listed] = first + i
+                    listed += 1
+    return listed
 
 
 @compiled
@@ -42,27 +45,46 @@ def _turn(
     exponential: np.ndarray,
     drawn: np.ndarray,
     elapsed: float,
-    robots: np.ndarray,
-    units: np.ndarray,
+    due: np.ndarray,
 ) -> int:
     """Turn the listed units, each with its ``drawn`` Exp(1); keep those listed that are due again.
 
     What follows a countdown has run since it ended, at most for ``elapsed`` s. Returns how many are kept.
     """
-    again = 0
-    for i in range(drawn.shape[0]):
-        r, u = robots[i], units[i]
-        since = min(-countdown[r, u] / speed[r, u], elapsed)
-        active[r, u] = not active[r, u]
-        if active[r, u]:
-            speed[r, u], length = 1.0, duration[r, u] * (drawn[i] if exponential[u] else 1.0)
+    again, count = 0, active.size // exponential.size
+    for n in range(drawn.shape[0]):
+        i = due[n]
+        since = min(-countdown[i] / speed[i], elapsed)
+        active[i] = not active[i]
+        if active[i]:
+            speed[i], length = 1.0, duration[i] * (drawn[n] if exponential[i // count] else 1.0)
         else:
-            speed[r, u], length = rate[r, u], drawn[i]
-        countdown[r, u] = length - since * speed[r, u]
-        if countdown[r, u] <= 0.0:
-            robots[again], units[again] = r, u
+            speed[i], length = rate[i], drawn[n]
+        countdown[i] = length - since * speed[i]
+        if countdown[i] <= 0.0:
+            due[again] = i
             again += 1
     return again
+
+
+@compiled
+def _set(
+    rates: np.ndarray,
+    durations: np.ndarray,
+    speed: np.ndarray,
+    active: np.ndarray,
+    robots: np.ndarray,
+    rate: np.ndarray,
+    duration: np.ndarray,
+    first: int,
+) -> None:
+    """Set what `BurstProcess.set` says, in arrays (units, count)."""
+    for u in range(rate.shape[1]):
+        for n in range(robots.shape[0]):
+            r = robots[n]
+            rates[first + u, r], durations[first + u, r] = rate[n, u], duration[n, u]
+            if not active[first + u, r]:
+                speed[first + u, r] = rate[n, u]
 
 
 class BurstProcess:
@@ -75,51 +97,52 @@ class BurstProcess:
     """
 
     def __init__(self, purpose: str, seeds: NDArray[np.uint64], exponential: NDArray[np.bool_]) -> None:
-        shape = (len(seeds), len(exponential))
-        self.active = np.zeros(shape, bool)
+        shape = (len(exponential), len(seeds))  # robots side by side, as the kernels want them
+        self._active = np.zeros(shape, bool)
+        self.active = self._active.T
         self._exponential = exponential
         self._rate, self._duration = np.zeros(shape), np.ones(shape)
         self._speed, self._countdown = np.zeros(shape), np.ones(shape)
         self._counter = np.zeros(shape, np.int64)
-        self._due = np.empty(self.active.size, np.intp), np.empty(self.active.size, np.intp)
+        self._due = np.empty(self._active.size, np.intp)
         self._stream = Stream(purpose, seeds)
         self.reset(np.arange(len(seeds)), seeds)
 
     def reset(self, robots: NDArray[np.intp], seeds: NDArray[np.uint64]) -> None:
         """Make all units of ``robots`` (indices) healthy and start their streams from ``seeds``."""
         self._stream.reseed(robots, seeds)
-        self.active[robots] = False
-        self._counter[robots] = 0
-        units = np.arange(self.active.shape[1])
-        self._countdown[robots] = self._draw(robots[:, None], np.zeros(1, np.int64), units)
-        self._speed[robots] = self._rate[robots]
+        self._active[:, robots] = False
+        self._counter[:, robots] = 0
+        units = np.arange(len(self._active))[:, None]
+        self._countdown[:, robots] = self._draw(robots, np.zeros(1, np.int64), units)
+        self._speed[:, robots] = self._rate[:, robots]
 
-    def set(self, robots: NDArray[np.intp], rate: Floats, duration: Floats) -> None:
-        """Set rates (1/s) and mean durations (s) of ``robots``; each (len(robots), units)."""
-        self._rate[robots], self._duration[robots] = rate, duration
-        self._speed[robots] = np.where(self.active[robots], 1.0, rate)
+    def set(self, robots: NDArray[np.intp], rate: Floats, duration: Floats, first: int = 0) -> None:
+        """Set rates (1/s) and mean durations (s) of ``robots``, each (len(robots), units).
+
+        ``first``: the unit that their first column belongs to.
+        """
+        _set(self._rate, self._duration, self._speed, self._active, robots, rate, duration, first)
 
     def step(self, elapsed: float) -> None:
         """Advance by ``elapsed`` seconds, through as many bursts as fall into them."""
         elapsed = min(elapsed, _LONGEST)
-        robots, units = self._due
-        due = _run_down(self._countdown, self._speed, elapsed, robots, units)
+        due = _run_down(self._countdown.reshape(-1), self._speed.reshape(-1), elapsed, self._due)
         for turn in range(_MOST_TURNS):
             if not due:
                 break
-            listed = robots[:due], units[:due]
-            self._counter[listed] += 1
+            units, robots = np.divmod(self._due[:due], self._active.shape[1])
+            self._counter[units, robots] += 1
             due = _turn(
-                self._countdown,
-                self._speed,
-                self.active,
-                self._rate,
-                self._duration,
+                self._countdown.reshape(-1),
+                self._speed.reshape(-1),
+                self._active.reshape(-1),
+                self._rate.reshape(-1),
+                self._duration.reshape(-1),
                 self._exponential,
-                self._draw(listed[0], self._counter[listed], listed[1]),
+                self._draw(robots, self._counter[units, robots], units),
                 elapsed if turn < _MOST_TURNS - 1 else 0.0,
-                robots,
-                units,
+                self._due,
             )
 
     def _draw(self, robots: NDArray[np.intp], counter: NDArray[np.int64], units: NDArray[np.intp]) -> Floats:

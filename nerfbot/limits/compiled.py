@@ -17,10 +17,10 @@ except ImportError:  # optional: a single robot does without
 
 
 def compiled(function: FunctionT) -> FunctionT:
-    """Compile ``function`` where numba is installed.
+    """Compile ``function`` where numba is installed, into its callers too: a loop with a call is slow.
 
     Its cache does not notice a change in another file: a compiled function calls those of its own file only.
     """
     if njit is None:
         return function
-    return cast(FunctionT, njit(cache=True, error_model="numpy")(function))
+    return cast(FunctionT, njit(cache=True, error_model="numpy", forceinline=True)(function))

@@ -1,7 +1,7 @@
-"""The arithmetic of the actuator limiter: one channel, one control step, in plain scalar Python.
+"""The arithmetic of the actuator limiter in plain scalar Python, one control step of one channel at a time.
 
-All of it is in this one file, for the sake of `compiled`'s cache.
-Limits, state and envelope are arrays whose last axis is indexed by the constants below.
+All of it is in this one file, for the sake of `compiled`'s cache. Limits and state are kept in blocks of
+robots, so that the compiler works on several robots at once; the constants below say where.
 """
 
 from __future__ import annotations
@@ -18,20 +18,32 @@ UNLIMITED = 1e12
 
 POSITION_MODE, VELOCITY_MODE, EFFORT_MODE = 0, 1, 2
 
-# Columns of the limits, in the order of the field table.
 FIELDS = {field: info for field, info in CHANNEL_FIELDS.items() if field not in CHANNEL_BURSTS}
-_COLUMN = {field: column for column, field in enumerate(FIELDS)}
+
+LANES = 64
+"""Robots in a block. A cell holds what is kept of one channel of a block: `COLUMNS` columns of ``LANES``
+numbers, end to end. Since the distances are constants the compiler sees that columns never overlap."""
+
+# Where the columns of a cell begin: the limits in the order of the field table, ...
+_COLUMN = {field: LANES * number for number, field in enumerate(FIELDS)}
 _EFFORT, _STALL, _NO_LOAD, _GAIN = (
     _COLUMN[f] for f in ("effort", "stall_effort", "no_load_velocity", "gain")
 )
 _VELOCITY, _ACCELERATION = _COLUMN["velocity"], _COLUMN["acceleration"]
 _DECELERATION, _JERK = _COLUMN["deceleration"], _COLUMN["jerk"]
 _DEAD_BAND, _BACKLASH, _QUANTUM = _COLUMN["dead_band"], _COLUMN["backlash"], _COLUMN["quantum"]
+# ... then the state: what the nerf follows with, and what the envelope's guard has let out.
+_STATES = 9
+_HELD, _GEAR, _TARGET, _AT, _GOAL, _SPEED, _CHANGE, _OUT, _OUT_SPEED = (
+    LANES * (len(FIELDS) + number) for number in range(_STATES)
+)
+COLUMNS = len(FIELDS) + _STATES
 
-# Columns of the state: what the nerf follows with, then what the envelope's guard has let out.
-_HELD, _GEAR, _TARGET, _AT, _GOAL, _SPEED, _CHANGE, _OUT, _OUT_SPEED = range(9)
-STATES = 9
-EXECUTED = _OUT
+# Where the columns of a call begin: what comes in for one cell, and the effort limit that goes out.
+_COMMAND, _POSITION, _VELOCITY_NOW, _STUCK, _POWERLESS, _LOST, _STOPPING, _AVAILABLE = (
+    LANES * number for number in range(8)
+)
+_CALL_COLUMNS = 8
 
 # Columns of the envelope.
 LOW, HIGH, MAX_VELOCITY, MAX_ACCELERATION, STOP_DECELERATION, MAX_EFFORT, DAMPING = range(7)
@@ -176,72 +188,230 @@ def motor_effort(cap: float, stall: float, no_load: float, driving_speed: float)
 
 
 @compiled
-def guard_position(command: float, at: float, speed: float, envelope: np.ndarray, c: int, dt: float) -> float:
+def guard_position(command: float, at: float, speed: float, envelope: tuple, dt: float) -> float:
     """Next position inside the envelope's range, velocity and acceleration; the range wins."""
-    target = clamp(command, envelope[c, LOW], envelope[c, HIGH])
-    acceleration = envelope[c, MAX_ACCELERATION]
-    deceleration = max(acceleration, envelope[c, STOP_DECELERATION])
+    target = clamp(command, envelope[LOW], envelope[HIGH])
+    acceleration = envelope[MAX_ACCELERATION]
+    deceleration = max(acceleration, envelope[STOP_DECELERATION])
     wanted = target - at
-    high = min(reach(speed, acceleration, deceleration, dt), envelope[c, MAX_VELOCITY]) * dt
-    low = max(-reach(-speed, acceleration, deceleration, dt), -envelope[c, MAX_VELOCITY]) * dt
-    room_up, room_down = envelope[c, HIGH] - at, at - envelope[c, LOW]
-    growth = deceleration * dt * dt
-    if wanted > 0.0 and room_up >= 0.0 and not ample(room_up, abs(high), growth):
-        high = min(high, approach(room_up, deceleration, dt))
-    elif wanted < 0.0 and room_down >= 0.0 and not ample(room_down, abs(low), growth):
-        low = max(low, -approach(room_down, deceleration, dt))
+    high = min(reach(speed, acceleration, deceleration, dt), envelope[MAX_VELOCITY]) * dt
+    low = max(-reach(-speed, acceleration, deceleration, dt), -envelope[MAX_VELOCITY]) * dt
+    upwards = wanted > 0.0
+    room, most = (envelope[HIGH] - at, abs(high)) if upwards else (at - envelope[LOW], abs(low))
+    if wanted != 0.0 and room >= 0.0 and not ample(room, most, deceleration * dt * dt):
+        most = approach(room, deceleration, dt)
+        high, low = (min(high, most), low) if upwards else (high, max(low, -most))
     step = min(max(wanted, min(low, high)), max(low, high))
     after = target if step == wanted else at + step
-    return clamp(after, min(envelope[c, LOW], at), max(envelope[c, HIGH], at))
+    return clamp(after, min(envelope[LOW], at), max(envelope[HIGH], at))
 
 
 @compiled
-def guard_velocity(command: float, speed: float, envelope: np.ndarray, c: int, dt: float) -> float:
+def guard_velocity(command: float, speed: float, envelope: tuple, dt: float) -> float:
     """Next velocity inside the envelope's acceleration and range; the range wins."""
-    acceleration = envelope[c, MAX_ACCELERATION]
-    deceleration = max(acceleration, envelope[c, STOP_DECELERATION])
+    acceleration = envelope[MAX_ACCELERATION]
+    deceleration = max(acceleration, envelope[STOP_DECELERATION])
     high = reach(speed, acceleration, deceleration, dt)
     low = -reach(-speed, acceleration, deceleration, dt)
-    return clamp(clamp(command, low, high), envelope[c, LOW], envelope[c, HIGH])
+    return clamp(clamp(command, low, high), envelope[LOW], envelope[HIGH])
 
 
 @compiled
-def braking(
-    mode: int, out: float, position: float, velocity: float, envelope: np.ndarray, c: int, dt: float
-) -> float:
+def braking(mode: int, out: float, position: float, velocity: float, envelope: tuple, dt: float) -> float:
     """Next command of a controlled stop, by mode: brake, hold the measured position, or damp."""
     if mode == POSITION_MODE:
         return position
     if mode == VELOCITY_MODE:
-        return math.copysign(max(abs(out) - envelope[c, STOP_DECELERATION] * dt, 0.0), out)
-    return -envelope[c, DAMPING] * velocity
+        return math.copysign(max(abs(out) - envelope[STOP_DECELERATION] * dt, 0.0), out)
+    return -envelope[DAMPING] * velocity
 
 
 @compiled
-def start(
-    command: np.ndarray,
-    position: np.ndarray,
-    velocity: np.ndarray,
+def start(cell: np.ndarray, call: np.ndarray, i: int, mode: int, envelope: tuple, known: tuple) -> None:
+    """Begin the state in lane ``i`` from what is measured; a position that is not is the first command's."""
+    at = call[_POSITION + i] if known[0] else clamp(call[_COMMAND + i], envelope[LOW], envelope[HIGH])
+    speed = call[_VELOCITY_NOW + i]
+    rest = at if mode == POSITION_MODE else 0.0
+    cell[_HELD + i] = rest
+    cell[_GEAR + i] = rest
+    cell[_TARGET + i] = rest
+    cell[_AT + i] = rest
+    cell[_GOAL + i] = 0.0
+    cell[_SPEED + i] = speed
+    cell[_CHANGE + i] = 0.0
+    cell[_OUT + i] = speed if mode == VELOCITY_MODE else rest
+    cell[_OUT_SPEED + i] = speed
+
+
+@compiled
+def bounds(envelope: np.ndarray, c: int) -> tuple:
+    """Row ``c`` as a tuple: what the compiler knows to stay the same while a cell is limited."""
+    return (
+        envelope[c, LOW],
+        envelope[c, HIGH],
+        envelope[c, MAX_VELOCITY],
+        envelope[c, MAX_ACCELERATION],
+        envelope[c, STOP_DECELERATION],
+        envelope[c, MAX_EFFORT],
+        envelope[c, DAMPING],
+    )
+
+
+@compiled
+def limit_cell(
+    cell: np.ndarray,
+    call: np.ndarray,
+    reasons: np.ndarray,
+    lanes: int,
+    mode: int,
+    capped: bool,
+    envelope: tuple,
     known: tuple,
-    envelope: np.ndarray,
-    mode: np.ndarray,
-    state: np.ndarray,
-    r: int,
+    dt: float,
+    stretch: float,
 ) -> None:
-    """Begin the state of robot ``r`` from what is measured; a position that is not is the first command's."""
-    for c in range(mode.shape[0]):
-        at = position[r, c] if known[0] else clamp(command[r, c], envelope[c, LOW], envelope[c, HIGH])
-        speed = velocity[r, c] if known[1] else 0.0
-        rest = at if mode[c] == POSITION_MODE else 0.0
-        state[r, c, _HELD] = rest
-        state[r, c, _GEAR] = rest
-        state[r, c, _TARGET] = at
-        state[r, c, _AT] = at
-        state[r, c, _GOAL] = 0.0
-        state[r, c, _SPEED] = speed
-        state[r, c, _CHANGE] = 0.0
-        state[r, c, _OUT] = speed if mode[c] == VELOCITY_MODE else rest
-        state[r, c, _OUT_SPEED] = speed
+    """Limit one channel of a block of robots for one step; see `limit` for the arguments.
+
+    Every lane goes the same way through the loop, and what only some need is chosen at the end: that is
+    what lets the compiler work on several at once. ``mode`` is a constant where this is called.
+    """
+    for i in range(lanes):
+        out = cell[_OUT + i]
+        at_measured = call[_POSITION + i] if known[0] else out
+        speed_measured = call[_VELOCITY_NOW + i]
+        without_power, stopping = call[_POWERLESS + i] != 0.0, call[_STOPPING + i] != 0.0
+        available = cell[_EFFORT + i]
+        why = 0
+
+        # reliability
+        neutral = at_measured if mode == POSITION_MODE else 0.0
+        x, held = call[_COMMAND + i], cell[_HELD + i]
+        if call[_STUCK + i] != 0.0:
+            why |= _HOLD_BIT if x != held else 0
+            x = held
+        cell[_HELD + i] = x
+        if call[_LOST + i] != 0.0:
+            why |= _DROP_BIT if x != neutral else 0
+            x = neutral
+        if without_power:
+            why |= _INTERMITTENT_BIT
+            if mode == EFFORT_MODE or not capped:
+                x = neutral
+        before = x
+        x = dead_band(x, out if mode == POSITION_MODE else 0.0, cell[_DEAD_BAND + i])
+        why |= _DEAD_BAND_BIT if x != before else 0
+        before = x
+        x = backlash(x, cell[_GEAR + i], cell[_BACKLASH + i])
+        cell[_GEAR + i] = x
+        why |= _BACKLASH_BIT if x != before else 0
+        before = x
+        x = quantum(x, cell[_QUANTUM + i], mode == POSITION_MODE)
+        why |= _QUANTUM_BIT if x != before else 0
+
+        # Nothing is aimed at past the envelope's range: what follows must not wind up on the way.
+        before = x
+        x = clamp(x, envelope[LOW], envelope[HIGH])
+        why |= _ENVELOPE_BIT if x != before else 0
+
+        # speed
+        top = cell[_VELOCITY + i]
+        if mode != EFFORT_MODE:
+            acceleration, deceleration = cell[_ACCELERATION + i], cell[_DECELERATION + i]
+            # Where the nerf states nothing the envelope's bounds are followed, so that what comes
+            # out never lags behind what the nerf has let through.
+            fast_bit, push_bit, brake_bit = _VELOCITY_BIT, _ACCELERATION_BIT, _ACCELERATION_BIT
+            if mode == POSITION_MODE and top > envelope[MAX_VELOCITY]:
+                top, fast_bit = envelope[MAX_VELOCITY], _ENVELOPE_BIT
+            if acceleration > envelope[MAX_ACCELERATION]:
+                acceleration, push_bit = envelope[MAX_ACCELERATION], _ENVELOPE_BIT
+            if deceleration >= UNLIMITED:  # not stated: as good as the acceleration, and as a stop
+                deceleration, brake_bit = max(acceleration, envelope[STOP_DECELERATION]), push_bit
+            target, at, speed = x, cell[_AT + i], cell[_SPEED + i]
+            wanted, eased = x, False
+            if mode == POSITION_MODE:
+                off = cell[_TARGET + i] - at
+                step = towards(x - at, off, speed, top, acceleration, deceleration, dt)
+                wanted, eased = step / dt, step != x - at
+            goal = clamp(wanted, -top, top)
+            why |= fast_bit if goal != wanted else brake_bit if eased else 0
+            x = goal
+            jerk = cell[_JERK + i]
+            if mode == VELOCITY_MODE and jerk < UNLIMITED:
+                x = smooth(goal, cell[_GOAL + i], speed, stretch * cell[_CHANGE + i], jerk, dt)
+                why |= _JERK_BIT if x != goal else 0
+            before = x
+            low = -reach(-speed, acceleration, deceleration, dt)
+            x = clamp(x, low, reach(speed, acceleration, deceleration, dt))
+            change_bit = push_bit if abs(x) > abs(speed) else brake_bit
+            why |= change_bit if x != before else 0
+            # Above its velocity limit (a lift was withdrawn) a channel may only slow down.
+            before = x
+            x = clamp(x, min(-top, speed), max(top, speed))
+            why |= fast_bit if x != before else 0
+            cell[_SPEED + i] = x
+            if mode == VELOCITY_MODE:
+                cell[_GOAL + i] = goal
+                cell[_CHANGE + i] = x - speed
+            else:
+                x = moved(at, x, wanted, target, dt)
+                cell[_TARGET + i] = target
+                cell[_AT + i] = x
+
+        # strength
+        if mode != POSITION_MODE:
+            before = x
+            x *= cell[_GAIN + i]
+            why |= _GAIN_BIT if x != before else 0
+        if known[1]:
+            push = x
+            if mode == POSITION_MODE:
+                push = x - at_measured
+            elif mode == VELOCITY_MODE:
+                push = x - speed_measured
+            driving = 0.0 if push == 0.0 else math.copysign(1.0, push) * speed_measured
+            stall = cell[_STALL + i]
+            if stall < UNLIMITED:
+                available = motor_effort(available, stall, cell[_NO_LOAD + i], driving)
+            if mode == EFFORT_MODE and top < UNLIMITED:
+                available *= clamp((top - driving) / (_TAPER * top), 0.0, 1.0)
+        if mode == EFFORT_MODE:
+            before = x
+            x = clamp(x, -available, available)
+            why |= _EFFORT_BIT if x != before else 0
+        if without_power:
+            available = 0.0
+
+        if stopping:  # instead of all that
+            x = braking(mode, out, at_measured, speed_measured, envelope, dt)
+            available, why = UNLIMITED, 0
+
+        # envelope, last and unconditional
+        before = x
+        if mode == POSITION_MODE:
+            x = guard_position(x, out, cell[_OUT_SPEED + i], envelope, dt)
+        elif mode == VELOCITY_MODE:
+            x = guard_velocity(x, out, envelope, dt)
+        else:
+            x = clamp(x, envelope[LOW], envelope[HIGH])
+        why |= _ENVELOPE_BIT if x != before else 0
+        cell[_OUT + i] = x
+        if stopping:  # the nerf goes on from where the stop has led
+            cell[_HELD + i] = x
+            cell[_GEAR + i] = x
+        if mode == POSITION_MODE:
+            out_speed = (x - out) / dt
+            cell[_OUT_SPEED + i] = out_speed
+            if stopping:
+                cell[_TARGET + i] = x
+                cell[_AT + i] = x
+                cell[_SPEED + i] = out_speed
+        elif mode == VELOCITY_MODE and stopping:
+            cell[_GOAL + i] = x
+            cell[_SPEED + i] = x
+            cell[_CHANGE + i] = 0.0
+        available = min(available, envelope[MAX_EFFORT])
+        call[_AVAILABLE + i] = math.inf if available >= UNLIMITED else available
+        reasons[i] = why
 
 
 @compiled
@@ -254,12 +424,11 @@ def limit(
     stopping: np.ndarray,
     dt: float,
     stretch: float,
-    limits: np.ndarray,
     envelope: np.ndarray,
     mode: np.ndarray,
     capped: np.ndarray,
     fresh: np.ndarray,
-    state: np.ndarray,
+    cells: np.ndarray,
     value: np.ndarray,
     effort_limit: np.ndarray,
     reasons: np.ndarray,
@@ -267,147 +436,88 @@ def limit(
     """Limit the commands of all robots for one step of ``dt`` s into the last three arrays.
 
     ``command``, ``position``, ``velocity`` (count, channels), ``known`` = (position is measured, velocity
-    is); ``faults`` (count, 2 channels + 1): stuck, without power, message lost; ``stopping`` (count,):
-    robots that make a controlled stop instead; ``limits`` (count, channels, fields) and ``state``
-    (count, channels, STATES) by the columns above; ``fresh`` (count,): robots whose state begins now.
+    is); ``faults`` (2 channels + 1, count): stuck, without power, message lost; ``stopping`` (count,):
+    robots that make a controlled stop instead; ``stretch``: this step over the last; ``envelope``
+    (channels, ENVELOPES); ``capped`` (channels,): whether the plant caps the effort; ``fresh`` (count,):
+    robots whose state begins now; ``cells`` as `blank` makes them, with the limits `place` put there.
     """
-    count, channels = command.shape
-    for r in range(count):
-        if fresh[r]:
-            start(command, position, velocity, known, envelope, mode, state, r)
-            fresh[r] = False
+    channels, call, why = command.shape[1], np.empty(_CALL_COLUMNS * LANES), np.empty(LANES, np.uint16)
+    for block in range(cells.shape[0]):
+        rows = slice(block * LANES, (block + 1) * LANES)
+        commands, positions, velocities = command[rows], position[rows], velocity[rows]
+        values, efforts, whys = value[rows], effort_limit[rows], reasons[rows]
+        faulty, stops, begins = faults[:, rows], stopping[rows], fresh[rows]
+        lanes = commands.shape[0]
         for c in range(channels):
-            m = mode[c]
-            out, out_speed = state[r, c, _OUT], state[r, c, _OUT_SPEED]
-            at_measured = position[r, c] if known[0] else out
-            speed_measured = velocity[r, c] if known[1] else 0.0
-            without_power = faults[r, channels + c]
-            available = limits[r, c, _EFFORT]
-            why = 0
-            if stopping[r]:
-                x = braking(m, out, at_measured, speed_measured, envelope, c, dt)
-            else:
-                # reliability
-                neutral = at_measured if m == POSITION_MODE else 0.0
-                x = command[r, c]
-                if faults[r, c]:
-                    why |= _HOLD_BIT if x != state[r, c, _HELD] else 0
-                    x = state[r, c, _HELD]
-                state[r, c, _HELD] = x
-                if faults[r, 2 * channels]:
-                    why |= _DROP_BIT if x != neutral else 0
-                    x = neutral
-                if without_power:
-                    why |= _INTERMITTENT_BIT
-                    if m == EFFORT_MODE or not capped[c]:
-                        x = neutral
-                before = x
-                x = dead_band(x, out if m == POSITION_MODE else 0.0, limits[r, c, _DEAD_BAND])
-                why |= _DEAD_BAND_BIT if x != before else 0
-                before = x
-                x = backlash(x, state[r, c, _GEAR], limits[r, c, _BACKLASH])
-                state[r, c, _GEAR] = x
-                why |= _BACKLASH_BIT if x != before else 0
-                before = x
-                x = quantum(x, limits[r, c, _QUANTUM], m == POSITION_MODE)
-                why |= _QUANTUM_BIT if x != before else 0
-
-                # Nothing is aimed at past the envelope's range: what follows must not wind up on the way.
-                before = x
-                x = clamp(x, envelope[c, LOW], envelope[c, HIGH])
-                why |= _ENVELOPE_BIT if x != before else 0
-
-                # speed
-                top = limits[r, c, _VELOCITY]
-                if m != EFFORT_MODE:
-                    acceleration, deceleration = limits[r, c, _ACCELERATION], limits[r, c, _DECELERATION]
-                    # Where the nerf states nothing the envelope's bounds are followed, so that what comes
-                    # out never lags behind what the nerf has let through.
-                    fast_bit, push_bit, brake_bit = _VELOCITY_BIT, _ACCELERATION_BIT, _ACCELERATION_BIT
-                    if m == POSITION_MODE and top > envelope[c, MAX_VELOCITY]:
-                        top, fast_bit = envelope[c, MAX_VELOCITY], _ENVELOPE_BIT
-                    if acceleration > envelope[c, MAX_ACCELERATION]:
-                        acceleration, push_bit = envelope[c, MAX_ACCELERATION], _ENVELOPE_BIT
-                    if deceleration >= UNLIMITED:  # not stated: as good as the acceleration, and as a stop
-                        deceleration, brake_bit = max(acceleration, envelope[c, STOP_DECELERATION]), push_bit
-                    target, at, speed = x, state[r, c, _AT], state[r, c, _SPEED]
-                    wanted, eased = x, False
-                    if m == POSITION_MODE:
-                        off = state[r, c, _TARGET] - at
-                        step = towards(x - at, off, speed, top, acceleration, deceleration, dt)
-                        wanted, eased = step / dt, step != x - at
-                    goal = clamp(wanted, -top, top)
-                    why |= fast_bit if goal != wanted else brake_bit if eased else 0
-                    x = goal
-                    jerk = limits[r, c, _JERK]
-                    if m == VELOCITY_MODE and jerk < UNLIMITED:
-                        x = smooth(goal, state[r, c, _GOAL], speed, stretch * state[r, c, _CHANGE], jerk, dt)
-                        why |= _JERK_BIT if x != goal else 0
-                    before = x
-                    low = -reach(-speed, acceleration, deceleration, dt)
-                    x = clamp(x, low, reach(speed, acceleration, deceleration, dt))
-                    change_bit = push_bit if abs(x) > abs(speed) else brake_bit
-                    why |= change_bit if x != before else 0
-                    # Above its velocity limit (a lift was withdrawn) a channel may only slow down.
-                    before = x
-                    x = clamp(x, min(-top, speed), max(top, speed))
-                    why |= fast_bit if x != before else 0
-                    state[r, c, _GOAL] = goal
-                    state[r, c, _CHANGE] = x - speed
-                    state[r, c, _SPEED] = x
-                    if m == POSITION_MODE:
-                        x = moved(at, x, wanted, target, dt)
-                        state[r, c, _TARGET] = target
-                        state[r, c, _AT] = x
-
-                # strength
-                if m != POSITION_MODE:
-                    before = x
-                    x *= limits[r, c, _GAIN]
-                    why |= _GAIN_BIT if x != before else 0
-                if known[1]:
-                    push = x
-                    if m == POSITION_MODE:
-                        push = x - at_measured
-                    elif m == VELOCITY_MODE:
-                        push = x - speed_measured
-                    driving = 0.0 if push == 0.0 else math.copysign(1.0, push) * speed_measured
-                    stall = limits[r, c, _STALL]
-                    if stall < UNLIMITED:
-                        available = motor_effort(available, stall, limits[r, c, _NO_LOAD], driving)
-                    if m == EFFORT_MODE and top < UNLIMITED:
-                        available *= clamp((top - driving) / (_TAPER * top), 0.0, 1.0)
-                if m == EFFORT_MODE:
-                    before = x
-                    x = clamp(x, -available, available)
-                    why |= _EFFORT_BIT if x != before else 0
-
-            # envelope, last and unconditional
-            before = x
+            cell, m, hard = cells[block, c], mode[c], bounds(envelope, c)
+            for i in range(lanes):
+                call[_COMMAND + i] = commands[i, c]
+                call[_POSITION + i] = positions[i, c]
+                call[_VELOCITY_NOW + i] = velocities[i, c] if known[1] else 0.0
+            for i in range(lanes):
+                call[_STUCK + i] = faulty[c, i]
+                call[_POWERLESS + i] = faulty[channels + c, i]
+                call[_LOST + i] = faulty[2 * channels, i]
+                call[_STOPPING + i] = stops[i]
+            for i in range(lanes):
+                if begins[i]:
+                    start(cell, call, i, m, hard, known)
             if m == POSITION_MODE:
-                x = guard_position(x, out, out_speed, envelope, c, dt)
-                out_speed = (x - out) / dt
+                limit_cell(cell, call, why, lanes, POSITION_MODE, capped[c], hard, known, dt, stretch)
             elif m == VELOCITY_MODE:
-                x = guard_velocity(x, out, envelope, c, dt)
-                out_speed = x
+                limit_cell(cell, call, why, lanes, VELOCITY_MODE, capped[c], hard, known, dt, stretch)
             else:
-                x = clamp(x, envelope[c, LOW], envelope[c, HIGH])
-            why |= _ENVELOPE_BIT if x != before else 0
-            state[r, c, _OUT] = x
-            state[r, c, _OUT_SPEED] = out_speed
-            if stopping[r]:  # the nerf goes on from where the stop has led
-                state[r, c, _HELD] = x
-                state[r, c, _GEAR] = x
-                state[r, c, _TARGET] = x
-                state[r, c, _AT] = x
-                state[r, c, _GOAL] = out_speed
-                state[r, c, _SPEED] = out_speed
-                state[r, c, _CHANGE] = 0.0
-                available = UNLIMITED
+                limit_cell(cell, call, why, lanes, EFFORT_MODE, capped[c], hard, known, dt, stretch)
+            for i in range(lanes):
+                values[i, c] = cell[_OUT + i]
+                efforts[i, c] = call[_AVAILABLE + i]
+                whys[i, c] = why[i]
+    fresh[:] = False
 
-            available = min(available, envelope[c, MAX_EFFORT])
-            if without_power and not stopping[r]:
-                available = 0.0
-            value[r, c] = x
-            effort_limit[r, c] = math.inf if available >= UNLIMITED else available
-            reasons[r, c] = why
+
+@compiled
+def place(values: np.ndarray, robots: np.ndarray, cells: np.ndarray) -> None:
+    """Copy the limits of ``robots`` from ``values`` (count, channels, fields) into their cells."""
+    for n in range(robots.shape[0]):
+        block, lane = robots[n] // LANES, robots[n] % LANES
+        for c in range(values.shape[1]):
+            for f in range(values.shape[2]):
+                cells[block, c, f * LANES + lane] = values[robots[n], c, f]
+
+
+@compiled
+def mark_late(reasons: np.ndarray, arrived: np.ndarray, sent: np.ndarray) -> None:
+    """Give the reason LATENCY, bit 0, where what has arrived is not what was sent, (count, channels)."""
+    bits, first, second = reasons.ravel(), arrived.ravel(), sent.ravel()
+    for i in range(bits.shape[0]):
+        bits[i] |= first[i] != second[i]
+
+
+@compiled
+def take_levels(lift: np.ndarray, kept: np.ndarray, robots: np.ndarray) -> int:
+    """Take over levels (count, 4), one that is not finite as 0, others within [0, 1].
+
+    Lists the robots that have a new one in ``robots`` (count,); returns how many there are.
+    """
+    changed = 0
+    for r in range(lift.shape[0]):
+        new = False
+        for axis in range(lift.shape[1]):
+            level = clamp(lift[r, axis], 0.0, 1.0) if math.isfinite(lift[r, axis]) else 0.0
+            new |= level != kept[r, axis]
+            kept[r, axis] = level
+        if new:
+            robots[changed] = r
+            changed += 1
+    return changed
+
+
+def blank(count: int, channels: int) -> np.ndarray:
+    """Make the cells of ``count`` robots: (blocks, channels, COLUMNS * LANES)."""
+    return np.zeros((-(-count // LANES), channels, COLUMNS * LANES))
+
+
+def executed(cells: np.ndarray, count: int) -> np.ndarray:
+    """Return what was let out last, (count, channels)."""
+    lanes = cells[:, :, _OUT : _OUT + LANES].swapaxes(1, 2)
+    return np.ascontiguousarray(lanes.reshape(-1, cells.shape[1])[:count])

@@ -35,6 +35,5 @@ class CommandLink:
         delay: Floats = self._latency
         if self._draws is not None:
             delay = delay + self._jitter * self._draws.next()[:, 0]
-        self._line.push(command, now, delay)
-        self._line.pop(now, self._arrived)
+        self._line.exchange(command, now, delay, self._arrived)
         return self._arrived

@@ -12,6 +12,8 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
+from nerfbot.limits.compiled import compiled
+
 Uint64 = NDArray[np.uint64]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -19,11 +21,19 @@ _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
+@compiled
 def mix(x: Uint64) -> Uint64:
     """Scramble 64-bit words of any shape; every input bit affects every output bit."""
     x = (x ^ (x >> np.uint64(30))) * _MIX_1
     x = (x ^ (x >> np.uint64(27))) * _MIX_2
     return x ^ (x >> np.uint64(31))
+
+
+@compiled
+def _uniform(keys: Uint64, counter: Uint64, lane: Uint64) -> NDArray[np.float64]:
+    """Numbers in [0, 1); the arguments broadcast."""
+    key = mix(keys ^ mix(lane + _GOLDEN))
+    return (mix(key + counter * _GOLDEN) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 class Stream:
@@ -50,10 +60,8 @@ class Stream:
 
         ``robots``, ``counter`` and ``lane`` broadcast against each other; so is the result's shape.
         """
-        lanes = mix(np.atleast_1d(np.asarray(lane)).astype(np.uint64) + _GOLDEN)
-        key = mix(self._keys[robots] ^ lanes)
-        words = mix(key + np.asarray(counter).astype(np.uint64) * _GOLDEN)
-        return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        lanes = np.atleast_1d(np.asarray(lane)).astype(np.uint64)
+        return _uniform(self._keys[robots], np.asarray(counter).astype(np.uint64), lanes)
 
 
 class Draws:

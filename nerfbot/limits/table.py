@@ -8,11 +8,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nerfbot.limits.channel import AXES, Floats
+from nerfbot.limits.compiled import compiled
 from nerfbot.limits.fields import FieldInfo
 from nerfbot.limits.kernel import UNLIMITED
 from nerfbot.limits.spec import Section
 from nerfbot.limits.streams import Stream
 from nerfbot.limits.value import Distribution, Value
+
+
+@compiled
+def _interpolate(
+    values: np.ndarray,
+    nerfed: np.ndarray,
+    lifted: np.ndarray,
+    axis: np.ndarray,
+    robots: np.ndarray,
+    lift: np.ndarray,
+) -> None:
+    """Put the limits of ``robots``, (count, sections, fields), between two others at each axis's level."""
+    for n in range(robots.shape[0]):
+        level, low, high = lift[n][axis], nerfed[robots[n]], lifted[robots[n]]
+        between = (1.0 - level) * low + level * high
+        # Rounding must not carry a limit past either end: one that no lift changes stays as it is.
+        values[robots[n]] = np.minimum(np.maximum(between, np.minimum(low, high)), np.maximum(low, high))
 
 
 class LimitTable:
@@ -62,10 +80,7 @@ class LimitTable:
 
     def update(self, robots: NDArray[np.intp], lift: Floats) -> None:
         """Interpolate the limits of ``robots`` (indices) at ``lift``, shape (len(robots), 4)."""
-        level, nerfed, lifted = lift[:, None, self._axis], self._nerfed[robots], self._lifted[robots]
-        between = (1.0 - level) * nerfed + level * lifted
-        # Rounding must not carry a limit past either end: one that no lift changes stays as it is.
-        self.values[robots] = np.clip(between, np.minimum(nerfed, lifted), np.maximum(nerfed, lifted))
+        _interpolate(self.values, self._nerfed, self._lifted, self._axis, robots, lift)
 
     def _set(self, values: Floats, value: Value, purpose: str, seeds: NDArray[np.uint64]) -> None:
         if isinstance(value, Distribution):

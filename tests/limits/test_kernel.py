@@ -3,6 +3,7 @@
 import importlib.util
 import math
 import sys
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -10,12 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nerfbot.limits import Reason, kernel
-from nerfbot.limits.fields import CHANNEL_FIELDS
 
 LOW, HIGH, TOP, SPEEDING_UP, STOPPING = -1.0, 2.0, 4.0, 8.0, 2.0
-HARD = np.array([[LOW, HIGH, TOP, SPEEDING_UP, STOPPING, 50.0, 3.0]])
+HARD = (LOW, HIGH, TOP, SPEEDING_UP, STOPPING, 50.0, 3.0)
 FAST = 1e6
-FAST_STOP = np.array([[LOW, HIGH, TOP, SPEEDING_UP, 16.0, 50.0, 3.0]])
+FAST_STOP = (LOW, HIGH, TOP, SPEEDING_UP, 16.0, 50.0, 3.0)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_motor_effort_in_four_quadrants(cap, driving, expected):
 
 @given(st.floats(-20, 20), st.floats(LOW, HIGH), st.floats(-8, 8), st.floats(0.001, 1.0))
 def test_guard_position_stays_inside_the_range(command, at, speed, dt):
-    assert LOW <= kernel.guard_position(command, at, speed, HARD, 0, dt) <= HIGH
+    assert LOW <= kernel.guard_position(command, at, speed, HARD, dt) <= HIGH
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_guard_position_stays_inside_the_range(command, at, speed, dt):
     ],
 )
 def test_guard_position_bounds_velocity_and_its_change(command, at, speed, hard, expected):
-    assert kernel.guard_position(command, at, speed, hard, 0, 0.125) == pytest.approx(expected, abs=1e-12)
+    assert kernel.guard_position(command, at, speed, hard, 0.125) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_guard_position_bounds_velocity_and_its_change(command, at, speed, hard,
     ],
 )
 def test_guard_velocity_bounds_range_and_change(command, speed, hard, expected):
-    assert kernel.guard_velocity(command, speed, hard, 0, 0.125) == expected
+    assert kernel.guard_velocity(command, speed, hard, 0.125) == expected
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_guard_velocity_bounds_range_and_change(command, speed, hard, expected):
     ],
 )
 def test_braking_is_by_mode(mode, out, expected):
-    assert kernel.braking(mode, out, 0.75, 0.5, HARD, 0, 0.125) == expected
+    assert kernel.braking(mode, out, 0.75, 0.5, HARD, 0.125) == expected
 
 
 def test_the_bits_are_those_of_reason():
@@ -319,52 +319,102 @@ def interpreted():
     return module
 
 
-def random_call(rng: np.random.Generator, count: int, state: np.ndarray, mode: np.ndarray) -> list:
-    channels, fields = len(mode), len(CHANNEL_FIELDS)
-    limits = 10.0 ** rng.uniform(-2, 2, (count, channels, fields))
+def random_call(rng: np.random.Generator, count: int, mode: np.ndarray) -> dict:
+    channels = len(mode)
+    limits = 10.0 ** rng.uniform(-2, 2, (count, channels, len(kernel.FIELDS)))
     unlimited = rng.random(limits.shape) < 0.4
-    for index, info in enumerate(CHANNEL_FIELDS.values()):
+    for index, info in enumerate(kernel.FIELDS.values()):
         absent = kernel.UNLIMITED if info.tighter == "less" and info.lifted is None else info.lifted or 0.0
         limits[..., index] = np.where(unlimited[..., index], absent, limits[..., index])
-    limits[..., list(CHANNEL_FIELDS).index("gain")] = rng.choice([0.5, 1.0])
+    limits[..., list(kernel.FIELDS).index("gain")] = rng.choice([0.5, 1.0], limits.shape[:2])
     shape = (count, channels)
-    measured = rng.choice([True, False])
-    dt = float(rng.choice([0.05, 0.01, 0.1, 1e-7]))
-    return [
-        np.round(rng.normal(0, 3, shape), 3),
-        rng.random((count, 2 * channels + 1)) < 0.1,
-        rng.normal(0, 1, shape),
-        rng.normal(0, 1, shape),
-        (bool(measured), bool(rng.choice([True, False]))),
-        rng.random(count) < 0.05,
-        dt,
-        float(rng.choice([1.0, 0.5, 2.0])),
-        limits,
-        np.tile([-2.0, 2.5, 4.0, 40.0, 10.0, 50.0, 2.0], (channels, 1)),
-        mode,
-        rng.random(channels) < 0.5,
-        rng.random(count) < 0.05,
-        state,
-    ]
+    return {
+        "limits": limits,
+        "command": np.round(rng.normal(0, 3, shape), 3),
+        "faults": rng.random((2 * channels + 1, count)) < 0.1,
+        "position": rng.normal(0, 1, shape),
+        "velocity": rng.normal(0, 1, shape),
+        "known": (bool(rng.choice([True, False])), bool(rng.choice([True, False]))),
+        "stopping": rng.random(count) < 0.05,
+        "dt": float(rng.choice([0.05, 0.01, 0.1, 1e-7])),
+        "stretch": float(rng.choice([1.0, 0.5, 2.0])),
+        "envelope": np.tile([-2.0, 2.5, 4.0, 40.0, 10.0, 50.0, 2.0], (channels, 1)),
+        "mode": mode,
+        "capped": rng.random(channels) < 0.5,
+        "fresh": rng.random(count) < 0.05,
+    }
 
 
-def test_compiled_and_interpreted_give_the_same_bits(interpreted):
-    rng = np.random.default_rng(0)
+def run(module: ModuleType, call: dict, cells: np.ndarray) -> list[np.ndarray]:
+    """Let a kernel limit ``call``; return what it has written."""
+    shape = call["command"].shape
+    arguments = {**call, "fresh": call["fresh"].copy()}
+    module.place(arguments.pop("limits"), np.arange(shape[0]), cells)
+    out = [np.empty(shape), np.empty(shape), np.empty(shape, np.uint16)]
+    module.limit(*arguments.values(), cells, *out)
+    assert not arguments["fresh"].any()
+    return [*out, cells]
+
+
+@pytest.mark.parametrize("count", [1, 7, kernel.LANES, kernel.LANES + 9])
+def test_compiled_and_interpreted_give_the_same_bits(interpreted, count):
+    rng = np.random.default_rng(count)
     mode = np.array([0, 1, 2, 0, 1, 2])
-    states = [np.zeros((7, 6, kernel.STATES)) for _ in range(2)]
-    first = np.ones(7, bool)
-    for number in range(300):
-        call = random_call(rng, 7, states[0], mode)
-        if number == 0:
-            call[12] = first
-        results = []
-        for module, state in zip((kernel, interpreted), states, strict=True):
-            out = [np.empty((7, 6)), np.empty((7, 6)), np.empty((7, 6), np.uint16)]
-            module.limit(*call[:12], call[12].copy(), state, *out)
-            results.append([*out, state])
+    cells = [kernel.blank(count, 6) for _ in range(2)]
+    for number in range(300 if count < kernel.LANES else 8):
+        call = random_call(rng, count, mode)
+        call["fresh"] |= number == 0
+        results = [run(module, call, own) for module, own in zip((kernel, interpreted), cells, strict=True)]
         for one, other in zip(*results, strict=True):
             assert one.tobytes() == other.tobytes()
         assert np.isfinite(results[0][0]).all()
+
+
+def test_a_robot_in_a_block_is_limited_as_one_alone():
+    rng = np.random.default_rng(0)
+    mode, count = np.array([0, 1, 2]), 2 * kernel.LANES + 3
+    together, alone = kernel.blank(count, 3), [kernel.blank(1, 3) for _ in range(count)]
+    by_robot = ("limits", "command", "position", "velocity", "stopping", "fresh")
+    for number in range(5):
+        call = random_call(rng, count, mode)
+        call["fresh"] |= number == 0
+        *out, _ = run(kernel, call, together)
+        assert kernel.executed(together, count).tobytes() == out[0].tobytes()
+        for r in range(count):
+            own = {name: call[name][r : r + 1] for name in by_robot}
+            one = {**call, **own, "faults": np.ascontiguousarray(call["faults"][:, r : r + 1])}
+            for whole, single in zip(out, run(kernel, one, alone[r])[:3], strict=True):
+                assert whole[r].tobytes() == single[0].tobytes()
+
+
+def test_limits_are_placed_for_the_robots_asked_for_alone():
+    count, mode = kernel.LANES + 2, np.array([0, 1])
+    cells = kernel.blank(count, 2)
+    limits = np.arange(1.0, 1.0 + count * 2 * len(kernel.FIELDS)).reshape(count, 2, -1)
+    robots = np.array([3, kernel.LANES + 1])
+    kernel.place(limits, robots, cells)
+    columns = cells.reshape(len(cells), len(mode), kernel.COLUMNS, kernel.LANES)
+    for r in robots:
+        got = columns[r // kernel.LANES, :, : len(kernel.FIELDS), r % kernel.LANES]
+        assert np.array_equal(got, limits[r])
+    assert np.count_nonzero(cells) == limits[robots].size
+
+
+def test_what_has_not_arrived_is_late_and_other_reasons_stay():
+    reasons = np.array([[Reason.HOLD, 0], [Reason.LATENCY, Reason.DROP]], np.uint16)
+    kernel.mark_late(reasons, np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[0.0, 2.0], [0.0, 4.0]]))
+    assert reasons.tolist() == [[Reason.HOLD | Reason.LATENCY, 0], [Reason.LATENCY, Reason.DROP]]
+
+
+def test_levels_are_taken_within_their_range_and_who_has_a_new_one_is_listed():
+    kept, robots = np.array([[0.5, 0.0], [0.0, 1.0], [0.0, 0.0], [0.25, 1.0]]), np.full(4, -1)
+    lift = np.array([[0.5, -1.0], [0.75, 1.0], [np.nan, -np.inf], [0.25, np.inf]])
+    assert kernel.take_levels(lift, kept, robots) == 2
+    assert kept.tolist() == [[0.5, 0.0], [0.75, 1.0], [0.0, 0.0], [0.25, 0.0]]
+    assert robots[:2].tolist() == [1, 3]
+    assert kernel.take_levels(np.array([[2.0, 7.0], [0.75, 1.0], [0.0, 0.0], [0.25, 0.0]]), kept, robots) == 1
+    assert kept[0].tolist() == [1.0, 1.0]
+    assert robots[0] == 0
 
 
 def test_without_numba_the_interpreter_takes_over(monkeypatch):
