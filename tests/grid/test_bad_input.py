@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import re
+import subprocess
+import sys
 from typing import Any
 
 import gymnasium
@@ -143,6 +145,17 @@ def test_a_missing_gpu_is_one_line():
         pytest.skip("there is one")
     with pytest.raises(InvalidCommand, match=r"^device: 'cuda' is not there \(there are: cpu\)$"):
         gymnasium.make(NAME, levels=2, device="cuda")
+
+
+def test_a_missing_warp_is_one_line():
+    code = (
+        "import sys; sys.modules['warp'] = None\n"
+        "import gymnasium, nerfbot\n"
+        "try: gymnasium.make('nerfbot/Grid-v0')\n"
+        "except nerfbot.errors.MissingDependency as error: print(error)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told == "the grid needs warp-lang, which cannot be imported; install nerfbot[grid]\n"
 
 
 @pytest.mark.parametrize("number", [0, -1, 1.5, "3", True, None, 10**9], ids=repr)

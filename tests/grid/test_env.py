@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import warnings
 from typing import Any
 
@@ -204,3 +206,11 @@ def test_texts_show_it_too():
     env.reset(seed=0)
     assert len(env.render().splitlines()) == 9 + 1  # and a line on the lift
     assert make().unwrapped.render() is None
+
+
+def test_importing_nerfbot_registers_it_and_loads_no_warp():
+    code = (
+        "import sys, nerfbot, gymnasium as g; print('nerfbot/Grid-v0' in g.registry, 'warp' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told.split() == ["True", "False"]
