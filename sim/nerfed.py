@@ -261,7 +261,8 @@ class NerfedPlant:
     def _impair_objects(self, seen: tuple[Detection, ...], now: float) -> tuple[Detection, ...]:
         limiter = self._limiters["objects"]
         if not seen:
-            limiter.apply(self._nothing, now, self._levels)
+            if limiter.has_memory:
+                limiter.apply(self._nothing, now, self._levels)
             return seen
         distances = self._nothing.copy()
         for item in seen:

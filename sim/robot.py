@@ -102,6 +102,7 @@ class Robot:
         offset, turn = client.getDynamicsInfo(self.body, -1)[3:5]
         self._to_inertial = (offset, turn)
         self._from_inertial = client.invertTransform(offset, turn)
+        self._is_turned = self._from_inertial[1] != (0.0, 0.0, 0.0, 1.0)
         for link in description.ground_links:
             if link not in self.links:
                 raise self._unknown("ground_links", link, list(self.links))
@@ -337,7 +338,7 @@ class Robot:
         velocity, spin = client.getBaseVelocity(body)
         joints = client.getJointStates(body, self.joint_indices) if self.joint_indices else ()
         (ox, oy, oz), orientation = self._from_inertial
-        if orientation != (0.0, 0.0, 0.0, 1.0):
+        if self._is_turned:
             turn = client.multiplyTransforms((0.0, 0.0, 0.0), turn, (0.0, 0.0, 0.0), orientation)[1]
         x, y, z, w = turn
         rotation = (
@@ -347,7 +348,7 @@ class Robot:
         )  # fmt: skip
         a, b, c, d, e, f, g, h, i = rotation
         # PyBullet reports the centre of mass of the base; the offset back to the base link, in the world:
-        if orientation != (0.0, 0.0, 0.0, 1.0):
+        if self._is_turned:
             (lx, ly, lz), _ = self._to_inertial
             ox, oy, oz = -lx, -ly, -lz
         sx, sy, sz = a * ox + b * oy + c * oz, d * ox + e * oy + f * oz, g * ox + h * oy + i * oz

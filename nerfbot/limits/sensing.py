@@ -55,6 +55,8 @@ def sense(
     was.
     """
     count, elements = reading.shape
+    # What there is one of for all elements is read again for each: steps of 0 through it
+    noises, walks, chances = int(noise.shape[1] > 1), int(walk.shape[1] > 1), int(losses.shape[1] > 1)
     for r in range(count):
         taken = clocks[r, TAKEN]
         first[r] = math.isnan(taken)
@@ -77,9 +79,9 @@ def sense(
             lost = source[r, k] == HIDDEN or not abs(x) <= _HUGE  # NaN compares false
             if kind == RAYS:
                 lost = lost or x < 0.0 or x >= top or x > limits[r, _RANGE]
-            lost = lost or losses[r, k % losses.shape[1]] < limits[r, _DROPOUT]
-            x += limits[r, _NOISE] * noise[r, k % noise.shape[1]]
-            x += limits[r, _BIAS] + walk[r, k % walk.shape[1]]
+            lost = lost or losses[r, k * chances] < limits[r, _DROPOUT]
+            x += limits[r, _NOISE] * noise[r, k * noises]
+            x += limits[r, _BIAS] + walk[r, k * walks]
             if kind == PLAIN:
                 if not lost:
                     sample[r, k] = x

@@ -19,6 +19,7 @@ from nerfbot.limits.spec import NerfSpec
 from nerfbot.limits.streams import Draws, mix
 from nerfbot.limits.table import LimitTable
 
+_MEMORYLESS = {"range", "field_of_view", "resolution", "bias"}
 _NEXT_EPISODE = np.uint64(0x8CB92BA72F3D8DD7)
 
 
@@ -93,6 +94,8 @@ class SensorLimiter:
             drawn = np.array([section.frozen.spread == "exponential"])
             self._bursts = BurstProcess(f"frozen/{name}", self._seeds, drawn)
             self._frozen = self._bursts.active[:, 0]
+        self.has_memory = self._kind == sensing.PLAIN or bool(self._limits.declared - _MEMORYLESS)
+        """Whether what it tells depends on anything but the present reading and lift."""
         self._begin(self._robots)
 
     def reset(self, mask: ArrayLike | None = None, seeds: ArrayLike | None = None) -> None:
