@@ -31,7 +31,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pybullet
 
-SUBSTEPS, LIDAR, REACH, MOUNT = 12, 32, 8.0, np.array((0.12, 0.0, 0.118))
+SUBSTEPS, LIDAR, REACH, MOUNT = 12, 32, 8.0, np.array((0.0571, 0.0, 0.123))
+"""The lidar's mount is seen from the base's centre of mass (m), whose pose PyBullet tells."""
 LOOSE, STANDING, GROUND, WHEEL = 1, 2, 64, 512
 """Collision groups; what stands still refuses its like."""
 RADIUS, TRACK, WHEELS = 0.08, 0.28, [0, 1]
