@@ -237,5 +237,5 @@ def test_joined_heads_add_up(name: str) -> None:
     ],
 )
 def test_a_space_that_no_head_knows_is_refused_in_one_line(space: spaces.Space, squash: bool) -> None:
-    with pytest.raises(InvalidCommand, match="^action space: [^\n]+$"):
+    with pytest.raises(InvalidCommand, match=r"^action space: [^\n]+$"):
         head_for(space, squash)
