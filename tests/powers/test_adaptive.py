@@ -227,6 +227,13 @@ def test_episode_worse_than_the_declared_worst_replaces_it():
     assert schedule.state()["worst"] == 4.0
 
 
+def test_worst_harm_that_is_declared_counts_until_a_worse_one_is_met():
+    schedule = DamageBounded(max_harm=0.5)
+    assert schedule.state()["worst"] == 0.0
+    run(schedule, lambda level: 0.0, 3)
+    assert schedule.estimate(0.0) == upper_mean([0.0] * 3, 0.5, 0.95)
+
+
 def test_slope_counts_where_it_is_given():
     gentle, steep = DamageBounded(slope=0.5), DamageBounded(slope=2.0)
     for schedule in (gentle, steep):
