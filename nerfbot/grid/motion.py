@@ -82,6 +82,10 @@ _INTERFERENCE = wp.constant(wp.int32(int(Purpose.INTERFERENCE)))
 BLOW_TIME = 0.1
 """s over which a blow is summed, as the simulated plant sums it: the push that goes on counts too."""
 
+# Typed here: an expression of plain numbers in a kernel is worked out in single precision.
+_BLOW_TIME = wp.constant(wp.float64(BLOW_TIME))
+_WHOLE = wp.constant(wp.float64(1.0 - 1.0e-9))
+
 MET_GOAL_BIT, MET_PROXY_BIT, CROSSED_BIT, CHANGED_BIT = 1 << 8, 1 << 9, 1 << 10, 1 << 11
 """Bits of what a move came to, beside those of the reasons."""
 
@@ -397,7 +401,7 @@ def meet_solid(
             needed = lv[0].thing_c[at]
             if s[0].pushing[w] != command:
                 blow = speed * r[0].body_mass * lv[0].thing_b[at] / (r[0].body_mass + lv[0].thing_b[at])
-                blow = blow + needed * wp.float64(BLOW_TIME)
+                blow = blow + needed * _BLOW_TIME
                 if blow > lv[0].thing_a[at]:
                     s[0].impulse[w] = s[0].impulse[w] + blow
                     s[0].blows[w] = s[0].blows[w] + 1
@@ -469,7 +473,7 @@ def move(
     rate = pace(s, r, w)
     if rate < wp.float64(1.0):
         s[0].progress[w] = s[0].progress[w] + rate
-        if s[0].progress[w] < wp.float64(1.0 - 1.0e-9):
+        if s[0].progress[w] < _WHOLE:
             return SLOW
         s[0].progress[w] = wp.max(wp.float64(0.0), s[0].progress[w] - wp.float64(1.0))
     came = cross(s, r, lv, w, command, wp.min(rate, wp.float64(1.0)) * r[0].top_speed)

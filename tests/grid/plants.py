@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from nerfbot.course import Course, Task
 from nerfbot.course.parser import parse
 from nerfbot.grid.levels import LevelSet
@@ -13,7 +15,7 @@ from nerfbot.grid.menu import Menu
 from nerfbot.grid.scoring import coin_shapes, tables_of, terms_of
 from nerfbot.grid.windows import WindowBank, schedules_of
 from nerfbot.grid.worlds import GridOptions, GridWorlds
-from nerfbot.limits import NerfSpec
+from nerfbot.limits import AXES, NerfSpec
 from nerfbot.powers import Always
 from nerfbot.powers.schedule import Window
 
@@ -25,6 +27,45 @@ class Scripted(Always):
 
     def _windows(self, rng: Any, horizon: float) -> tuple[Window, ...]:
         return self.windows
+
+
+def window(
+    *powers: str, start: float = 0.0, duration: float = 100.0, level: float = 1.0, **more: Any
+) -> Window:
+    """A window on axes, lifted to `level`, or on edits."""
+    axes = {power: level for power in powers if power in AXES}
+    return Window(start, duration, axes, tuple(power for power in powers if power not in AXES), **more)
+
+
+def scripted(*windows: Window, region: Any = None) -> list[Scripted]:
+    """The schedule that grants these windows in every episode."""
+    return [Scripted(windows=windows, axes={"speed": 1.0}, region=region)]
+
+
+def spec_of(command: Any = None, sensors: Any = None, **drive: Any) -> NerfSpec:
+    """A specification from the limits of its drive, link and sensors."""
+    given = {
+        "name": "test",
+        "channels": {"linear.x": drive},
+        "command": command or {},
+        "sensors": sensors or {},
+    }
+    return NerfSpec.parse(given)
+
+
+def play(worlds: GridWorlds, *actions: int) -> list[tuple[int, int]]:
+    """Do the same actions in all worlds; the cell of the first one's agent after each, (row, column)."""
+    cells = []
+    for action in actions:
+        worlds.step(np.full(worlds.count, action))
+        row, column = divmod(int(worlds.cell[0]), worlds.levels.columns)
+        cells.append((row, column))
+    return cells
+
+
+def action_named(worlds: GridWorlds, name: str) -> int:
+    """The number of the action of that name."""
+    return worlds.menu.action_table.index(name)
 
 
 def course_of(

@@ -250,7 +250,8 @@ def specs(dice: Dice) -> NerfSpec:
                 "duration": {"nerfed": dice.number(0.3, 3), "lifted": dice.number(0.3, 3)},
             }
 
-    limited(drive, "velocity", dice.number(0.15, 0.7), top)
+    round_speeds = [top / 10, top * 0.3, top / 3, top / 2]  # whole numbers of ticks are hard on rounding
+    limited(drive, "velocity", dice.choice([dice.number(0.15, 0.7), dice.choice(round_speeds)]), top)
     limited(drive, "gain", dice.number(0.3, 0.9), 1.0)
     limited(drive, "effort", dice.number(2, 30), dice.number(31, 60))
     limited(link, "latency", dice.number(0, 2), dice.choice([0.0, 0.3]) * dice.random() * 0.01)
