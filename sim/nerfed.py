@@ -264,14 +264,12 @@ class NerfedPlant:
             if limiter.has_memory:
                 limiter.apply(self._nothing, now, self._levels)
             return seen
-        distances = self._nothing.copy()
-        for item in seen:
-            distances[0, self.detectable[item.id]] = item.distance
-        told = limiter.apply(distances, now, self._levels)
+        places, distances = self.detectable, self._nothing.copy()
+        known = [item for item in seen if item.id in places]
+        for item in known:
+            distances[0, places[item.id]] = item.distance
+        told = limiter.apply(distances, now, self._levels)[0].tolist()
         reach = self.plant.sensors.range
-        found = [(self.detectable[item.id], item) for item in seen]
         return tuple(
-            item._replace(distance=float(told[0, number]))
-            for number, item in sorted(found)
-            if told[0, number] < reach
+            [Detection(*item[:-1], distance) for item in known if (distance := told[places[item.id]]) < reach]
         )
