@@ -10,6 +10,7 @@ import importlib
 import os
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,9 @@ Picture = NDArray[np.uint8]
 
 FILMS = (".gif", ".mp4")
 """Suffixes that a film may have."""
+
+COMMON = 96
+"""Colours of a GIF that are kept exactly, the commonest; a palette has 256."""
 
 _PACKAGES = {"PIL": "pillow", "imageio_ffmpeg": "imageio-ffmpeg", "warp": "warp-lang"}
 
@@ -94,40 +98,16 @@ class FilmWriter:
 
     def __init__(self, path: Path, fps: float) -> None:
         check_suffix(path, FILMS)
-        self.path, self.fps = path, fps
-        self._stack = contextlib.ExitStack()
-        self._gif: list[Any] = []
-        self._mp4: Any = None
-        self._package = package("PIL.Image" if path.suffix.lower() == ".gif" else "imageio_ffmpeg")
+        self.path, self._stack = path, contextlib.ExitStack()
+        self._film: _Gif | _Mp4 = _Gif(fps) if path.suffix.lower() == ".gif" else _Mp4(fps)
 
     def __enter__(self) -> FilmWriter:
-        self._part = self._stack.enter_context(whole_file(self.path))
+        self._film.part = self._stack.enter_context(whole_file(self.path))
         return self
 
     def write(self, frame: Picture) -> None:
         """Add a frame."""
-        if self.path.suffix.lower() == ".gif":
-            self._gif.append(self._indexed(frame))
-            return
-        if self._mp4 is None:
-            size = frame.shape[1], frame.shape[0]
-            self._mp4 = self._package.write_frames(
-                str(self._part), size, fps=self.fps, quality=8, macro_block_size=1, pix_fmt_out="yuv420p"
-            )
-            self._mp4.send(None)
-        self._mp4.send(np.ascontiguousarray(frame))
-
-    def _indexed(self, frame: Picture) -> Any:
-        """A frame with a palette: its very colours where they are few enough, as they are on flat tiles."""
-        image = self._package
-        packed = frame.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
-        colours, index = np.unique(packed, return_inverse=True)
-        if len(colours) > 256:
-            return image.fromarray(frame).quantize(256, dither=image.Dither.NONE)
-        picture = image.fromarray(index.reshape(packed.shape).astype(np.uint8))
-        parts = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=1)
-        picture.putpalette(parts.astype(np.uint8).tobytes())
-        return picture
+        self._film.write(frame)
 
     def __exit__(
         self,
@@ -136,22 +116,96 @@ class FilmWriter:
         trace: TracebackType | None,
     ) -> None:
         try:
-            if self._mp4 is not None:
-                self._mp4.close()
-            if kind is None and self._gif:
-                first, *others = self._gif
-                first.save(
-                    self._part,
-                    format="GIF",
-                    save_all=True,
-                    append_images=others,
-                    duration=max(20, round(100 / self.fps) * 10),
-                    loop=0,
-                )
-            elif kind is None and self._mp4 is None:
+            self._film.close(kept=kind is None)
+            if kind is None and not self._film.frames:
                 raise InvalidCommand(f"{self.path}: a film needs at least one frame")
         except BaseException as problem:
             if not self._stack.__exit__(type(problem), problem, problem.__traceback__):
                 raise
         else:
             self._stack.__exit__(kind, error, trace)
+
+
+class _Mp4:
+    """H.264, encoded as frames come."""
+
+    def __init__(self, fps: float) -> None:
+        self.fps, self.frames, self.part = fps, 0, Path()
+        self._package = package("imageio_ffmpeg")
+        self._writer: Any = None
+
+    def write(self, frame: Picture) -> None:
+        if self._writer is None:
+            size = frame.shape[1], frame.shape[0]
+            self._writer = self._package.write_frames(
+                str(self.part), size, fps=self.fps, quality=8, macro_block_size=1, pix_fmt_out="yuv420p"
+            )
+            self._writer.send(None)
+        self._writer.send(np.ascontiguousarray(frame))
+        self.frames += 1
+
+    def close(self, kept: bool) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+class _Gif:
+    """One palette for all frames, so that nothing flickers: they wait, compressed, until it is known."""
+
+    def __init__(self, fps: float) -> None:
+        self.fps, self.frames, self.part = fps, 0, Path()
+        self._image = package("PIL.Image")
+        self._waiting: list[bytes] = []
+        self._shape: tuple[int, ...] = ()
+        self._colours: Counter[int] = Counter()
+
+    def write(self, frame: Picture) -> None:
+        packed = frame.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+        found, counts = np.unique(packed, return_counts=True)
+        self._colours.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
+        self._waiting.append(zlib.compress(packed.tobytes(), 1))
+        self._shape = packed.shape
+        self.frames += 1
+
+    def close(self, kept: bool) -> None:
+        if not (kept and self.frames):
+            return
+        colours = np.array(sorted(self._colours), np.uint32)
+        palette = self._palette(colours)
+        parts = _parts(colours).astype(int)
+        nearest = ((parts[:, None] - palette[None].astype(int)) ** 2).sum(axis=2).argmin(axis=1)
+        first, *others = (self._indexed(data, colours, nearest, palette) for data in self._waiting)
+        first.save(
+            self.part,
+            format="GIF",
+            save_all=True,
+            append_images=others,
+            duration=max(20, round(100 / self.fps) * 10),
+            loop=0,
+        )
+
+    def _palette(self, colours: NDArray[np.uint32]) -> Picture:
+        """At most 256 colours, uint8 (number, 3): the commonest as they are, the others by median cut."""
+        if len(colours) <= 256:
+            return _parts(colours)
+        common = [colour for colour, _ in self._colours.most_common(COMMON)]
+        rest = [colour for colour in colours.tolist() if colour not in set(common)]
+        # How often a colour occurs counts little, so that a short-lived one still gets its place.
+        weights = [self._colours[colour].bit_length() for colour in rest]
+        line = np.repeat(np.array(rest, np.uint32), weights)[None]
+        cut = self._image.fromarray(_parts(line)).quantize(256 - COMMON)
+        chosen = np.array(cut.getpalette(), np.uint8).reshape(-1, 3)[: 256 - COMMON]
+        return np.concatenate([_parts(np.array(common, np.uint32)), chosen])
+
+    def _indexed(
+        self, data: bytes, colours: NDArray[np.uint32], nearest: NDArray[np.intp], palette: Picture
+    ) -> Any:
+        packed = np.frombuffer(zlib.decompress(data), np.uint32).reshape(self._shape)
+        picture = self._image.fromarray(nearest[np.searchsorted(colours, packed)].astype(np.uint8))
+        picture.putpalette(palette.tobytes())
+        return picture
+
+
+def _parts(colours: NDArray[np.uint32]) -> Picture:
+    """Red, green and blue of packed colours, uint8 (*shape, 3)."""
+    return np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=-1).astype(np.uint8)

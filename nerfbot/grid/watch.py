@@ -46,9 +46,9 @@ class Power:
     charges: int | None
 
     def __str__(self) -> str:
-        """Show it as ``speed + teleport x2 (3.0 s)``."""
-        counted = "" if self.charges is None else f" x{self.charges}"
-        return f"{' + '.join(self.names)}{counted} ({self.left:.1f} s)"
+        """Show it as ``3.0 s: teleport + unlock, 2 left``: nothing cuts off what comes first."""
+        counted = "" if self.charges is None else f", {self.charges} left"
+        return f"{self.left:.1f} s: {' + '.join(self.names)}{counted}"
 
 
 @dataclass(frozen=True)

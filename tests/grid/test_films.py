@@ -102,7 +102,10 @@ def test_a_gif_shows_every_tick_and_holds_the_end(tmp_path: Path, env: GridEnv) 
     first = np.asarray(film.convert("RGB"))
     start = rgb(episodes[0].moments[0].cells, episodes[0].moments[0].lift)
     left = MARGIN + (LEAST_WIDTH - start.shape[1]) // 2
-    assert np.array_equal(first[TITLE : TITLE + start.shape[0], left : left + start.shape[1]], start)
+    drawn = first[TITLE : TITLE + start.shape[0], left : left + start.shape[1]]
+    off = np.abs(drawn.astype(int) - start)  # by a palette of 256: walls and floor exactly, edges nearly
+    assert np.median(off) == 0
+    assert (off > 24).mean() < 0.005
     assert json.loads(path.with_suffix(".json").read_text()) == told
 
 

@@ -1,0 +1,105 @@
+"""Single keys from a terminal, and the terminal as it was afterwards, whatever happened in between."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import sys
+from collections.abc import Iterator
+from types import FrameType
+
+from nerfbot.errors import InvalidCommand
+
+ARROWS = {"A": "up", "B": "down", "C": "right", "D": "left"}
+NAMED = {"\r": "enter", "\n": "enter", " ": "space", "\x1b": "escape", "\x7f": "escape", "\x03": "interrupt"}
+
+AFTER_ESCAPE = 0.03
+"""s within which the rest of an arrow key's sequence comes."""
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that end a game. They are noted and taken up between two keys: an exception in the middle of a
+drawing would leave the screen behind."""
+
+
+class Keyboard:
+    """Keys of the terminal behind a file descriptor."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._waiting = ""
+        self._signalled: int | None = None
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """Take note of a signal."""
+        self._signalled = number
+
+    def key(self, timeout: float) -> str | None:
+        """The next key by its character or name (up, down, left, right, enter, space, escape), or None.
+
+        Ctrl-C is the key "interrupt". Raises `EOFError` where the terminal has gone, and `SystemExit` after
+        a signal to end.
+        """
+        if self._signalled is not None:
+            number, self._signalled = self._signalled, None
+            if number != signal.SIGINT:
+                raise SystemExit(128 + number)
+            return "interrupt"
+        if not self._waiting and not self._read(timeout):
+            return None
+        if self._waiting == "\x1b":
+            self._read(AFTER_ESCAPE)
+        first = self._waiting[0]
+        if first == "\x1b" and len(self._waiting) >= 3 and self._waiting[1] in "[O":
+            return self._sequence()
+        self._waiting = self._waiting[1:]
+        return NAMED.get(first, first)
+
+    def _sequence(self) -> str:
+        """An escape sequence: an arrow by its name, all others empty."""
+        end = next((i for i, c in enumerate(self._waiting[2:], 2) if "@" <= c <= "~"), len(self._waiting) - 1)
+        last, parameters = self._waiting[end], self._waiting[2:end]
+        self._waiting = self._waiting[end + 1 :]
+        return ARROWS.get(last, "") if not parameters else ""
+
+    def _read(self, timeout: float) -> bool:
+        if not select.select([self.fd], [], [], timeout)[0]:
+            return False
+        read = os.read(self.fd, 256)
+        if not read:
+            raise EOFError
+        self._waiting += read.decode("utf-8", "replace")
+        return True
+
+
+def check_terminal() -> None:
+    """Raise `InvalidCommand` where input or output is no terminal."""
+    for name, stream in (("input", sys.stdin), ("output", sys.stdout)):
+        if not stream.isatty():
+            raise InvalidCommand(f"play needs a terminal: the standard {name} is none")
+
+
+@contextlib.contextmanager
+def keyboard() -> Iterator[Keyboard]:
+    """Read keys one by one, unechoed; the terminal is put back on every way out.
+
+    Raises `InvalidCommand` where input or output is no terminal.
+    """
+    check_terminal()
+    try:
+        import termios
+        import tty
+    except ImportError:
+        raise InvalidCommand("play needs a terminal of a Unix system") from None
+    board = Keyboard(sys.stdin.fileno())
+    before = termios.tcgetattr(board.fd)
+    kept = {number: signal.signal(number, board.note) for number in SIGNALS}
+    try:
+        tty.setcbreak(board.fd)
+        yield board
+    finally:
+        termios.tcsetattr(board.fd, termios.TCSADRAIN, before)
+        for number, handler in kept.items():
+            signal.signal(number, handler)
