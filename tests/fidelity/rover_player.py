@@ -1,0 +1,150 @@
+"""Plays a script on the rover in PyBullet: a closed loop that drives from cell to cell by twists.
+
+Commands pass the nerf layer. The loop knows the rover's true pose and nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from story import Order, Story, Trial
+
+from nerfbot.course.elements import STEPS, Wall
+from nerfbot.course.parser import parse
+from nerfbot.course.task import TaskTracker
+from nerfbot.powers import EDITS, Lease, LeasePolicy
+from nerfbot.sim.errors import InvalidEdit
+from nerfbot.sim.nerfed import NerfedPlant
+
+SPEED = 1.5
+"""m/s that the rover asks for; the nerf decides what comes of it."""
+ARRIVED = 0.05
+_BRAKING = 1.0
+_TURN_FROM, _TURN_TO = 0.5, 0.06
+
+
+class RoverPlayer:
+    """Plays a script as twists: turn towards the next cell, drive straight to its centre."""
+
+    def __init__(self, trial: Trial) -> None:
+        self.trial, self.course = trial, parse(trial.text).draw(trial.seed)
+        policy = LeasePolicy(allow_outside=True, max_duration=None, edits=EDITS) if not trial.asks else None
+        self.plant = NerfedPlant(self.course, trial.nerf, policy=policy, seed=trial.seed, pictures=False)
+        self.tracker = TaskTracker(self.course.task, self.course)
+        self.story = Story(self.course)
+        self._lift = dict(trial.lift)
+        if trial.lift and trial.asks is None:
+            self.plant.request(Lease(axes=self._lift, reason="script", duration=300.0))
+        self._note()
+
+    def play(self) -> Story:
+        """Follow the script and tell what came of it; the physics is closed at the end."""
+        try:
+            for order in self.trial.script:
+                getattr(self, f"_{order.action.replace('-', '_')}", self._edit)(order)
+            return self._tell()
+        finally:
+            self.plant.close()
+
+    def _step(self, forward: float, turn: float) -> Any:
+        step = self.plant.step(np.array([forward, turn]))
+        self.tracker.consume(step.events, self.plant.time, self.plant.plant.cell)
+        for event in step.events:
+            if event.harm == "fragile_impulse":
+                self.story.blows += 1
+            elif event.harm == "no_go_time":
+                self.story.no_go += event.quantity
+        self._note()
+        return step
+
+    def _note(self) -> None:
+        self.story.arrivals.setdefault(self.plant.plant.cell, self.plant.time)
+
+    def _drive(self, order: Order) -> None:
+        plant = self.plant
+        down, right = STEPS[order.heading]
+        row, column = plant.plant.cell
+        goal = self.course.centre(row + order.cells * down, column + order.cells * right)
+        end, since, place = plant.time + order.seconds, plant.time, plant.position
+        turning = False
+        while plant.time < end - 1e-9:
+            x, y = plant.position
+            if math.dist((x, y), place) > 0.03 or turning:
+                since, place = plant.time, (x, y)
+            elif plant.time - since > order.patience:
+                break
+            # How far is left along the drive, and how far off its line the rover is
+            ahead = (goal[0] - x) * right - (goal[1] - y) * down
+            aside = (goal[0] - x) * down + (goal[1] - y) * right
+            if ahead < ARRIVED:
+                break
+            wanted = math.atan2(-down, right)
+            # Aim at a point of the line half a metre ahead: pure pursuit
+            off = _wrapped(wanted + math.atan2(aside, 0.5) - plant.plant.robot.state.heading)
+            turning = abs(off) > (_TURN_TO if turning else _TURN_FROM)
+            speed = 0.0 if turning else min(SPEED, max(0.1, math.sqrt(2 * _BRAKING * ahead)))
+            self._step(speed, 2.5 * off)
+        self._halt()
+
+    def _halt(self) -> None:
+        for _ in range(12):
+            if abs(self._step(0.0, 0.0).readings.twist[0]) < 0.02:
+                break
+
+    def _wait(self, order: Order) -> None:
+        while self.plant.time < order.seconds - 1e-9:
+            self._step(0.0, 0.0)
+
+    def _look(self, order: Order) -> None:
+        seen = self._step(0.0, 0.0).readings.objects
+        self.story.seen = frozenset(self.course.element(item.id).position for item in seen)
+
+    def _ask(self, order: Order) -> None:
+        self._wait(order)
+        self.story.asked = bool(self.plant.request(Lease(axes=self._lift, reason="script", duration=20.0)))
+
+    def _edit(self, order: Order) -> None:
+        edits, cell = self.plant.plant.edits, order.cell or (0, 0)
+        element = Wall(row=cell[0], column=cell[1]) if order.write == "wall" else None
+        chest = next((item.id for item in self.course.of("chest") if item.position == cell), "")
+        do: dict[str, Callable[[], Any]] = {
+            "move-coin": lambda: edits.move_coin(*cell),
+            "teleport": lambda: edits.teleport(*cell),
+            "rewrite-cell": lambda: edits.set_cell(*cell, element),
+            "phase": lambda: edits.phase(True),
+            "unlock": lambda: self.tracker.consume([edits.unlock(chest, self.plant.time)]),
+        }
+        try:
+            moved = do[order.action]()
+        except InvalidEdit:
+            self.story.legal.append(False)
+            return
+        if order.action == "move-coin":
+            self.tracker.relocate(moved, *cell)
+        self.story.legal.append(True)
+        self._step(0.0, 0.0)
+
+    def _tell(self) -> Story:
+        story, plant = self.story, self.plant.plant
+        story.cell = plant.cell
+        for thing in plant.arena.things.values():
+            if thing.present and thing.element.kind != "marker":
+                name = thing.element.kind
+                if name in ("coin", "decoy"):
+                    name = str(thing.element.properties["shape"])
+                x, y, _ = plant.arena.place_of(thing)
+                story.bodies[self.course.cell_of(x, y)] = name
+        for gate in plant.arena.gates:
+            if not gate.removed:
+                story.bodies[gate.element.position] = "gate"
+        story.reward, story.first_contact = self.tracker.total_reward, self.tracker.first_contact
+        story.keys = sum(plant.watch.keys.values())
+        story.lifted = bool(self.plant.lift.any())
+        return story
+
+
+def _wrapped(angle: float) -> float:
+    return (angle + math.pi) % (2 * math.pi) - math.pi
