@@ -40,7 +40,7 @@ class NetworkConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["mlp", "conv", "egocentric"] = "mlp"
+    kind: Literal["mlp", "conv", "egocentric", "planning"] = "mlp"
     hidden: tuple[Positive, ...] = (256, 256)
     channels: Positive = 32
     blocks: Positive = 2
@@ -213,6 +213,58 @@ class Egocentric(nn.Module):
         return out
 
 
+class Planning(nn.Module):
+    """What each of the agent's four moves is worth, by value iteration on what cells are looked up as.
+
+    `channels` maps of rewards and passabilities are looked up by what a cell holds (through one hidden layer,
+    so that colours and shapes share what is learned), by its state, and by where it lies. Features are, by
+    channel, the four moves' worth in units of their spread, then their mean, maximum and spread.
+    """
+
+    def __init__(self, shape: tuple[int, ...], config: NetworkConfig) -> None:
+        super().__init__()
+        channels, embedding = config.channels, config.embedding
+        self.channels = channels
+        self.kinds, self.colours = nn.Embedding(KINDS, embedding), nn.Embedding(COLOURS, embedding)
+        self.out = nn.Linear(embedding, 2 * channels)
+        self.act = ACTIVATIONS[config.activation]()
+        self.state_reward = nn.Parameter(torch.zeros(channels, STATES))
+        self.state_passing = nn.Parameter(torch.zeros(channels, STATES))
+        self.place_reward = nn.Parameter(torch.zeros(channels, shape[0] * shape[1]))
+        nn.init.normal_(self.out.weight, std=0.2 / math.sqrt(embedding))
+        nn.init.zeros_(self.out.bias)
+        nn.init.constant_(self.out.bias[channels:], 1.5)  # values pass at first, and shrink on the way
+        self.size = 7 * channels
+
+    def tables(self) -> tuple[Tensor, Tensor]:
+        """Rewards and logits of passing by thing, each (channels, KINDS * COLOURS)."""
+        both = self.kinds.weight.unsqueeze(1) + self.colours.weight.unsqueeze(0)
+        found = self.out(self.act(both.flatten(0, 1))).float().T
+        return found[: self.channels].contiguous(), found[self.channels :].contiguous()
+
+    def forward(self, grid: Tensor) -> Tensor:
+        """(N, rows, columns, 3) to (N, 7 channels)."""
+        from nerfbot.agents.planning import Planned  # needs Warp
+
+        reward, passing = self.tables()
+        worth = Planned.apply(grid, reward, self.state_reward, self.place_reward, passing, self.state_passing)
+        mean, spread = worth.mean(-1, keepdim=True), worth.std(-1, keepdim=True)
+        moves = (worth - mean) / (spread + SMALL_SPREAD)
+        told = torch.cat([mean, worth.amax(-1, keepdim=True), spread], -1)
+        return torch.cat([moves.flatten(1), told.flatten(1)], 1)
+
+    def prior(self, policy: nn.Linear) -> None:
+        """Start a policy on these features at doing what each channel says is worth most."""
+        with torch.no_grad():
+            for channel in range(self.channels):
+                for move in range(4):
+                    policy.weight[move + 1, 4 * channel + move] += 1.0 / self.channels
+
+
+SMALL_SPREAD = 0.01
+"""Of the moves' worth, below which their differences fade."""
+
+
 class Body(nn.Module):
     """From an observation to `size` features, with a GRU behind where `memory` asks for one."""
 
@@ -233,8 +285,8 @@ class Body(nn.Module):
         self.map: nn.Module | None = None
         if self.grid is not None:
             shape = parts[self.grid].shape
-            if config.kind == "conv":
-                self.map = Conv(shape, config)
+            if config.kind in ("conv", "planning"):
+                self.map = Conv(shape, config) if config.kind == "conv" else Planning(shape, config)
                 size = self.map.size
             else:
                 self.map = Egocentric(shape, hidden[0], config.activation)
@@ -306,6 +358,8 @@ class ActorCritic(nn.Module):
         self.critic = Body(parts, config) if config.separate else None
         self.policy = linear(self.body.size, head.outputs, 0.01)
         self.value = linear(self.body.size, len(self.names), 1.0)
+        if isinstance(self.body.map, Planning) and not config.hidden and not config.memory:
+            self.body.map.prior(self.policy)
 
     @property
     def recurrent(self) -> bool:

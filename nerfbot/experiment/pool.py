@@ -60,9 +60,7 @@ def _work(inbox: Any, outbox: Any) -> None:
     """A worker: takes plans until it is given None."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch
-    import warp
 
-    warp.config.quiet = True
     torch.set_num_threads(1)
     from nerfbot.experiment.training import run
 

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from nerfbot.agents.heads import CategoricalHead
+from nerfbot.agents.networks import ActorCritic, NetworkConfig
+from nerfbot.agents.planning import STATES, THINGS, Planned
+
+ROWS, COLUMNS = 6, 7
+FLOOR, WALL, COIN, AGENT = 1, 2, 16, 64
+
+
+def maps(count, seed):
+    """Random mazes with an outer wall, a coin and an agent."""
+    rng = np.random.default_rng(seed)
+    grid = np.zeros((count, ROWS, COLUMNS, 3), np.uint8)
+    grid[..., 0] = WALL
+    inner = np.where(rng.random((count, ROWS - 2, COLUMNS - 2)) < 0.25, WALL, FLOOR)
+    grid[:, 1:-1, 1:-1, 0] = inner
+    for world in range(count):
+        cells = rng.permutation((ROWS - 2) * (COLUMNS - 2))[:2]
+        (coin, agent) = [(1 + cell // (COLUMNS - 2), 1 + cell % (COLUMNS - 2)) for cell in cells]
+        grid[(world, *coin)] = COIN, 5, 0
+        grid[(world, *agent)] = FLOOR, 0, AGENT
+    return torch.from_numpy(grid)
+
+
+def tables(channels, seed):
+    """Small costs everywhere and a coin worth having once, so that best paths are finite; walls shut."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def drawn(rows, scale):
+        return torch.randn(channels, rows, generator=generator) * scale
+
+    reward = drawn(THINGS, 0.02) - 0.05
+    reward[:, COIN * 16 + 5] = 1.0
+    passing = drawn(THINGS, 0.3) + 1.0
+    passing[:, WALL * 16] = -4.0
+    passing[:, COIN * 16 + 5] = -6.0
+    found = [reward, drawn(STATES, 0.01), drawn(ROWS * COLUMNS, 0.02), passing, drawn(STATES, 0.1)]
+    return [table.requires_grad_() for table in found]
+
+
+def literal(grid, reward_thing, reward_state, reward_place, passing_thing, passing_state):
+    """Value iteration on whole maps in torch, many rounds, differentiated by torch itself."""
+    cells = grid.long()
+    thing, state = cells[..., 0] * 16 + cells[..., 1], cells[..., 2] % AGENT
+    reward = reward_thing[:, thing] + reward_state[:, state] + reward_place.view(-1, 1, ROWS, COLUMNS)
+    passing = torch.sigmoid(passing_thing[:, thing] + passing_state[:, state])
+    value = torch.zeros_like(reward)
+    for _ in range(80):
+        worth = reward + passing * value
+        inner = torch.stack(
+            [worth[..., 1:-1, 2:], worth[..., :-2, 1:-1], worth[..., 1:-1, :-2], worth[..., 2:, 1:-1]]
+        ).amax(0)
+        value = torch.nn.functional.pad(inner, (1, 1, 1, 1))
+    worth = reward + passing * value
+    agent = (cells[..., 2] >= AGENT).flatten(1).int().argmax(1)
+    row, column = agent // COLUMNS, agent % COLUMNS
+    world = torch.arange(len(grid))
+    near = [(row, column + 1), (row - 1, column), (row, column - 1), (row + 1, column)]
+    return torch.stack([worth[:, world, down, right] for down, right in near], -1).transpose(0, 1)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_planning_agrees_with_value_iteration_and_its_gradient(channels):
+    grid, weights = (
+        maps(40, channels),
+        torch.randn(40, channels, 4, generator=torch.Generator().manual_seed(1)),
+    )
+    mine, theirs = tables(channels, 2), tables(channels, 2)
+    found, wanted = Planned.apply(grid, *mine), literal(grid, *theirs)
+    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+    (found * weights).sum().backward()
+    (wanted * weights).sum().backward()
+    for own, other in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(own.grad, other.grad, atol=2e-3, rtol=2e-3)
+
+
+def test_a_planning_policy_starts_by_going_where_its_values_point():
+    box = spaces.Box(0, 255, (ROWS, COLUMNS, 3), np.uint8)
+    config = NetworkConfig(kind="planning", hidden=(), channels=1, embedding=4)
+    network = ActorCritic({"grid": box}, CategoricalHead(5), config)
+    with torch.no_grad():
+        network.body.map.place_reward[0, 1 * COLUMNS + COLUMNS - 2] = 5.0  # the north-eastern corner
+    grid = torch.ones(1, ROWS, COLUMNS, 3, dtype=torch.uint8) * torch.tensor([FLOOR, 0, 0], dtype=torch.uint8)
+    grid[0, 4, 1, 2] = AGENT
+    policy = network({"grid": grid}).policy[0]
+    # Actions are stay, east, north, west, south.
+    assert min(policy[1], policy[2]) > max(policy[0], policy[3], policy[4]) + 0.5
