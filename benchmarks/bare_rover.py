@@ -7,8 +7,8 @@ many as the plant casts. What it does with the answers is the least that any use
 summed by body, the heading, the speed in body axes, the ends of the rays, the lidar's distances, and one
 float32 vector of all that as an observation.
 
-Not in it: the bodies of things without collision, detection of objects, fog, noise, latency, limits, leases,
-events, reward, the checks of a command, gates that move.
+Not in it: detection of objects, fog, noise, latency, limits, leases, events, reward, the checks of a command,
+gates that move.
 
 Usage: `python benchmarks/bare_rover.py ROVER.urdf SCENE.json` prints control steps a second. A scene has
 `bodies` and `chunks`. A body is `{kind, size, position, turn, mass, friction}`: kind "box" with half extents
