@@ -221,11 +221,13 @@ def step_worlds(
     if r[0].auto_reset == 0 and (out[0].terminated[w] or out[0].truncated[w]):
         # An ended world waits for its reset: nothing moves, nothing is rewarded.
         out[0].reward[w] = wp.float32(0.0)
+        out[0].contact[w] = 0
         return
     before = s[0].cell[w]
     granted = s[0].granted[w]
     s[0].apart_steps[w] = s[0].apart_steps[w] + s[0].apart[w]
     s[0].gain[w] = r[0].tick_value
+    s[0].contact[w] = 0
     action = wp.int32(-1)
     if out[0].action[w] >= wp.int64(0) and out[0].action[w] < wp.int64(r[0].actions):
         action = wp.int32(out[0].action[w])
@@ -247,6 +249,7 @@ def step_worlds(
         update_leases(s, r, lv, w)
         settle_phase(s, r, w)
     out[0].reward[w] = reward
+    out[0].contact[w] = s[0].contact[w]
     truncated = not over and s[0].step[w] >= r[0].horizon
     out[0].terminated[w] = over
     out[0].truncated[w] = truncated
@@ -277,5 +280,6 @@ def reset_worlds(
         observe(s, r, lv, out, w)
         write_mask(r, out, w, s[0].granted[w])
         out[0].edit[4 * w] = -1
+        out[0].contact[w] = 0
         out[0].terminated[w] = False
         out[0].truncated[w] = False

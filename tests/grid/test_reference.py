@@ -120,6 +120,7 @@ def compare(situation: Scenario) -> None:
             out = worlds.out
             assert int(out.executed.numpy()[w]) == told.executed
             assert int(out.reasons.numpy()[w]) == told.reasons
+            assert int(out.contact.numpy()[w]) == told.contact
             if has_edits:
                 same_edit(worlds, w, told)
             if told.terminated or told.truncated:
