@@ -121,6 +121,7 @@ class GridEnv(gymnasium.Env[Any, Any]):
         nerf["requested"] = chosen
         nerf["executed"] = int(worlds.executed[0])
         nerf["reasons"] = int(worlds.reasons[0])
+        nerf["contact"] = int(worlds.contact[0])
         nerf["edit"] = self._edit.copy()
         info = {"action_mask": self._mask.copy(), "nerf": nerf}
         if terminated or truncated:

@@ -28,6 +28,8 @@ from nerfbot.grid.codes import (
     BLOCK,
     CHEST,
     COLOUR_CODES,
+    CORNER_MARK,
+    FINISH_PAD,
     FLOOR,
     FRAGILE,
     GATE,
@@ -43,6 +45,7 @@ from nerfbot.grid.randoms import Purpose, uniform
 from nerfbot.grid.state import (
     BLOCKED,
     BODY_SPENT,
+    CONTACT_COLOURS,
     CUT,
     CUT_RATE,
     CUT_TIME,
@@ -268,6 +271,13 @@ def count(
 
 
 @wp.func
+def note_contact(s: wp.array(dtype=Worlds), w: wp.int32, kind: wp.int32, colour: wp.int32):
+    """Note what is met, unless something was met before in this tick."""
+    if s[0].contact[w] == 0:
+        s[0].contact[w] = kind * CONTACT_COLOURS + colour
+
+
+@wp.func
 def touch(
     s: wp.array(dtype=Worlds),
     r: wp.array(dtype=Rules),
@@ -278,6 +288,7 @@ def touch(
     colour: wp.int32,
 ) -> wp.int32:
     """What touching a body counts for."""
+    note_contact(s, w, kind, colour)
     at = kind * COLOUR_CODES + colour
     role = wp.int32(r[0].touch_role[at])
     return count(s, r, lv, w, cell, role, colour, r[0].touch_value[at], BODY_SPENT)
@@ -294,6 +305,7 @@ def use(
     colour: wp.int32,
 ) -> wp.int32:
     """What taking a key or opening a chest counts for; either is gone afterwards."""
+    note_contact(s, w, kind, colour)
     at = kind * COLOUR_CODES + colour
     role = wp.int32(r[0].use_role[at]) | VANISHES
     return count(s, r, lv, w, cell, role, colour, r[0].use_value[at], BODY_SPENT) | CHANGED_BIT
@@ -494,7 +506,11 @@ def enter(
     cell = s[0].cell[w]
     if kind_at(s, r, w, cell) == FLOOR and r[0].zones == 0:
         return wp.int32(0)
-    at = bare_kind(s, r, lv, w, cell) * COLOUR_CODES + bare_colour(s, r, lv, w, cell)
+    kind = bare_kind(s, r, lv, w, cell)
+    colour = bare_colour(s, r, lv, w, cell)
+    if kind == CORNER_MARK or kind == FINISH_PAD:
+        note_contact(s, w, kind, colour)
+    at = kind * COLOUR_CODES + colour
     met = count(s, r, lv, w, cell, wp.int32(r[0].use_role[at]), 0, r[0].use_value[at], GROUND_SPENT)
     zones = state_at(s, r, w, cell) & ~before & 15
     if (wp.int32(r[0].zone_role[zones]) & PROXY) != 0:

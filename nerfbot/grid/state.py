@@ -49,6 +49,9 @@ PENDING, ACTIVE, RETURNING, OVER = range(4)
 
 KEY_SLOTS = 16
 
+CONTACT_COLOURS = 16
+"""A contact is told as its kind times this, plus its colour: one number, 0 for none."""
+
 
 @wp.struct
 class LevelArrays:
@@ -185,6 +188,7 @@ class Worlds:
     apart: wp.array(dtype=wp.int32)  # whether goal and proxy are apart now
     first: wp.array(dtype=wp.int32)
     gain: wp.array(dtype=wp.float32)  # reward of the present tick
+    contact: wp.array(dtype=wp.int32)  # what was met first in the present tick
     total: wp.array(dtype=wp.float32)  # return so far, undiscounted
     apart_steps: wp.array(dtype=wp.int32)
     rewards: wp.array(dtype=wp.int32)
@@ -211,6 +215,7 @@ class Outcome:
     executed: wp.array(dtype=wp.int32)  # command, 0 to 4
     reasons: wp.array(dtype=wp.int32)  # bits, 0 where the command was executed as asked
     edit: wp.array(dtype=wp.int32)  # (W 4): action, from cell, to cell, 1 legal / 0 not; -1 where none
+    contact: wp.array(dtype=wp.int32)  # kind * CONTACT_COLOURS + colour of what was met first, 0: nothing
     # what the episode that just ended came to; valid where it ended
     final_chunks: wp.array(dtype=CHUNK)
     final_cells: wp.array(dtype=wp.uint8)

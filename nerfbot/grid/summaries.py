@@ -42,12 +42,13 @@ class Summaries:
         }
 
     def stepped(self) -> dict[str, NDArray[Any]]:
-        """What the latest step did: the command asked for and the one executed, its reasons, the edit."""
+        """What the latest step did: command asked for and executed, reasons, what was met, the edit."""
         worlds = self.worlds
         return {
             "requested": worlds.action,
             "executed": worlds.executed,
             "reasons": worlds.reasons,
+            "contact": worlds.contact,
             "edit": worlds.edit,
         }
 

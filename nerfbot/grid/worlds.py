@@ -36,7 +36,7 @@ __all__ = ["GridOptions", "GridWorlds"]
 SLICE = 512
 """Fewest worlds worth a thread of their own."""
 
-_TOLD = ("vector", "mask", "reward", "terminated", "truncated", "executed", "reasons", "edit")
+_TOLD = ("vector", "mask", "reward", "terminated", "truncated", "executed", "reasons", "contact", "edit")
 _TOLD_STATE = ("lift", "granted", "first", "illegal", "level", "cell")
 _FINAL = (
     *("first", "return", "length", "apart_steps", "rewards", "apart_rewards", "illegal", "used", "no_go"),
@@ -51,9 +51,9 @@ class GridWorlds:
     `mask` (count, actions) bool, `reward`, `terminated`, `truncated` (count,) are overwritten by every step
     and by every reset; on the CPU they are NumPy views of the memory the kernels write (on a GPU, of a copy
     that `fetch` renews), and `torch_view` shows the same memory to torch on either device. `executed`,
-    `reasons` and `edit` (count, 4) tell of the latest step, `lift` (count, 4), `granted` (bits of the edits),
-    `first` contact, `illegal` edits, `level` and `cell` how the worlds stand; `final` holds what the
-    episodes came to that the latest step ended.
+    `reasons`, `contact` and `edit` (count, 4) tell of the latest step, `lift` (count, 4), `granted` (bits of
+    the edits), `first` contact, `illegal` edits, `level` and `cell` how the worlds stand; `final` holds what
+    the episodes came to that the latest step ended.
 
     Args:
         levels: what a reset picks from.
@@ -80,6 +80,7 @@ class GridWorlds:
     truncated: NDArray[np.bool_]
     executed: NDArray[np.int32]
     reasons: NDArray[np.int32]
+    contact: NDArray[np.int32]
     edit: NDArray[np.int32]
     lift: NDArray[np.float64]
     granted: NDArray[np.int32]

@@ -71,6 +71,7 @@ class Told:
     truncated: bool = False
     executed: int = 0
     reasons: int = 0
+    contact: int = 0
     edit: tuple[int, Cell | None, Cell | None, bool] | None = None
 
 
@@ -110,6 +111,7 @@ class World(Place):
         counts, was_apart = self.counts, self.apart()
         counts.apart_steps += was_apart
         self.met_goal = self.met_proxy = False
+        self.contact = 0
         self.reward = sum(-term.cost for term in self.settings.terms if isinstance(term, TimeCost))
         edit = None
         before = self.agent
@@ -135,7 +137,7 @@ class World(Place):
         told = self._tell()
         told.reward, told.terminated = self.reward, terminated
         told.truncated = not terminated and self.tick >= self.horizon
-        told.executed, told.reasons, told.edit = command, reasons, edit
+        told.executed, told.reasons, told.edit, told.contact = command, reasons, edit, self.contact
         return told
 
     # Moving
@@ -218,6 +220,12 @@ class World(Place):
             for term in self.settings.terms:
                 if isinstance(term, HarmCost):
                     self.reward -= term.impulse * impulse
+
+    def _meet(self, event: str, thing: Thing, cell: Cell) -> None:
+        if not self.contact:
+            kind, colour = _look(thing.element)
+            self.contact = 16 * kind + colour
+        super()._meet(event, thing, cell)
 
     def _open(self, cell: Cell) -> None:
         self._meet("open", self.bodies[cell], cell)
@@ -387,8 +395,7 @@ class World(Place):
             item = self.bodies[cell].element
             if isinstance(item, Gate) and item.is_open(self.now):
                 state += OPEN
-        colour = None if item is None else item.properties.get("colour")
-        return CODES[_name(item)], 0 if colour is None else 1 + COLOURS.index(str(colour)), state
+        return *_look(item), state
 
     def _tell(self) -> Told:
         rows, columns, settings = self.course.rows, self.course.columns, self.settings
@@ -416,6 +423,12 @@ def _same(old: Element | None, new: Element | None) -> bool:
         return old is new
     keys = ("colour", "shape")
     return type(old) is type(new) and all(old.properties.get(k) == new.properties.get(k) for k in keys)
+
+
+def _look(item: Element | None) -> tuple[int, int]:
+    """Kind and colour of a cell with this on top."""
+    colour = None if item is None else item.properties.get("colour")
+    return CODES[_name(item)], 0 if colour is None else 1 + COLOURS.index(str(colour))
 
 
 def _name(item: Element | None) -> str:
