@@ -6,7 +6,6 @@ from typing import Any
 
 import typer
 
-from nerfbot.grid.pictures import package
 from nerfbot.limits import AXES
 from nerfbot.powers import EDITS
 
@@ -29,8 +28,7 @@ def powers_of(text: str) -> list[str]:
 
 
 def environment(course: str, nerf: str, powers: str, schedule: str, **more: Any) -> dict[str, Any]:
-    """Keywords of ``nerfbot/Grid-v0``. Raises `MissingDependency` without Warp."""
-    package("warp", "grid", "the grid")
+    """Keywords of ``nerfbot/Grid-v0``."""
     return {
         "course": course,
         "nerf": nerf,

@@ -96,6 +96,8 @@ def keyboard() -> Iterator[Keyboard]:
     board = Keyboard(sys.stdin.fileno())
     before = termios.tcgetattr(board.fd)
     kept = {number: signal.signal(number, board.note) for number in SIGNALS}
+    # Ctrl-Z would leave the shell with a terminal that echoes nothing.
+    kept[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, signal.SIG_IGN)
     try:
         tty.setcbreak(board.fd)
         yield board

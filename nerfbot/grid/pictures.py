@@ -29,7 +29,7 @@ FILMS = (".gif", ".mp4")
 COMMON = 96
 """Colours of a GIF that are kept exactly, the commonest; a palette has 256."""
 
-_PACKAGES = {"PIL": "pillow", "imageio_ffmpeg": "imageio-ffmpeg", "warp": "warp-lang"}
+_PACKAGES = {"PIL": "pillow", "imageio_ffmpeg": "imageio-ffmpeg"}
 
 
 def check_suffix(path: Path, known: Sequence[str], field: str = "out") -> None:
@@ -75,14 +75,15 @@ def _chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-def package(name: str, extra: str = "sim", what: str = "a film") -> Any:
-    """An optional package; raises `MissingDependency`, one line that names the extra, where it is missing."""
+def package(name: str) -> Any:
+    """An optional package for films; raises `MissingDependency`, one line, where it is missing."""
     try:
         return importlib.import_module(name)
     except ImportError:
         missing = _PACKAGES.get(name.partition(".")[0], name)
-        remedy = f"install it with pip install 'nerfbot[{extra}]'"
-        raise MissingDependency(f"{what} needs {missing}, which cannot be imported; {remedy}") from None
+        raise MissingDependency(
+            f"a film needs {missing}, which cannot be imported; install it with pip install 'nerfbot[sim]'"
+        ) from None
 
 
 class FilmWriter:

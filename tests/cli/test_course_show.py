@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +65,23 @@ def test_the_picture_of_a_course_file_is_written_whole(
     expected = rgb(at_start(Course.load("ramp", seed=2)), tile=16)
     assert np.array_equal(np.asarray(image.open(out)), expected)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["level.png", "mine.yaml"]
+
+
+def test_levels_are_shown_without_warp_and_what_needs_it_says_so() -> None:
+    code = """
+import sys
+sys.modules["warp"] = None
+from nerfbot.cli import main
+assert main(["course", "show", "gauntlet", "--seed", "1"]) == 0
+for words in (["show", "corner", "--split", "test"], ["film", "corner", "--out", "film.gif"]):
+    assert main(["course", *words]) == 2
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stderr.splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        assert line.startswith("nerfbot: the grid needs warp-lang, which cannot be imported")
 
 
 @pytest.mark.parametrize(

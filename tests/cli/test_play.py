@@ -149,6 +149,21 @@ def test_teleport_goes_where_the_cursor_is(game: Game) -> None:
     assert game.moment.tick == 1
 
 
+@pytest.mark.parametrize(("destinations", "side"), [("region", 3), ("drawn", 7)])
+def test_other_destinations_are_chosen_as_coarsely_as_the_menu_has_them(destinations: str, side: int) -> None:
+    game = Game(GridEnv(**{**ALL, "destinations": destinations, "course": "yellow-coin"}), seed=1)
+    before = place(game)
+    game.press("t")
+    low, high = (1, side) if destinations == "drawn" else (game.target() or (0, 0))[:2]
+    if destinations == "region":
+        assert game.target() is not None
+        assert high - low < side
+        game.press("enter")
+    assert low <= place(game)[0] <= high
+    assert place(game) != before
+    assert game.moment.tick == 1
+
+
 def test_a_cell_is_rewritten_into_any_colour_and_shape(game: Game) -> None:
     game.press(str(1 + game.powers.index("rewrite-cell")))
     assert game.content == "yellow coin"

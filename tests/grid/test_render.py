@@ -138,6 +138,15 @@ def test_a_lift_zone_is_outlined_where_it_ends_only() -> None:
     assert picture[TILE // 2, 0, 0] < 60 < picture[TILE // 2, TILE // 2, 0]
 
 
+def test_what_is_hidden_is_drawn_in_shade_and_nothing_else_changes() -> None:
+    cells = np.full((2, 2, 3), (OBJECT, YELLOW, 0), np.uint8)
+    hidden = np.array([[False, True], [False, False]])
+    plain, shaded = rgb(cells).astype(int), rgb(cells, hidden=hidden).astype(int)
+    assert shaded[:TILE, TILE:].mean() < 0.7 * plain[:TILE, TILE:].mean()
+    shaded[:TILE, TILE:] = plain[:TILE, TILE:]
+    assert np.array_equal(plain, shaded)
+
+
 @pytest.mark.parametrize(
     ("cells", "keywords", "message"),
     [
@@ -147,6 +156,7 @@ def test_a_lift_zone_is_outlined_where_it_ends_only() -> None:
         (np.zeros((3, 3, 3), np.uint8), {"tile": 4}, "tile: must be a whole number of pixels from 8, got 4"),
         (np.zeros((3, 3, 3), np.uint8), {"lift": [1, 2]}, "lift: must be 4 levels"),
         (np.zeros((3, 3, 3), np.uint8), {"lift": [np.nan] * 4}, "lift: must be 4 levels"),
+        (np.zeros((3, 3, 3), np.uint8), {"hidden": np.ones((2, 3), bool)}, "hidden: must be bool"),
     ],
 )
 def test_what_is_no_grid_is_refused(
