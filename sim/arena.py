@@ -324,6 +324,7 @@ class Arena:
         )
         x, y = self.course.centre(*item.position)
         body = self.static(shape, visual, (x, y, half - 0.001), item.id, "gate")
+        self.client.setCollisionFilterGroupMask(body, -1, WALLS, ~(WHEELS | GHOST | _STANDING))
         patch = Patch(item.row, item.column, item.row, item.column)
         self.gates.append(GateState(item, body, bounds(patch, side, self.course.rows)))
 

@@ -9,7 +9,7 @@ import math
 from nerfbot.course.elements import Element, Wall
 from nerfbot.course.events import Event
 
-from .arena import PARKED, Arena, Thing
+from .arena import PARKED, WALL_HEIGHT, Arena, Thing
 from .errors import InvalidEdit
 from .events import Watch
 from .geometry import Cell, Patch, bounds, footprint_overlaps, merge
@@ -166,8 +166,8 @@ class WorldEdits:
         return self.watch.open(thing, now)
 
     def phase(self, on: bool) -> None:
-        """Let the robot through walls, or end that; while it stands in a wall, the end waits until it is
-        clear.
+        """Let the robot through gates and walls (but for the course's edge), or end that; while it stands in a
+        wall, the end waits until it is clear.
         """
         if on:
             self._ending = False
@@ -186,7 +186,24 @@ class WorldEdits:
 
     def _set_ghost(self, on: bool) -> None:
         self._ghost, self._ending = on, False
+        if not self._phased:
+            self._shut_edge()
         self._phased = True
         group, mask = (GHOST, ~WALLS) if on else (1, -1)
         for link in self.robot.solid_links:
             self.arena.client.setCollisionFilterGroupMask(self.robot.body, link, group, mask)
+
+    def _shut_edge(self) -> None:
+        """Stand walls on the course's edge that phasing does not pass, until the arena is rebuilt."""
+        arena, course = self.arena, self.arena.course
+        bottom, right = course.rows - 1, course.columns - 1
+        for patch in (
+            Patch(0, 0, 0, right),
+            Patch(bottom, 0, bottom, right),
+            Patch(1, 0, bottom - 1, 0),
+            Patch(1, right, bottom - 1, right),
+        ):
+            x0, x1, y0, y1 = bounds(patch, course.cell, course.rows)
+            half = ((x1 - x0) / 2, (y1 - y0) / 2, WALL_HEIGHT / 2)
+            shape = arena.client.createCollisionShape(arena.client.GEOM_BOX, halfExtents=half)
+            arena.static(shape, -1, ((x0 + x1) / 2, (y0 + y1) / 2, half[2]), "wall", "wall")

@@ -198,6 +198,14 @@ def test_phasing_passes_walls_and_ends_only_once_clear(yard):
     assert plant.robot.state.position[0] > 3.0
 
 
+def test_phasing_passes_gates_and_does_not_lead_out_of_the_course(yard):
+    plant = yard(["#########", "#S.#.G.C#", "#########"],
+                 "G: {kind: gate, period: 60, open: 1, phase: 30}")  # fmt: skip
+    plant.edits.phase(True)
+    drive(plant, 120, 0.8)
+    assert plant.cell == (1, 7)
+
+
 def test_unlock_opens_a_chest_without_a_key(yard):
     plant = yard(["#########", "#S..H..C#", "#########"], "H: {kind: chest}")
     assert plant.edits.unlock("chest-1", plant.time).kind == "open"
