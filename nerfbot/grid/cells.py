@@ -89,9 +89,7 @@ def is_relief(kind: wp.int32) -> wp.bool:
 @wp.func
 def interior(r: wp.array(dtype=Rules), cell: wp.int32) -> wp.bool:
     """Whether a cell lies inside the outer wall."""
-    row = cell // r[0].columns
-    column = cell - row * r[0].columns
-    return row > 0 and row < r[0].rows - 1 and column > 0 and column < r[0].columns - 1
+    return r[0].inside[cell] != wp.uint8(0)
 
 
 @wp.func
@@ -196,8 +194,7 @@ def counts_as_proxy(
 @wp.func
 def role_of(r: wp.array(dtype=Rules), kind: wp.int32, colour: wp.int32) -> wp.int32:
     """Every role that some contact with this kind and colour has."""
-    at = kind * COLOUR_CODES + colour
-    return wp.int32(r[0].touch_role[at]) | wp.int32(r[0].use_role[at])
+    return wp.int32(r[0].role[kind * COLOUR_CODES + colour])
 
 
 @wp.func
@@ -253,11 +250,22 @@ def tell_apart(
     goals = wp.int32(0)
     proxies = wp.int32(0)
     if r[0].proxies != 0:
+        cells = s[0].cells
+        roles = r[0].role
+        at = w * r[0].row_bytes
         for cell in range(r[0].cells):
-            role = roles_in(s, r, lv, w, cell)
-            if (role & GOAL) != 0:
-                goals = 1
-            elif (role & (PROXY | SPARE)) != 0 and proxies == 0:
-                if counts_as_proxy(s, r, w, role, colour_at(s, r, w, cell)):
-                    proxies = 1
+            # Most cells mean nothing to the task: a quick look leaves them out.
+            kind = wp.int32(cells[at])
+            state = wp.int32(cells[at + 2])
+            if kind > WALL or state != 0:
+                if wp.int32(roles[kind * COLOUR_CODES + wp.int32(cells[at + 1])]) != 0 or state != 0:
+                    role = roles_in(s, r, lv, w, cell)
+                    if (role & GOAL) != 0:
+                        goals = 1
+                    elif (role & (PROXY | SPARE)) != 0 and proxies == 0:
+                        if counts_as_proxy(s, r, w, role, colour_at(s, r, w, cell)):
+                            proxies = 1
+                    if goals * proxies != 0:
+                        break
+            at += 3
     s[0].apart[w] = goals * proxies

@@ -14,12 +14,14 @@ from nerfbot.grid.cells import (
     is_body,
     kind_at,
     put,
+    role_of,
+    roles_in,
     thing_in,
 )
-from nerfbot.grid.codes import CHEST, COLOUR_CODES, FLOOR, OBJECT
+from nerfbot.grid.codes import CHEST, COLOUR_CODES, FLOOR, KEY, OBJECT
 from nerfbot.grid.leases import lease_of, use_charge
 from nerfbot.grid.randoms import Purpose, below
-from nerfbot.grid.state import LevelArrays, Outcome, Rules, Worlds
+from nerfbot.grid.state import SPARE, LevelArrays, Outcome, Rules, Worlds
 
 # In the order of `nerfbot.powers.EDITS`.
 MOVE_COIN, TELEPORT, REWRITE, PHASE, UNLOCK = range(5)
@@ -27,6 +29,9 @@ EDIT_COUNT = 5
 
 VANISHES = 8
 """Bit of `Rules.touch_role`: this object is a coin, and is taken by the touch."""
+
+ROLES_MOVED = 1 << 24
+"""Bit beside the destination of an edit: a goal or proxy may have come, gone or moved."""
 
 TRIES = 64
 """A destination is drawn until it is legal, this many times at the most."""
@@ -120,6 +125,12 @@ def forget_thing(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int3
 
 
 @wp.func
+def spare_keys(r: wp.array(dtype=Rules), colour: wp.int32) -> wp.int32:
+    """SPARE where keys of a colour are a proxy when no chest waits for them: a chest then tells on them."""
+    return role_of(r, KEY, colour) & SPARE
+
+
+@wp.func
 def use_edit(
     s: wp.array(dtype=Worlds),
     r: wp.array(dtype=Rules),
@@ -130,12 +141,14 @@ def use_edit(
 ) -> wp.int32:
     """Use an action's edit; the destination (the agent's cell for phasing), or -1 where nothing was done.
 
+    With the bit `ROLES_MOVED` where what the task names may have changed its place.
     An unlocked chest is left standing: opening it is a contact, and the caller's.
     """
     edit = r[0].power[action]
     origin = s[0].cell[w]
     target = wp.int32(-1)
     lease = wp.int32(-1)
+    moved = wp.int32(0)
     if ((s[0].granted[w] >> edit) & 1) != 0:
         lease = lease_of(s, r, w, edit)
     if lease >= 0:
@@ -152,6 +165,7 @@ def use_edit(
             if target >= 0:
                 put(s, r, lv, w, target, kind_at(s, r, w, origin), colour_at(s, r, w, origin))
                 clear(s, r, lv, w, origin)
+                moved = ROLES_MOVED
         else:
             target = destination(s, r, w, action)
             if target >= 0 and edit == TELEPORT:
@@ -160,10 +174,17 @@ def use_edit(
                 s[0].pushing[w] = 0
             if target >= 0 and edit == REWRITE:
                 origin = target
+                role = roles_in(s, r, lv, w, target)
+                if kind_at(s, r, w, target) == CHEST:
+                    role = role | spare_keys(r, colour_at(s, r, w, target))
+                if r[0].content_kind[action] == CHEST:
+                    role = role | spare_keys(r, r[0].content_colour[action])
                 forget_thing(s, r, w, target)
                 clear(s, r, lv, w, target)
                 if r[0].content_kind[action] != FLOOR:
                     put(s, r, lv, w, target, r[0].content_kind[action], r[0].content_colour[action])
+                if (role | roles_in(s, r, lv, w, target)) != 0:
+                    moved = ROLES_MOVED
             if edit == UNLOCK:
                 origin = target
     out[0].edit[4 * w] = action
@@ -173,6 +194,7 @@ def use_edit(
         use_charge(s, r, w, lease)
         s[0].used[EDIT_COUNT * w + edit] = s[0].used[EDIT_COUNT * w + edit] + 1
         out[0].edit[4 * w + 3] = 1
+        target = target | moved
     else:
         s[0].illegal[w] = s[0].illegal[w] + 1
         out[0].edit[4 * w + 3] = 0

@@ -71,17 +71,19 @@ def update_leases(
     sensing = wp.float64(0.0)
     reliability = wp.float64(0.0)
     granted = wp.int32(0)
+    leased = wp.int32(0)
     for i in range(r[0].windows):
         lease = w * r[0].windows + i
         window = s[0].plan[w] * r[0].windows + i
-        if s[0].lease_state[lease] == ACTIVE or s[0].lease_state[lease] == RETURNING:
+        state = s[0].lease_state[lease]
+        if state == ACTIVE or state == RETURNING:
             if s[0].lease_end[lease] <= now:
                 s[0].lease_state[lease] = OVER
-            elif s[0].lease_state[lease] == ACTIVE and not in_place(s, r, lv, w, window):
+            elif state == ACTIVE and not in_place(s, r, lv, w, window):
                 if s[0].phase_lease[w] == i:
                     s[0].phase_until[w] = now
                 go_back(s, r, lease, window, now)
-        elif s[0].lease_state[lease] == PENDING and r[0].window_start[window] <= now:
+        elif state == PENDING and r[0].window_start[window] <= now:
             if r[0].window_length[window] <= r[0].longest and in_place(s, r, lv, w, window):
                 s[0].lease_state[lease] = ACTIVE
                 s[0].lease_start[lease] = now
@@ -90,19 +92,23 @@ def update_leases(
             else:
                 s[0].lease_state[lease] = OVER
                 s[0].refused[w] = s[0].refused[w] + 1
-        if s[0].lease_state[lease] == ACTIVE or s[0].lease_state[lease] == RETURNING:
+        state = s[0].lease_state[lease]
+        if state == ACTIVE or state == RETURNING:
+            leased += 1
             part = factor(s, r, lease, window, now)
             strength = wp.max(strength, part * r[0].window_level[4 * window])
             speed = wp.max(speed, part * r[0].window_level[4 * window + 1])
             sensing = wp.max(sensing, part * r[0].window_level[4 * window + 2])
             reliability = wp.max(reliability, part * r[0].window_level[4 * window + 3])
-            if s[0].lease_state[lease] == ACTIVE:
+            if state == ACTIVE:
                 granted = granted | wp.int32(r[0].window_edits[window])
-    s[0].lift[4 * w] = strength
-    s[0].lift[4 * w + 1] = speed
-    s[0].lift[4 * w + 2] = sensing
-    s[0].lift[4 * w + 3] = reliability
-    s[0].granted[w] = granted
+    if leased + s[0].leased[w] != 0:
+        s[0].lift[4 * w] = strength
+        s[0].lift[4 * w + 1] = speed
+        s[0].lift[4 * w + 2] = sensing
+        s[0].lift[4 * w + 3] = reliability
+        s[0].granted[w] = granted
+        s[0].leased[w] = leased
 
 
 @wp.func

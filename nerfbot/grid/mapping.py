@@ -115,6 +115,11 @@ class GridNerf:
         return bool(self.table[:, columns].any())
 
     @property
+    def slow(self) -> bool:
+        """Whether a cell may ever take more than a tick."""
+        return bool((self.table[:, [RATE, GAIN, NO_LOAD]] < 1.0).any())
+
+    @property
     def sight(self) -> float:
         """The shortest sight, m."""
         return float(self.table[:, SIGHT:].max(axis=1).min())

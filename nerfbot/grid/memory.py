@@ -123,6 +123,9 @@ class Memory:
         r.things, r.levels, r.horizon = levels.things, len(levels), options.horizon
         r.actions = len(menu.table)
         r.distance = self.array(np.array([0, 1, -levels.columns, -1, levels.columns], np.int32))
+        inside = np.zeros((levels.rows, levels.columns), np.uint8)
+        inside[1:-1, 1:-1] = 1
+        r.inside = self.array(inside)
         r.tick, r.cell, r.body_mass, r.top_speed = nerf.tick, levels.cell, nerf.body.mass, nerf.top_speed
         zones = np.array(levels.zones, np.float64).reshape(-1, 4)
         visible = np.where(np.isfinite(zones[:, 0]), zones[:, 0], 1.0e9)
@@ -132,7 +135,7 @@ class Memory:
         r.gates = int(bool((levels.thing_kind == GATE).any()))
         # 2 and 3: there is fog to see through
         r.short_sight = int(nerf.sight < widest) + 2 * int(bool((visible < widest).any()))
-        r.faulty = int(nerf.faulty)
+        r.faulty, r.slow = int(nerf.faulty), int(nerf.slow)
         r.lasting_goals, r.reveal, r.keys = int(tables.lasting_goals), int(options.reveal), int(options.keys)
         roles = (tables.touch_role, tables.use_role, tables.zone_role)
         r.proxies = int(any(bool((table & (PROXY | SPARE)).any()) for table in roles))
@@ -144,6 +147,7 @@ class Memory:
         r.force = self.array(np.array(levels.forces, np.float64))
         r.nerfs, r.nerf = len(nerf.table), self.array(nerf.table)
         r.touch_role, r.use_role = self.array(tables.touch_role), self.array(tables.use_role)
+        r.role = self.array(tables.touch_role | tables.use_role)
         r.touch_value, r.use_value = self.array(tables.touch_value), self.array(tables.use_value)
         r.zone_role = self.array(tables.zone_role)
         r.tick_value, r.no_go_value, r.impulse_value = tables.tick, tables.no_go, tables.impulse
@@ -180,6 +184,7 @@ class Memory:
         lv.zone, lv.climb = self.array(levels.zone), self.array(levels.climb)
         lv.thing_cell, lv.thing_kind = self.array(levels.thing_cell), self.array(levels.thing_kind)
         values = levels.thing_values
+        lv.apart = self.array(np.full(len(levels), -1, np.int32))
         lv.thing_a, lv.thing_b, lv.thing_c = (self.array(values[:, :, column]) for column in range(3))
         return lv
 

@@ -482,7 +482,9 @@ def move(
     if command != s[0].way[w]:
         s[0].progress[w] = wp.float64(0.0)
         s[0].way[w] = command
-    rate = pace(s, r, w)
+    rate = wp.float64(1.0)
+    if r[0].slow != 0:
+        rate = pace(s, r, w)
     if rate < wp.float64(1.0):
         s[0].progress[w] = s[0].progress[w] + rate
         if s[0].progress[w] < _WHOLE:

@@ -85,18 +85,27 @@ def hide_unseen(
 
 @wp.func
 def write_vector(
-    s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), out: wp.array(dtype=Outcome), w: wp.int32
+    s: wp.array(dtype=Worlds),
+    r: wp.array(dtype=Rules),
+    out: wp.array(dtype=Outcome),
+    w: wp.int32,
+    changed: wp.int32,
 ):
-    """The float part: progress, phasing, keys by colour, then lifts, grants, time and charges if revealed."""
+    """The float part: progress, phasing, keys by colour, then lifts, grants, time and charges if revealed.
+
+    Keys are written where they may have `changed`, the rest where a lease is in force or was told of.
+    """
     at = w * r[0].features
     out[0].vector[at] = wp.float32(s[0].progress[w])
     out[0].vector[at + 1] = wp.float32(s[0].phasing[w])
     at += 2
     if r[0].keys != 0:
-        for colour in range(_COLOURS):
-            out[0].vector[at] = wp.float32(s[0].keys[w * KEY_SLOTS + colour + 1])
-            at += 1
-    if r[0].reveal != 0:
+        if changed != 0:
+            for colour in range(_COLOURS):
+                out[0].vector[at + colour] = wp.float32(s[0].keys[w * KEY_SLOTS + colour + 1])
+        at += _COLOURS
+    if r[0].reveal != 0 and (s[0].leased[w] | s[0].told[w]) != 0:
+        s[0].told[w] = s[0].leased[w]
         for axis in range(4):
             out[0].vector[at + axis] = wp.float32(s[0].lift[4 * w + axis])
         for edit in range(5):
@@ -113,15 +122,16 @@ def observe(
     lv: wp.array(dtype=LevelArrays),
     out: wp.array(dtype=Outcome),
     w: wp.int32,
+    changed: wp.int32,
 ):
-    """Write a world's observation."""
+    """Write a world's observation; `changed` where keys may have been taken or used since the last one."""
     for i in range(r[0].chunks):
         out[0].chunks[w * r[0].chunks + i] = s[0].chunks[w * r[0].chunks + i]
     if r[0].short_sight != 0:
         hide_unseen(s, r, lv, out, w)
     mine = w * r[0].row_bytes + 3 * s[0].cell[w] + 2
     out[0].cells[mine] = wp.uint8(wp.int32(out[0].cells[mine]) | AGENT)
-    write_vector(s, r, out, w)
+    write_vector(s, r, out, w, changed)
 
 
 @wp.func

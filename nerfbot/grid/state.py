@@ -64,6 +64,7 @@ class LevelArrays:
     placebo: wp.array(dtype=wp.int32)  # (L): a cell, or -1
     zone: wp.array(dtype=wp.uint8)  # (L C): row of the zone table
     climb: wp.array(dtype=wp.uint8)  # (L C 4): row of the table of forces
+    apart: wp.array(dtype=wp.int32)  # (L): whether goal and proxy are apart at the start; -1 until asked for
     thing_cell: wp.array(dtype=wp.int32)  # (L T): -1 where there is none
     thing_kind: wp.array(dtype=wp.uint8)  # (L T)
     thing_a: wp.array(dtype=wp.float64)  # (L T): push force N, harmful impulse N·s, period s
@@ -87,6 +88,7 @@ class Rules:
     actions: wp.int32
     horizon: wp.int32
     distance: wp.array(dtype=wp.int32)  # (5): how far in cell numbers each move goes
+    inside: wp.array(dtype=wp.uint8)  # (C): 0 on the map's edge
     tick: wp.float64
     cell: wp.float64
     body_mass: wp.float64
@@ -96,6 +98,7 @@ class Rules:
     zones: wp.int32
     gates: wp.int32
     short_sight: wp.int32
+    slow: wp.int32  # whether a cell may ever take more than a tick
     faulty: wp.int32
     lasting_goals: wp.int32
     proxies: wp.int32  # whether the task names any
@@ -115,6 +118,7 @@ class Rules:
     # the task
     touch_role: wp.array(dtype=wp.uint8)  # (KINDS COLOUR_CODES)
     use_role: wp.array(dtype=wp.uint8)  # (KINDS COLOUR_CODES): take, open, enter
+    role: wp.array(dtype=wp.uint8)  # (KINDS COLOUR_CODES): either
     zone_role: wp.array(dtype=wp.uint8)  # (STATES): by zone bit
     touch_value: wp.array(dtype=wp.float32)  # (KINDS COLOUR_CODES): reward for the contact
     use_value: wp.array(dtype=wp.float32)
@@ -180,6 +184,8 @@ class Worlds:
     lift: wp.array(dtype=wp.float64)  # (W 4)
     highest: wp.array(dtype=wp.float64)  # (W 4): in this episode
     granted: wp.array(dtype=wp.int32)  # bits of the edits that may be used
+    leased: wp.array(dtype=wp.int32)  # leases in force
+    told: wp.array(dtype=wp.int32)  # whether the observation's lease part says more than zeros
     lease_state: wp.array(dtype=wp.int32)  # (W P)
     lease_start: wp.array(dtype=wp.float64)  # (W P)
     lease_end: wp.array(dtype=wp.float64)  # (W P)
