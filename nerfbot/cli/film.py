@@ -39,6 +39,7 @@ def film(
     from nerfbot.grid.films import make_film
 
     keywords = environment(course, nerf, powers, schedule, training=training)
+    title = "" if policy is None else f"{Path(course).stem}: policy {policy.name}"
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
@@ -49,7 +50,7 @@ def film(
         bar.update(drawing, completed=done, total=total)
 
     try:
-        told = make_film(out, keywords, _policy(policy), seed, episodes, across, fps, tile, tell=tell)
+        told = make_film(out, keywords, _policy(policy), seed, episodes, across, fps, tile, title, tell)
     finally:
         bar.stop()
     if as_json:

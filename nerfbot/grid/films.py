@@ -182,6 +182,7 @@ def make_film(
                     tell(done, sum(lengths))
         told = {
             "film": place.name,
+            "title": headline,
             "seed": seed,
             "course": name,
             "policy": "random actions" if policy is None else type(policy).__name__,
