@@ -86,7 +86,7 @@ def same_edit(worlds, w, told):
     """The record of an edit."""
     record = worlds.out.edit.numpy().reshape(-1, 4)[w].tolist()
     if told.edit is None:
-        assert record[0] == -1
+        assert record == [-1, -1, -1, 0]
         return
     action, origin, target, done = told.edit
     assert (record[0], record[2], record[3]) == (action, number(worlds, target), int(done))
