@@ -10,7 +10,7 @@ import warp as wp
 
 from nerfbot.grid.cells import goals_left, kind_at, set_gates, state_at, tell_apart
 from nerfbot.grid.codes import GATE, OPEN, WALL
-from nerfbot.grid.edits import EDIT_COUNT, MOVE_COIN, REWRITE, UNLOCK, use_edit
+from nerfbot.grid.edits import EDIT_COUNT, ROLES_MOVED, UNLOCK, use_edit
 from nerfbot.grid.leases import update_leases
 from nerfbot.grid.motion import (
     CHANGED_BIT,
@@ -37,7 +37,13 @@ from nerfbot.grid.state import (
     Worlds,
 )
 
-wp.set_module_options({"enable_backward": False})
+# One function for a step: a call between functions would hand over whole structs (an older Warp, which does
+# not know the option, is slower by a tenth).
+_FLAGS = (
+    "-march=native -mllvm=-inline-threshold=40000 -mllvm=-inline-cold-callsite-threshold=3000"
+    " -mllvm=-slp-recursion-max-depth=4"
+)
+wp.set_module_options({"enable_backward": False, "cpu_compiler_flags": _FLAGS})
 
 _LEVEL = wp.constant(wp.int32(int(Purpose.LEVEL)))
 _PLAN = wp.constant(wp.int32(int(Purpose.PLAN)))
@@ -111,7 +117,11 @@ def begin(
     if r[0].gates != 0:
         set_gates(s, r, lv, w)
     update_leases(s, r, lv, w)
-    tell_apart(s, r, lv, w)
+    if lv[0].apart[level] < 0:
+        # Every thread that is first finds the same.
+        tell_apart(s, r, lv, w)
+        lv[0].apart[level] = s[0].apart[w]
+    s[0].apart[w] = lv[0].apart[level]
 
 
 @wp.func
@@ -146,7 +156,7 @@ def forget_edit(out: wp.array(dtype=Outcome), w: wp.int32):
 
 
 @wp.func
-def act(
+def use_power(
     s: wp.array(dtype=Worlds),
     r: wp.array(dtype=Rules),
     lv: wp.array(dtype=LevelArrays),
@@ -154,30 +164,13 @@ def act(
     w: wp.int32,
     action: wp.int32,
 ) -> wp.int32:
-    """Use a power or move; the bits of what was met."""
-    asked = action
-    met = wp.int32(0)
-    if r[0].actions > MOVES:
-        forget_edit(out, w)
-    if action >= MOVES or action < 0:
-        asked = 0
-        if action < 0 or action >= r[0].actions:
-            s[0].illegal[w] = s[0].illegal[w] + 1
-        else:
-            edit = r[0].power[action]
-            target = use_edit(s, r, lv, out, w, action)
-            if target >= 0:
-                if edit == UNLOCK:
-                    met = open_chest(s, r, lv, w, target, 0)
-                if edit == MOVE_COIN or edit == REWRITE:
-                    met = wp.int32(CHANGED_BIT)
-    arrived = command_that_arrives(s, r, lv, w, asked)
-    command = arrived & 255
-    reasons = arrived >> 8
-    came = move(s, r, lv, w, command)
-    out[0].executed[w] = command
-    out[0].reasons[w] = reasons | (came & 255)
-    return met | came
+    """Use a power (an action that is no move); the bits of what was met."""
+    target = use_edit(s, r, lv, out, w, action)
+    if target >= 0 and r[0].power[action] == UNLOCK:
+        return open_chest(s, r, lv, w, target, 0)
+    if target >= 0 and (target & ROLES_MOVED) != 0:
+        return wp.int32(CHANGED_BIT)
+    return wp.int32(0)
 
 
 @wp.func
@@ -240,7 +233,23 @@ def step_worlds(
     action = wp.int32(-1)
     if out[0].action[w] >= wp.int64(0) and out[0].action[w] < wp.int64(r[0].actions):
         action = wp.int32(out[0].action[w])
-    met = act(s, r, lv, out, w, action)
+    met = wp.int32(0)
+    asked = action
+    if action < 0:
+        asked = 0
+        s[0].illegal[w] = s[0].illegal[w] + 1
+    if r[0].actions > MOVES:
+        forget_edit(out, w)
+        if action >= MOVES:
+            asked = 0
+            met = use_power(s, r, lv, out, w, action)
+    # What every step does is written out here: a call would hand over whole structs.
+    arrived = command_that_arrives(s, r, lv, w, asked)
+    command = arrived & 255
+    came = move(s, r, lv, w, command)
+    out[0].executed[w] = command
+    out[0].reasons[w] = (arrived >> 8) | (came & 255)
+    met = met | came
     if s[0].cell[w] != before:
         met = met | enter(s, r, lv, w, state_at(s, r, w, before))
     linger(s, r, w)
@@ -253,8 +262,9 @@ def step_worlds(
     if r[0].gates != 0:
         set_gates(s, r, lv, w)
     if r[0].windows > 0:
-        for axis in range(4):
-            s[0].highest[4 * w + axis] = wp.max(s[0].highest[4 * w + axis], s[0].lift[4 * w + axis])
+        if s[0].leased[w] != 0:
+            for axis in range(4):
+                s[0].highest[4 * w + axis] = wp.max(s[0].highest[4 * w + axis], s[0].lift[4 * w + axis])
         update_leases(s, r, lv, w)
         settle_phase(s, r, w)
     out[0].reward[w] = reward
@@ -262,12 +272,12 @@ def step_worlds(
     truncated = not over and s[0].step[w] >= r[0].horizon
     out[0].terminated[w] = over
     out[0].truncated[w] = truncated
-    observe(s, r, lv, out, w)
+    observe(s, r, lv, out, w, met & CHANGED_BIT)
     if over or truncated:
         end(s, r, out, w)
         if r[0].auto_reset != 0:
             begin(s, r, lv, w, -1)
-            observe(s, r, lv, out, w)
+            observe(s, r, lv, out, w, 1)
     if s[0].granted[w] != granted:
         write_mask(r, out, w, s[0].granted[w])
 
@@ -286,7 +296,7 @@ def reset_worlds(
     w = first + wp.tid()
     if chosen[w]:
         begin(s, r, lv, w, forced[w])
-        observe(s, r, lv, out, w)
+        observe(s, r, lv, out, w, 1)
         write_mask(r, out, w, s[0].granted[w])
         forget_edit(out, w)
         out[0].contact[w] = 0
