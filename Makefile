@@ -29,6 +29,7 @@ bench: install
 	$(BIN)/nerfbot bench limits
 	$(BIN)/nerfbot bench sim
 	$(BIN)/nerfbot bench grid
+	$(BIN)/nerfbot bench learn
 
 # Peers that benchmarks run beside ours, in an environment of their own: JAX and others would collide with ours.
 bench-peers: $(PEERS)/.installed

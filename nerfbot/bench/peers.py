@@ -20,12 +20,13 @@ PATIENCE = 180.0
 class Peer:
     """One peer with so many worlds; `title` names it with its version, and is None where it is missing.
 
-    A context manager: on leaving, its process ends. `script` prints what peers_grid.py says it prints.
+    A context manager: on leaving, its process ends. `script` prints what peers_grid.py says it prints. `own`:
+    the peer is installed beside this project, not in the peers' environment.
     """
 
-    def __init__(self, script: str | Path, name: str, worlds: int) -> None:
+    def __init__(self, script: str | Path, name: str, worlds: int, own: bool = False) -> None:
         path = REPOSITORY / "benchmarks" / script
-        python = str(ENVIRONMENT) if ENVIRONMENT.exists() else sys.executable
+        python = str(ENVIRONMENT) if ENVIRONMENT.exists() and not own else sys.executable
         self.title: str | None = None
         self._process = subprocess.Popen(
             [python, str(path), name, str(worlds)],

@@ -1,0 +1,176 @@
+"""`nerfbot bench learn`: whole-loop learning steps a second, beside the bare passes of the network and peers.
+
+The bare passes are what no loop can do without: the same network's forward passes of a rollout, and forward
+and backward of every minibatch, on data that already lies there. Ours, the bare passes and the peers run in
+turn, so that a machine whose speed changes slows all of them alike.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from nerfbot.agents.batch import Batch
+from nerfbot.agents.learner import Learner
+from nerfbot.agents.networks import NetworkConfig
+from nerfbot.agents.ppo import PPOConfig
+from nerfbot.bench.figures import Against, Figure
+from nerfbot.bench.peers import Peer
+
+WORLDS, STEPS, EPOCHS, MINIBATCHES = 512, 32, 3, 4
+ROUNDS, SECONDS = 5, 4.0
+"""Turns, and about how long a peer runs in each, s."""
+
+ROOM = ("########", *(["#......#"] * 6), "########")
+"""8x8 cells, so that an observation has 192 numbers."""
+
+PRECISION = "bfloat16"
+"""Of the matrix products; weights, losses and optimiser are float32. `mlp_steps_per_s_float32` is without."""
+
+MLP = NetworkConfig(kind="mlp", hidden=(256, 256), separate=True)
+PLANNING = NetworkConfig(kind="planning", hidden=(), channels=1, embedding=16, activation="relu")
+
+PEERS = {"mlp_ratio_sb3": "sb3", "mlp_ratio_navix": "navix"}
+SCRIPT = "peers_learn.py"
+
+
+@dataclass
+class Loop:
+    """A learner and the bare passes of its network; `chunk` measures both, one after the other."""
+
+    learner: Learner
+    rates: list[float] = field(default_factory=list)
+    shares: list[float] = field(default_factory=list)
+
+    def chunk(self) -> None:
+        """Two iterations of the loop, the bare passes of as many."""
+        learner = self.learner
+        began = time.perf_counter()
+        for _ in range(2):
+            learner.iterate()
+        looped = time.perf_counter() - began
+        bare = sum(_bare_passes(learner) for _ in range(2))
+        self.rates.append(2 * learner.rollout.size / looped)
+        self.shares.append(bare / looped)
+
+    @property
+    def rate(self) -> float:
+        """Median, steps/s."""
+        return statistics.median(self.rates)
+
+    def figures(self, name: str) -> Iterator[Figure]:
+        """Rate, share of the bare passes, and where the rest went."""
+        share = statistics.median(self.shares)
+        against = Against("bare passes alone", self.rate / share)
+        yield Figure(f"{name}_steps_per_s", self.rate, "1/s", "higher", against)
+        yield Figure(f"{name}_bare_ratio", share, "1", "higher", against)
+        seconds, steps = self.learner.seconds, max(1, self.learner.steps)
+        spent = seconds.total / steps
+        for part in ("environment", "acting", "updating"):
+            time_share = getattr(seconds, part) / steps / spent
+            yield Figure(f"{name}_share_{part}", time_share, "1", "lower")
+
+
+def figures(progress: Callable[[str], None] = lambda _: None) -> list[Figure]:
+    """Measure ours, the bare passes, and whatever peers are installed."""
+    progress("building worlds")
+    mlp, exact, conv = _mlp(PRECISION), _mlp("float32"), _planning()
+    loops = (mlp, exact, conv)
+    for loop in loops:
+        loop.learner.iterate()
+    with contextlib.ExitStack() as stack:
+        peers: list[tuple[str, Peer, list[float]]] = []
+        for ratio, name in PEERS.items():
+            progress(f"starting {name}")
+            peer = stack.enter_context(Peer(SCRIPT, name, WORLDS, own=name == "sb3"))
+            if peer.title:
+                peers.append((ratio, peer, []))
+        for number in range(ROUNDS):
+            progress(f"round {number + 1} of {ROUNDS}")
+            for _, peer, rates in peers:
+                rates.append(peer.rate(SECONDS))
+            for loop in loops:
+                loop.chunk()
+        found = [*mlp.figures("mlp"), *conv.figures("conv")]
+        against = Against("with bfloat16 products", mlp.rate)
+        found.append(Figure("mlp_steps_per_s_float32", exact.rate, "1/s", "higher", against))
+        for ratio, peer, rates in peers:
+            against = Against(str(peer.title), statistics.median(rates))
+            both = zip(mlp.rates, rates, strict=True)
+            found.append(Figure(ratio, statistics.median(a / b for a, b in both), "1", "higher", against))
+    return found
+
+
+def _learner(env: Any, network: NetworkConfig, precision: Any, only: tuple[str, ...]) -> Loop:
+    config = PPOConfig(
+        rollout_steps=STEPS, epochs=EPOCHS, minibatches=MINIBATCHES, precision=precision, learning_rate=3e-4
+    )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Loop(Learner(Batch(env, device, only=only), network, config, 1 << 40))
+
+
+def _mlp(precision: str) -> Loop:
+    from nerfbot.course.parser import parse
+    from nerfbot.grid.vector_env import GridVectorEnv
+
+    rows = list(ROOM)
+    rows[1], rows[6] = "#S.....#", "#.....C#"
+    text = (
+        "name: room\ncell: 1.0\nlegend: {'#': wall, S: {kind: start}, C: {kind: coin}}\n"
+        "task: {goal: {kind: coin}, horizon: 64}\nmap: |\n" + "".join(f"  {row}\n" for row in rows)
+    )
+    env = GridVectorEnv(WORLDS, copy=False, seed=0, course=parse(text).draw(), powers=(), device=_device())
+    return _learner(env, MLP, precision, ("grid",))
+
+
+def _planning() -> Loop:
+    from nerfbot.grid.vector_env import GridVectorEnv
+
+    env = GridVectorEnv(
+        WORLDS, copy=False, seed=0, course="coin-in-corner", powers=(), levels=1024, device=_device()
+    )
+    return _learner(env, PLANNING, "float32", ("grid",))
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _bare_passes(learner: Learner) -> float:
+    """Seconds of a rollout's forward passes and an update's forward and backward passes, nothing between."""
+    rollout, network, config = learner.rollout, learner.network, learner.config
+    device = learner.batch.device
+    steps = [
+        {name: part[step] for name, part in rollout.observation.items()} for step in range(rollout.steps)
+    ]
+    size = rollout.size // config.minibatches
+    flat = {name: part.flatten(0, 1) for name, part in rollout.observation.items()}
+    batches = [
+        {name: part[start : start + size].clone() for name, part in flat.items()}
+        for start in range(0, size * config.minibatches, size)
+    ]
+    _wait(device)
+    began = time.perf_counter()
+    with torch.inference_mode(), learner.ppo.autocast(device):
+        for seen in steps:
+            network(seen)
+    for _ in range(config.epochs):
+        for seen in batches:
+            with learner.ppo.autocast(device):
+                output = network(seen)
+            total = output.policy.float().sum() + sum(value.sum() for value in output.values.values())
+            network.zero_grad(set_to_none=True)
+            total.backward()
+    _wait(device)
+    return time.perf_counter() - began
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
