@@ -289,14 +289,13 @@ class Terminal:
         )
         self.written = b""
 
-    def until(self, wanted: str, seconds: float = 120.0) -> str:
-        """The screen as soon as it shows the text."""
+    def until(self, *wanted: str, seconds: float = 120.0) -> None:
+        """Read until the screen shows all these texts."""
         end = time.monotonic() + seconds
-        while wanted not in self.screen:
+        while not all(text in self.screen for text in wanted):
             assert time.monotonic() < end, f"{wanted!r} not in {self.screen!r}"
             if select.select([self.master], [], [], 0.2)[0]:
                 self.written += os.read(self.master, 65536)
-        return self.screen
 
     @property
     def output(self) -> str:
@@ -342,16 +341,16 @@ def terminal() -> Iterator[Any]:
 
 def test_a_course_is_played_in_a_terminal_that_is_put_back(terminal: Any) -> None:
     session = terminal("coin-in-corner", "--seed", "3", "--nerf", "none", "--schedule", "always")
-    assert "coin-in-corner  seed 3" in session.until("tick 0 / 64")
+    session.until("coin-in-corner  seed 3", "tick 0 / 64")
     assert termios.tcgetattr(session.slave) != session.before
     session.send("\x1b[C")
-    assert "action: east" in session.until("tick 1 / 64")
+    session.until("tick 1 / 64", "action: east")
     session.send("t")
     session.until("teleport at row")
     session.send("\x1b")
     session.until("arrows/wasd/hjkl move")
     session.send("3")
-    assert "1/m move-coin" in session.until("rewrite a cell into: yellow coin")
+    session.until("1/m move-coin", "rewrite a cell into: yellow coin")
     session.send("\x03")
     assert session.end() == 0
     is_put_back(session)
@@ -383,8 +382,11 @@ def test_bad_input_is_one_line_in_a_terminal_too(
         monkeypatch.setattr(sys, "stdout", terminal)
         for words, message in (
             (["coin-in-corne"], "did you mean 'coin-in-corner'?"),
-            (["--powers", "fly"], "powers: unknown power 'fly'"),
-            (["--destinations", "far"], "destinations: must be one of drawn, region, cell, got 'far'"),
+            (["yellow-coin", "--powers", "fly"], "powers: unknown power 'fly'"),
+            (
+                ["yellow-coin", "--destinations", "far"],
+                "destinations: must be one of drawn, region, cell, got 'far'",
+            ),
         ):
             assert main(["play", *words]) == 2
             error = capsys.readouterr().err.splitlines()[-1]
