@@ -166,8 +166,8 @@ class WorldEdits:
         return self.watch.open(thing, now)
 
     def phase(self, on: bool) -> None:
-        """Let the robot through gates and walls (but for the course's edge), or end that; while it stands in a
-        wall, the end waits until it is clear.
+        """Let the robot through gates and walls (the course's edge aside), or end that; while it stands in
+        a wall, the end waits until it is clear.
         """
         if on:
             self._ending = False
