@@ -89,12 +89,16 @@ def rewrite_cell(random: Random) -> Trial:
 
 
 def phase(random: Random) -> Trial:
-    """Through a wall of one or two cells or up to it, with the power or without it, and out at the end."""
+    """Through walls or shut gates, one cell or two, up to them, or on to the edge, with the power or not."""
     lane = Lane(random, 9)
     at, deep = int(random.integers(2, 4)), int(random.integers(1, 3))
+    gated = random.random() < 0.3
     for along in range(at, at + deep):
-        lane.wall(along)
-    cells = pick(random, at - 1, at + deep, at + deep + 1, at + deep + 2)
+        if gated:
+            lane.across(along, kind="gate", period=600.0, open=1.0, phase=300.0)
+        else:
+            lane.wall(along)
+    cells = pick(random, at - 1, at + deep, at + deep + 1, at + deep + 2, 16)  # 16: to the edge
     using = random.random() < 0.7
 
     def judge(story: Story) -> Hashable:
@@ -102,5 +106,5 @@ def phase(random: Random) -> Trial:
 
     drive = Order("drive", lane.heading, cells)
     script = (Order("phase"), drive) if using else (drive,)
-    note = f"wall {at}-{at + deep - 1}, {cells} cells, used {using}"
+    note = f"{'gates' if gated else 'walls'} {at}-{at + deep - 1}, {cells} cells, used {using}"
     return Trial(lane.text(), script, judge, edits=("phase",), note=note)
