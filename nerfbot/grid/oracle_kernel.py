@@ -15,12 +15,23 @@ from nerfbot.grid.cells import (
     counts_as_proxy,
     interior,
     kind_at,
+    roles_in,
     state_at,
     thing_in,
 )
 from nerfbot.grid.codes import BLOCK, CHEST, COLOUR_CODES, FLOOR, FRAGILE, GATE, KEY, WALL
+from nerfbot.grid.edits import VANISHES
 from nerfbot.grid.motion import pace, push_force
-from nerfbot.grid.state import GOAL, KEY_SLOTS, PROXY, LevelArrays, Rules, Worlds
+from nerfbot.grid.state import (
+    BODY_SPENT,
+    GOAL,
+    GROUND_SPENT,
+    KEY_SLOTS,
+    PROXY,
+    LevelArrays,
+    Rules,
+    Worlds,
+)
 
 wp.set_module_options({"enable_backward": False})
 
@@ -88,23 +99,29 @@ def role_there(
     kind = kind_at(s, r, w, there)
     colour = colour_at(s, r, w, there)
     at = kind * COLOUR_CODES + colour
-    role = wp.int32(0)
+    body = wp.int32(0)
+    ground = wp.int32(0)
     if kind != FLOOR:
-        role = wp.int32(r[0].touch_role[at])
+        body = wp.int32(r[0].touch_role[at])
         if kind == KEY or (kind == CHEST and holds == colour):
-            role = role | wp.int32(r[0].use_role[at])
+            body = body | wp.int32(r[0].use_role[at])
     if through:
-        ground = bare_kind(s, r, lv, w, there) * COLOUR_CODES + bare_colour(s, r, lv, w, there)
-        role = role | wp.int32(r[0].use_role[ground])
+        entered = bare_kind(s, r, lv, w, there) * COLOUR_CODES + bare_colour(s, r, lv, w, there)
+        ground = wp.int32(r[0].use_role[entered])
+    if r[0].lasting_goals != 0:
+        spent = wp.int32(s[0].spent[w * r[0].cells + there])
+        if (spent & BODY_SPENT) != 0 and (body & VANISHES) == 0:
+            body = body & ~GOAL
+        if (spent & GROUND_SPENT) != 0:
+            ground = ground & ~GOAL
+    if ((body | ground) & GOAL) != 0:
+        return GOAL
     met = wp.int32(0)
-    if (role & GOAL) != 0:
-        met = GOAL
-        if r[0].lasting_goals != 0:
-            if s[0].spent[w * r[0].cells + there] != wp.uint8(0):
-                met = 0
-    elif counts_as_proxy(s, r, w, role, colour):
-        met = PROXY
-    if through and r[0].zones != 0 and met == 0:
+    if (roles_in(s, r, lv, w, there) & GOAL) == 0:
+        # Beside a goal that is left in the same cell, a proxy tells nothing apart.
+        if counts_as_proxy(s, r, w, body | ground, colour):
+            met = PROXY
+    if through and r[0].zones != 0:
         zones = state_at(s, r, w, there) & ~state_at(s, r, w, here) & 15
         if (wp.int32(r[0].zone_role[zones]) & PROXY) != 0:
             met = PROXY

@@ -242,3 +242,13 @@ def test_a_discount_above_one_is_refused():
     oracle = Oracle(grid(course_of(["####", "#SC#", "####"])))
     with pytest.raises(InvalidCommand, match=r"gamma must be from 0 to 1, got 1\.5"):
         oracle.optimal_return(1.5)
+
+
+def test_a_lasting_goal_that_is_reached_is_none_any_more():
+    rows = ["######", "#SM.M#", "######"]
+    course = course_of(rows, {"M": PIECES["M"]}, "{goal: {kind: marker}}")
+    worlds = grid(course)
+    assert Oracle(worlds).moves().tolist() == [1]
+    worlds.step(np.array([1]))
+    assert worlds.reward.tolist() == [1.0]
+    assert Oracle(worlds).moves().tolist() == [2]
