@@ -130,7 +130,8 @@ def test_any_cell_is_rewritten_into_an_object_of_any_colour_and_shape(colour, sh
 
 
 def test_the_whole_menu_is_written_as_it_is_named():
-    worlds = powered(course_of(ROOM), "rewrite-cell", destinations="cell", horizon=200)
+    long = [window("rewrite-cell", duration=500.0)]
+    worlds = powered(course_of(ROOM), "rewrite-cell", destinations="cell", windows=long, horizon=500)
     for row in worlds.menu.table[5:]:
         if row.name.endswith("at 1,2") and not row.name.startswith("rewrite-cell floor"):
             use(worlds, row.name)
