@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +12,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from nerfbot.errors import InvalidCommand
+from nerfbot.grid import snapshot
 from nerfbot.grid.build import config_of
 from nerfbot.grid.codes import COLOUR_CODES, KINDS, STATES, UNSEEN
 from nerfbot.grid.summaries import Summaries, masked
@@ -159,6 +161,20 @@ class GridVectorEnv(VectorEnv[Any, Any, Any]):
         elif ended:
             info.update(masked({"episode_summary": summaries.episodes(done)}, done, self.copy))
         return self._observation(), self._told(worlds.reward), terminated, truncated, info
+
+    def state(self) -> dict[str, Any]:
+        """Where all worlds stand, as arrays and plain values: what `restore` needs to go on exactly there."""
+        return snapshot.state_of(self.worlds)
+
+    def restore(self, state: Mapping[str, Any]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Put the worlds into a `state` of an environment that was made alike; its observation and info.
+
+        Raises `InvalidCommand` where the state does not fit, `LeaseError` where a schedule's does not.
+        """
+        snapshot.give_back(self.worlds, state)
+        self.worlds.fetch()
+        told = {"action_mask": self.worlds.mask, "nerf": self._summaries.standing()}
+        return self._observation(), masked(told, self._all, self.copy)
 
     def render(self) -> tuple[Any, ...] | None:
         """A frame of every world, (H, W, 3) uint8 or text."""

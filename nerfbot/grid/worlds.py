@@ -118,7 +118,7 @@ class GridWorlds:
         self._forced = memory.zeros(count, np.int32)
         self.reseed(seed)
         self._launches(threads)
-        self._windows_learned = bank.learned
+        self.windows_learned = bank.learned
         self._name_views()
 
     # Launching
@@ -338,7 +338,7 @@ class GridWorlds:
         harm = final["no_go"] + final["impulse"]
         for world in np.flatnonzero(ended).tolist():
             bank.learn(bool(final["rewards"][world]), float(harm[world]), final["highest"][world].tolist())
-        if bank.learned != self._windows_learned:
+        if bank.learned != self.windows_learned:
             self.refresh_windows()
 
     def refresh_windows(self) -> bool:
@@ -353,7 +353,7 @@ class GridWorlds:
             return False
         following = int(free[0])
         self.bank.fill()
-        self._windows_learned = self.bank.learned
+        self.windows_learned = self.bank.learned
         for name in WINDOW_ARRAYS:
             values = getattr(self.bank, name).reshape(-1)
             kept = getattr(self.rules, f"window_{name}")
