@@ -1,6 +1,6 @@
 """What all tests share: one hypothesis profile, so that a failure here is a failure everywhere."""
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 settings.register_profile(
     "fast",
@@ -10,4 +10,5 @@ settings.register_profile(
     max_examples=40,
     suppress_health_check=[HealthCheck.too_slow],
 )
+settings.register_profile("mutation", settings.get_profile("fast"), phases=[Phase.explicit, Phase.generate])
 settings.load_profile("fast")
