@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from nerfbot.course.capability import Capability
 from nerfbot.course.course import Cell, Course
-from nerfbot.course.elements import STEPS, Block, Fog, Gate, Interference, Key, Ramp, Step
+from nerfbot.course.elements import STEPS, Block, Chest, Fog, Gate, Interference, Key, Ramp, Step
 
 MAX_STATES = 150_000
 """A search that opens more states than this gives up, and says so (`Outcome.undecided`)."""
@@ -59,6 +59,7 @@ class Search:
         self.deadline = course.task.horizon
         self.walls = {item.position for item in course.of("wall")}
         self.barred = {item.position for kind in BARRED for item in course.of(kind)} - (free - self.walls)
+        self.locks: dict[Cell, str] = {}
         self.gates = {item.position: item for item in course.elements if isinstance(item, Gate)}
         self.ground = {item.position: item for item in course.elements if isinstance(item, Ramp | Step)}
         self.bodies = {item.position for item in course.elements if item.layer == "body"}
@@ -84,7 +85,13 @@ class Search:
     def run(self, wanted: frozenset[Cell], key: str | None = None) -> Outcome:
         """The earliest arrival at each wanted cell, holding a key of colour `key` where one is given."""
         outcome = Outcome()
-        for now, state in self._in_order(outcome, self.start()):
+        keyed = copy.copy(self)
+        if key is not None:
+            # A chest that may be reached stands in the way of whoever holds no key to it.
+            keyed.locks = {
+                item.position: item.colour for item in self.course.elements if isinstance(item, Chest)
+            }
+        for now, state in keyed._in_order(outcome, self.start()):
             if state.cell in wanted and (key is None or key in state.keys):
                 outcome.arrival.setdefault(state.cell, now)
                 if len(outcome.arrival) == len(wanted):
@@ -162,7 +169,7 @@ class Search:
         row, column = state.cell
         for direction, (down, right) in STEPS.items():
             target = (row + down, column + right)
-            if target in self.barred or not self.course.inside(*target):
+            if target in self.barred or not self.course.inside(*target) or self._locked(target, state):
                 continue
             if target in self.gates:
                 yield from self._through_gates(now, state, direction)
@@ -175,6 +182,9 @@ class Search:
             if all(self._is_open_floor(cell, state) for cell in corner) and state.cell not in self.ground:
                 yield now + self._duration(state.cell, corner[2]), self._into(state, corner[2])
 
+    def _locked(self, cell: Cell, state: State) -> bool:
+        return cell in self.locks and self.locks[cell] not in state.keys
+
     def _is_open_floor(self, cell: Cell, state: State) -> bool:
         return (
             self.course.inside(*cell)
@@ -182,6 +192,7 @@ class Search:
             and cell not in self.gates
             and cell not in self.ground
             and cell not in state.blocks
+            and not self._locked(cell, state)
         )
 
     def _into(self, state: State, cell: Cell) -> State:
