@@ -1,8 +1,9 @@
 """Peers of the learner, each a whole PPO loop in a process of its own: for `nerfbot bench learn`.
 
-``python peers_learn.py NAME WORLDS`` builds and warms one peer and answers as peers_grid.py does, in environment
-steps learned from per second. Both have two hidden layers of 256 for the policy and as many for the critic,
-32 steps a rollout, 3 epochs, 4 minibatches, and observations of 192 numbers; nothing here imports nerfbot.
+``python peers_learn.py NAME WORLDS`` builds and warms one peer and answers as peers_grid.py does, in
+environment steps learned from per second. Both have two hidden layers of 256 for the policy and as many for
+the critic, 32 steps a rollout, 3 epochs, 4 minibatches, and observations of 192 numbers; nothing here imports
+nerfbot.
 """
 
 from __future__ import annotations

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import pytest
+
+from nerfbot.experiment.config import ExperimentConfig, InvalidExperiment, MenuConfig, load_experiment
+from nerfbot.experiment.pool import Experiment, jobs_of
+from nerfbot.experiment.report import write_report
+from nerfbot.experiment.results import column, read_rows, write_rows
+from nerfbot.experiment.runs import CHECKPOINT, read_metrics
+from nerfbot.experiment.training import RunPlan, run
+
+SMALL = [
+    "steps=2048",
+    "worlds=64",
+    "points=2",
+    "network.kind=mlp",
+    "network.hidden=[16]",
+    "levels.train=32",
+    "levels.validation=16",
+    "levels.development=16",
+    "levels.test=16",
+]
+
+
+def small(*changes):
+    return load_experiment("coin-in-corner", [*SMALL, *changes])
+
+
+def test_jobs_go_seed_by_seed_and_a_matched_arm_comes_last():
+    config = small()
+    jobs = jobs_of(config, ["random-powers-matched", "plain"], 2)
+    assert jobs[:3] == [("powers-explore", 0), ("random-powers", 0), ("plain", 0)]
+    assert jobs[-2:] == [("random-powers-matched", 0), ("random-powers-matched", 1)]
+
+
+def test_a_run_leaves_its_policy_its_curve_and_its_row(tmp_path):
+    row = run(RunPlan(small(), "powers-explore", 0, tmp_path))
+    assert row["steps"] == 2048
+    assert 0.0 <= row["goal"] <= 1.0
+    assert row["goal"] + row["proxy"] + row["placebo"] + row["none"] == pytest.approx(1.0)
+    assert row["edits_move-coin"] + row["edits_teleport"] + row["edits_rewrite-cell"] > 0
+    assert [point["steps"] for point in read_metrics(tmp_path)] == [1024, 2048]
+    assert (tmp_path / "policy.safetensors").exists()
+    assert not (tmp_path / CHECKPOINT).exists()
+
+
+def test_the_same_plan_gives_the_same_row_and_another_seed_another(tmp_path):
+    rows = [
+        run(RunPlan(small(), "random-powers", seed, tmp_path / str(n))) for n, seed in enumerate((0, 0, 1))
+    ]
+    for row in rows:
+        del row["seconds"]
+    assert rows[0] == rows[1]
+    assert {**rows[2], "seed": 0} != rows[0]
+
+
+def test_a_plain_run_never_sees_goal_and_proxy_apart(tmp_path):
+    row = run(RunPlan(small(), "plain", 0, tmp_path))
+    assert row["alpha_eff_steps"] == 0.0
+    assert run(RunPlan(small(), "randomised-100", 0, tmp_path / "r"))["alpha_eff_steps"] > 0.9
+
+
+def test_arms_and_seeds_run_in_processes_and_go_on_where_rows_are_missing(tmp_path):
+    shown = []
+    first = Experiment(small(), tmp_path, ["plain"], 1, processes=1)
+    assert len(first.run(lambda progress: shown.append(len(progress.done)))) == 1
+    assert shown[-1] == 1
+    before = read_rows(tmp_path / "results.csv")[0]
+    second = Experiment(small(), tmp_path, ["plain", "random-policy"], 1, processes=1)
+    rows = second.run(lambda progress: None)
+    assert [row["arm"] for row in rows] == ["plain", "random-policy"]
+    assert rows[0] == before
+    report = write_report(tmp_path, small(), rows).read_text()
+    assert "random-policy" in report
+    assert 'src="http' not in report
+    assert (tmp_path / "figures" / "robustness-plane.svg").exists()
+
+
+def test_results_of_something_else_are_not_added_to(tmp_path):
+    row = run(RunPlan(small(), "random-policy", 0, tmp_path / "runs"))
+    write_rows(tmp_path / "results.csv", [{**row, "commit": ""}])
+    (tmp_path / "config.yaml").write_text((tmp_path / "runs" / "config.yaml").read_text())
+    import yaml
+
+    kept = yaml.safe_load((tmp_path / "config.yaml").read_text())["experiment"]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(kept))
+    with pytest.raises(InvalidExperiment, match="holds rows of another 'ppo'"):
+        Experiment(small("ppo.clip=0.3"), tmp_path, ["plain"], 1)
+    with pytest.raises(InvalidExperiment, match="development levels, not the test ones"):
+        Experiment(small(), tmp_path, ["plain"], 1, final=True)
+
+
+def test_a_job_that_fails_is_told_and_the_others_go_on(tmp_path):
+    menu = MenuConfig(powers=("move-coin",), schedule={"kind": "occasional", "probability": 0.5})
+    config = small().model_copy(update={"menu": menu.model_copy(update={"schedule": {"kind": "sometimes"}})})
+    failed = {}
+    work = Experiment(config, tmp_path, ["random-policy", "powers-explore"], 1, processes=1)
+    rows = work.run(lambda progress: failed.update(progress.failed))
+    assert [row["arm"] for row in rows] == ["random-policy"]
+    assert "sometimes" in failed[("powers-explore", 0)]
+
+
+def test_an_experiment_without_its_ceiling_is_measured_as_it_is(tmp_path):
+    row = run(RunPlan(small(), "random-policy", 0, tmp_path))
+    write_rows(tmp_path / "results.csv", [{**row, "commit": ""}])
+    rows = read_rows(tmp_path / "results.csv")
+    assert column(rows, "random-policy", "goal_rate")[0] == pytest.approx(row["goal"], abs=1e-5)
+
+
+def test_the_default_configuration_is_a_whole_experiment():
+    assert ExperimentConfig(name="x", course="corner").network.kind == "mlp"
