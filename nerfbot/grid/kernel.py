@@ -116,6 +116,7 @@ def begin(
     s[0].blows[w] = 0
     if r[0].gates != 0:
         set_gates(s, r, lv, w)
+    s[0].settled_until[w] = wp.float64(0.0)
     update_leases(s, r, lv, w)
     if lv[0].apart[level] < 0:
         # Every thread that is first finds the same.

@@ -12,6 +12,9 @@ from nerfbot.grid.cells import state_at
 from nerfbot.grid.codes import LIFT_ZONE
 from nerfbot.grid.state import ACTIVE, OVER, PENDING, RETURNING, LevelArrays, Rules, Worlds
 
+FOREVER = 1.0e300
+"""s: later than any window."""
+
 
 @wp.func
 def in_place(
@@ -66,6 +69,9 @@ def update_leases(
 ):
     """Bring every window of a world to the present time, and add up what is granted."""
     now = wp.float64(s[0].step[w]) * r[0].tick
+    if now < s[0].settled_until[w]:
+        return
+    until = wp.float64(FOREVER)
     strength = wp.float64(0.0)
     speed = wp.float64(0.0)
     sensing = wp.float64(0.0)
@@ -93,8 +99,13 @@ def update_leases(
                 s[0].lease_state[lease] = OVER
                 s[0].refused[w] = s[0].refused[w] + 1
         state = s[0].lease_state[lease]
+        if state == PENDING:
+            until = wp.min(until, r[0].window_start[window])
         if state == ACTIVE or state == RETURNING:
             leased += 1
+            until = wp.min(until, s[0].lease_end[lease])
+            if r[0].window_ramp[window] > wp.float64(0.0) or r[0].in_zones + r[0].bounded != 0:
+                until = wp.float64(0.0)
             part = factor(s, r, lease, window, now)
             strength = wp.max(strength, part * r[0].window_level[4 * window])
             speed = wp.max(speed, part * r[0].window_level[4 * window + 1])
@@ -102,7 +113,9 @@ def update_leases(
             reliability = wp.max(reliability, part * r[0].window_level[4 * window + 3])
             if state == ACTIVE:
                 granted = granted | wp.int32(r[0].window_edits[window])
+    s[0].settled_until[w] = until
     if leased + s[0].leased[w] != 0:
+        s[0].told[w] = -1
         s[0].lift[4 * w] = strength
         s[0].lift[4 * w + 1] = speed
         s[0].lift[4 * w + 2] = sensing
@@ -129,6 +142,7 @@ def use_charge(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32,
     if s[0].lease_charges[lease] > 0:
         s[0].lease_charges[lease] = s[0].lease_charges[lease] - 1
         if s[0].lease_charges[lease] == 0:
+            s[0].settled_until[w] = wp.float64(0.0)
             go_back(s, r, lease, s[0].plan[w] * r[0].windows + i, wp.float64(s[0].step[w]) * r[0].tick)
 
 

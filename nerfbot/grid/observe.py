@@ -105,11 +105,12 @@ def write_vector(
                 out[0].vector[at + colour] = wp.float32(s[0].keys[w * KEY_SLOTS + colour + 1])
         at += _COLOURS
     if r[0].reveal != 0 and (s[0].leased[w] | s[0].told[w]) != 0:
+        if s[0].told[w] < 0:
+            for axis in range(4):
+                out[0].vector[at + axis] = wp.float32(s[0].lift[4 * w + axis])
+            for edit in range(5):
+                out[0].vector[at + 4 + edit] = wp.float32((s[0].granted[w] >> edit) & 1)
         s[0].told[w] = s[0].leased[w]
-        for axis in range(4):
-            out[0].vector[at + axis] = wp.float32(s[0].lift[4 * w + axis])
-        for edit in range(5):
-            out[0].vector[at + 4 + edit] = wp.float32((s[0].granted[w] >> edit) & 1)
         if r[0].windows > 0:
             out[0].vector[at + 9] = wp.float32(time_left(s, r, w))
             out[0].vector[at + 10] = wp.float32(charges_left(s, r, w))

@@ -185,7 +185,8 @@ class Worlds:
     highest: wp.array(dtype=wp.float64)  # (W 4): in this episode
     granted: wp.array(dtype=wp.int32)  # bits of the edits that may be used
     leased: wp.array(dtype=wp.int32)  # leases in force
-    told: wp.array(dtype=wp.int32)  # whether the observation's lease part says more than zeros
+    settled_until: wp.array(dtype=wp.float64)  # s: before then no lease changes what is lifted or granted
+    told: wp.array(dtype=wp.int32)  # leases that the observation tells of; -1: its lifts and grants are old
     lease_state: wp.array(dtype=wp.int32)  # (W P)
     lease_start: wp.array(dtype=wp.float64)  # (W P)
     lease_end: wp.array(dtype=wp.float64)  # (W P)
