@@ -69,7 +69,7 @@ def test_a_peer_that_is_there_is_measured_beside_ours(small, monkeypatch):
 
 def test_powers_are_granted_in_at_least_30_percent_of_the_steps(small):
     powered = grid._Powered(512)
-    for _ in range(6):
+    for _ in range(30):
         powered.run()
     assert 0.3 <= powered.share <= 1.0
 
