@@ -240,6 +240,11 @@ class Learner:
         contact = batch.contact
         if contact is not None:
             rollout.contact[step].copy_(contact)
+        elif self.book is not None and self.book.signal.needs_contact:
+            raise InvalidCommand(
+                f"signal {type(self.book.signal).__name__}: the environment tells no contacts"
+                " (info['nerf']['contact']); td-surprise needs none"
+            )
         self.first = ended
         rows = (batch.truncated & ~batch.terminated).nonzero().squeeze(1)
         if len(rows):

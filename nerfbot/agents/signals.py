@@ -24,8 +24,11 @@ from nerfbot.errors import InvalidCommand
 class Signal:
     """Base: a discounted sum over the trial of one number a step. `gamma` is the sum's discount.
 
-    A subclass gives `per_step`, and overrides the rest only where its score is no such sum.
+    A subclass gives `per_step`, and overrides the rest only where its score is no such sum. `needs_contact`:
+    it means nothing in an environment that does not tell what was touched.
     """
+
+    needs_contact = False
 
     def __init__(self, gamma: float = 0.99) -> None:
         self.gamma = gamma
@@ -116,6 +119,8 @@ class FirstTouch(Signal):
     Signed; 0 where nothing is touched, so that edits that merely empty the world score nothing. Only the next
     reward counts: a second coin is no surprise about the first.
     """
+
+    needs_contact = True
 
     def start(self, count: int, parts: Mapping[str, spaces.Box], device: torch.device) -> None:
         """Beside the base's: whether something was touched already."""

@@ -225,6 +225,12 @@ def test_what_cannot_be_run_is_refused_in_one_line(make: Any, says: str) -> None
     assert "\n" not in str(caught.value)
 
 
+def test_a_signal_of_contacts_is_refused_where_the_environment_tells_none() -> None:
+    learner = Learner(Batch(scripted(mask=powered_mask()), moves=MOVES), SMALL, ppo(), 100, explorer=Bandit())
+    with pytest.raises(InvalidCommand, match="FirstTouch: the environment tells no contacts"):
+        learner.iterate()
+
+
 def test_the_same_seed_gives_the_same_curve_and_another_seed_another() -> None:
     def curve(seed: int) -> list[dict[str, float]]:
         learner = Learner(corridor(), SMALL, ppo(), 480, explorer=Bandit(), bonus=Bonus(), seed=seed)
