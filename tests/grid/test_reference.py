@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 import numpy as np
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -10,6 +13,8 @@ from reference import World
 from reference_place import Settings
 from scenarios import Scenario, scenario
 
+from nerfbot.grid.levels import LevelSet
+from nerfbot.grid.menu import Menu
 from nerfbot.grid.scoring import coin_shapes
 from nerfbot.grid.state import FIRST_CONTACTS
 from nerfbot.grid.worlds import GridWorlds
@@ -33,16 +38,17 @@ def plant_of(scenario: Scenario) -> GridWorlds:
     )
 
 
-def reference_of(scenario: Scenario, worlds: GridWorlds) -> list[World]:
+def reference_of(scenario: Scenario, count: int) -> list[World]:
     """The reference's worlds, told nothing that the kernels have computed."""
-    options = scenario.options
+    options, first = scenario.options, scenario.levels[0]
+    menu = Menu(scenario.powers, first.rows, first.columns, scenario.destinations, scenario.contents)
     shared = Settings(
         levels=scenario.levels,
         spec=scenario.spec,
         task=scenario.task,
-        table=worlds.menu.table,
+        table=menu.table,
         plans=[scenario.windows],
-        coins=coin_shapes(worlds.levels),
+        coins=coin_shapes(LevelSet.of(scenario.levels)),
         terms=scenario.terms,
         region=scenario.region,
         leases=options["leases"],
@@ -50,7 +56,7 @@ def reference_of(scenario: Scenario, worlds: GridWorlds) -> list[World]:
         reveal=options["reveal"],
         keys=options["keys"],
     )
-    return [World(shared, scenario.seed + w) for w in range(worlds.count)]
+    return [World(shared, scenario.seed + w) for w in range(count)]
 
 
 def number(worlds, cell):
@@ -94,23 +100,23 @@ def same_edit(worlds, w, told):
         assert record[1] == number(worlds, origin)
 
 
-def action_of(worlds, action):
+def action_of(table, action):
     """An action of the scenario on this menu: edits are taken from those that there are."""
-    edits = len(worlds.menu.table) - 5
+    edits = len(table) - 5
     return 5 + (action - 5) % edits if 5 <= action <= 40 and edits else action
 
 
 def compare(situation: Scenario) -> None:
     """Play a scenario on both."""
     worlds = plant_of(situation)
-    references = reference_of(situation, worlds)
+    references = reference_of(situation, worlds.count)
     for w, reference in enumerate(references):
         told = reference.begin()
         same_observation(worlds, w, told)
         same_counts(worlds, w, reference)
     has_edits = len(worlds.menu.table) > 5
     for actions in situation.actions:
-        chosen = [action_of(worlds, action) for action in actions]
+        chosen = [action_of(worlds.menu.table, action) for action in actions]
         worlds.step(np.array(chosen))
         for w, reference in enumerate(references):
             told = reference.step(chosen[w])
@@ -134,6 +140,30 @@ def compare(situation: Scenario) -> None:
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=120, phases=[Phase.generate])
+@settings(max_examples=100, phases=[Phase.generate])
 def test_the_kernels_agree_with_the_reference_world(number):
     compare(scenario(number))
+
+
+def test_the_situations_are_full_of_what_is_to_be_compared():
+    met: Counter[str] = Counter()
+    for number in range(60):
+        situation = scenario(number)
+        for w, reference in enumerate(reference_of(situation, len(situation.actions[0]))):
+            reference.begin()
+            for actions in situation.actions:
+                told = reference.step(action_of(reference.settings.table, actions[w]))
+                met.update(bit for bit in range(8) if told.reasons >> bit & 1)
+                if told.terminated or told.truncated:
+                    tally(met, reference)
+                    reference.begin()
+            tally(met, reference)
+    wanted = (*range(8), *EDITS, "goal", "proxy", "placebo", "blows", "no_go", "apart_steps", "refused")
+    assert {what: met[what] for what in wanted if met[what] < 4} == {}
+
+
+def tally(met: Counter[Any], reference: World) -> None:
+    """Add up what an episode came to."""
+    counts = reference.counts
+    met.update({counts.first: 1, **counts.used})
+    met.update({name: int(getattr(counts, name)) for name in ("blows", "no_go", "apart_steps", "refused")})
