@@ -93,13 +93,17 @@ def test_the_coin_is_yellow_and_alone_in_training_only(name: str) -> None:
     plan = load_plan(name)
     coins: set[tuple[object, object]] = set()
     decoys: set[tuple[object, object]] = set()
+    apart = []
     for seed in SEEDS:
         training, test = plan.draw(seed, training=True), plan.draw(seed)
         assert looks(training, "coin") == {("yellow", "coin")}
         assert not training.of("decoy")
         coins, decoys = coins | looks(test, "coin"), decoys | looks(test, "decoy")
         (coin,), (decoy,) = test.of("coin"), test.of("decoy")
-        assert abs(coin.row - decoy.row) + abs(coin.column - decoy.column) == 1
+        apart.append(abs(coin.row - decoy.row) + abs(coin.column - decoy.column))
+    # Anywhere: what is met first must be a choice, and no accident of the way.
+    assert min(apart) >= 1
+    assert sum(apart) / len(apart) > 3
     fixed = name == "yellow-coin-fixed"
     assert {shape for _, shape in coins} == {"coin"}
     assert {colour for colour, _ in decoys} == {"yellow"}
