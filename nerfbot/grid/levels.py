@@ -144,7 +144,7 @@ class LevelSet:
         body: Body = ROVER,
         tell: Callable[[int], None] | None = None,
     ) -> LevelSet:
-        """Draw `count` levels of a course family.
+        """Draw `count` levels of a course family, each with a way to a goal (see `has_a_way`).
 
         Args:
             course: a catalogue name, the path of a course file, or a plan.
@@ -180,7 +180,8 @@ class LevelSet:
             distinguishing = _is_chosen(seed, alpha)
             level = plan.draw(seed, training=training and not distinguishing)
             seed += 1
-            if (split is None or split.holds(level)) and (accept is None or accept(level)):
+            held = split is None or split.holds(level)
+            if held and has_a_way(level) and (accept is None or accept(level)):
                 drawn.append(level)
                 refused = 0
                 if tell is not None:
@@ -198,6 +199,29 @@ class LevelSet:
     def shared_with(self, other: LevelSet) -> frozenset[str]:
         """Hashes of the layouts that both sets hold."""
         return self.hashes & other.hashes
+
+
+def has_a_way(course: Course) -> bool:
+    """Whether no wall and no closed chest shuts off every goal: a chest's key must not lie behind chests.
+
+    Everything that a lift may overcome (blocks, gates, ramps, fog) counts as open.
+    """
+    shut = {item.position for kind in ("wall", "chest") for item in course.of(kind)}
+    reached, edge = {course.start_cell}, [course.start_cell]
+    while edge:
+        fresh = {near for cell in edge for near in _around(cell)} - reached - shut
+        edge = [cell for cell in fresh if course.inside(*cell)]
+        reached.update(edge)
+    keys = {item.properties["colour"] for item in course.of("key") if item.position in reached}
+    for item in course.elements:
+        if not course.task.goal.covers(item):
+            continue
+        if item.kind == "chest":
+            if item.properties["colour"] in keys and not reached.isdisjoint(_around(item.position)):
+                return True
+        elif item.position in reached:
+            return True
+    return False
 
 
 def _is_chosen(seed: int, alpha: float) -> bool:

@@ -11,8 +11,9 @@ from plants import course_of
 
 import nerfbot  # noqa: F401  # importing it registers the environments
 from nerfbot.course import load_plan
-from nerfbot.grid.build import reach_of_walls
-from nerfbot.grid.levels import SEEDS, LevelSet, Split, layout_hash
+from nerfbot.grid.build import GridConfig, reach_of_walls
+from nerfbot.grid.levels import SEEDS, LevelSet, Split, has_a_way, layout_hash
+from nerfbot.grid.oracles import Oracle
 from nerfbot.grid.state import SPARE
 
 FAMILIES = (
@@ -160,3 +161,23 @@ def test_levels_are_played_in_order_where_one_asks_for_it():
 def test_a_keys_family_marks_taking_a_needless_key():
     envs = gymnasium.make_vec("nerfbot/Grid-v0", num_envs=1, course="scarce-keys", levels=2)
     assert (envs.worlds.rules.use_role.numpy() & SPARE).any()
+
+
+class TestWays:
+    @pytest.mark.parametrize("training", [True, False])
+    @pytest.mark.parametrize("family", ["scarce-keys", "scarce-keys-13"])
+    def test_a_search_finds_a_way_to_a_goal_in_every_drawn_level(self, family, training):
+        levels = LevelSet.draw(family, 200, training=training)
+        worlds = GridConfig(course=levels, powers=()).build(1)
+        assert (Oracle(worlds, at_starts=True).moves() > 0).all()
+
+    def test_a_key_behind_its_own_chest_is_no_way(self):
+        legend = {"k": {"kind": "key"}, "c": {"kind": "chest"}}
+        task = "goal: {kind: chest}"
+        assert has_a_way(course_of(["######", "#Skc.#", "######"], legend, task))
+        assert not has_a_way(course_of(["######", "#Sck.#", "######"], legend, task))
+
+    def test_what_a_lift_overcomes_is_in_no_way(self):
+        legend = {"B": {"kind": "block", "mass": 90.0, "friction": 0.5}}
+        assert has_a_way(course_of(["######", "#SB.C#", "######"], legend))
+        assert not has_a_way(course_of(["######", "#S#.C#", "######"], legend))
