@@ -91,6 +91,8 @@ SCENES = (
     "....CCcDdMP",
     "....KKkHHh",
     "....BbFfM",
+    "....BBFPPM",
+    "....HHKP",
 )
 """Characters of a map, each as often as it is likely; the first holds everything."""
 
@@ -219,11 +221,25 @@ PROXIES = (
 )
 
 
+PAIRS = (
+    ({"kind": "chest"}, {"kind": "chest", "event": "touch"}),
+    ({"kind": "marker"}, {"kind": "block"}),
+    ({"kind": "block"}, {"kind": "marker"}),
+    ({"kind": "marker", "shape": "finish_pad"}, {"kind": "fragile"}),
+    ({"kind": "chest"}, {"kind": "key", "spare": True}),
+)
+"""Goals with proxies that get in their way; as likely as all other tasks together."""
+
+
 def tasks(dice: Dice) -> Task:
     """A goal of any kind and up to three proxies."""
+    goal, proxies = dice.choice(GOALS), dice.some(PROXIES, 0, 3)
+    if dice.maybe(0.5):
+        goal, proxy = dice.choice(PAIRS)
+        proxies = [proxy]
     return Task(
-        goal=Matcher(**dice.choice(GOALS)),
-        proxies=tuple(Matcher(**proxy) for proxy in dice.some(PROXIES, 0, 3)),
+        goal=Matcher(**goal),
+        proxies=tuple(Matcher(**proxy) for proxy in proxies),
         reward=dice.choice([1.0, 2.5]),
         horizon=dice.number(4, 40),
         terminate_on_goal=dice.maybe(0.5),
