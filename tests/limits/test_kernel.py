@@ -205,6 +205,15 @@ def test_moved_lands_on_the_target_to_the_last_bit():
 
 
 @pytest.mark.parametrize(
+    ("target", "off", "expected"),
+    [(0.0, 0.5e-9, 0.0), (0.0, 1.5e-9, 1.5e-9), (-3.0, 3e-9, -3.0), (-3.0, 5e-9, -3.0 + 5e-9)],
+)
+def test_moved_lands_on_a_target_that_only_rounding_has_missed(target, off, expected):
+    velocity = target + off
+    assert kernel.moved(0.0, velocity, velocity, target, 1.0) == expected
+
+
+@pytest.mark.parametrize(
     ("cap", "driving", "expected"),
     [
         (10.0, 0.0, 4.0),
