@@ -11,6 +11,7 @@ from toys import SMALL, ppo, scripted
 from nerfbot.agents.advantage import generalised_advantage
 from nerfbot.agents.batch import Batch
 from nerfbot.agents.learner import Learner
+from nerfbot.agents.networks import NetworkConfig
 
 
 def slowly(reward, value, after, terminated, last, gamma, lam) -> np.ndarray:
@@ -86,3 +87,19 @@ def test_a_truncated_episode_is_bootstrapped_from_its_own_last_observation() -> 
     assert np.allclose(rollout.returns["task"], wanted + values[:-1], atol=1e-5)
     follows = np.where(terminated, 0.0, after)
     assert np.allclose(rollout.errors, env.reward + 0.9 * follows - values[:-1], atol=1e-5)
+
+
+def test_a_recurrent_critic_judges_a_truncated_episodes_end_with_the_memory_of_that_episode() -> None:
+    truncated = np.zeros((6, 4), bool)
+    truncated[2, 1] = True
+    env = scripted(truncated=truncated)
+    learner = Learner(Batch(env), NetworkConfig(hidden=(16,), memory=8), ppo(), 100)
+    learner._collect()
+    learner._score()
+    with torch.no_grad():
+        memory = learner.network.start(1, torch.device("cpu"))
+        for seen in (*env.observation[:3, 1], env.final[2, 1]):
+            told = learner.network({"": torch.as_tensor(seen, dtype=torch.float32)[None]}, memory)
+            memory = told.memory
+    wanted = float(told.values["task"])
+    assert abs(float(learner.rollout.next_values["task"][2, 1]) - wanted) < 1e-5

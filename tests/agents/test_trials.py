@@ -107,6 +107,11 @@ def test_the_next_power_closes_a_trial_and_begins_another() -> None:
     assert read(["p..p...."], ["......t."], 8) == [[(0, 0, total(1, 2)), (0, 3, total(4, 5, 6))]]
 
 
+def test_a_later_window_may_hold_several_choices_as_well() -> None:
+    found = read(["p..pp..."], ["......t."], 8)
+    assert found == [[(0, 0, total(1, 2)), (0, 3, total(5, 6)), (0, 4, total(5, 6))]]
+
+
 @pytest.mark.parametrize("rollout_steps", [1, 2, 3, 4, 6, 12])
 def test_trials_are_the_same_wherever_rollouts_are_cut(rollout_steps: int) -> None:
     found = read([".pp..p......"], [".......t...."], rollout_steps)
