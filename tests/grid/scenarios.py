@@ -91,8 +91,8 @@ SCENES = (
     "....CCcDdMP",
     "....KKkHHh",
     "....BbFfM",
-    "....BBFPPM",
-    "....HHKP",
+    "....BBFPPMCC",
+    "....HHHKPC",
 )
 """Characters of a map, each as often as it is likely; the first holds everything."""
 
