@@ -459,6 +459,7 @@ def cross(
             clear(s, r, lv, w, cell)
         elif (wp.int32(r[0].touch_role[kind * COLOUR_CODES + colour]) & VANISHES) != 0:
             clear(s, r, lv, w, cell)
+            came = came | CHANGED_BIT
     if (came & CROSSED_BIT) != 0:
         s[0].cell[w] = cell
     return came

@@ -158,6 +158,13 @@ def test_goal_and_proxy_in_one_cell_are_not_apart():
     assert count(worlds, "apart") == 0
 
 
+def test_a_proxy_that_was_taken_is_apart_no_more():
+    worlds = lane("SRPC", "{goal: {kind: coin, colour: yellow}, proxies: [{kind: coin, colour: red}]}")
+    assert count(worlds, "apart") == 1
+    play(worlds, EAST)
+    assert (first(worlds), count(worlds, "apart")) == ("proxy", 0)
+
+
 def test_a_pushed_proxy_takes_its_place_along():
     worlds = lane("SBX.", "{goal: {kind: marker}, proxies: [{kind: block}]}")
     assert count(worlds, "apart") == 1
