@@ -270,7 +270,7 @@ def specs(dice: Dice) -> NerfSpec:
     limited(drive, "velocity", dice.choice([dice.number(0.15, 0.7), dice.choice(round_speeds)]), top)
     limited(drive, "gain", dice.number(0.3, 0.9), 1.0)
     limited(drive, "effort", dice.number(2, 30), dice.number(31, 60))
-    limited(link, "latency", dice.number(0, 2), dice.choice([0.0, 0.3]) * dice.random() * 0.01)
+    limited(link, "latency", dice.number(0.1, 2), dice.choice([0.0, 0.05]))
     limited(link, "jitter", dice.number(0.3, 2), dice.choice([0.0, 0.3]))
     if dice.maybe(share):
         drive["stall_effort"] = {"nerfed": dice.number(2, 30), "lifted": dice.number(31, 60)}
