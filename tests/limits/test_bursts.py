@@ -98,6 +98,24 @@ def test_each_unit_says_for_itself_whether_its_durations_are_drawn():
     assert bursts.active.tolist() == [[drawn < 1.0, drawn > 1.0]]
 
 
+def test_some_units_are_set_and_the_others_stay_as_they_are():
+    bursts = process(rate=1e6, duration=8.0, count=2, units=4, fixed=True)
+    bursts.set(ALL, np.full((2, 2), 1e6), np.array([[1.0, 2.0], [4.0, 2.0]]), first=1)
+    bursts.step(0.5)
+    assert bursts.active.all()
+    bursts.set(ALL, np.zeros((2, 4)), np.ones((2, 4)))  # no further onset
+    active = []
+    for _ in range(4):
+        bursts.step({0: 1.0, 1: 1.0, 2: 2.0, 3: 4.0}[len(active)])  # at 1.5, 2.5, 4.5, 8.5
+        active.append(bursts.active.astype(int).tolist())
+    assert active == [
+        [[1, 0, 1, 1], [1, 1, 1, 1]],
+        [[1, 0, 0, 1], [1, 1, 0, 1]],
+        [[1, 0, 0, 1], [1, 0, 0, 1]],
+        [[0, 0, 0, 0], [0, 0, 0, 0]],
+    ]
+
+
 def test_without_onsets_nothing_ever_fails():
     bursts = process(rate=0.0, duration=1.0, count=10, units=3)
     for _ in range(100):

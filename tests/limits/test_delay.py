@@ -33,6 +33,14 @@ def test_a_line_that_has_long_been_in_use_grows_without_losing_a_message():
         assert line.pop(number + 200.0) == [number, 1102.0]
 
 
+def test_memory_is_bounded_by_the_messages_under_way():
+    line = Line(0.0)
+    for number in range(1000):
+        line.push(float(number), [3.0], number)
+        line.pop(float(number))
+    assert len(line.line._due) == 8
+
+
 @pytest.mark.parametrize("count", [1, 2])
 class TestOneMessage:
     def test_the_initial_value_stands_until_the_first_release(self, count):

@@ -252,6 +252,7 @@ def test_guard_position_stays_inside_the_range(command, at, speed, dt):
         (5.0, 1.75, 2.0, HARD, 1.9375),
         (-5.0, -0.75, -2.0, HARD, -0.9375),
         (-5.0, -0.75, -8.0, HARD, -1.0),
+        (-0.8, -0.8, -4.0, HARD, -1.0),  # on its target, but too fast to stay: the range stops it
     ],
 )
 def test_guard_position_bounds_velocity_and_its_change(command, at, speed, hard, expected):

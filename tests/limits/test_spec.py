@@ -41,6 +41,7 @@ BAD = [
     ("command: {drop: {rate: -1, duration: 1}}", "command.drop.rate.nerfed: must not be negative, got -1"),
     ("command: {drop: {rate: 1, duration: 0}}", "command.drop.duration.nerfed: must be above 0, got 0"),
     ("sensors: {lidar: {dropout: 1.5}}", "sensors[lidar].dropout.nerfed: must be at most 1, got 1.5"),
+    ("sensors: {lidar: {latency: 10.5}}", "sensors[lidar].latency.nerfed: must be at most 10, got 10.5"),
     ("sensors: {lidar: {range: 0}}", "sensors[lidar].range.nerfed: must be above 0, got 0"),
     ("channels: 5", "channels: input should be a valid dictionary, got 5"),
     ("envelope: {channels: {c: {max_velocity: 0}}}", "envelope.channels.c.max_velocity: input should be greater than 0, got 0"),
