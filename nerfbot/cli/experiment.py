@@ -14,14 +14,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from nerfbot.cli.train import needs_training
+from nerfbot.cli.train import SET, needs_training
 
 if TYPE_CHECKING:
     from nerfbot.experiment.pool import Progress
     from nerfbot.experiment.results import Row
-
-
-SET = typer.Option([], "--set", help="Change a field: key.key=value.")
 
 
 def experiment(

@@ -179,6 +179,7 @@ class Experiment:
         show: Callable[[Progress], None],
     ) -> None:
         commit = commit_of(Path(__file__).parent)
+        earlier = len(progress.done)
         pending = list(waiting)
         busy = 0
         began = time.monotonic()
@@ -211,7 +212,7 @@ class Experiment:
                         progress.done[job] = told
                     else:
                         progress.failed[job] = told
-            progress.seconds_left = self._left(progress, time.monotonic() - began, len(workers))
+            progress.seconds_left = self._left(progress, earlier, time.monotonic() - began, len(workers))
             show(progress)
         for _ in workers:
             inbox.put(None)
@@ -244,13 +245,11 @@ class Experiment:
         )
         return min(1.0, base * wanted / own) if own > 0 else 1.0
 
-    def _left(self, progress: Progress, elapsed: float, workers: int) -> float:
+    def _left(self, progress: Progress, earlier: int, elapsed: float, workers: int) -> float:
+        """Seconds left at the pace so far; the rows of an `earlier` start took none of this one's time."""
         steps = self.config.steps
-        finished = sum(1 for job in self.jobs if job in progress.done)
-        here = sum(int(told.get("steps", 0)) for told in progress.running.values())
-        new = sum(1 for job in progress.done if "seconds" in progress.done[job])
-        pace = GUESS / workers
-        if here or new:
-            pace = elapsed / max(1, here + steps * max(0, finished - (len(progress.done) - new)))
-        remaining = steps * (len(self.jobs) - finished - len(progress.failed)) - here
-        return max(0.0, remaining * pace)
+        here = sum(int(told["steps"]) for told in progress.running.values())
+        made = here + steps * (len(progress.done) - earlier)
+        pace = elapsed / made if made else GUESS / workers
+        waiting = sum(job not in progress.done and job not in progress.failed for job in self.jobs)
+        return max(0.0, (steps * waiting - here) * pace)
