@@ -24,6 +24,11 @@ COLOURS: dict[str, Colour] = {
     "cyan": (0.15, 0.76, 0.86, 1),
     "white": (0.96, 0.96, 0.94, 1),
     "brown": (0.58, 0.38, 0.22, 1),
+    "pink": (0.96, 0.50, 0.72, 1),
+    "black": (0.18, 0.19, 0.22, 1),
+    "lime": (0.65, 0.88, 0.20, 1),
+    "navy": (0.12, 0.20, 0.50, 1),
+    "olive": (0.50, 0.52, 0.16, 1),
 }
 
 WALL = (0.46, 0.52, 0.60, 1.0)
@@ -86,6 +91,13 @@ def _circle(radius: float, count: int, inner: float | None = None) -> list[tuple
     ]
 
 
+def _petals(radius: float, wave: float, leaves: int, count: int = 36) -> list[tuple[float, float]]:
+    """A flower's outline: the radius swells by `wave` times itself, once a leaf."""
+    turns = [2 * math.pi * k / count for k in range(count)]
+    reach = [radius * (1 + wave * math.cos(leaves * turn)) for turn in turns]
+    return [(r * math.sin(turn), r * math.cos(turn)) for r, turn in zip(reach, turns, strict=True)]
+
+
 def _torus(radius: float, tube: float) -> tuple[list[Point], list[int]]:
     turned = spun(
         [
@@ -113,6 +125,58 @@ MESHES: dict[str, tuple[list[Point], list[int]]] = {
             (max(0.001, SIZE * 0.9 * math.cos(a)), SIZE * 0.9 * math.sin(a))
             for a in (math.pi * (k / 10 - 0.5) for k in range(11))
         ]
+    ),
+    "cross": prism(
+        [
+            (a * SIZE, b * SIZE)
+            for a, b in (
+                (0.3, 0.3), (0.3, 1.0), (-0.3, 1.0), (-0.3, 0.3), (-1.0, 0.3), (-1.0, -0.3),
+                (-0.3, -0.3), (-0.3, -1.0), (0.3, -1.0), (0.3, -0.3), (1.0, -0.3), (1.0, 0.3),
+            )
+        ],
+        0.05,
+    ),
+    "heart": prism(
+        [
+            (a * SIZE, b * SIZE)
+            for a, b in (
+                (0.0, 0.5), (0.25, 0.85), (0.65, 0.9), (0.95, 0.5), (0.8, 0.05), (0.0, -1.0),
+                (-0.8, 0.05), (-0.95, 0.5), (-0.65, 0.9), (-0.25, 0.85),
+            )
+        ],
+        0.05,
+    ),
+    "clover": prism(_petals(SIZE * 0.75, 0.35, 3), 0.05),
+    "arrow": prism(
+        [
+            (a * SIZE, b * SIZE)
+            for a, b in (
+                (-1.0, 0.3), (-1.0, -0.3), (0.0, -0.3), (0.0, -0.9), (1.1, 0.0), (0.0, 0.9), (0.0, 0.3),
+            )
+        ],
+        0.05,
+    ),
+    "nut": prism(_circle(SIZE, 6), 0.07),
+    "drop": spun(
+        [
+            (0.001, -SIZE), (SIZE * 0.55, -SIZE * 0.75), (SIZE * 0.75, -SIZE * 0.25),
+            (SIZE * 0.45, SIZE * 0.35), (0.001, SIZE * 1.2),
+        ]
+    ),
+    "bell": spun(
+        [
+            (0.001, -SIZE * 0.8), (SIZE, -SIZE * 0.8), (SIZE * 0.6, -SIZE * 0.3),
+            (SIZE * 0.5, SIZE * 0.5), (0.001, SIZE),
+        ]
+    ),
+    "crown": prism(
+        [
+            (a * SIZE, b * SIZE)
+            for a, b in (
+                (-1.0, 0.75), (-0.45, 0.2), (0.0, 1.0), (0.45, 0.2), (1.0, 0.75), (0.8, -0.8), (-0.8, -0.8),
+            )
+        ],
+        0.05,
     ),
     "key": prism(
         [

@@ -104,6 +104,12 @@ class Batch:
         return self._shown({name: np.stack([seen[name] for seen in final]) for name in self.parts})
 
     @property
+    def action_names(self) -> tuple[str, ...]:
+        """The actions in words, where the environment tells them (`action_table`), else their numbers."""
+        count = int(getattr(self.action_space, "n", 0))
+        return tuple(getattr(self.env, "action_table", map(str, range(count))))
+
+    @property
     def contact(self) -> Tensor | None:
         """What was touched in the last step, int32 (count,), 0: nothing; None where nobody says."""
         nerf = self.info.get("nerf")

@@ -6,7 +6,7 @@ sees the task's reward, save through the signal that scores their trials.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -39,13 +39,16 @@ class Explorer:
     def start(
         self,
         parts: Mapping[str, spaces.Box],
-        actions: int,
+        names: Sequence[str],
         moves: int,
         generator: torch.Generator,
         device: torch.device,
     ) -> None:
-        """Make ready. `actions` of which the first `moves` are no powers; `generator` for every draw."""
-        self.actions, self.moves, self.generator, self.device = actions, moves, generator, device
+        """Make ready. `names` of the actions, of which the first `moves` are no powers; `generator` for every
+        draw.
+        """
+        self.names, self.moves, self.generator, self.device = tuple(names), moves, generator, device
+        self.actions = len(self.names)
 
     def powers(self, mask: Tensor) -> Tensor:
         """The open powers among the open actions, (M, actions)."""
@@ -123,6 +126,103 @@ class Bandit(Explorer):
         for action, score in zip(trials.action.tolist(), trials.score.tolist(), strict=True):
             self.average[action] += self.rate * (score - float(self.average[action]))
         return {"explorer_score": float(trials.score.abs().mean())}
+
+
+LOUDEST = 4.0
+"""Root mean squares that a score counts for at the most."""
+
+LOOKED_AT = 200
+"""Trials that the running root mean square goes over."""
+
+
+MOST_WHOLE = 512
+"""Powers that have a weight for their whole name; of a larger menu, only the words have."""
+
+
+class Linear(Explorer):
+    """Bayesian linear regression on the words of a power's name: what it learns of one red thing, it expects
+    of every red thing, until the thing itself was tried.
+
+    The score of ``rewrite-cell red gem`` is a sum of weights: of each word, of the whole name, and of
+    nothing. The weights drift, since the policy learns: a Kalman filter whose doubt comes back over `horizon`
+    trials. Powers are ranked by their score's mean and `optimism` deviations of it (see `rank_logits` for
+    `rank_power` and `floor`); with `sampled`, a choice takes the best power under weights drawn from the
+    posterior instead (Thompson 1933).
+
+    `word` and `whole`: prior standard deviations of a word's and a whole name's weight; `noise` of a score;
+    all in units of the scores' running root mean square, which falls as the policy learns.
+    """
+
+    signal = "reward-surprise"
+
+    def __init__(
+        self,
+        rank_power: float = 2.0,
+        floor: float = 0.05,
+        optimism: float = 1.0,
+        word: float = 0.3,
+        whole: float = 0.05,
+        noise: float = 0.5,
+        horizon: float = 1000.0,
+        sampled: bool = False,
+    ) -> None:
+        self.rank_power, self.floor, self.optimism, self.sampled = rank_power, floor, optimism, sampled
+        self.word, self.whole, self.noise, self.horizon = word, whole, noise, horizon
+
+    def start(self, *given: Any) -> None:
+        """Nothing is known but that scores are near 0."""
+        super().start(*given)
+        powers = self.names[self.moves :]
+        words = sorted({word for name in powers for word in name.split()})
+        own = len(powers) if len(powers) <= MOST_WHOLE else 0
+        self.features = torch.zeros(self.actions, 1 + len(words) + own, dtype=torch.float64)
+        for index, name in enumerate(powers):
+            row = self.features[self.moves + index]
+            row[0] = 1.0
+            for word in name.split():
+                row[1 + words.index(word)] = 1.0
+            if own:
+                row[1 + len(words) + index] = 1.0
+        deviation = torch.full((self.features.shape[1],), self.whole, dtype=torch.float64)
+        deviation[: 1 + len(words)] = self.word
+        self.features, self.prior = self.features.to(self.device), deviation.square().to(self.device)
+        self.mean = torch.zeros_like(self.prior)
+        self.covariance = self.prior.diag()
+        self.root = self.prior.sqrt().diag()
+        self.scale = torch.zeros((), dtype=torch.float64, device=self.device)
+
+    def logits(self, observation: Observation, mask: Tensor) -> Tensor:
+        """By rank of the hopeful score, or of scores drawn for each choice."""
+        if self.sampled:
+            shape = (len(mask), len(self.mean))
+            drawn = torch.randn(shape, generator=self.generator, device=self.device).double()
+            score = (self.mean + drawn @ self.root.T) @ self.features.T
+        else:
+            deviation = (self.features @ self.root).square().sum(1).sqrt()
+            score = (self.features @ self.mean + self.optimism * deviation).expand(len(mask), -1)
+        power = SHARPEST if self.sampled else self.rank_power
+        return rank_logits(score.float(), self.powers(mask), power, self.floor)
+
+    def learn(self, trials: Trials) -> dict[str, float]:
+        """One step of the filter."""
+        seen, score = self.features[trials.action], trials.score.double()
+        square = score.square().mean()
+        share = min(1.0, len(trials) / LOOKED_AT)
+        self.scale = square if self.scale == 0 else self.scale.lerp(square, share)
+        score = (score / (self.scale.sqrt() + 1e-9)).clamp(-LOUDEST, LOUDEST)
+        self.covariance += (self.prior * len(trials) / self.horizon).diag()
+        spread = self.covariance @ seen.T
+        within = seen @ spread + self.noise**2 * torch.eye(len(trials), device=self.device)
+        gain = torch.linalg.solve(within, spread.T).T
+        self.mean = self.mean + gain @ (score - seen @ self.mean)
+        self.covariance = self.covariance - gain @ spread.T
+        self.covariance = 0.5 * (self.covariance + self.covariance.T)
+        self.root = torch.linalg.cholesky(self.covariance + 1e-9 * self.prior.diag())
+        return {"explorer_score": float(trials.score.abs().mean())}
+
+
+SHARPEST = 64.0
+"""A power of ranks at which the second best has no share."""
 
 
 class Regressor(Explorer):
@@ -298,6 +398,7 @@ class Shuffled(Explorer):
 EXPLORERS: dict[str, Callable[..., Explorer]] = {
     "random": Explorer,
     "bandit": Bandit,
+    "linear": Linear,
     "regressor": Regressor,
     "policy": PolicyExplorer,
 }

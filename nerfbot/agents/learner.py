@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -30,6 +30,9 @@ from nerfbot.agents.saved import Policy, norm_key
 from nerfbot.agents.signals import Signal, load_signal
 from nerfbot.agents.trials import TrialBook
 from nerfbot.errors import InvalidCommand
+
+if TYPE_CHECKING:
+    from nerfbot.agents.curricula import Curriculum  # needs the grid, and the grid needs Warp
 
 Episodes = Callable[[dict[str, Any]], None]
 
@@ -75,6 +78,7 @@ class Learner:
         explorer: who acts while a power is open; None: the policy itself, for its reward.
         signal: what the explorer's trials are scored by; None: the explorer's own.
         bonus: an exploration bonus for the policy.
+        curriculum: who decides which levels episodes begin on; for the grid's worlds alone.
         seed: of everything random here and of the worlds.
         on_episodes: called with the environment's `info` after each step in which an episode ended.
 
@@ -91,6 +95,7 @@ class Learner:
         explorer: Explorer | None = None,
         signal: str | Signal | None = None,
         bonus: Bonus | None = None,
+        curriculum: Curriculum | None = None,
         seed: int = 0,
         on_episodes: Episodes | None = None,
     ) -> None:
@@ -123,7 +128,7 @@ class Learner:
             self.ppo = PPO(self.network, ppo, self.generator)
             self.book: TrialBook | None = None
             if explorer is not None and batch.mask is not None and batch.moves is not None:
-                explorer.start(batch.parts, batch.mask.shape[1], batch.moves, self.generator, device)
+                explorer.start(batch.parts, batch.action_names, batch.moves, self.generator, device)
                 chosen = explorer.signal if signal is None else signal
                 self.book = TrialBook(batch, load_signal(chosen) if isinstance(chosen, str) else chosen)
             self.bonus, self.bonus_signal = bonus, None if bonus is None else load_signal(bonus.signal)
@@ -132,6 +137,12 @@ class Learner:
         self.return_scale = ReturnScale(batch.count, ppo.gamma, device) if ppo.normalise_rewards else None
         self.scale = 1.0
         self.rollout = Rollout(ppo.rollout_steps, batch, head, names, explorer is not None)
+        self.curriculum = curriculum
+        if curriculum is not None:
+            worlds = getattr(batch.env, "worlds", None)
+            if worlds is None:
+                raise InvalidCommand("curriculum: only the grid's worlds can be told which levels to draw")
+            curriculum.start(worlds, ppo.rollout_steps, seed)
         self.memory = self.network.start(batch.count, device)
         self.first = torch.ones(batch.count, dtype=torch.bool, device=device)
         self.steps = 0
@@ -158,6 +169,8 @@ class Learner:
         self.seconds.updating += updated - collected
         told |= self._explore()
         self.steps += self.rollout.size
+        if self.curriculum is not None:
+            self.curriculum.learn(self.rollout, self.steps)
         ended = time.perf_counter()
         self.seconds.exploring += ended - updated
         self.seconds.total += ended - began
@@ -207,9 +220,15 @@ class Learner:
             if explorer is not None:
                 action = self._let_explore(step, action)
             acted = time.perf_counter()
+            if self.curriculum is not None:
+                self.curriculum.before(step)
             batch.step(head.to_environment(action))
             ended = time.perf_counter()
             self._take(step)
+            if self.curriculum is not None and batch.moves is not None:
+                edited = (action >= batch.moves) & ~self.first
+                taken = self.steps + (step + 1) * batch.count
+                self.curriculum.after(edited.nonzero().squeeze(1).cpu().numpy(), taken)
             self.seconds.acting += acted - began
             self.seconds.environment += ended - acted
         self._bootstrap()
@@ -288,6 +307,8 @@ class Learner:
         told: dict[str, float] = {}
         if self.book is not None and self.explorer is not None:
             with torch.no_grad():
+                if self.book.signal.needs_rewards:
+                    self.rollout.predicted = self._predicted()
                 trials = self.book.read(self.rollout)
             told |= self.book.signal.learn(self.rollout)
             if trials is not None:
@@ -295,6 +316,15 @@ class Learner:
         if self.bonus_signal is not None:
             told |= self.bonus_signal.learn(self.rollout)
         return told
+
+    def _predicted(self) -> Tensor:
+        """The rewards of the rollout as the network now predicts them, (steps, count)."""
+        rollout = self.rollout
+        seen = {name: part.flatten(0, 1) for name, part in rollout.observation.items()}
+        action = rollout.action.flatten()
+        features = action if self.network.reward is None else self.network.body.features(seen)
+        told = self.network.predicted_reward(seen, features, action).mean(1)
+        return told.view(rollout.steps, rollout.count)
 
     def policy(self, about: dict[str, Any] | None = None, seed: int = 0) -> Policy:
         """The policy as it stands, sharing its weights with the learner's."""

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from nerfbot.agents.batch import Observation
-from nerfbot.agents.heads import Head
+from nerfbot.agents.heads import CategoricalHead, Head
 from nerfbot.errors import InvalidCommand
 
 KINDS, COLOURS, STATES = 32, 16, 128
@@ -35,7 +35,9 @@ class NetworkConfig(BaseModel):
     `kind`: "mlp", "conv" (residual), "egocentric" (a dense layer on the map as seen from the agent). `hidden`
     sizes of the dense layers; `channels` and `blocks` of the convolutions; `embedding` numbers a cell is
     looked up as; `memory` units of a GRU after the body (0: none). `separate` gives policy and critics a body
-    each. `vector` whether the observation's plain numbers are read beside a grid.
+    each. `vector` whether the observation's plain numbers are read beside a grid. `predicts_reward`: whether
+    it also says what reward each action will bring, for PPO's auxiliary loss. `place_gain`: how readily a
+    planning network takes where a cell lies, rather than what it holds, for what is rewarded (0: never).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,17 +51,22 @@ class NetworkConfig(BaseModel):
     activation: Literal["tanh", "relu", "silu"] = "tanh"
     separate: bool = False
     vector: bool = True
+    predicts_reward: bool = False
+    place_gain: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
 
 
 ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "silu": nn.SiLU}
 
 
 class Output(NamedTuple):
-    """The policy's raw outputs (N, outputs), values by name (N,), and the memory (N, units)."""
+    """The policy's raw outputs (N, outputs), values by name (N,), the memory (N, units), and the features
+    that the policy read, (N, size).
+    """
 
     policy: Tensor
     values: dict[str, Tensor]
     memory: Tensor | None
+    features: Tensor
 
 
 def linear(inputs: int, outputs: int, gain: float = math.sqrt(2.0)) -> nn.Linear:
@@ -228,30 +235,53 @@ class Planning(nn.Module):
         self.kinds, self.colours = nn.Embedding(KINDS, embedding), nn.Embedding(COLOURS, embedding)
         self.out = nn.Linear(embedding, 2 * channels)
         self.act = ACTIVATIONS[config.activation]()
-        self.state_reward = nn.Parameter(torch.zeros(channels, STATES))
-        self.state_passing = nn.Parameter(torch.zeros(channels, STATES))
-        self.place_reward = nn.Parameter(torch.zeros(channels, shape[0] * shape[1]))
+        self.state_reward = nn.Parameter(torch.zeros(STATES, channels))
+        self.state_passing = nn.Parameter(torch.zeros(STATES, channels))
+        self.place_reward = nn.Parameter(torch.zeros(shape[0] * shape[1], channels))
         nn.init.normal_(self.out.weight, std=0.2 / math.sqrt(embedding))
         nn.init.zeros_(self.out.bias)
         nn.init.constant_(self.out.bias[channels:], 1.5)  # values pass at first, and shrink on the way
+        self.place_gain = config.place_gain
+        self.scale, self.shift = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
         self.size = 7 * channels
 
     def tables(self) -> tuple[Tensor, Tensor]:
-        """Rewards and logits of passing by thing, each (channels, KINDS * COLOURS)."""
+        """Rewards and logits of passing by thing, each (KINDS * COLOURS, channels)."""
         both = self.kinds.weight.unsqueeze(1) + self.colours.weight.unsqueeze(0)
-        found = self.out(self.act(both.flatten(0, 1))).float().T
-        return found[: self.channels].contiguous(), found[self.channels :].contiguous()
+        found = self.out(self.act(both.flatten(0, 1))).float()
+        return found[:, : self.channels], found[:, self.channels :]
+
+    def places(self) -> Tensor:
+        """Rewards by place, (cells, channels)."""
+        return self.place_gain * self.place_reward
 
     def forward(self, grid: Tensor) -> Tensor:
         """(N, rows, columns, 3) to (N, 7 channels)."""
         from nerfbot.agents.planning import Planned  # needs Warp
 
         reward, passing = self.tables()
-        worth = Planned.apply(grid, reward, self.state_reward, self.place_reward, passing, self.state_passing)
+        worth = Planned.apply(grid, reward, self.state_reward, self.places(), passing, self.state_passing)
         mean, spread = worth.mean(-1, keepdim=True), worth.std(-1, keepdim=True)
         moves = (worth - mean) / (spread + SMALL_SPREAD)
         told = torch.cat([mean, worth.amax(-1, keepdim=True), spread], -1)
         return torch.cat([moves.flatten(1), told.flatten(1)], 1)
+
+    def reward(self, grid: Tensor, action: Tensor) -> Tensor:
+        """The reward that each channel expects of the cell which a move leads to, (N, channels).
+
+        It is what the channel plans with, save for its unit and its origin, which planning chooses freely.
+        NaN for staying: no cell is entered.
+        """
+        rows, columns = grid.shape[1:3]
+        cells = grid.flatten(1, 2)
+        place = (cells[..., 2] >= AGENT).int().argmax(1)
+        steps = torch.tensor([0, 1, -columns, -1, columns], device=grid.device)
+        target = (place + steps[action]).clamp(0, rows * columns - 1)
+        entered = cells[torch.arange(len(grid), device=grid.device), target].int()
+        reward, _ = self.tables()
+        seen = reward[entered[:, 0] * COLOURS + entered[:, 1]] + self.state_reward[entered[:, 2] % AGENT]
+        told = self.scale * (seen + self.places()[target]) + self.shift
+        return told.masked_fill((action == 0).unsqueeze(1), math.nan)
 
     def prior(self, policy: nn.Linear) -> None:
         """Start a policy on these features at doing what each channel says is worth most."""
@@ -358,8 +388,14 @@ class ActorCritic(nn.Module):
         self.critic = Body(parts, config) if config.separate else None
         self.policy = linear(self.body.size, head.outputs, 0.01)
         self.value = linear(self.body.size, len(self.names), 1.0)
-        if isinstance(self.body.map, Planning) and not config.hidden and not config.memory:
-            self.body.map.prior(self.policy)
+        self.reward: nn.Linear | None = None
+        if isinstance(self.body.map, Planning):
+            if not config.hidden and not config.memory:
+                self.body.map.prior(self.policy)
+        elif config.predicts_reward:
+            if not isinstance(head, CategoricalHead):
+                raise InvalidCommand("network.predicts_reward: needs a discrete action space")
+            self.reward = linear(self.body.size, head.outputs, 0.01)
 
     @property
     def recurrent(self) -> bool:
@@ -374,7 +410,7 @@ class ActorCritic(nn.Module):
         """One observation a world."""
         features, carried = self.body(observation, memory)
         seen = features if self.critic is None else self.critic(observation, None)[0]
-        return Output(self.policy(features), self._values(seen), carried)
+        return Output(self.policy(features), self._values(seen), carried, features)
 
     def sequence(self, observation: Observation, memory: Tensor, first: Tensor) -> Output:
         """A stretch of steps of some worlds. Parts (T, N, ...), `memory` (N, units), `first` bool (T, N):
@@ -389,7 +425,18 @@ class ActorCritic(nn.Module):
             memory = self.body.memory(features[step], memory)  # type: ignore[misc]
             states.append(memory)
         seen = torch.cat(states)
-        return Output(self.policy(seen), self._values(seen), memory)
+        return Output(self.policy(seen), self._values(seen), memory, seen)
+
+    def predicted_reward(self, observation: Observation, features: Tensor, action: Tensor) -> Tensor:
+        """What reward `action` (N,) will bring, as one or several predictions, (N, predictions).
+
+        A planning network says so by the cell that is entered, with the rewards that it plans with; any other
+        by a layer on the features that `forward` gave. NaN where it says nothing.
+        """
+        if isinstance(self.body.map, Planning):
+            return self.body.map.reward(observation[str(self.body.grid)], action)
+        assert self.reward is not None
+        return self.reward(features).gather(1, action.unsqueeze(1))
 
     def _values(self, features: Tensor) -> dict[str, Tensor]:
         found = self.value(features).float()

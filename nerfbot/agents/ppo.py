@@ -9,6 +9,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from nerfbot.agents.batch import Observation
 from nerfbot.agents.networks import ActorCritic, Output
 from nerfbot.agents.rollout import Rollout
 from nerfbot.errors import InvalidCommand
@@ -31,7 +32,8 @@ class PPOConfig(BaseModel):
     A rollout is `rollout_steps` steps of every world, used `epochs` times in `minibatches` parts.
     `learning_rate` falls to `final_learning_rate` times itself on a straight line over the run; `entropy` to
     `final_entropy` times itself. `clip_value` clips the critic's step as the policy's (None: not at all);
-    `target_kl` stops an update's epochs early. `precision` of the matrix products; weights stay float32.
+    `target_kl` stops an update's epochs early. `reward_prediction` weighs the auxiliary loss (Jaderberg et
+    al. 2017) of a network that predicts rewards. `precision` of the matrix products; weights stay float32.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,6 +56,7 @@ class PPOConfig(BaseModel):
     squash: bool = False
     normalise_observations: bool = False
     normalise_rewards: bool = False
+    reward_prediction: Weight = 1.0
     precision: Literal["float32", "bfloat16"] = "float32"
 
 
@@ -83,8 +86,8 @@ class PPO:
         told: list[Tensor] = []
         for _ in range(config.epochs):
             before = len(told)
-            for output, batch in self._minibatches(rollout):
-                terms = self._loss(output, batch, entropy)
+            for observation, output, batch in self._minibatches(rollout):
+                terms = self._loss(observation, output, batch, entropy)
                 self.optimiser.zero_grad(set_to_none=True)
                 terms[0].backward()
                 norm = nn.utils.clip_grad_norm_(self.network.parameters(), config.max_gradient)
@@ -102,7 +105,9 @@ class PPO:
                 )
         return {**means, "learning_rate": rate}
 
-    def _loss(self, output: Output, batch: dict[str, Tensor], entropy_weight: float) -> tuple[Tensor, ...]:
+    def _loss(
+        self, observation: Observation, output: Output, batch: dict[str, Tensor], entropy_weight: float
+    ) -> tuple[Tensor, ...]:
         config = self.config
         log_prob, entropy = self.network.head.evaluate(output.policy, batch["action"], batch.get("mask"))
         weight = batch["weight"]
@@ -130,6 +135,10 @@ class PPO:
             value_loss = value_loss + 0.5 * mean(error)
         entropy_mean = mean(entropy)
         loss = policy_loss + config.value_coefficient * value_loss - entropy_weight * entropy_mean
+        if self.network.config.predicts_reward:
+            told = self.network.predicted_reward(observation, output.features, batch["action"])
+            miss = torch.where(told.isnan(), 0.0, told - batch["reward"].unsqueeze(1)).square().mean(1)
+            loss = loss + config.reward_prediction * mean(miss)
         with torch.no_grad():
             kl = mean(ratio - 1.0 - log_ratio)
             outside = mean(((ratio - 1.0).abs() > config.clip).float())
@@ -141,6 +150,7 @@ class PPO:
             "log_prob": rollout.log_prob,
             "advantage": sum(self.weights[name] * a for name, a in rollout.advantages.items()),
             "weight": (~rollout.powered).float(),
+            "reward": rollout.rewards["task"],
             **{f"return/{name}": value for name, value in rollout.returns.items()},
         }
         if self.config.clip_value is not None:
@@ -150,7 +160,7 @@ class PPO:
         return fields  # type: ignore[return-value]
 
     def _minibatches(self, rollout: Rollout):  # type: ignore[no-untyped-def]
-        """Outputs of the network and the fields beside them, in a new order."""
+        """Observations, outputs of the network and the fields beside them, in a new order."""
         fields = self._fields(rollout)
         device = rollout.device
         if self.network.recurrent:
@@ -161,15 +171,18 @@ class PPO:
                 seen = {name: part[:, worlds] for name, part in rollout.observation.items()}
                 with self.autocast(device):
                     output = self.network.sequence(seen, rollout.memory[worlds], rollout.first[:, worlds])
-                yield output, {name: value[:, worlds].flatten(0, 1) for name, value in fields.items()}
+                flat_seen = {name: part.flatten(0, 1) for name, part in seen.items()}
+                taken = {name: value[:, worlds].flatten(0, 1) for name, value in fields.items()}
+                yield flat_seen, output, taken
             return
         observation = {name: part.flatten(0, 1) for name, part in rollout.observation.items()}
         flat = {name: value.flatten(0, 1) for name, value in fields.items()}
         order = torch.randperm(rollout.size, generator=self.generator, device=device)
         for rows in order.chunk(self.config.minibatches):
+            seen = {name: part[rows] for name, part in observation.items()}
             with self.autocast(device):
-                output = self.network({name: part[rows] for name, part in observation.items()})
-            yield output, {name: value[rows] for name, value in flat.items()}
+                output = self.network(seen)
+            yield seen, output, {name: value[rows] for name, value in flat.items()}
 
     def autocast(self, device: torch.device) -> torch.autocast:
         """The precision of the configuration, for the network's forward pass."""

@@ -43,6 +43,7 @@ def state_of(learner: Learner) -> dict[str, Any]:
         "explorer": None if explorer is None else explorer.state(),
         "book": None if book is None else book.state(),
         "bonus": None if bonus is None else bonus.state(),
+        "curriculum": None if learner.curriculum is None else learner.curriculum.state(),
         "worlds": keep() if callable(keep) else None,
     }
 
@@ -64,6 +65,8 @@ def give_back(learner: Learner, state: Mapping[str, Any]) -> None:
     for name, part in _parts(learner).items():
         if part is not None:
             part.restore(state[name])
+    if learner.curriculum is not None:
+        learner.curriculum.restore(state["curriculum"])
     if state["worlds"] is not None:
         learner.batch.restore(state["worlds"])
     else:
@@ -98,6 +101,7 @@ def made(learner: Learner) -> dict[str, Any]:
         "explorer": None if explorer is None else explorer.name,
         "signal": None if book is None else type(book.signal).__name__,
         "bonus": None if bonus is None else type(bonus).__name__,
+        "curriculum": None if learner.curriculum is None else type(learner.curriculum).__name__,
     }
 
 

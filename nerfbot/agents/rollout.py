@@ -20,7 +20,8 @@ class Rollout:
     `terminated`, `ended` (terminated or truncated), `first` (an episode begins here), `contact` (what was
     touched, 0: nothing). `powered`: a power was open and the explorer acted; then `choice`, `open_mask` and
     `choice_log_prob` hold what. After `finish`: `advantages` and `returns`, by critic, and `errors`, the task
-    critic's one-step errors. `memory` (count, units) is the policy's before the first step.
+    critic's one-step errors. `predicted`: the rewards as the network predicted them (NaN: it said nothing),
+    where a signal asks for them. `memory` (count, units) is the policy's before the first step.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Rollout:
         self.terminated, self.ended, self.first, self.powered = (self._zeros(torch.bool) for _ in range(4))
         self.contact = self._zeros(torch.int32)
         self.memory: Tensor | None = None
+        self.predicted: Tensor | None = None
         self.advantages: dict[str, Tensor] = {}
         self.returns: dict[str, Tensor] = {}
 

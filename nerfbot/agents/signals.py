@@ -25,10 +25,12 @@ class Signal:
     """Base: a discounted sum over the trial of one number a step. `gamma` is the sum's discount.
 
     A subclass gives `per_step`, and overrides the rest only where its score is no such sum. `needs_contact`:
-    it means nothing in an environment that does not tell what was touched.
+    it means nothing in an environment that does not tell what was touched. `needs_rewards`: nor with a
+    network that predicts no rewards.
     """
 
     needs_contact = False
+    needs_rewards = False
 
     def __init__(self, gamma: float = 0.99) -> None:
         self.gamma = gamma
@@ -148,6 +150,57 @@ class FirstTouch(Signal):
         self.weight = torch.where(after, self.weight * self.gamma * (reward == 0), self.weight)
 
 
+class RewardSurprise(Signal):
+    """The largest squared error of the policy's own prediction of a reward: what it turned out not to know.
+
+    The largest, not the sum: one surprise repeated is no greater. What the network has learned to predict
+    surprises no more, so that this signal fades kind by kind.
+    """
+
+    needs_rewards = True
+
+    def per_step(self, rollout: Rollout) -> Tensor:
+        """The squared error; 0 where nothing was predicted."""
+        assert rollout.predicted is not None
+        return (rollout.rewards["task"] - rollout.predicted).square().nan_to_num(0.0)
+
+    def step(self, step: int, rows: Tensor, rollout: Rollout) -> None:
+        """Keep the largest."""
+        self.total = torch.where(rows, torch.maximum(self.total, self.steps[step]), self.total)
+
+
+class ValueChange(Signal):
+    """How much the use of the power changed what the policy expects, in size: a promise, or a threat, to be
+    put to the test.
+
+    It needs no touch and is known at once, and it fades where what was promised proves to be nothing.
+    """
+
+    def start(self, count: int, parts: Mapping[str, spaces.Box], device: torch.device) -> None:
+        """Beside the base's: the last value of the rollout before, and whether the use was seen."""
+        super().start(count, parts, device)
+        self.last = torch.zeros(count, device=device)
+        self.seen = torch.zeros(count, dtype=torch.bool, device=device)
+
+    def prepare(self, rollout: Rollout) -> None:
+        """The value before each step."""
+        value = rollout.values["task"]
+        self.steps = torch.cat([self.last.unsqueeze(0), value[:-1]])
+        self.last = value[-1].clone()
+
+    def open(self, rows: Tensor) -> None:
+        """Nothing was seen yet."""
+        super().open(rows)
+        self.seen &= ~rows
+
+    def step(self, step: int, rows: Tensor, rollout: Rollout) -> None:
+        """The first step after the use tells."""
+        now = rows & ~self.seen
+        change = (rollout.values["task"][step] - self.steps[step]).abs()
+        self.total = torch.where(now, change, self.total)
+        self.seen |= now
+
+
 class Novelty(Signal):
     """Random network distillation (Burda et al. 2019): the error in predicting a fixed random network.
 
@@ -263,6 +316,8 @@ SIGNALS: dict[str, Callable[[], Signal]] = {
     "td-surprise": TDSurprise,
     "signed-surprise": SignedSurprise,
     "first-touch": FirstTouch,
+    "reward-surprise": RewardSurprise,
+    "value-change": ValueChange,
     "positive-value-loss": PositiveValueLoss,
     "value-disagreement": lambda: Disagreement("return"),
     "reward-disagreement": Disagreement,

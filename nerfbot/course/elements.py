@@ -14,8 +14,14 @@ GRAVITY = 9.81
 """m/s^2, as every plant uses it."""
 
 Axis = Literal["strength", "speed", "sensing", "reliability"]
-Colour = Literal["red", "green", "blue", "purple", "yellow", "grey", "orange", "cyan", "white", "brown"]
-Shape = Literal["coin", "gem", "line", "ball", "cube", "cone", "ring", "star"]
+Colour = Literal[
+    "red", "green", "blue", "purple", "yellow", "grey", "orange", "cyan", "white", "brown",
+    "pink", "black", "lime", "navy", "olive",
+]  # fmt: skip
+Shape = Literal[
+    "coin", "gem", "line", "ball", "cube", "cone", "ring", "star",
+    "cross", "heart", "clover", "arrow", "nut", "drop", "bell", "crown",
+]  # fmt: skip
 Direction = Literal["east", "north", "west", "south"]
 Layer = Literal["body", "ground", "zone", "start"]
 

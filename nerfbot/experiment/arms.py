@@ -7,12 +7,12 @@ power is open, which bonus.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from nerfbot.agents.learner import Bonus
 from nerfbot.experiment.config import ExperimentConfig, InvalidExperiment, MenuConfig
-from nerfbot.limits.yamlio import suggestion
+from nerfbot.limits.yamlio import suggestion, validate
 
 Actor = Literal["policy", "explorer", "random", "shuffled"]
 
@@ -21,11 +21,12 @@ Actor = Literal["policy", "explorer", "random", "shuffled"]
 class Arm:
     """One condition.
 
-    `why`: what it is there for. `alpha`: share of distinguishing levels in training. `menu`: "none",
-    "all", "oracle", or a single power. `actor`: who acts while a power is open. `explorer`: changes of
-    the explorer's configuration. `schedule`: changes of the menu's. `destinations` in place of the menu's.
-    `bonus` for the policy. `trains`: whether it learns at all. `matches`: the arm whose alpha_eff its
-    schedule is to match.
+    `why`: what it is there for. `alpha`: share of distinguishing levels in training. `menu`: "none", "all", a
+    name in the experiment's `menus`, or a single power. `actor`: who acts while a power is open. `explorer`:
+    changes of the explorer's configuration. `schedule`: changes of the menu's. `destinations` in place of the
+    menu's. `bonus` for the policy. `curriculum`: who decides which levels are played ("record": nobody, but
+    what edits make is kept for the arm that is yoked to it). `trains`: whether it learns at all. `matches`:
+    the arm whose alpha_eff its schedule is to match; `yoked`: the arm whose states it starts from.
     """
 
     why: str
@@ -36,17 +37,22 @@ class Arm:
     schedule: Mapping[str, Any] = field(default_factory=dict)
     destinations: str | None = None
     bonus: Bonus | None = None
+    curriculum: Literal["none", "plr", "accel", "yoked", "record"] = "none"
     trains: bool = True
     matches: str | None = None
+    yoked: str | None = None
 
     @property
     def needs(self) -> tuple[str, ...]:
         """Arms that must be finished before this one can run."""
-        return () if self.matches is None else (self.matches, "random-powers")
+        return tuple(arm for arm in (self.yoked, self.matches, self.matches and "random-powers") if arm)
 
 
 CEILING = "randomised-100"
 """The arm that measures are divided by: the same agent trained on what is tested."""
+
+EXPLORE = Arm("a separate explorer acts while a power is open", menu="all", actor="explorer")
+RANDOM = Arm("the same menu and schedule, chosen by chance", menu="all", actor="random")
 
 ARMS: dict[str, Arm] = {
     "random-policy": Arm("untrained: what chance reaches", trains=False),
@@ -58,8 +64,8 @@ ARMS: dict[str, Arm] = {
     "bonus-only": Arm("an exploration bonus without powers", bonus=Bonus()),
     "powers": Arm("powers, used for reward", menu="all"),
     "powers-bonus": Arm("powers, used for reward and bonus", menu="all", bonus=Bonus()),
-    "powers-explore": Arm("a separate explorer acts while a power is open", menu="all", actor="explorer"),
-    "random-powers": Arm("the same menu and schedule, chosen by chance", menu="all", actor="random"),
+    "powers-explore": replace(EXPLORE, curriculum="record"),
+    "random-powers": RANDOM,
     "random-powers-matched": Arm(
         "random, granted often enough to match the explorer's alpha_eff",
         menu="all",
@@ -69,7 +75,19 @@ ARMS: dict[str, Arm] = {
     "random-powers-oracle": Arm(
         "random, from a menu cut down by a designer who knows the answer", menu="oracle", actor="random"
     ),
+    "yoked": Arm(
+        "no powers, but episodes that begin where the explorer's edits led",
+        curriculum="yoked",
+        yoked="powers-explore",
+    ),
+    "plr": Arm("prioritised replay of training levels (Jiang et al. 2021)", curriculum="plr"),
+    "accel": Arm("PLR with edited training levels (Parker-Holder et al. 2022)", curriculum="accel"),
     "shuffled-explorer": Arm("the explorer with its scores permuted", menu="all", actor="shuffled"),
+    **{
+        f"{arm}-{kinds}": replace(base, why=f"{base.why}: {kinds} kinds of edit", menu=kinds)
+        for kinds in ("4", "16", "64")
+        for arm, base in (("powers-explore", EXPLORE), ("random-powers", RANDOM))
+    },
     **{
         f"only-{power}": Arm(f"the explorer with {power} alone", menu=power, actor="explorer")
         for power in ("move-coin", "teleport", "rewrite-cell", "phase", "unlock")
@@ -106,18 +124,21 @@ def menu_of(config: ExperimentConfig, arm: Arm) -> MenuConfig:
     if arm.menu == "none":
         return MenuConfig()
     base = config.menu
-    if arm.menu == "oracle":
-        if config.oracle is None:
-            raise InvalidExperiment(f"experiment {config.name!r}: oracle: missing, an arm needs it")
-        changes: dict[str, Any] = {"powers": config.oracle.powers, "contents": config.oracle.contents}
-    elif arm.menu == "all":
-        changes = {}
+    if arm.menu == "all":
+        changes: dict[str, Any] = {}
+    elif arm.menu in config.menus:
+        changes = dict(config.menus[arm.menu])
     elif arm.menu in base.powers:
         changes = {"powers": (arm.menu,)}
     else:
         known = ", ".join(base.powers) or "none"
-        raise InvalidExperiment(f"arm: the menu of {config.name!r} has no {arm.menu!r} (it has: {known})")
+        raise InvalidExperiment(
+            f"arm: {config.name!r} has no menu {arm.menu!r} (menus: {', '.join(config.menus) or 'none'};"
+            f" powers: {known})"
+        )
     if arm.destinations is not None:
         changes["destinations"] = arm.destinations
-    changes["schedule"] = {**base.schedule, **arm.schedule}
-    return base.model_copy(update=changes)
+    changes["schedule"] = {**base.schedule, **changes.get("schedule", {}), **arm.schedule}
+    return validate(
+        MenuConfig, {**base.model_dump(), **changes}, f"experiment {config.name!r}: menus", InvalidExperiment
+    )

@@ -33,7 +33,7 @@ class MenuConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     powers: tuple[str, ...] = ()
-    contents: str | tuple[str, ...] = "all"
+    contents: str | tuple[str, ...] | dict[str, str | tuple[str, ...]] = "all"
     destinations: str = "drawn"
     schedule: dict[str, Any] = Field(default_factory=lambda: {"kind": "never"})
 
@@ -63,9 +63,10 @@ class ExperimentConfig(BaseModel):
     """An experiment.
 
     `tests` are further courses whose tests' distribution is measured beside `course`'s own, by a name.
-    `oracle` is the menu that a designer who knows the answer has cut down. `steps` an arm, power steps
-    included; `worlds` side by side; `points` of the learning curve. `arms` that run unless others are asked
-    for. `quick`: changes for a quick look.
+    `menus` are changes of `menu` by a name, for the arms that play with another: "oracle" is the menu that a
+    designer who knows the answer has cut down, "4", "16" and "64" are smaller ones. `steps` an arm, power
+    steps included; `worlds` side by side; `points` of the learning curve. `arms` that run unless others are
+    asked for. `quick`: changes for a quick look.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -83,7 +84,7 @@ class ExperimentConfig(BaseModel):
     points: Count = 8
     levels: LevelCounts = Field(default_factory=LevelCounts)
     menu: MenuConfig = Field(default_factory=MenuConfig)
-    oracle: MenuConfig | None = None
+    menus: dict[str, dict[str, Any]] = Field(default_factory=dict)
     explorer: ExplorerConfig = Field(default_factory=ExplorerConfig)
     seeds: Count = 10
     arms: tuple[str, ...] = ()
@@ -146,7 +147,7 @@ def _merged(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     return merged
 
 
-FREE = {"schedule", "options", "task", "tests", "quick"}
+FREE = {"contents", "menus", "schedule", "options", "task", "tests", "quick"}
 """Mappings whose keys are not this file's: others check them."""
 
 

@@ -65,7 +65,7 @@ def evaluate(
     shortest = Oracle(env.worlds).ticks().astype(float)
     first = np.zeros(count, np.int64)
     success, open_still = np.zeros(count, np.bool_), np.ones(count, np.bool_)
-    length = np.zeros(count)
+    length, harmed = np.zeros(count), np.zeros(count, np.bool_)
     policy.reset()
     policy.generator.manual_seed(seed)
     while open_still.any():
@@ -81,9 +81,11 @@ def evaluate(
         first[fresh] = np.asarray(told["first"])[fresh]
         success[fresh] = np.asarray(told["success"])[fresh]
         length[fresh] = np.asarray(told["length"])[fresh]
+        for amount in told["harm"].values():
+            harmed[fresh] |= np.asarray(amount)[fresh] > 0.0
         open_still &= ~ended
         if policy.memory is not None:
             policy.memory[torch.from_numpy(ended)] = 0.0
     batch.close()
     way = np.where(success & (shortest > 0), shortest / np.maximum(length, 1.0), 0.0)
-    return Contacts.of(first, success, float(way.mean()))
+    return Contacts.of(first, success, float(way.mean()), float(harmed.mean()))

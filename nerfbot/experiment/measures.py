@@ -21,7 +21,7 @@ class Contacts:
     """Shares of episodes by first contact.
 
     `success`: the goal was reached at all; `efficiency`: mean over all episodes of shortest path over path
-    walked, 0 where the goal was not reached.
+    walked, 0 where the goal was not reached; `harm`: something was broken or a no-go zone entered.
     """
 
     goal: float
@@ -30,10 +30,15 @@ class Contacts:
     none: float
     success: float = math.nan
     efficiency: float = math.nan
+    harm: float = math.nan
 
     @classmethod
     def of(
-        cls, first: NDArray[np.integer], success: NDArray[np.bool_], efficiency: float = math.nan
+        cls,
+        first: NDArray[np.integer],
+        success: NDArray[np.bool_],
+        efficiency: float = math.nan,
+        harm: float = math.nan,
     ) -> Contacts:
         """From the number of each episode's first contact. Shape: (episodes,)."""
         shares = [float((first == number).mean()) for number in range(len(FIRST))]
@@ -45,12 +50,13 @@ class Contacts:
             by_name["none"],
             float(success.mean()),
             efficiency,
+            harm,
         )
 
     @classmethod
     def from_row(cls, row: Mapping[str, str], prefix: str = "") -> Contacts:
         """From a row of a results file, whose columns carry `prefix`."""
-        return cls(**{item.name: float(row[f"{prefix}{item.name}"] or "nan") for item in fields(cls)})
+        return cls(**{item.name: float(row.get(f"{prefix}{item.name}") or "nan") for item in fields(cls)})
 
     def columns(self, prefix: str = "") -> dict[str, float]:
         """As columns of a results file."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nerfbot.agents.curricula import Accel, Curriculum, LevelReplay, Recorder, Yoked, with_spare
 from nerfbot.agents.explorers import load_explorer
 from nerfbot.agents.learner import Learner
 from nerfbot.course import load_plan
@@ -23,6 +24,12 @@ from nerfbot.grid.levels import LevelSet, Split
 from nerfbot.powers import EDITS
 
 Tell = Callable[[dict[str, Any]], None]
+
+LIFTS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+"""Levels at which all four axes are held for the capability curve."""
+
+VISITED = "visited.npz"
+"""In the folder of a run that others are yoked to: the states that its edits made."""
 
 CHECKPOINT_SECONDS = 60.0
 """Between two checkpoints: what a kill may cost."""
@@ -119,6 +126,8 @@ def run(plan: RunPlan, tell: Tell = lambda told: None) -> dict[str, Any]:
     row = _row(plan, learner, tally)
     row["seconds"] = round(spent + time.perf_counter() - began, 1)
     policy.save(plan.folder)
+    if isinstance(learner.curriculum, Recorder):
+        learner.curriculum.write(plan.folder / VISITED)
     checkpoint.unlink(missing_ok=True)
     learner.batch.close()
     return row
@@ -131,6 +140,9 @@ def _learner(plan: RunPlan, arm: Arm, tally: Tally) -> Learner:
     if plan.probability is not None:
         schedule["probability"] = plan.probability
     drawn = levels(config.course, config.levels.train, "train", True, arm.alpha)
+    curriculum = _curriculum(plan, arm, schedule)
+    if curriculum is not None:
+        drawn = with_spare(drawn, curriculum.spare)
     env = world(
         config,
         drawn,
@@ -158,9 +170,23 @@ def _learner(plan: RunPlan, arm: Arm, tally: Tally) -> Learner:
         explorer=explorer,
         signal=signal,
         bonus=arm.bonus,
+        curriculum=curriculum,
         seed=plan.seed,
         on_episodes=tally.add,
     )
+
+
+def _curriculum(plan: RunPlan, arm: Arm, schedule: Mapping[str, Any]) -> Curriculum | None:
+    if arm.curriculum == "plr":
+        return LevelReplay()
+    if arm.curriculum == "accel":
+        return Accel()
+    if arm.curriculum == "record":
+        return Recorder()
+    if arm.curriculum == "yoked":
+        visited = plan.folder.parent.parent / str(arm.yoked) / str(plan.seed) / VISITED
+        return Yoked(visited, float(schedule.get("probability", 1.0)))
+    return None
 
 
 def _share(counts: Counter[str], part: str, whole: str) -> float:
@@ -200,6 +226,11 @@ def _row(plan: RunPlan, learner: Learner, tally: Tally) -> dict[str, Any]:
     }
     for name, course in config.tests.items():
         contacts[f"{name}_"] = evaluate(policy, config, levels(course, count, part, False), seed=plan.seed)
+    if config.nerf != "none":
+        for lift in LIFTS:
+            for name, played in (("train", validation), ("test", levels(config.course, count, part, False))):
+                held = evaluate(policy, config, played, seed=plan.seed, lift=lift)
+                contacts[f"lift_{lift:g}_{name}_"] = held
     whole = tally.whole
     columns: dict[str, float] = {}
     for prefix, found in contacts.items():

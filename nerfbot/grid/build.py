@@ -19,7 +19,7 @@ from nerfbot.errors import InvalidCommand, InvalidCourse, InvalidSpec, LeaseErro
 from nerfbot.grid.codes import COLOUR_CODES, KEY, MARKED, WALL
 from nerfbot.grid.levels import SEEDS, LevelSet, Split
 from nerfbot.grid.mapping import GridNerf
-from nerfbot.grid.menu import Destinations, Menu
+from nerfbot.grid.menu import Contents, Destinations, Menu
 from nerfbot.grid.scoring import ScoreTables, Term, coin_shapes, tables_of, terms_of
 from nerfbot.grid.state import GOAL
 from nerfbot.grid.windows import WindowBank, schedules_of
@@ -70,7 +70,7 @@ class GridConfig:
     reveal_lift: bool = True
     leases: str = "anywhere"
     destinations: Destinations = "drawn"
-    contents: str | Sequence[str] = "all"
+    contents: Contents = "all"
     levels: int = 256
     training: bool = True
     split: str | None = None
@@ -184,8 +184,8 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str, type[NerfbotError]]] = {
     "reveal_lift": _FLAG,
     "leases": (lambda value: value in ("anywhere", "lift-zones"), "anywhere or lift-zones", InvalidCommand),
     "contents": (
-        lambda value: isinstance(value, str) or (_is_list(value) and len(value) > 0),
-        "basic, all or a list of names",
+        lambda value: isinstance(value, str | Mapping) or (_is_list(value) and len(value) > 0),
+        "basic, all, a list of names, or a mapping of colours and shapes",
         LeaseError,
     ),
     "levels": (

@@ -58,12 +58,17 @@ def first_coin(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32)
 def may_take(
     s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32, action: wp.int32, cell: wp.int32
 ) -> wp.bool:
-    """Whether a cell may be the destination of an action's edit."""
+    """Whether a cell may be the destination of an action's edit.
+
+    A coin is never written over: a world without its goal could not be solved.
+    """
     if not interior(r, cell) or cell == s[0].cell[w]:
         return False
     edit = r[0].power[action]
     kind = kind_at(s, r, w, cell)
     if edit == REWRITE:
+        if is_coin(r, kind):
+            return False
         if r[0].content_kind[action] == FLOOR:
             return is_body(kind)
         return kind != r[0].content_kind[action] or colour_at(s, r, w, cell) != r[0].content_colour[action]

@@ -67,7 +67,7 @@ def begin(
     s[0].key[w] = key
     level = forced
     if forced < 0:
-        level = below(key, _LEVEL, 0, 0, r[0].levels)
+        level = lv[0].pick[below(key, _LEVEL, 0, 0, r[0].levels)]
         if r[0].in_order != 0:
             turn = wp.int64(s[0].episode[w]) * wp.int64(r[0].worlds) + wp.int64(w)
             level = wp.int32(turn % wp.int64(r[0].levels))

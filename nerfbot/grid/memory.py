@@ -178,6 +178,7 @@ class Memory:
     def levels(self, levels: LevelSet) -> LevelArrays:
         """A copy of a level set."""
         lv = LevelArrays()
+        lv.pick = self.array(np.arange(len(levels), dtype=np.int32))
         lv.cells, lv.bare = self.array(levels.cells), self.array(levels.bare)
         lv.chunks = self.chunked(lv.cells)
         lv.start, lv.placebo = self.array(levels.start), self.array(levels.placebo)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -18,16 +18,14 @@ MOVES = ("stay", "east", "north", "west", "south")
 
 Destinations = Literal["drawn", "region", "cell"]
 
+Contents = str | Sequence[str] | Mapping[str, str | Sequence[str]]
+
 REGION = 3
 """Side, in cells, of the squares that a destination may be chosen from."""
 
 BASIC_CONTENTS = ("wall", "floor")
-ALL_CONTENTS = (
-    *BASIC_CONTENTS,
-    *(f"{colour} {shape}" for shape in SHAPES for colour in COLOURS),
-    *(f"{colour} key" for colour in COLOURS),
-    *(f"{colour} chest" for colour in COLOURS),
-)
+LOOKS = (*SHAPES, "key", "chest")
+ALL_CONTENTS = (*BASIC_CONTENTS, *(f"{colour} {shape}" for shape in LOOKS for colour in COLOURS))
 """Everything that a cell can be rewritten into."""
 
 
@@ -53,7 +51,8 @@ class Menu:
         destinations: "drawn" (the world draws the cell), "region" (the agent picks a square of 3 x 3 cells)
             or "cell" (it picks the cell).
         contents: what ``rewrite-cell`` may write: names such as ``wall``, ``floor``, ``red coin`` or
-            ``yellow line``; "basic" is wall and floor, "all" is everything.
+            ``yellow line``; "basic" is wall and floor, "all" is everything. Or a mapping of ``colours`` and
+            ``shapes`` (``key`` and ``chest`` count among these; "all" is every one): each in each.
 
     Raises `LeaseError` for an unknown power, content or kind of destination.
 
@@ -65,7 +64,7 @@ class Menu:
         rows: int,
         columns: int,
         destinations: Destinations = "drawn",
-        contents: str | Sequence[str] = "all",
+        contents: Contents = "all",
     ) -> None:
         if isinstance(powers, str):
             raise LeaseError(f"powers: must be a list of names, got the text {powers!r}")
@@ -121,8 +120,17 @@ class Menu:
                 yield name, (row, last[0]), (column, last[1])
 
 
-def _contents(contents: str | Sequence[str]) -> dict[str, tuple[int, int]]:
+def _contents(contents: Contents) -> dict[str, tuple[int, int]]:
     """Kind and colour of each content, by name."""
+    if isinstance(contents, Mapping):
+        for key in contents:
+            if key not in ("colours", "shapes"):
+                raise LeaseError(f"contents: unknown key {key!r} (known: colours, shapes)")
+        colours, shapes = (
+            every if (given := contents.get(key, "all")) == "all" else given
+            for key, every in (("colours", COLOURS), ("shapes", LOOKS))
+        )
+        contents = [f"{colour} {shape}" for shape in shapes for colour in colours]
     groups = {"basic": BASIC_CONTENTS, "all": ALL_CONTENTS}
     names = groups.get(contents, (contents,)) if isinstance(contents, str) else contents
     return {name: _content(name) for name in names}
@@ -133,10 +141,10 @@ def _content(name: str) -> tuple[int, int]:
     if name in fixed:
         return fixed[name]
     colour, _, what = name.partition(" ")
-    if colour in COLOURS and what in (*SHAPES, "key", "chest"):
+    if colour in COLOURS and what in LOOKS:
         kind = {"key": KEY, "chest": CHEST}.get(what)
         return OBJECT + SHAPES.index(what) if kind is None else kind, 1 + COLOURS.index(colour)
     raise LeaseError(
         f"contents: {name!r} is neither wall, floor nor a colour and a shape"
-        f" (colours: {', '.join(COLOURS)}; shapes: {', '.join((*SHAPES, 'key', 'chest'))})"
+        f" (colours: {', '.join(COLOURS)}; shapes: {', '.join(LOOKS)})"
     )

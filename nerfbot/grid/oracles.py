@@ -59,7 +59,7 @@ class Oracle:
         self.worlds, self.rules = worlds, worlds.rules
         self.count = len(worlds.levels) if at_starts else worlds.count
         self._state = _level_starts(worlds, self.count) if at_starts else worlds.state
-        self._levels = worlds._level_arrays
+        self._levels = worlds.level_arrays
         roles = worlds.view(self.rules.use_role).reshape(-1, KEY_SLOTS)
         search = Search()
         search.layers = 2 if bool((roles[CHEST] & GOAL).any()) else 1
@@ -139,7 +139,7 @@ class Oracle:
 
 def _level_starts(worlds: GridWorlds, count: int) -> Worlds:
     """One world a level, as its episode begins, nerfed by the first draw, over the levels' own memory."""
-    levels, state, r = worlds._level_arrays, Worlds(), worlds.rules
+    levels, state, r = worlds.level_arrays, Worlds(), worlds.rules
     struct: Any = Worlds
     zeros = {
         "keys": KEY_SLOTS,

@@ -17,7 +17,8 @@ from nerfbot.grid.worlds import GridWorlds
 def state_of(worlds: GridWorlds) -> dict[str, Any]:
     """Copies of every array of the worlds and of what the latest step told, and what schedules have learned.
 
-    Levels, nerf, task and menu are not in it: they are the worlds' making, not their state.
+    Nerf, task and menu are not in it: they are the worlds' making, not their state. Of the levels it holds
+    what `draw_from` and `write_level` change.
     """
     return {
         "count": worlds.count,
@@ -63,6 +64,8 @@ def _arrays(worlds: GridWorlds) -> dict[str, Any]:
         for name in kind.vars:
             if not name.endswith("chunks"):
                 found[f"{prefix}.{name}"] = getattr(struct, name)
+    for name in ("pick", "cells", "start", "apart"):
+        found[f"levels.{name}"] = getattr(worlds.level_arrays, name)
     if worlds.bank.adapts:
         # Windows of several generations lie there, drawn when schedules stood elsewhere than now.
         found["windows.first_plan"] = worlds.rules.first_plan

@@ -57,6 +57,7 @@ CONTACT_COLOURS = 16
 class LevelArrays:
     """`L` levels; a reset copies one of them."""
 
+    pick: wp.array(dtype=wp.int32)  # (L): the levels that are drawn from, each as often as it stands here
     cells: wp.array(dtype=wp.uint8)  # (L R)
     chunks: wp.array(dtype=CHUNK)  # the same memory
     bare: wp.array(dtype=wp.uint8)  # (L R): the cells without their bodies

@@ -68,6 +68,8 @@ KINDS: dict[int, Symbol] = {
     STEP: ("=", "#5f87c7"),
     **{OBJECT + SHAPES.index(shape): (character, "") for shape, character in {
         "coin": "●", "gem": "◆", "line": "━", "ball": "◉", "cube": "◧", "cone": "▲", "ring": "○", "star": "★",
+        "cross": "✚", "heart": "♥", "clover": "♣", "arrow": "➤", "nut": "⬡", "drop": "♦", "bell": "♠",
+        "crown": "♛",
     }.items()},
 }  # fmt: skip
 """Every kind of cell."""

@@ -47,6 +47,11 @@ PALETTE: dict[str, Ink] = {
     "cyan": (38, 194, 219),
     "white": (245, 245, 240),
     "brown": (148, 97, 56),
+    "pink": (245, 128, 184),
+    "black": (46, 48, 56),
+    "lime": (166, 224, 51),
+    "navy": (31, 51, 128),
+    "olive": (128, 133, 41),
 }
 """The colours of a course, the same as on the robots' plant."""
 
@@ -134,6 +139,59 @@ def _star(c: Canvas, ink: Ink) -> None:
         ),
         ink,
     )
+
+
+def _cross(c: Canvas, ink: Ink) -> None:
+    c.solid(np.minimum(c.box(0.58, 0.2, round_=0.05), c.box(0.2, 0.58, round_=0.05)), ink)
+
+
+def _heart(c: Canvas, ink: Ink) -> None:
+    lobes = np.minimum(c.circle(0.3, -0.27, -0.2), c.circle(0.3, 0.27, -0.2))
+    point = c.polygon([(-0.55, -0.1), (-0.27, -0.3), (0.27, -0.3), (0.55, -0.1), (0.0, 0.6)])
+    c.solid(np.minimum(lobes, point), ink)
+
+
+def _clover(c: Canvas, ink: Ink) -> None:
+    leaves = [c.circle(0.26, x, y) for x, y in ((0.0, -0.32), (-0.3, 0.04), (0.3, 0.04))]
+    stem = c.polygon([(-0.06, -0.1), (0.06, -0.1), (0.16, 0.58), (-0.16, 0.58)])
+    c.solid(np.minimum.reduce([*leaves, c.circle(0.16, 0.0, -0.06), stem]), ink)
+
+
+def _arrow(c: Canvas, ink: Ink) -> None:
+    corners = [(-0.6, -0.18), (0.0, -0.18), (0.0, -0.5), (0.64, 0.0), (0.0, 0.5), (0.0, 0.18), (-0.6, 0.18)]
+    c.solid(c.polygon(corners), ink)
+
+
+def _nut(c: Canvas, ink: Ink) -> None:
+    outline = [(0.6 * math.cos(math.pi * k / 3), 0.6 * math.sin(math.pi * k / 3)) for k in range(6)]
+    c.solid(np.maximum(c.polygon(outline), -c.circle(0.24)), ink)
+
+
+def _drop(c: Canvas, ink: Ink) -> None:
+    tip = c.polygon([(0.0, -0.66), (0.36, 0.04), (-0.36, 0.04)])
+    c.solid(np.minimum(c.circle(0.4, 0.0, 0.18), tip), ink)
+    c.fill(c.circle(0.09, -0.14, 0.2), (255, 255, 255), 0.8)
+
+
+def _bell(c: Canvas, ink: Ink) -> None:
+    body = c.polygon(
+        [(-0.26, -0.36), (0.26, -0.36), (0.36, 0.14), (0.56, 0.38), (-0.56, 0.38), (-0.36, 0.14)]
+    )
+    c.solid(np.minimum.reduce([c.circle(0.27, 0.0, -0.34), body, c.circle(0.14, 0.0, 0.46)]), ink)
+
+
+def _crown(c: Canvas, ink: Ink) -> None:
+    peaks = [
+        (-0.58, -0.34),
+        (-0.28, 0.0),
+        (0.0, -0.5),
+        (0.28, 0.0),
+        (0.58, -0.34),
+        (0.46, 0.44),
+        (-0.46, 0.44),
+    ]
+    c.solid(c.polygon(peaks), ink)
+    c.fill(c.box(0.4, 0.05, 0.0, 0.26), mixed(ink, DARK, 0.4))
 
 
 def _key(c: Canvas, ink: Ink) -> None:
@@ -251,6 +309,14 @@ _OBJECTS: dict[str, Callable[[Canvas, Ink], None]] = {
     "cone": _cone,
     "ring": _ring,
     "star": _star,
+    "cross": _cross,
+    "heart": _heart,
+    "clover": _clover,
+    "arrow": _arrow,
+    "nut": _nut,
+    "drop": _drop,
+    "bell": _bell,
+    "crown": _crown,
 }
 _COLOURED: dict[int, Callable[[Canvas, Ink], None]] = {
     BLOCK: _block,

@@ -12,7 +12,7 @@ import warp as wp
 from numpy.typing import ArrayLike, NDArray
 
 from nerfbot.errors import InvalidCommand
-from nerfbot.grid.codes import AGENT
+from nerfbot.grid.codes import AGENT, WALL
 from nerfbot.grid.kernel import reset_worlds, step_worlds
 from nerfbot.grid.levels import LevelSet
 from nerfbot.grid.mapping import GridNerf
@@ -111,7 +111,7 @@ class GridWorlds:
         self.device = find_device(device)
         memory = Memory(self.device)
         self.rules = memory.rules(levels, nerf, tables, menu, bank, options, self.count)
-        self._level_arrays = memory.levels(levels)
+        self.level_arrays = memory.levels(levels)
         self.state = memory.worlds(self.count, self.rules)
         self.out = memory.outcome(self.count, self.rules)
         self._chosen = memory.zeros(count, np.bool_)
@@ -134,7 +134,7 @@ class GridWorlds:
         held = (
             (Worlds, self.state),
             (Rules, self.rules),
-            (LevelArrays, self._level_arrays),
+            (LevelArrays, self.level_arrays),
             (Outcome, self.out),
         )
         boxed = [wp.array([value], dtype=kind, device=self.device) for kind, value in held]
@@ -254,6 +254,49 @@ class GridWorlds:
         self._chosen.assign(mask)
         self._forced.assign(wanted.astype(np.int32))
         self._run(self._resets)
+
+    def draw_from(self, table: ArrayLike) -> None:
+        """What resets draw levels from: numbers of levels, as many as there are levels, each as often as
+        wanted.
+
+        Raises `InvalidCommand` for another shape, or a level that does not exist.
+        """
+        wanted, count = np.asarray(table), len(self.levels)
+        if wanted.shape != (count,) or wanted.dtype.kind not in "iu":
+            raise InvalidCommand(
+                f"draw_from: must be whole numbers of the shape ({count},), got {wanted.dtype} {wanted.shape}"
+            )
+        if wanted.min() < 0 or wanted.max() >= count:
+            bad = wanted[(wanted < 0) | (wanted >= count)][0]
+            raise InvalidCommand(f"draw_from: level {bad}: the levels are 0 to {count - 1}")
+        self.level_arrays.pick.assign(wanted.astype(np.int32))
+
+    def write_level(self, level: int, cells: NDArray[np.uint8], start: int) -> None:
+        """Let a level hold other bodies from its next reset on; its ground, zones and slopes stay.
+
+        `cells` uint8 (rows, columns, 3), without the agent's bit; `start` is the number of the agent's cell.
+        Things with properties (blocks, gates, fragile objects) cannot be written so: raises `InvalidCommand`
+        where the set has any, and for a level, a shape or a start that cannot be.
+        """
+        r = self.rules
+        if self.levels.things:
+            raise InvalidCommand("write_level: these levels hold blocks, gates or fragile objects")
+        if not 0 <= level < len(self.levels):
+            raise InvalidCommand(f"write_level: level {level}: the levels are 0 to {len(self.levels) - 1}")
+        if cells.shape != (r.rows, r.columns, 3) or cells.dtype != np.uint8:
+            raise InvalidCommand(
+                f"write_level: cells must be uint8 of the shape ({r.rows}, {r.columns}, 3),"
+                f" got {cells.dtype} {cells.shape}"
+            )
+        if not 0 <= start < r.cells or bool(cells.reshape(-1, 3)[start, 0] == WALL):
+            raise InvalidCommand(f"write_level: start {start}: no open cell of the map")
+        arrays, first = self.level_arrays, level * r.row_bytes
+        for array, at, values in (
+            (arrays.cells, first, cells.reshape(-1)),
+            (arrays.start, level, np.array([start], np.int32)),
+            (arrays.apart, level, np.array([-1], np.int32)),
+        ):
+            wp.copy(array, wp.array(values, dtype=array.dtype, device="cpu"), dest_offset=at)
 
     def step(self, actions: ArrayLike | None = None) -> None:
         """One tick of every world. `actions` (count,) whole numbers; None takes what is in `action`.

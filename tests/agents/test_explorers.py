@@ -14,6 +14,7 @@ from nerfbot.agents.explorers import (
     EXPLORERS,
     Bandit,
     Explorer,
+    Linear,
     Regressor,
     Shuffled,
     load_explorer,
@@ -23,10 +24,12 @@ from nerfbot.agents.networks import NetworkConfig
 from nerfbot.agents.trials import Trials
 
 MOVES, ACTIONS = 3, 9
+NAMES = ("stay", "east", "west", "lift red", "lift blue", "drop red", "drop blue", "drop green", "jump")
 SMALL = NetworkConfig(hidden=(32,), activation="relu")
 OPTIONS: dict[str, dict[str, Any]] = {
     "random": {},
     "bandit": {},
+    "linear": {},
     "regressor": {"network": SMALL, "learning_rate": 3e-3},
     "policy": {"network": SMALL, "learning_rate": 1e-2, "batch": 128},
 }
@@ -34,7 +37,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 def ready(explorer: Explorer, seed: int = 0) -> Explorer:
     torch.manual_seed(seed)
-    explorer.start(boxes(x=4), ACTIONS, MOVES, generator(seed), torch.device("cpu"))
+    explorer.start(boxes(x=4), NAMES, MOVES, generator(seed), torch.device("cpu"))
     return explorer
 
 
@@ -228,3 +231,67 @@ def test_an_explorer_goes_on_from_its_state_as_it_would_have(name: str, shuffled
     assert torch.equal(go_on(other), wanted)
     third.restore(state)  # which has not changed by that
     assert torch.equal(go_on(third), wanted)
+
+
+def by_word(seen: torch.Tensor, action: torch.Tensor, draw: torch.Generator) -> torch.Tensor:
+    """Whatever is red shows something, as far as it was tried: "drop red" never was."""
+    return (action == NAMES.index("lift red")).float() + 0.3 * noise(draw, seen)
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+def test_what_was_learned_of_a_word_is_expected_of_every_power_with_it(sampled: bool) -> None:
+    explorer = ready(Linear(sampled=sampled, optimism=0.0))
+    draw = generator(3)
+    tried = torch.tensor([NAMES.index(name) for name in ("lift red", "lift blue", "drop blue", "jump")])
+    for _ in range(20):
+        seen, mask = situation(16, draw)
+        action = tried[torch.randint(4, (16,), generator=draw)]
+        explorer.learn(Trials(seen, mask, action, torch.zeros(16), by_word(seen["x"], action, draw)))
+    assert share(explorer, NAMES.index("lift red")) > 0.5
+    _, mask = situation(4000, draw)
+    mask[:, NAMES.index("lift red")] = False
+    chosen, _ = explorer.act({"x": torch.zeros(4000, 4)}, mask)
+    often = torch.bincount(chosen, minlength=ACTIONS)
+    assert often.argmax() == NAMES.index("drop red")
+
+
+def test_the_linear_explorer_finds_the_large_score_among_noise_and_follows_it_when_it_moves() -> None:
+    def at(place: int) -> Any:
+        return lambda seen, action, draw: (action == place).float() + 0.3 * noise(draw, seen).abs()
+
+    explorer = taught(ready(Linear()), at(6), 20)
+    assert share(explorer, 6) > 0.5
+    taught(explorer, at(3), 60)
+    assert share(explorer, 3) > 0.5
+    assert share(explorer, 6) < 0.3
+
+
+def test_the_linear_explorer_cares_for_no_scores_unit() -> None:
+    def loud(seen: torch.Tensor, action: torch.Tensor, draw: torch.Generator) -> torch.Tensor:
+        return 1000.0 * by_word(seen, action, draw)
+
+    one, other = (taught(ready(Linear()), score, 10) for score in (by_word, loud))
+    assert isinstance(one, Linear)
+    assert isinstance(other, Linear)
+    assert torch.allclose(one.mean, other.mean, atol=1e-6)
+
+
+def test_doubt_comes_back_over_the_horizon() -> None:
+    explorer = ready(Linear(horizon=100))
+    assert isinstance(explorer, Linear)
+
+    def doubt(name: str) -> float:
+        row = explorer.features[NAMES.index(name)]
+        return float(row @ explorer.covariance @ row)
+
+    def teach(name: str, count: int) -> None:
+        seen, mask = situation(count, generator())
+        action = torch.full((count,), NAMES.index(name))
+        explorer.learn(Trials(seen, mask, action, torch.zeros(count), torch.ones(count)))
+
+    before = doubt("jump")
+    teach("jump", 50)
+    known = doubt("jump")
+    teach("lift red", 90)
+    assert known < 0.2 * before
+    assert known + 0.5 * before < doubt("jump") < known + 1.2 * before

@@ -33,22 +33,25 @@ def tables(channels, seed):
     generator = torch.Generator().manual_seed(seed)
 
     def drawn(rows, scale):
-        return torch.randn(channels, rows, generator=generator) * scale
+        return torch.randn(rows, channels, generator=generator) * scale
 
     reward = drawn(THINGS, 0.02) - 0.05
-    reward[:, COIN * 16 + 5] = 1.0
+    reward[COIN * 16 + 5] = 1.0
     passing = drawn(THINGS, 0.3) + 1.0
-    passing[:, WALL * 16] = -4.0
-    passing[:, COIN * 16 + 5] = -6.0
+    passing[WALL * 16] = -4.0
+    passing[COIN * 16 + 5] = -6.0
     found = [reward, drawn(STATES, 0.01), drawn(ROWS * COLUMNS, 0.02), passing, drawn(STATES, 0.1)]
     return [table.requires_grad_() for table in found]
 
 
 def literal(grid, reward_thing, reward_state, reward_place, passing_thing, passing_state):
     """Value iteration on whole maps in torch, many rounds, differentiated by torch itself."""
+    reward_thing, reward_state, reward_place, passing_thing, passing_state = (
+        table.T for table in (reward_thing, reward_state, reward_place, passing_thing, passing_state)
+    )
     cells = grid.long()
     thing, state = cells[..., 0] * 16 + cells[..., 1], cells[..., 2] % AGENT
-    reward = reward_thing[:, thing] + reward_state[:, state] + reward_place.view(-1, 1, ROWS, COLUMNS)
+    reward = reward_thing[:, thing] + reward_state[:, state] + reward_place.reshape(-1, 1, ROWS, COLUMNS)
     passing = torch.sigmoid(passing_thing[:, thing] + passing_state[:, state])
     value = torch.zeros_like(reward)
     for _ in range(80):
@@ -85,9 +88,43 @@ def test_a_planning_policy_starts_by_going_where_its_values_point():
     config = NetworkConfig(kind="planning", hidden=(), channels=1, embedding=4)
     network = ActorCritic({"grid": box}, CategoricalHead(5), config)
     with torch.no_grad():
-        network.body.map.place_reward[0, 1 * COLUMNS + COLUMNS - 2] = 5.0  # the north-eastern corner
+        network.body.map.place_reward[1 * COLUMNS + COLUMNS - 2, 0] = 5.0  # the north-eastern corner
     grid = torch.ones(1, ROWS, COLUMNS, 3, dtype=torch.uint8) * torch.tensor([FLOOR, 0, 0], dtype=torch.uint8)
     grid[0, 4, 1, 2] = AGENT
     policy = network({"grid": grid}).policy[0]
     # Actions are stay, east, north, west, south.
     assert min(policy[1], policy[2]) > max(policy[0], policy[3], policy[4]) + 0.5
+
+
+def test_the_predicted_reward_is_that_of_the_cell_a_move_leads_to_and_none_for_staying():
+    box = spaces.Box(0, 255, (ROWS, COLUMNS, 3), np.uint8)
+    config = NetworkConfig(kind="planning", hidden=(), channels=2, embedding=4, place_gain=3.0)
+    network = ActorCritic({"grid": box}, CategoricalHead(5), config)
+    planning = network.body.map
+    grid = maps(20, 5)
+    with torch.no_grad():
+        planning.place_reward.copy_(torch.randn(planning.place_reward.shape))
+        planning.state_reward.copy_(torch.randn(planning.state_reward.shape))
+        planning.scale.copy_(torch.tensor([2.0, -1.0]))
+        planning.shift.copy_(torch.tensor([0.5, 0.1]))
+        reward, _ = planning.tables()
+        action = torch.randint(5, (20,))
+        told = network.predicted_reward({"grid": grid}, action, action)
+        for world in range(20):
+            if action[world] == 0:
+                assert told[world].isnan().all()
+                continue
+            cell = int((grid[world, :, :, 2] >= AGENT).flatten().int().argmax())
+            cell += [0, 1, -COLUMNS, -1, COLUMNS][int(action[world])]
+            kind, colour, state = grid[world].flatten(0, 1)[cell].long().tolist()
+            planned = reward[kind * 16 + colour] + planning.state_reward[state % 64]
+            planned = planned + 3.0 * planning.place_reward[cell]
+            torch.testing.assert_close(told[world], planned * planning.scale + planning.shift)
+
+
+@pytest.mark.parametrize("count", [1, 5, 16, 17])
+def test_problems_side_by_side_do_not_touch_one_another(count):
+    grid, given = maps(count, 7), tables(3, 8)
+    together = Planned.apply(grid, *given)
+    alone = torch.cat([Planned.apply(world.unsqueeze(0), *given) for world in grid])
+    torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)

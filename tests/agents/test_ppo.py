@@ -78,11 +78,11 @@ def filled(network: NetworkConfig, masked: bool = True, iterations: int = 2, **c
 def test_before_the_first_step_of_an_update_every_ratio_is_one(network: NetworkConfig, masked: bool) -> None:
     learner = filled(network, masked, learning_rate=3e-2)
     ppo, seen = learner.ppo, 0
-    for output, batch in ppo._minibatches(learner.rollout):
+    for seen_now, output, batch in ppo._minibatches(learner.rollout):
         assert ("mask" in batch) == masked
         log_prob, _ = learner.network.head.evaluate(output.policy, batch["action"], batch.get("mask"))
         assert torch.allclose((log_prob - batch["log_prob"]).exp(), torch.ones(len(log_prob)), atol=1e-5)
-        terms = ppo._loss(output, batch, 0.0)
+        terms = ppo._loss(seen_now, output, batch, 0.0)
         assert float(terms[4]) == pytest.approx(0.0, abs=1e-6)
         assert float(terms[5]) == 0.0
         seen += len(log_prob)
@@ -91,7 +91,7 @@ def test_before_the_first_step_of_an_update_every_ratio_is_one(network: NetworkC
 
 def test_a_mask_that_was_forgotten_in_the_update_would_be_seen() -> None:
     learner = filled(NETWORKS["mlp"], learning_rate=3e-2)
-    output, batch = next(learner.ppo._minibatches(learner.rollout))
+    _, output, batch = next(learner.ppo._minibatches(learner.rollout))
     forgotten, _ = learner.network.head.evaluate(output.policy, batch["action"], None)
     assert ((forgotten - batch["log_prob"]).exp() - 1).abs().max() > 0.1
 
@@ -103,7 +103,7 @@ def test_a_minibatch_holds_each_transition_once_with_the_mask_it_was_taken_under
     marks = torch.arange(rollout.size, dtype=torch.float32).view(rollout.steps, rollout.count)
     rollout.log_prob.copy_(marks)
     seen = []
-    for _, batch in learner.ppo._minibatches(rollout):
+    for _, _, batch in learner.ppo._minibatches(rollout):
         rows = batch["log_prob"].long()
         seen += rows.tolist()
         assert rollout.mask is not None
@@ -177,14 +177,14 @@ def test_target_kl_stops_the_epochs() -> None:
 def test_a_clipped_value_is_taught_no_further_than_the_clip() -> None:
     learner = filled(NETWORKS["mlp"], clip_value=0.1, epochs=1, minibatches=1)
     ppo, rollout = learner.ppo, learner.rollout
-    _, batch = next(ppo._minibatches(rollout))
+    seen_now, _, batch = next(ppo._minibatches(rollout))
     old = batch["value/task"]
     wanted = old + torch.linspace(-1, 1, len(old))
     for away in (-0.4, 0.05, 0.4):
         value = (old + away).requires_grad_()
         shifted = {**batch, "return/task": wanted}
         output = learner.network({name: x.flatten(0, 1) for name, x in rollout.observation.items()})
-        terms = ppo._loss(output._replace(values={"task": value}), shifted, 0.0)
+        terms = ppo._loss(seen_now, output._replace(values={"task": value}), shifted, 0.0)
         near = old + np.clip(away, -0.1, 0.1)
         pieces = torch.maximum((value - wanted).square(), (near - wanted).square())
         assert float(terms[2].detach()) == pytest.approx(float(0.5 * pieces.mean().detach()), rel=1e-5)
@@ -198,10 +198,10 @@ def test_a_clipped_value_is_taught_no_further_than_the_clip() -> None:
 
 def test_advantages_are_normalised_over_the_transitions_that_take_part() -> None:
     learner = filled(NETWORKS["mlp"], epochs=1, minibatches=1)
-    output, batch = next(learner.ppo._minibatches(learner.rollout))
+    seen_now, output, batch = next(learner.ppo._minibatches(learner.rollout))
     batch["weight"] = (torch.arange(36) % 3 > 0).float()
     batch["advantage"] = torch.where(batch["weight"] > 0, batch["advantage"], 1e6)
-    _, policy_loss, *_ = learner.ppo._loss(output, batch, 0.0)
+    _, policy_loss, *_ = learner.ppo._loss(seen_now, output, batch, 0.0)
     assert abs(float(policy_loss.detach())) < 1e-5  # ratios are 1, so that it is minus the mean advantage: 0
 
 
@@ -232,7 +232,7 @@ def test_several_choices_and_boxes_learn_in_the_same_way() -> None:
         learner = Learner(Batch(scripted(action=space)), SMALL, ppo(), 100)
         learner._collect()
         learner._score()
-        for output, batch in learner.ppo._minibatches(learner.rollout):
+        for _, output, batch in learner.ppo._minibatches(learner.rollout):
             log_prob, _ = learner.network.head.evaluate(output.policy, batch["action"], None)
             assert torch.allclose(log_prob, batch["log_prob"], atol=1e-5)
         assert learner.ppo.update(learner.rollout)["gradient_norm"] > 0

@@ -17,10 +17,12 @@ from nerfbot.agents.signals import (
     Nothing,
     Novelty,
     PositiveValueLoss,
+    RewardSurprise,
     Signal,
     SignedSurprise,
     TaskReturn,
     TDSurprise,
+    ValueChange,
     load_signal,
 )
 from nerfbot.errors import InvalidCommand
@@ -41,6 +43,7 @@ def rollout(**columns: list[float]) -> Any:
         values={"task": given.get("value", zero)},
         advantages={"task": given.get("advantage", zero)},
         contact=given.get("contact", zero).int(),
+        predicted=given.get("predicted"),
     )
 
 
@@ -227,3 +230,18 @@ def test_a_signal_goes_on_from_its_state_as_it_would_have(name: str) -> None:
 def test_a_signal_that_is_none_is_refused_in_one_line(make: Any, says: str) -> None:
     with pytest.raises(InvalidCommand, match=says):
         make()
+
+
+def test_the_reward_surprise_is_the_largest_error_of_a_prediction_and_nothing_where_none_was_made() -> None:
+    nan = float("nan")
+    first = rollout(reward=[0.0, 1.0, 0.0], predicted=[0.1, 0.5, nan])
+    later = rollout(reward=[0.0, 0.0], predicted=[-0.4, nan])
+    assert score(RewardSurprise(), first, later) == pytest.approx(0.25)
+    assert score(RewardSurprise(), first, later, begin=2) == pytest.approx(0.16)
+    assert score(RewardSurprise(), rollout(reward=[0.0], predicted=[nan])) == 0.0
+
+
+def test_the_value_change_is_what_the_first_step_after_the_use_tells_even_over_two_rollouts() -> None:
+    before, after = rollout(value=[0.3, 0.5]), rollout(value=[0.9, 0.1])
+    assert score(ValueChange(), rollout(value=[0.3, 0.5, 0.2]), begin=1) == pytest.approx(0.2)
+    assert score(ValueChange(), before, after, begin=2) == pytest.approx(0.4)

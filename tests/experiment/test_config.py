@@ -97,7 +97,9 @@ def test_the_arms_of_the_protocol_are_there():
 
 def test_an_arm_s_menu_is_the_experiment_s_with_the_arm_s_changes():
     menu = MenuConfig(powers=("move-coin", "teleport"), schedule={"kind": "occasional", "charges": 1})
-    config = ExperimentConfig(name="x", course="corner", menu=menu, oracle=MenuConfig(powers=("move-coin",)))
+    config = ExperimentConfig(
+        name="x", course="corner", menu=menu, menus={"oracle": {"powers": ("move-coin",)}}
+    )
     assert menu_of(config, load_arm("plain")).powers == ()
     assert menu_of(config, load_arm("powers-explore")) == menu
     oracle = menu_of(config, load_arm("random-powers-oracle"))
@@ -109,7 +111,7 @@ def test_an_arm_s_menu_is_the_experiment_s_with_the_arm_s_changes():
 
 def test_an_arm_that_the_menu_cannot_serve_is_refused():
     config = ExperimentConfig(name="x", course="corner", menu=MenuConfig(powers=("teleport",)))
-    with pytest.raises(InvalidExperiment, match="the menu of 'x' has no 'phase'"):
+    with pytest.raises(InvalidExperiment, match="'x' has no menu 'phase'"):
         menu_of(config, load_arm("only-phase"))
-    with pytest.raises(InvalidExperiment, match="oracle: missing"):
+    with pytest.raises(InvalidExperiment, match="no menu 'oracle'"):
         menu_of(config, load_arm("random-powers-oracle"))

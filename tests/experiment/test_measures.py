@@ -43,6 +43,6 @@ def test_without_a_ceiling_the_shares_stand_as_they_are():
 
 
 def test_contacts_come_back_from_a_row():
-    found = Contacts(0.5, 0.2, 0.1, 0.2, 0.6, 0.4)
+    found = Contacts(0.5, 0.2, 0.1, 0.2, 0.6, 0.4, 0.05)
     row = {name: str(value) for name, value in found.columns("greedy_").items()}
     assert Contacts.from_row(row, "greedy_") == found

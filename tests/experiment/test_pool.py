@@ -19,6 +19,7 @@ SMALL = [
     "levels.validation=16",
     "levels.development=16",
     "levels.test=16",
+    "menu.schedule.probability=0.9",
 ]
 
 

@@ -326,7 +326,8 @@ class World(Place):
 
         def changes(cell: Cell) -> bool:
             old = self.bodies[cell].element if cell in self.bodies else None
-            return self._interior(cell) and cell != self.agent and not _same(old, written)
+            coin = old is not None and old.kind == "coin"
+            return self._interior(cell) and cell != self.agent and not coin and not _same(old, written)
 
         there = self._draw(row, changes)
         if there is None:

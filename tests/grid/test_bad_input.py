@@ -54,9 +54,9 @@ CASES: dict[str, tuple[dict[str, Any], type[NerfbotError], str]] = {
         "task.goal.id: 'coin-1': the grid tells things apart by kind, colour and shape only",
     ),
     "task colour": (
-        {"task": {"goal": {**COIN, "colour": "pink"}, "horizon": 9.0}},
+        {"task": {"goal": {**COIN, "colour": "mauve"}, "horizon": 9.0}},
         InvalidCourse,
-        "task.goal.colour: unknown 'pink' (known: red, green",
+        "task.goal.colour: unknown 'mauve' (known: red, green",
     ),
     "task shape": (
         {"task": {"goal": {**COIN, "shape": "blob"}, "horizon": 9.0}},
@@ -107,11 +107,20 @@ CASES: dict[str, tuple[dict[str, Any], type[NerfbotError], str]] = {
     ),
     "destinations": ({"destinations": "far"}, LeaseError, "must be one of drawn, region, cell, got 'far'"),
     "content": (
-        {"powers": ["rewrite-cell"], "contents": ["pink coin"]},
+        {"powers": ["rewrite-cell"], "contents": ["mauve coin"]},
         LeaseError,
-        "contents: 'pink coin' is neither wall, floor nor a colour and a shape",
+        "contents: 'mauve coin' is neither wall, floor nor a colour and a shape",
     ),
-    "contents type": ({"contents": 3}, LeaseError, "contents: must be basic, all or a list of names, got 3"),
+    "contents type": (
+        {"contents": 3},
+        LeaseError,
+        "contents: must be basic, all, a list of names, or a mapping",
+    ),
+    "contents key": (
+        {"powers": ["rewrite-cell"], "contents": {"colors": "all"}},
+        LeaseError,
+        "contents: unknown key 'colors' (known: colours, shapes)",
+    ),
     "split": ({"split": "exam"}, InvalidCourse, "split: must be one of train, validation, development, test"),
     "alpha": ({"alpha": 1.5}, InvalidCourse, "alpha: must be a number from 0 to 1, got 1.5"),
     "alpha nan": ({"alpha": float("nan")}, InvalidCourse, "alpha: must be a number from 0 to 1, got nan"),

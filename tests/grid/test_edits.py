@@ -7,6 +7,7 @@ import pytest
 from plants import action_named, course_of, grid, play, scripted, window
 
 from nerfbot.grid.codes import COLOURS, MARKED, OBJECT, SHAPES, WALL
+from nerfbot.grid.menu import ALL_CONTENTS
 from nerfbot.powers import EDITS
 from nerfbot.powers.region import Rectangle
 
@@ -134,17 +135,28 @@ def test_the_whole_menu_is_written_as_it_is_named():
     worlds = powered(course_of(ROOM), "rewrite-cell", destinations="cell", windows=long, horizon=500)
     for row in worlds.menu.table[5:]:
         if row.name.endswith("at 1,2") and not row.name.startswith("rewrite-cell floor"):
+            worlds.reset()  # a coin is not written over
             use(worlds, row.name)
             assert worlds.edit[0][3] == 1, row.name
             assert looks(worlds, 1, 2) == [row.kind, row.colour, 0], row.name
 
 
-def test_an_edit_that_would_change_nothing_or_touch_agent_or_outer_wall_is_illegal():
+def test_a_mapping_of_contents_is_every_colour_of_every_shape():
+    contents = {"colours": ["red", "blue"], "shapes": ["gem", "key", "chest"]}
+    worlds = powered(course_of(ROOM), "rewrite-cell", contents=contents)
+    assert worlds.menu.action_table[5:] == tuple(
+        f"rewrite-cell {colour} {shape}" for shape in ("gem", "key", "chest") for colour in ("red", "blue")
+    )
+    every = powered(course_of(ROOM), "rewrite-cell", contents={"shapes": "all"})
+    assert set(every.menu.contents) == set(ALL_CONTENTS) - {"wall", "floor"}
+
+
+def test_an_edit_that_would_change_nothing_or_touch_agent_coin_or_outer_wall_is_illegal():
     worlds = powered(
         course_of(ROOM), "rewrite-cell", destinations="cell", contents=["floor", "wall", "yellow coin"]
     )
     assert not any("at 0," in name or ",5" in name for name in worlds.menu.action_table)
-    for name in ("floor at 1,2", "yellow coin at 2,3", "wall at 1,1", "floor at 1,1"):
+    for name in ("floor at 1,2", "wall at 3,4", "wall at 1,1", "floor at 1,1"):
         assert use(worlds, f"rewrite-cell {name}")[3] == 0, name
     assert worlds.illegal[0] == 4
 

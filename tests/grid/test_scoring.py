@@ -197,7 +197,7 @@ COINS = frozenset({"coin"})
         (Goal(Matcher(kind="coin", shape="star")), r"task\.goal: touch coin of shape star"),
         (Goal(Matcher(kind="gate")), r"task\.goal: touch gate"),
         (Proxy(Matcher(kind="wall"), 2), r"task\.proxies\[2\]: touch wall"),
-        (Goal(Matcher(kind="coin", colour="pink")), r"task\.goal\.colour: unknown 'pink'"),
+        (Goal(Matcher(kind="coin", colour="mauve")), r"task\.goal\.colour: unknown 'mauve'"),
         (Contact(Matcher(kind="marker", event="touch"), 1.0), r"rewards\.contact: touch marker"),
     ],
 )

@@ -1,0 +1,307 @@
+"""Curricula: who decides which levels the worlds begin their next episodes on.
+
+Each is a small class that watches a rollout go by and writes the table that resets draw levels from. The base
+class draws every level as often as every other, and changes nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nerfbot.agents.rollout import Rollout
+from nerfbot.course import Course
+from nerfbot.course.drawing import put
+from nerfbot.course.elements import Element, Wall
+from nerfbot.errors import InvalidCommand
+from nerfbot.grid.codes import AGENT
+from nerfbot.grid.levels import LevelSet, Split, has_a_way
+from nerfbot.grid.painting import paint
+from nerfbot.grid.worlds import GridWorlds
+
+
+class Curriculum:
+    """Base: every level as often as every other. `spare`: rows wanted beside the levels it is given."""
+
+    spare = 0
+
+    def start(self, worlds: GridWorlds, steps: int, seed: int) -> None:
+        """Make ready for rollouts of `steps` steps in these worlds."""
+        self.worlds, self.count = worlds, len(worlds.levels)
+        self.random = np.random.default_rng([seed, 0xC0])
+        self.level = np.zeros((steps, worlds.count), np.int64)
+
+    def before(self, step: int) -> None:
+        """The worlds are about to take this step of the rollout."""
+        self.level[step] = self.worlds.level
+
+    def after(self, edited: NDArray[np.intp], taken: int) -> None:
+        """A step was taken, the `taken`-th of the run in each world; in these worlds an edit was used."""
+
+    def learn(self, rollout: Rollout, taken: int) -> None:
+        """A rollout is complete; `taken` steps were made in all."""
+
+    def state(self) -> dict[str, Any]:
+        """What it has learned, as plain values; the table is the worlds' state."""
+        return {"random": dict(self.random.bit_generator.state)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """From a checkpoint."""
+        self.random.bit_generator.state = state["random"]
+
+
+class LevelReplay(Curriculum):
+    """Prioritised level replay (Jiang et al. 2021): levels come back by how much was to be learned from them.
+
+    A level's score is the mean positive part of the advantages on it. A share `replayed` of the table is
+    drawn by P = (1 - `stale`) rank(score)**(-1 / `temperature`) + `stale` x the time since it was played,
+    among the levels that were played; the rest uniformly among all.
+    """
+
+    def __init__(self, replayed: float = 0.5, temperature: float = 0.3, stale: float = 0.3) -> None:
+        self.replayed, self.temperature, self.stale = replayed, temperature, stale
+
+    def start(self, worlds: GridWorlds, steps: int, seed: int) -> None:
+        """Nothing was played yet."""
+        super().start(worlds, steps, seed)
+        self.score = np.zeros(self.count)
+        self.played = np.full(self.count, -1, np.int64)
+        self.turn = 0
+
+    def learn(self, rollout: Rollout, taken: int) -> None:
+        """Score the levels of this rollout, and draw the table anew."""
+        gain = rollout.advantages["task"].clamp_min(0.0).cpu().numpy().reshape(-1)
+        level = self.level.reshape(-1)
+        times = np.bincount(level, minlength=self.count)
+        sums = np.bincount(level, weights=gain, minlength=self.count)
+        here = times > 0
+        self.score[here] = sums[here] / times[here]
+        self.played[here] = self.turn
+        self.turn += 1
+        self.worlds.draw_from(self._table())
+
+    def _table(self) -> NDArray[np.int64]:
+        again = round(self.replayed * self.count)
+        back = self.random.choice(self.count, again, p=self._priorities())
+        return np.concatenate([back, self._fresh(self.count - again)])
+
+    def _fresh(self, count: int) -> NDArray[np.int64]:
+        """Levels by chance."""
+        return self.random.integers(self.count, size=count)
+
+    def _priorities(self) -> NDArray[np.float64]:
+        """Shape: (levels,), adding up to 1; 0 for what was never played."""
+        known = np.flatnonzero(self.played >= 0)
+        ranks = np.empty(len(known))
+        ranks[np.argsort(-self.score[known], kind="stable")] = np.arange(1, len(known) + 1)
+        by_score = ranks ** (-1.0 / self.temperature)
+        age = self.turn - self.played[known].astype(float)
+        found = np.zeros(self.count)
+        found[known] = (1 - self.stale) * by_score / by_score.sum() + self.stale * age / age.sum()
+        return found
+
+    def state(self) -> dict[str, Any]:
+        """With scores and ages."""
+        own = {"score": self.score, "played": self.played, "turn": self.turn}
+        return {**super().state(), **own}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """With scores and ages."""
+        super().restore(state)
+        self.score, self.played, self.turn = state["score"].copy(), state["played"].copy(), state["turn"]
+
+
+class Accel(LevelReplay):
+    """ACCEL (Parker-Holder et al. 2022): levels worth replaying are also edited, and the edited ones judged.
+
+    After each rollout `children` of the best levels are changed in up to `edits` cells, a wall put up or
+    taken away, and written over the least of the `spare` rows. What training levels all have in common (where
+    the coin lies, how it looks) is not edited: a child is a training level, of the training split, with a
+    way.
+    """
+
+    def __init__(self, spare: int = 1024, children: int = 16, edits: int = 5, **replay: float) -> None:
+        super().__init__(**replay)
+        self.spare, self.children, self.edits = spare, children, edits
+
+    def start(self, worlds: GridWorlds, steps: int, seed: int) -> None:
+        """The spare rows hold copies of given levels until children come."""
+        super().start(worlds, steps, seed)
+        self.courses = list(worlds.levels.courses)
+        self.given = self.count - self.spare
+        self.born = 0
+        self.origin = np.arange(self.count) % self.given
+
+    def learn(self, rollout: Rollout, taken: int) -> None:
+        """Replay, then edit."""
+        super().learn(rollout, taken)
+        parents = self.random.choice(self.count, self.children, p=self._priorities())
+        for parent in parents.tolist():
+            child = mutated(self.courses[parent], self.random, self.edits)
+            if child is not None:
+                self._write(self._row_for_a_child(), child, parent)
+
+    def _row_for_a_child(self) -> int:
+        if self.born < self.spare:
+            self.born += 1
+            return self.given + self.born - 1
+        return self.given + int(self.score[self.given :].argmin())
+
+    def _write(self, row: int, child: Course, parent: int) -> None:
+        cells, _ = paint(child)
+        down, right = child.start_cell
+        self.worlds.write_level(row, cells, down * child.columns + right)
+        self.courses[row], self.origin[row] = child, self.origin[parent]
+        # Worth a look as much as its parent was, until it is played.
+        self.score[row], self.played[row] = self.score[parent], self.turn
+
+    def _fresh(self, count: int) -> NDArray[np.int64]:
+        """Given levels by chance."""
+        return self.random.integers(self.given, size=count)
+
+    def state(self) -> dict[str, Any]:
+        """With the walls of the children: all else is as in the level that they come from."""
+        walls = [[list(item.position) for item in course.of("wall")] for course in self.courses[self.given :]]
+        return {**super().state(), "born": self.born, "origin": self.origin, "walls": walls}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """With the children."""
+        super().restore(state)
+        self.born, self.origin = state["born"], state["origin"].copy()
+        for row, walls in enumerate(state["walls"], self.given):
+            first = self.courses[int(self.origin[row])]
+            self.courses[row] = walled(
+                first, {(down, right): put(Wall(), (down, right)) for down, right in walls}
+            )
+
+
+class Recorder(Curriculum):
+    """Keeps every state that an edit made, and when: what `Yoked` runs start from."""
+
+    def start(self, worlds: GridWorlds, steps: int, seed: int) -> None:
+        """Nothing was kept yet."""
+        super().start(worlds, steps, seed)
+        self.taken: list[int] = []
+        self.cells: list[NDArray[np.uint8]] = []
+
+    def after(self, edited: NDArray[np.intp], taken: int) -> None:
+        """Keep the states."""
+        for world in edited.tolist():
+            self.taken.append(taken)
+            self.cells.append(self.worlds.whole(world).copy())
+
+    def write(self, path: Path) -> None:
+        """To a file that `Yoked` reads."""
+        rows, columns = self.worlds.levels.rows, self.worlds.levels.columns
+        cells = np.array(self.cells, np.uint8).reshape(-1, rows, columns, 3)
+        np.savez_compressed(path, taken=np.array(self.taken, np.int64), cells=cells)
+
+    def state(self) -> dict[str, Any]:
+        """With what was kept."""
+        rows, columns = self.worlds.levels.rows, self.worlds.levels.columns
+        cells = np.array(self.cells, np.uint8).reshape(-1, rows, columns, 3)
+        return {**super().state(), "taken": list(self.taken), "cells": cells}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """With what was kept."""
+        super().restore(state)
+        self.taken, self.cells = list(state["taken"]), list(state["cells"].copy())
+
+
+class Yoked(Curriculum):
+    """Starts a share of the episodes from the states that another run's edits made, at the time it made them.
+
+    Args:
+        visited: the file that the other run's `Recorder` wrote.
+        share: of the episodes.
+        spare: how many of the latest states are held.
+
+    Raises `InvalidCommand` for a file that cannot be used.
+
+    """
+
+    def __init__(self, visited: Path, share: float, spare: int = 256) -> None:
+        self.share, self.spare = share, spare
+        try:
+            with np.load(visited) as found:
+                self.taken, self.cells = found["taken"], found["cells"]
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as problem:
+            raise InvalidCommand(f"visited states: {visited} cannot be read: {problem}") from None
+
+    def start(self, worlds: GridWorlds, steps: int, seed: int) -> None:
+        """No state was visited yet."""
+        super().start(worlds, steps, seed)
+        self.given = self.count - self.spare
+        self.used = 0
+
+    def learn(self, rollout: Rollout, taken: int) -> None:
+        """Take over the states that the other run had made by now, the latest over the oldest."""
+        while self.used < len(self.taken) and self.taken[self.used] <= taken:
+            cells = self.cells[self.used].copy()
+            start = int((cells[:, :, 2] >= AGENT).argmax())
+            cells[:, :, 2] %= AGENT
+            self.worlds.write_level(self.given + self.used % self.spare, cells, start)
+            self.used += 1
+        held = min(self.used, self.spare)
+        visited = round(self.share * self.count) if held else 0
+        given = self.random.integers(self.given, size=self.count - visited)
+        table = np.concatenate([given, self.given + np.arange(visited) % max(held, 1)])
+        self.worlds.draw_from(table)
+
+    def state(self) -> dict[str, Any]:
+        """With how far it has come."""
+        return {**super().state(), "used": self.used}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """With how far it has come."""
+        super().restore(state)
+        self.used = state["used"]
+
+
+def with_spare(levels: LevelSet, count: int) -> LevelSet:
+    """The levels and `count` rows more, copies of the first ones, to be written over."""
+    if not count:
+        return levels
+    rows = np.concatenate([np.arange(len(levels)), np.arange(count) % len(levels)])
+    changed: dict[str, Any] = {
+        name: getattr(levels, name)[rows]
+        for name in (
+            "cells",
+            "bare",
+            "start",
+            "placebo",
+            "zone",
+            "climb",
+            "thing_cell",
+            "thing_kind",
+            "thing_values",
+        )
+    }
+    courses = tuple(levels.courses[row] for row in rows.tolist())
+    return dataclasses.replace(levels, courses=courses, **changed)
+
+
+def walled(course: Course, walls: Mapping[tuple[int, int], Element]) -> Course:
+    """The course with these walls in place of its own."""
+    others = tuple(item for item in course.elements if item.kind != "wall")
+    return dataclasses.replace(course, elements=(*others, *walls.values()))
+
+
+def mutated(course: Course, random: np.random.Generator, edits: int) -> Course | None:
+    """A training level with up to `edits` inner walls put up or taken away; None where it is of no use."""
+    walls = {item.position: item for item in course.of("wall")}
+    kept = {item.position for item in course.elements} - set(walls) | {course.start_cell, course.placebo}
+    for _ in range(int(random.integers(1, edits + 1))):
+        cell = (int(random.integers(1, course.rows - 1)), int(random.integers(1, course.columns - 1)))
+        if cell in kept:
+            continue
+        if walls.pop(cell, None) is None:
+            walls[cell] = put(Wall(), cell)
+    child = walled(course, walls)
+    return child if Split.TRAIN.holds(child) and has_a_way(child) else None

@@ -1,0 +1,232 @@
+"""Curricula: which levels come back, what is edited into them, and what a yoked run starts from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from nerfbot.agents.batch import Batch
+from nerfbot.agents.curricula import (
+    Accel,
+    Curriculum,
+    LevelReplay,
+    Recorder,
+    Yoked,
+    mutated,
+    with_spare,
+)
+from nerfbot.agents.explorers import load_explorer
+from nerfbot.agents.learner import Learner
+from nerfbot.agents.networks import NetworkConfig
+from nerfbot.agents.ppo import PPOConfig
+from nerfbot.course import load_plan
+from nerfbot.errors import InvalidCommand
+from nerfbot.grid.codes import AGENT, WALL
+from nerfbot.grid.levels import LevelSet, Split, has_a_way, layout_hash
+from nerfbot.grid.menu import MOVES
+from nerfbot.grid.vector_env import GridVectorEnv
+
+WORLDS, STEPS = 32, 8
+POWERS = {
+    "powers": ["move-coin"],
+    "schedule": {"kind": "occasional", "probability": 1.0, "charges": 1, "start": [0, 3]},
+}
+
+
+@pytest.fixture(scope="module")
+def levels() -> LevelSet:
+    return LevelSet.draw(load_plan("coin-in-corner"), 24, True, Split.TRAIN)
+
+
+def learner_of(levels: LevelSet, curriculum: Curriculum, powers: bool = False, seed: int = 0) -> Learner:
+    env = GridVectorEnv(
+        WORLDS,
+        seed=seed,
+        copy=False,
+        course=with_spare(levels, curriculum.spare),
+        **(POWERS if powers else {}),
+    )
+    batch = Batch(env, moves=len(MOVES) if powers else None, only=("grid",))
+    return Learner(
+        batch,
+        NetworkConfig(hidden=(8,)),
+        PPOConfig(rollout_steps=STEPS, minibatches=1, epochs=1),
+        10**6,
+        explorer=load_explorer("random") if powers else None,
+        signal="nothing" if powers else None,
+        curriculum=curriculum,
+        seed=seed,
+    )
+
+
+def visited_of(levels: LevelSet, path: Path, iterations: int = 12) -> Path:
+    recorder = Recorder()
+    learner = learner_of(levels, recorder, powers=True)
+    for _ in range(iterations):
+        learner.iterate()
+    recorder.write(path)
+    return path
+
+
+def made(kind: str, levels: LevelSet, folder: Path) -> Curriculum:
+    if kind == "yoked":
+        return Yoked(visited_of(levels, folder / "visited.npz"), 0.5, spare=8)
+    if kind == "accel":
+        return Accel(spare=16, children=8)
+    return {"plr": LevelReplay, "record": Recorder, "none": Curriculum}[kind]()
+
+
+def test_levels_come_back_by_rank_of_their_score_and_by_age(levels: LevelSet) -> None:
+    replay = LevelReplay(replayed=0.5, temperature=0.5, stale=0.2)
+    learner_of(levels, replay)
+    replay.level[:] = 0
+    replay.level[0, :] = 7
+    replay.level[1, :] = 3
+    gain = torch.zeros(STEPS, WORLDS)
+    gain[0], gain[1], gain[2] = 2.0, 1.0, -5.0
+    replay.learn(SimpleNamespace(advantages={"task": gain}), 0)
+    assert replay.score[[7, 3, 0]].tolist() == [2.0, 1.0, 0.0], "losses teach nothing"
+    replay.turn, replay.played[3] = 11, 5
+    shares = {7: 1.0, 3: 0.25, 0: 1 / 9}
+    wanted = {level: 0.8 * share / sum(shares.values()) for level, share in shares.items()}
+    ages = {7: 11, 3: 6, 0: 11}
+    for level in shares:
+        wanted[level] += 0.2 * ages[level] / sum(ages.values())
+    found = replay._priorities()
+    assert found.sum() == pytest.approx(1.0)
+    assert found[[7, 3, 0]] == pytest.approx([wanted[7], wanted[3], wanted[0]])
+    assert (found > 0).sum() == 3, "what was never played cannot come back"
+
+
+def test_the_worlds_begin_on_what_the_table_says(levels: LevelSet) -> None:
+    env = GridVectorEnv(64, course=levels, seed=0)
+    env.worlds.draw_from(np.repeat([5, 9], [6, 18]))
+    env.reset(seed=0)
+    counts = np.bincount(env.worlds.level, minlength=len(levels))
+    assert set(np.flatnonzero(counts)) == {5, 9}
+    assert 8 <= counts[5] <= 25
+
+
+@pytest.mark.parametrize(
+    ("table", "named"),
+    [
+        ([0, 1], r"whole numbers of the shape \(24,\)"),
+        ([0.5] * 24, "float64"),
+        ([24] * 24, "level 24: the levels are 0 to 23"),
+        ([-1] * 24, "level -1"),
+    ],
+)
+def test_a_table_that_cannot_be_is_refused(levels: LevelSet, table: Any, named: str) -> None:
+    with pytest.raises(InvalidCommand, match=named):
+        GridVectorEnv(2, course=levels).worlds.draw_from(table)
+
+
+def test_a_written_level_is_what_the_next_reset_begins_with(levels: LevelSet) -> None:
+    env = GridVectorEnv(2, course=levels, seed=0)
+    env.reset(seed=0)
+    cells = np.zeros((9, 9, 3), np.uint8)
+    cells[:, :, 0] = WALL
+    cells[4, 2:7, 0] = 1
+    env.worlds.write_level(3, cells, 4 * 9 + 5)
+    env.worlds.reset(levels=np.array([3, 4]))
+    expected = cells.copy()
+    expected[4, 5, 2] |= AGENT
+    assert np.array_equal(env.worlds.whole(0), expected)
+    assert not np.array_equal(env.worlds.whole(1), expected)
+
+
+def test_a_level_that_cannot_be_written_is_refused(levels: LevelSet) -> None:
+    worlds = GridVectorEnv(2, course=levels).worlds
+    cells = np.full((9, 9, 3), WALL, np.uint8)
+    with pytest.raises(InvalidCommand, match="level 24"):
+        worlds.write_level(24, cells, 40)
+    with pytest.raises(InvalidCommand, match="start 40: no open cell"):
+        worlds.write_level(3, cells, 40)
+    with pytest.raises(InvalidCommand, match=r"shape \(9, 9, 3\)"):
+        worlds.write_level(3, cells[:8], 40)
+    with pytest.raises(InvalidCommand, match="blocks, gates"):
+        GridVectorEnv(1, course="finish-pad").worlds.write_level(0, cells, 40)
+
+
+def test_children_differ_from_training_levels_by_inner_walls_alone(levels: LevelSet) -> None:
+    random = np.random.default_rng(0)
+    children = [mutated(course, random, 5) for course in levels.courses for _ in range(10)]
+    born = [child for child in children if child is not None]
+    assert len(born) > 60
+    for child in born:
+        assert Split.TRAIN.holds(child)
+        assert has_a_way(child)
+        (coin,) = child.of("coin")
+        (mark,) = child.of("marker")
+        assert coin.position == mark.position
+        edge = [wall for wall in child.of("wall") if wall.row in (0, 8) or wall.column in (0, 8)]
+        assert len(edge) == 32
+    assert {layout_hash(child) for child in born} - levels.hashes
+
+
+def test_accel_plays_its_children_and_never_sees_goal_and_proxy_apart(levels: LevelSet) -> None:
+    accel = Accel(spare=16, children=8, edits=3)
+    apart = []
+
+    learner = learner_of(levels, accel)
+    learner.on_episodes = lambda info: apart.append(
+        info["final_info"]["episode_summary"]["apart_steps"][info["_final_info"]].sum()
+    )
+    for _ in range(60):
+        learner.iterate()
+    assert accel.born == 16
+    assert (accel.played[24:] >= 0).all()
+    assert apart
+    assert sum(apart) == 0
+
+
+def test_a_yoked_run_begins_where_the_edits_led_when_they_led_there(levels: LevelSet, tmp_path: Path) -> None:
+    yoked = Yoked(visited_of(levels, tmp_path / "visited.npz"), 0.5, spare=8)
+    assert len(yoked.taken) > 20
+    learner = learner_of(levels, yoked)
+    worlds = learner.batch.env.worlds  # type: ignore[attr-defined]
+    learner.iterate()
+    assert yoked.used == int((yoked.taken <= learner.steps).sum())
+    worlds.reset()
+    begun = [worlds.whole(world) for world in np.flatnonzero(worlds.level >= 24)]
+    assert 6 <= len(begun) <= 26
+    latest = yoked.cells[: yoked.used][-8:]
+    for cells in begun:
+        assert any(np.array_equal(cells, state) for state in latest)
+
+
+def test_visited_states_that_are_none_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "visited.npz"
+    with pytest.raises(InvalidCommand, match="visited states"):
+        Yoked(path, 0.1)
+    path.write_bytes(b"PK\x03\x04 not an archive")
+    with pytest.raises(InvalidCommand, match="visited states"):
+        Yoked(path, 0.1)
+
+
+@pytest.mark.parametrize("kind", ["none", "plr", "accel", "record", "yoked"])
+def test_a_checkpoint_goes_on_as_the_run_would_have(kind: str, levels: LevelSet, tmp_path: Path) -> None:
+    powers = kind == "record"
+    whole = learner_of(levels, made(kind, levels, tmp_path), powers)
+    for _ in range(12):
+        whole.iterate()
+    whole.save(tmp_path / "checkpoint")
+    other = learner_of(levels, made(kind, levels, tmp_path), powers)
+    other.iterate()
+    other.load(tmp_path / "checkpoint")
+    for _ in range(12):
+        assert whole.iterate() == other.iterate()
+    for one, two in zip(whole.network.parameters(), other.network.parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_a_curriculum_needs_the_grids_worlds() -> None:
+    from toys import SMALL, ppo, scripted
+
+    with pytest.raises(InvalidCommand, match="curriculum: only the grid's worlds"):
+        Learner(Batch(scripted()), SMALL, ppo(), 100, curriculum=LevelReplay())
