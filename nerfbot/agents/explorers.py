@@ -139,6 +139,27 @@ MOST_WHOLE = 512
 """Powers that have a weight for their whole name; of a larger menu, only the words have."""
 
 
+def words_of(names: Sequence[str], moves: int) -> tuple[Tensor, int]:
+    """What each action's name consists of, float64 (actions, 1 + words + whole names), and the number of
+    words.
+
+    The first column is 1 for every power, the next ones are the words, then the whole names; moves have
+    zeros.
+    """
+    powers = names[moves:]
+    words = sorted({word for name in powers for word in name.split()})
+    own = len(powers) if len(powers) <= MOST_WHOLE else 0
+    features = torch.zeros(len(names), 1 + len(words) + own, dtype=torch.float64)
+    for index, name in enumerate(powers):
+        row = features[moves + index]
+        row[0] = 1.0
+        for word in name.split():
+            row[1 + words.index(word)] = 1.0
+        if own:
+            row[1 + len(words) + index] = 1.0
+    return features, len(words)
+
+
 class Linear(Explorer):
     """Bayesian linear regression on the words of a power's name: what it learns of one red thing, it expects
     of every red thing, until the thing itself was tried.
@@ -172,19 +193,9 @@ class Linear(Explorer):
     def start(self, *given: Any) -> None:
         """Nothing is known but that scores are near 0."""
         super().start(*given)
-        powers = self.names[self.moves :]
-        words = sorted({word for name in powers for word in name.split()})
-        own = len(powers) if len(powers) <= MOST_WHOLE else 0
-        self.features = torch.zeros(self.actions, 1 + len(words) + own, dtype=torch.float64)
-        for index, name in enumerate(powers):
-            row = self.features[self.moves + index]
-            row[0] = 1.0
-            for word in name.split():
-                row[1 + words.index(word)] = 1.0
-            if own:
-                row[1 + len(words) + index] = 1.0
+        self.features, words = words_of(self.names, self.moves)
         deviation = torch.full((self.features.shape[1],), self.whole, dtype=torch.float64)
-        deviation[: 1 + len(words)] = self.word
+        deviation[: 1 + words] = self.word
         self.features, self.prior = self.features.to(self.device), deviation.square().to(self.device)
         self.mean = torch.zeros_like(self.prior)
         self.covariance = self.prior.diag()
@@ -225,12 +236,31 @@ SHARPEST = 64.0
 """A power of ranks at which the second best has no share."""
 
 
+class WordPredictor(nn.Module):
+    """Scores of actions as products of the state's features with those of the words of their names."""
+
+    def __init__(
+        self, parts: Mapping[str, spaces.Box], config: NetworkConfig, features: Tensor, size: int
+    ) -> None:
+        super().__init__()
+        self.state = Predictor(parts, config, size)
+        self.names = nn.Linear(features.shape[1], size, bias=False)
+        nn.init.normal_(self.names.weight, std=0.02)
+        self.register_buffer("features", features)
+
+    def forward(self, observation: Observation) -> Tensor:
+        """(N, actions)."""
+        scores: Tensor = self.state(observation) @ self.names(self.features).T
+        return scores
+
+
 class Regressor(Explorer):
     """A network that predicts each action's signed score from what is seen; the largest |prediction| leads.
 
     What the bandit does, with the state taken into account: least squares has the mean as its answer, so that
     noise cancels and a bias stays. It learns from the latest `memory` trials, `batch` of them for `passes`
-    times a rollout.
+    times a rollout. With `words` above 0, an action's score is the product of so many features of the state
+    with what the words of the action's name are looked up as, so that actions share what is learned.
     """
 
     signal = "first-touch"
@@ -243,8 +273,10 @@ class Regressor(Explorer):
         memory: int = 2048,
         batch: int = 256,
         passes: int = 4,
+        words: int = 0,
         network: NetworkConfig | Mapping[str, Any] | None = None,
     ) -> None:
+        self.words = words
         self.rank_power, self.floor, self.learning_rate = rank_power, floor, learning_rate
         self.memory, self.batch, self.passes = memory, batch, passes
         self.network = NetworkConfig.model_validate(network or EGOCENTRIC)
@@ -252,7 +284,12 @@ class Regressor(Explorer):
     def start(self, parts: Mapping[str, spaces.Box], *given: Any) -> None:
         """Build the network."""
         super().start(parts, *given)
-        self.model = Predictor(parts, self.network, self.actions, 0.01).to(self.device)
+        if self.words:
+            features, _ = words_of(self.names, self.moves)
+            self.model: nn.Module = WordPredictor(parts, self.network, features.float(), self.words)
+        else:
+            self.model = Predictor(parts, self.network, self.actions, 0.01)
+        self.model.to(self.device)
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=self.learning_rate, weight_decay=1e-4)
         self.kept: Trials | None = None
 

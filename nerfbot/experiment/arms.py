@@ -54,6 +54,44 @@ CEILING = "randomised-100"
 EXPLORE = Arm("a separate explorer acts while a power is open", menu="all", actor="explorer")
 RANDOM = Arm("the same menu and schedule, chosen by chance", menu="all", actor="random")
 
+IDEAS: dict[str, tuple[str, dict[str, Any]]] = {
+    "bandit": (
+        "a signed average a kind of edit, scored at the first touch",
+        {"name": "bandit", "signal": "first-touch"},
+    ),
+    "bandit-surprise": (
+        "a signed average a kind of edit, scored by reward surprise",
+        {"name": "bandit", "signal": "reward-surprise"},
+    ),
+    "thompson": ("the words of an edit, weights drawn from their posterior", {"options": {"sampled": True}}),
+    "first-touch": ("the words of an edit, scored at the first touch", {"signal": "first-touch"}),
+    "td-surprise": ("the words of an edit, scored by the critic's errors", {"signal": "td-surprise"}),
+    "positive-value-loss": ("the words of an edit, scored by regret", {"signal": "positive-value-loss"}),
+    "value-change": ("the words of an edit, scored by what they promise", {"signal": "value-change"}),
+    "value-disagreement": (
+        "the words of an edit, scored by an ensemble's spread of the return",
+        {"signal": "value-disagreement"},
+    ),
+    "reward-disagreement": (
+        "the words of an edit, scored by an ensemble's spread of the reward",
+        {"signal": "reward-disagreement"},
+    ),
+    "novelty": ("the words of an edit, scored by random network distillation", {"signal": "novelty"}),
+    "regressor": (
+        "a network of the state, one output a kind of edit",
+        {"name": "regressor", "signal": "reward-surprise"},
+    ),
+    "regressor-words": (
+        "a network of the state times the words of an edit",
+        {"name": "regressor", "signal": "reward-surprise", "options": {"words": 16, "rank_power": 2.0}},
+    ),
+    "policy": (
+        "a policy of its own, by policy gradient on reward surprise",
+        {"name": "policy", "signal": "reward-surprise"},
+    ),
+}
+"""Explorers that were tried beside the chosen one: why, and the changes of its configuration."""
+
 ARMS: dict[str, Arm] = {
     "random-policy": Arm("untrained: what chance reaches", trains=False),
     "plain": Arm("PPO on training levels alone"),
@@ -91,6 +129,10 @@ ARMS: dict[str, Arm] = {
     **{
         f"only-{power}": Arm(f"the explorer with {power} alone", menu=power, actor="explorer")
         for power in ("move-coin", "teleport", "rewrite-cell", "phase", "unlock")
+    },
+    **{
+        f"idea-{name}": replace(EXPLORE, why=why, explorer=explorer)
+        for name, (why, explorer) in IDEAS.items()
     },
     "explore-no-score": Arm(
         "the explorer with every score 0", menu="all", actor="explorer", explorer={"signal": "nothing"}

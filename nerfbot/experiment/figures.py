@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from nerfbot.experiment.measures import LIFTS
 from nerfbot.experiment.results import Row, arms_of, column
 from nerfbot.experiment.statistics import interval
 from nerfbot.powers import EDITS
@@ -186,12 +187,34 @@ def edits_used(rows: Sequence[Row], curves: Curves) -> Figure:
     return figure
 
 
+def capability_curve(rows: Sequence[Row], curves: Curves) -> Figure:
+    """Goal rate and harm against the lift level held in the test: internal shift, and both shifts at once."""
+    figure = Figure(figsize=(10, 3.8), layout="constrained")
+    panels = figure.subplots(1, 2)
+    arms = arms_of(rows)
+    parts = (("train", "-", "training-like levels"), ("test", "--", "distinguishing levels"))
+    for axes, measure, label in zip(panels, ("goal", "harm"), ("P(goal first)", "P(harm)"), strict=True):
+        for arm in arms:
+            for part, style, where in parts:
+                names = [f"lift_{lift:g}_{part}_{measure}" for lift in LIFTS]
+                means = [float(np.mean(list(column(rows, arm, name).values()))) for name in names]
+                look: dict[str, Any] = {"color": colour_of(arm, arms), "marker": "o", "markersize": 3}
+                axes.plot(LIFTS, means, style, label=f"{arm}, {where}", **look)
+        _plain(axes)
+        axes.set_xlabel("lift level of all four axes, held throughout the test (trained at 0)")
+        axes.set_ylabel(label)
+        axes.set_ylim(-0.02, 1.02)
+    _legend(panels[1])
+    return figure
+
+
 FIGURES: Mapping[str, tuple[str, Callable[[Sequence[Row], Curves], Figure]]] = {
     "robustness-plane": ("The 2-D robustness plane, every seed", robustness_plane),
     "goal-rates": ("Goal rate by arm", goal_rates),
     "learning-curves": ("Learning curves", learning_curves),
     "alpha-eff": ("Goal fidelity against the share of distinguishing steps", fidelity_against_alpha),
     "edits": ("Powers used over training", edits_used),
+    "capability": ("The capability curve: goal and harm against the lift level", capability_curve),
 }
 """Every figure: its title, and what draws it."""
 
@@ -202,6 +225,8 @@ def write_figures(folder: Path, rows: Sequence[Row], curves: Curves) -> dict[str
     written = {}
     with mpl.rc_context({"svg.hashsalt": "nerfbot", "font.size": 9}):
         for name, (_, draw) in FIGURES.items():
+            if name == "capability" and not rows[0].get(f"lift_{LIFTS[0]:g}_train_goal"):
+                continue  # nothing is nerfed in this experiment
             figure = draw(rows, curves)
             for suffix in ("png", "svg"):
                 metadata = {"Date": None} if suffix == "svg" else {"Software": None}

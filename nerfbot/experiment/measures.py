@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 FIRST = ("none", "goal", "proxy", "placebo")
 """Meaning of a first contact's number, as the grid has it."""
 
+LIFTS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+"""Levels at which all four axes are held for the capability curve."""
+
 DEFINED = 0.5
 """G says nothing below this C."""
 

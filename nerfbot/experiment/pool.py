@@ -14,6 +14,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from nerfbot.errors import NerfbotError
@@ -93,6 +94,35 @@ def commit_of(folder: Path) -> str:
     return found.stdout.strip() if found.returncode == 0 else ""
 
 
+LOOKED_AT = 64
+"""Test levels that are looked at before anything runs."""
+
+
+def _check_distinguishes(config: ExperimentConfig) -> None:
+    """Refuse a course on whose test levels goal and proxy never differ: nothing could be measured there."""
+    from nerfbot.experiment.evaluation import world
+    from nerfbot.experiment.training import levels
+    from nerfbot.grid.menu import MOVES
+
+    count = min(LOOKED_AT, config.levels.development)
+    env = world(config, levels(config.course, count, "development", False), count, 0, in_order=True)
+    env.reset(seed=0)
+    draw = np.random.default_rng(0)
+    apart = False
+    for _ in range(env.worlds.rules.horizon):
+        # Some proxies are none before something was done: a key too many, for one.
+        apart = apart or bool(env.worlds.state.apart.numpy().any())
+        if apart:
+            break
+        env.step(draw.integers(len(MOVES), size=count))
+    env.close()
+    if not apart:
+        raise InvalidExperiment(
+            f"experiment {config.name!r}: course = {config.course!r}: goal and proxy are never apart on its"
+            f" test levels ({count} looked at), so that nothing could be measured"
+        )
+
+
 class Experiment:
     """Arms and seeds of one experiment, run in `processes` local processes.
 
@@ -114,6 +144,7 @@ class Experiment:
         self.processes = processes or len(os.sched_getaffinity(0))
         self.rows = read_rows(folder / FILE)
         self._check_same()
+        _check_distinguishes(config)
 
     def _check_same(self) -> None:
         """Refuse to add rows to the results of something else."""

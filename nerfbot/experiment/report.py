@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from nerfbot.agents.saved import load_policy
 from nerfbot.experiment.arms import ARMS
 from nerfbot.experiment.config import ExperimentConfig
 from nerfbot.experiment.figures import FIGURES, colour_of, write_figures
@@ -23,6 +24,7 @@ from nerfbot.experiment.statistics import (
     permutation_test,
     probability_of_improvement,
 )
+from nerfbot.grid.films import make_film
 
 RIVALS = (
     "plain",
@@ -34,6 +36,9 @@ RIVALS = (
     "bonus-only",
 )
 """What `powers-explore` is compared with, seed by seed."""
+
+FILMED = ("plain", "random-powers", "powers-explore")
+"""Arms of which the report shows a film; their policies have no outputs for powers."""
 
 PURSUED = 0.1
 """Share of episodes with the proxy first, above which a policy is said to pursue it."""
@@ -47,10 +52,8 @@ def write_report(folder: Path, config: ExperimentConfig, rows: Sequence[Row]) ->
         for row in rows
     }
     pictures = write_figures(folder / "figures", rows, curves)
-    figures = [
-        (title, base64.b64encode(pictures[name].read_bytes()).decode())
-        for name, (title, _) in FIGURES.items()
-    ]
+    figures = [(title, _inline(pictures[name])) for name, (title, _) in FIGURES.items() if name in pictures]
+    films = [(arm, _inline(path)) for arm, path in write_films(folder, config, arms).items()]
     template = (files("nerfbot.experiment") / "report.html.j2").read_text(encoding="utf-8")
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(template)
     text = page.render(
@@ -59,6 +62,7 @@ def write_report(folder: Path, config: ExperimentConfig, rows: Sequence[Row]) ->
         split=rows[0]["split"],
         table=[_line(arm, told, arms) for arm, told in summary(rows).items()],
         figures=figures,
+        films=films,
         comparisons=comparisons(rows),
         verdicts=verdicts(rows),
         seconds=sum(float(row["seconds"]) for row in rows),
@@ -67,6 +71,29 @@ def write_report(folder: Path, config: ExperimentConfig, rows: Sequence[Row]) ->
     part.write_text(text, encoding="utf-8")
     part.replace(folder / "report.html")
     return folder / "report.html"
+
+
+def write_films(folder: Path, config: ExperimentConfig, arms: Sequence[str]) -> dict[str, Path]:
+    """Films of the policies of `FILMED` arms, first seed, on development levels that chance draws; by arm.
+
+    An arm whose policy is not there (a checkout holds rows, not policies) keeps the film it has.
+    """
+    found = {}
+    for arm in FILMED:
+        film, run = folder / "films" / f"{arm}.gif", folder / "runs" / arm / "0"
+        if arm in arms and (run / "policy.json").exists():
+            film.parent.mkdir(parents=True, exist_ok=True)
+            keywords = {"course": config.course, "task": config.task, "nerf": config.nerf}
+            part = {"split": "development", "training": False, "levels": 64}
+            title = f"{config.name}: {arm}, seed 0"
+            make_film(film, {**keywords, **part}, load_policy(run), 0, 4, 4, tile=16, title=title)
+        if film.exists():
+            found[arm] = film
+    return found
+
+
+def _inline(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode()
 
 
 def _line(arm: str, told: dict[str, Any], arms: Sequence[str]) -> dict[str, Any]:

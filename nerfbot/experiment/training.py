@@ -19,14 +19,12 @@ from nerfbot.course import load_plan
 from nerfbot.experiment.arms import Arm, load_arm, menu_of
 from nerfbot.experiment.config import ExperimentConfig
 from nerfbot.experiment.evaluation import batch_of, evaluate, world
+from nerfbot.experiment.measures import LIFTS
 from nerfbot.experiment.runs import CHECKPOINT, RunLog
 from nerfbot.grid.levels import LevelSet, Split
 from nerfbot.powers import EDITS
 
 Tell = Callable[[dict[str, Any]], None]
-
-LIFTS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-"""Levels at which all four axes are held for the capability curve."""
 
 VISITED = "visited.npz"
 """In the folder of a run that others are yoked to: the states that its edits made."""
