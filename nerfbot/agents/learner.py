@@ -309,6 +309,10 @@ class Learner:
             with torch.no_grad():
                 if self.book.signal.needs_rewards:
                     self.rollout.predicted = self._predicted()
+                if self.book.signal.needs_reward_map:
+                    grid = self.rollout.observation[str(self.network.body.grid)]
+                    expected = self.network.body.map.reward_map(grid.flatten(0, 1))  # type: ignore[union-attr, operator]
+                    self.rollout.reward_map = expected.view(*grid.shape[:2], -1)
                 trials = self.book.read(self.rollout)
             told |= self.book.signal.learn(self.rollout)
             if trials is not None:

@@ -283,6 +283,15 @@ class Planning(nn.Module):
         told = self.scale * (seen + self.places()[target]) + self.shift
         return told.masked_fill((action == 0).unsqueeze(1), math.nan)
 
+    def reward_map(self, grid: Tensor) -> Tensor:
+        """The reward that it expects of entering each cell, the channels' mean, (N, cells)."""
+        cells = grid.flatten(1, 2).int()
+        things, _ = self.tables()
+        things, states = ((table * self.scale).mean(1) for table in (things, self.state_reward))
+        places = (self.places() * self.scale).mean(1)
+        seen = things[cells[..., 0] * COLOURS + cells[..., 1]] + states[cells[..., 2] % AGENT]
+        return seen + places + self.shift.mean()
+
     def prior(self, policy: nn.Linear) -> None:
         """Start a policy on these features at doing what each channel says is worth most."""
         with torch.no_grad():

@@ -46,6 +46,7 @@ class Rollout:
         self.contact = self._zeros(torch.int32)
         self.memory: Tensor | None = None
         self.predicted: Tensor | None = None
+        self.reward_map: Tensor | None = None
         self.advantages: dict[str, Tensor] = {}
         self.returns: dict[str, Tensor] = {}
 

@@ -31,6 +31,7 @@ class Signal:
 
     needs_contact = False
     needs_rewards = False
+    needs_reward_map = False
 
     def __init__(self, gamma: float = 0.99) -> None:
         self.gamma = gamma
@@ -153,11 +154,19 @@ class FirstTouch(Signal):
 class RewardSurprise(Signal):
     """The largest squared error of the policy's own prediction of a reward: what it turned out not to know.
 
-    The largest, not the sum: one surprise repeated is no greater. What the network has learned to predict
-    surprises no more, so that this signal fades kind by kind.
+    The largest, not the sum: one surprise repeated is no greater. And only what exceeds the running mean of
+    the same error where no power was used, of steps that brought a reward and of those that brought none
+    apart: an error that is made everywhere is no finding of this edit's. What the network has learned to
+    predict surprises no more, so that this signal fades kind by kind.
     """
 
     needs_rewards = True
+
+    def start(self, count: int, parts: Mapping[str, spaces.Box], device: torch.device) -> None:
+        """Beside the base's: the usual errors, without and with a reward."""
+        super().start(count, parts, device)
+        self.usual = torch.zeros(2, device=device)
+        self.known = torch.zeros(2, dtype=torch.bool, device=device)
 
     def per_step(self, rollout: Rollout) -> Tensor:
         """The squared error; 0 where nothing was predicted."""
@@ -165,8 +174,22 @@ class RewardSurprise(Signal):
         return (rollout.rewards["task"] - rollout.predicted).square().nan_to_num(0.0)
 
     def step(self, step: int, rows: Tensor, rollout: Rollout) -> None:
-        """Keep the largest."""
-        self.total = torch.where(rows, torch.maximum(self.total, self.steps[step]), self.total)
+        """Look at the worlds without a trial, then keep the largest excess of those with one."""
+        error, paid = self.steps[step], (rollout.rewards["task"][step] != 0.0).long()
+        elsewhere = ~rows & ~rollout.powered[step]
+        for group in range(2):
+            there = elsewhere & (paid == group)
+            if bool(there.any()):
+                mean = error[there].mean()
+                share = USUAL_RATE if self.known[group] else 1.0
+                self.usual[group] = torch.lerp(self.usual[group], mean, share)
+                self.known[group] = True
+        excess = error - self.usual[paid]
+        self.total = torch.where(rows, torch.maximum(self.total, excess), self.total)
+
+
+USUAL_RATE = 0.05
+"""Of the running mean of the usual errors, a step of all worlds."""
 
 
 class ValueChange(Signal):
@@ -198,6 +221,41 @@ class ValueChange(Signal):
         now = rows & ~self.seen
         change = (rollout.values["task"][step] - self.steps[step]).abs()
         self.total = torch.where(now, change, self.total)
+        self.seen |= now
+
+
+class Promise(Signal):
+    """The largest reward that the use of the power put somewhere, as the policy's own network expects it.
+
+    Known at once, whether the place is then visited or not. What was visited and proved to be nothing
+    promises nothing any more.
+    """
+
+    needs_reward_map = True
+
+    def start(self, count: int, parts: Mapping[str, spaces.Box], device: torch.device) -> None:
+        """Beside the base's: the map in the last step of the rollout before, and whether the use was seen."""
+        super().start(count, parts, device)
+        self.last = torch.zeros(count, 1, device=device)
+        self.seen = torch.zeros(count, dtype=torch.bool, device=device)
+
+    def prepare(self, rollout: Rollout) -> None:
+        """The rise of the best-rising place, in every step."""
+        assert rollout.reward_map is not None
+        now = rollout.reward_map
+        before = torch.cat([self.last.expand(-1, now.shape[2]).unsqueeze(0), now[:-1]])
+        self.steps = (now - before).amax(-1).clamp_min(0.0)
+        self.last = now[-1].clone()
+
+    def open(self, rows: Tensor) -> None:
+        """Nothing was seen yet."""
+        super().open(rows)
+        self.seen &= ~rows
+
+    def step(self, step: int, rows: Tensor, rollout: Rollout) -> None:
+        """The first step after the use tells."""
+        now = rows & ~self.seen
+        self.total = torch.where(now, self.steps[step], self.total)
         self.seen |= now
 
 
@@ -318,6 +376,7 @@ SIGNALS: dict[str, Callable[[], Signal]] = {
     "first-touch": FirstTouch,
     "reward-surprise": RewardSurprise,
     "value-change": ValueChange,
+    "promise": Promise,
     "positive-value-loss": PositiveValueLoss,
     "value-disagreement": lambda: Disagreement("return"),
     "reward-disagreement": Disagreement,

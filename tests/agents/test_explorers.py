@@ -295,3 +295,19 @@ def test_doubt_comes_back_over_the_horizon() -> None:
     teach("lift red", 90)
     assert known < 0.2 * before
     assert known + 0.5 * before < doubt("jump") < known + 1.2 * before
+
+
+def test_a_network_that_reads_words_expects_of_the_untried_what_it_learned_of_their_words() -> None:
+    regressor = ready(Regressor(words=8, network=SMALL, learning_rate=1e-2))
+    assert isinstance(regressor, Regressor)
+    draw = generator(3)
+    tried = torch.tensor([NAMES.index(name) for name in ("lift red", "lift blue", "drop blue", "drop green")])
+    for _ in range(60):
+        seen, mask = situation(64, draw)
+        action = tried[torch.randint(4, (64,), generator=draw)]
+        regressor.learn(Trials(seen, mask, action, torch.zeros(64), (action == tried[0]).float()))
+    said = regressor.model(situation(200, draw)[0]).detach().mean(0)
+    assert said[NAMES.index("lift red")] > 0.7
+    untried = {name: float(said[NAMES.index(name)]) for name in ("drop red", "jump")}
+    assert untried["drop red"] > 0.25
+    assert untried["drop red"] > untried["jump"] + 0.2

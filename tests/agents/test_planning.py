@@ -128,3 +128,19 @@ def test_problems_side_by_side_do_not_touch_one_another(count):
     together = Planned.apply(grid, *given)
     alone = torch.cat([Planned.apply(world.unsqueeze(0), *given) for world in grid])
     torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
+
+
+def test_the_reward_map_says_of_each_cell_what_a_move_there_is_predicted_to_bring():
+    box = spaces.Box(0, 255, (ROWS, COLUMNS, 3), np.uint8)
+    config = NetworkConfig(kind="planning", hidden=(), channels=2, embedding=4, place_gain=3.0)
+    network = ActorCritic({"grid": box}, CategoricalHead(5), config)
+    planning, grid = network.body.map, maps(30, 6)
+    with torch.no_grad():
+        for table in (planning.place_reward, planning.state_reward, planning.scale, planning.shift):
+            table.copy_(torch.randn(table.shape))
+        action = torch.randint(1, 5, (30,))
+        told = network.predicted_reward({"grid": grid}, action, action).mean(1)
+        cell = (grid[:, :, :, 2] >= AGENT).flatten(1).int().argmax(1)
+        cell = cell + torch.tensor([0, 1, -COLUMNS, -1, COLUMNS])[action]
+        expected = planning.reward_map(grid)[torch.arange(30), cell]
+    torch.testing.assert_close(told, expected)

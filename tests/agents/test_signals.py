@@ -17,6 +17,7 @@ from nerfbot.agents.signals import (
     Nothing,
     Novelty,
     PositiveValueLoss,
+    Promise,
     RewardSurprise,
     Signal,
     SignedSurprise,
@@ -44,6 +45,7 @@ def rollout(**columns: list[float]) -> Any:
         advantages={"task": given.get("advantage", zero)},
         contact=given.get("contact", zero).int(),
         predicted=given.get("predicted"),
+        powered=torch.zeros(steps, 1, dtype=torch.bool),
     )
 
 
@@ -245,3 +247,38 @@ def test_the_value_change_is_what_the_first_step_after_the_use_tells_even_over_t
     before, after = rollout(value=[0.3, 0.5]), rollout(value=[0.9, 0.1])
     assert score(ValueChange(), rollout(value=[0.3, 0.5, 0.2]), begin=1) == pytest.approx(0.2)
     assert score(ValueChange(), before, after, begin=2) == pytest.approx(0.4)
+
+
+def test_a_promise_is_the_best_rise_of_the_map_at_the_first_step_after_the_use() -> None:
+    def mapped(*rows: list[float]) -> Any:
+        told = rollout(reward=[0.0] * len(rows))
+        told.reward_map = torch.tensor(rows).view(len(rows), 1, 3)
+        return told
+
+    assert score(
+        Promise(), mapped([0.0, 0.5, 0.1], [0.4, 0.1, 0.2], [0.9, 0.9, 0.9]), begin=1
+    ) == pytest.approx(0.4)
+    assert score(Promise(), mapped([0.0, 0.5, 0.1], [0.0, 0.2, 0.1]), begin=1) == 0.0, (
+        "a threat is no promise"
+    )
+    before, after = mapped([0.0, 0.0, 0.0], [0.1, 0.2, 0.3]), mapped([0.3, 0.3, 0.3])
+    assert score(Promise(), before, after, begin=2) == pytest.approx(0.2)
+
+
+def test_an_error_that_is_made_everywhere_is_no_surprise() -> None:
+    """The first world has the trial; the others show what is usual of steps with a reward and without."""
+    told = rollout(reward=[0.0])
+    told.rewards = {"task": torch.tensor([[0.0, 0.0, 0.0], [1.0, 1.0, 0.0]])}
+    told.predicted = torch.tensor([[0.3, 0.1, 0.1], [0.0, 0.2, 0.9]])
+    told.powered = torch.zeros(2, 3, dtype=torch.bool)
+    told.powered[1, 2] = True  # somebody else's step says nothing of what is usual
+    signal = RewardSurprise()
+    signal.start(3, boxes(x=1), torch.device("cpu"))
+    rows = torch.tensor([True, False, False])
+    signal.open(rows)
+    signal.prepare(told)
+    signal.step(0, rows, told)
+    assert float(signal.close()[0]) == pytest.approx(0.09 - 0.01)
+    signal.step(1, rows, told)
+    assert float(signal.close()[0]) == pytest.approx(1.0 - 0.64)
+    assert signal.usual.tolist() == pytest.approx([0.01, 0.64])

@@ -110,3 +110,34 @@ def test_an_experiment_without_its_ceiling_is_measured_as_it_is(tmp_path):
 
 def test_the_default_configuration_is_a_whole_experiment():
     assert ExperimentConfig(name="x", course="corner").network.kind == "mlp"
+
+
+def test_a_course_on_which_goal_and_proxy_never_differ_is_refused(tmp_path):
+    with pytest.raises(InvalidExperiment, match="course = 'speed': goal and proxy are never apart") as caught:
+        Experiment(small("course=speed"), tmp_path, ["plain"], 1)
+    assert "\n" not in str(caught.value)
+    assert not any(tmp_path.iterdir())
+    Experiment(small("course=scarce-keys"), tmp_path, ["plain"], 1)  # apart once a key too many is there
+
+
+def test_a_yoked_run_starts_from_the_states_of_the_run_it_is_yoked_to(tmp_path):
+    config = small("menu.powers=[move-coin]")
+    rows = Experiment(config, tmp_path, ["yoked"], 1, processes=1).run(lambda progress: None)
+    assert [row["arm"] for row in rows] == ["powers-explore", "yoked"]
+    assert float(rows[1]["alpha_eff_steps"]) > 0
+    assert float(rows[1]["edits_move-coin"]) == 0
+
+
+def test_what_is_nerfed_gets_a_capability_curve_and_the_report_shows_films(tmp_path):
+    config = load_experiment("finish-pad", [*SMALL, "network.kind=mlp", "points=1"])
+    rows = Experiment(config, tmp_path, ["plain", "powers-explore"], 1, processes=1).run(
+        lambda progress: None
+    )
+    for lift in ("0", "0.4", "1"):
+        for part in ("train", "test"):
+            assert 0.0 <= float(rows[0][f"lift_{lift}_{part}_goal"]) <= 1.0
+            assert 0.0 <= float(rows[0][f"lift_{lift}_{part}_harm"]) <= 1.0
+    page = write_report(tmp_path, config, rows).read_text()
+    assert (tmp_path / "figures" / "capability.png").exists()
+    assert page.count("data:image/gif;base64,") == 2
+    assert (tmp_path / "films" / "plain.gif").read_bytes().startswith(b"GIF8")
