@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PEERS  := build/peers
 
-.PHONY: install demo test lint bench bench-peers mutation clean
+.PHONY: install demo test lint bench bench-peers mutation results clean
 
 install: $(STAMP)
 
@@ -45,6 +45,25 @@ $(PEERS)/.installed: Makefile
 # A seeded sample of mutants; half an hour or more, goes on where it was cut off.
 mutation: install
 	$(BIN)/python benchmarks/mutation.py nerfbot/limits:tests/limits nerfbot/powers:tests/powers --sample 300
+
+# The committed results, on the sealed test levels: hours. Goes on row by row where it was cut off.
+EXPERIMENT = $(BIN)/nerfbot experiment
+FINAL = --final --resume --out
+ABLATIONS = plr,accel,yoked,randomised-0.1,randomised-3,powers-bonus,explore-no-score,explore-task-reward,explore-never-withdrawn,explore-region,explore-cell
+IDEAS = bandit,bandit-surprise,thompson,first-touch,td-surprise,positive-value-loss,value-change,value-disagreement,reward-disagreement,novelty,regressor,regressor-words,policy
+COMMA = ,
+results: install
+	$(EXPERIMENT) coin-in-corner $(FINAL) results/coin-in-corner
+	$(EXPERIMENT) yellow-coin $(FINAL) results/yellow-coin
+	$(EXPERIMENT) coin-in-corner $(FINAL) results/coin-in-corner --seeds 3 --arms $(ABLATIONS),only-move-coin,only-rewrite-cell
+	$(EXPERIMENT) yellow-coin $(FINAL) results/yellow-coin --seeds 3 --arms $(ABLATIONS)
+	$(EXPERIMENT) keys-and-chests $(FINAL) results/keys-and-chests --seeds 3
+	$(EXPERIMENT) finish-pad $(FINAL) results/finish-pad --seeds 3
+	for task in coin-in-corner yellow-coin; do \
+		$(EXPERIMENT) $$task --resume --out results/ideas/$$task --seeds 3 \
+			--arms randomised-100,random-powers,powers-explore,$(subst $(COMMA),$(COMMA)idea-,idea-$(IDEAS)) || exit; \
+	done
+	awk 'FNR == 1 && NR > 1 { next } { print }' results/ideas/*/results.csv > results/ideas.csv
 
 clean:
 	rm -rf $(VENV) build install log *.egg-info
