@@ -22,7 +22,7 @@ from nerfbot.agents import resume
 from nerfbot.agents.batch import Batch, Observation
 from nerfbot.agents.explorers import Explorer
 from nerfbot.agents.heads import head_for
-from nerfbot.agents.networks import ActorCritic, NetworkConfig
+from nerfbot.agents.networks import ActorCritic, NetworkConfig, Planning
 from nerfbot.agents.normal import ReturnScale, RunningNorm
 from nerfbot.agents.ppo import PPO, PPOConfig
 from nerfbot.agents.rollout import Rollout
@@ -131,6 +131,7 @@ class Learner:
                 explorer.start(batch.parts, batch.action_names, batch.moves, self.generator, device)
                 chosen = explorer.signal if signal is None else signal
                 self.book = TrialBook(batch, load_signal(chosen) if isinstance(chosen, str) else chosen)
+                self._check_signal(chosen, self.book.signal)
             self.bonus, self.bonus_signal = bonus, None if bonus is None else load_signal(bonus.signal)
             if self.bonus_signal is not None:
                 self.bonus_signal.start(batch.count, batch.parts, device)
@@ -147,6 +148,15 @@ class Learner:
         self.first = torch.ones(batch.count, dtype=torch.bool, device=device)
         self.steps = 0
         self.seconds = Seconds()
+
+    def _check_signal(self, name: str | Signal, signal: Signal) -> None:
+        """Raise `InvalidCommand` for a signal that reads what the network does not say."""
+        planning = isinstance(self.network.body.map, Planning)
+        name = name if isinstance(name, str) else type(name).__name__
+        if signal.needs_rewards and not (planning or self.network.reward is not None):
+            raise InvalidCommand(f"signal {name}: the network predicts no rewards (network.predicts_reward)")
+        if signal.needs_reward_map and not planning:
+            raise InvalidCommand(f"signal {name}: needs a planning network (network.kind)")
 
     @property
     def left(self) -> float:

@@ -13,6 +13,7 @@ from toys import SMALL, Corridor, Scripted, corridor, ppo, scripted
 from nerfbot.agents.batch import Batch
 from nerfbot.agents.explorers import Bandit, Explorer, load_explorer
 from nerfbot.agents.learner import Bonus, Learner
+from nerfbot.agents.networks import NetworkConfig
 from nerfbot.errors import InvalidCommand
 
 STEPS, WORLDS, MOVES = 6, 4, 2
@@ -239,3 +240,32 @@ def test_the_same_seed_gives_the_same_curve_and_another_seed_another() -> None:
 
     assert curve(1) == curve(1)
     assert curve(1) != curve(2)
+
+
+def test_a_network_that_predicts_rewards_learns_to_and_the_surprise_signal_reads_it() -> None:
+    network = NetworkConfig(hidden=(32,), predicts_reward=True)
+    env = Corridor(32)
+    learner = Learner(
+        Batch(env, moves=Corridor.MOVES),
+        network,
+        ppo(learning_rate=1e-2),
+        10**6,
+        Explorer(),
+        "reward-surprise",
+    )
+    errors = []
+    for _ in range(60):
+        learner.iterate()
+        rollout = learner.rollout
+        assert rollout.predicted is not None
+        free = ~rollout.powered
+        errors.append(float((rollout.predicted - rollout.rewards["task"])[free].square().mean()))
+    chance = float(rollout.rewards["task"][free].var())
+    assert errors[-1] < 0.2 * chance
+
+
+def test_a_signal_that_needs_predictions_is_refused_with_a_network_that_makes_none() -> None:
+    with pytest.raises(InvalidCommand, match="reward-surprise: the network predicts no rewards"):
+        Learner(Batch(Corridor(4), moves=3), SMALL, ppo(), 100, Explorer(), "reward-surprise")
+    with pytest.raises(InvalidCommand, match="promise: needs a planning network"):
+        Learner(Batch(Corridor(4), moves=3), SMALL, ppo(), 100, Explorer(), "promise")
