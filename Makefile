@@ -50,7 +50,7 @@ mutation: install
 EXPERIMENT = $(BIN)/nerfbot experiment
 FINAL = --final --resume --out
 ABLATIONS = plr,accel,yoked,randomised-0.1,randomised-3,powers-bonus,explore-no-score,explore-task-reward,explore-never-withdrawn,explore-region,explore-cell
-IDEAS = bandit,bandit-surprise,thompson,first-touch,td-surprise,positive-value-loss,value-change,value-disagreement,reward-disagreement,novelty,regressor,regressor-words,policy
+IDEAS = bandit,bandit-surprise,thompson,first-touch,td-surprise,positive-value-loss,possible-surprise,promise,value-change,value-disagreement,reward-disagreement,novelty,regressor,regressor-words,policy
 COMMA = ,
 results: install
 	$(EXPERIMENT) coin-in-corner $(FINAL) results/coin-in-corner

@@ -20,9 +20,10 @@ from torch import Tensor
 
 from nerfbot.agents import resume
 from nerfbot.agents.batch import Batch, Observation
+from nerfbot.agents.bodies import Planning
 from nerfbot.agents.explorers import Explorer
 from nerfbot.agents.heads import head_for
-from nerfbot.agents.networks import ActorCritic, NetworkConfig, Planning
+from nerfbot.agents.networks import ActorCritic, NetworkConfig
 from nerfbot.agents.normal import ReturnScale, RunningNorm
 from nerfbot.agents.ppo import PPO, PPOConfig
 from nerfbot.agents.rollout import Rollout

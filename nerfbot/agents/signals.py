@@ -69,11 +69,11 @@ class Signal:
 
     def state(self) -> dict[str, Any]:
         """Everything it has learned and holds, for a checkpoint."""
-        return keep(self, without=("steps",))
+        return keep(self, without=("steps", "added"))
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """From a checkpoint."""
-        give_back(self, state, without=("steps",))
+        give_back(self, state, without=("steps", "added"))
 
 
 class TDSurprise(Signal):
@@ -190,6 +190,46 @@ class RewardSurprise(Signal):
 
 USUAL_RATE = 0.05
 """Of the running mean of the usual errors, a step of all worlds."""
+
+
+class PossibleSurprise(RewardSurprise):
+    """The reward surprise, or the one that is possible: the square of the reward that the use of the power
+    added.
+
+    What it added is told by the policy's own network, summed over the map: a thing that looks rewarding and
+    was never tried is worth trying, whether it was reached this time or not. A thing merely moved adds
+    nothing, and what proved to be nothing promises nothing any more.
+    """
+
+    needs_reward_map = True
+
+    def start(self, count: int, parts: Mapping[str, spaces.Box], device: torch.device) -> None:
+        """Beside the base's: the map's sum in the last step of the rollout before, and whether the use was
+        seen.
+        """
+        super().start(count, parts, device)
+        self.last = torch.zeros(count, device=device)
+        self.seen = torch.zeros(count, dtype=torch.bool, device=device)
+
+    def prepare(self, rollout: Rollout) -> None:
+        """What every step added."""
+        super().prepare(rollout)
+        assert rollout.reward_map is not None
+        now = rollout.reward_map.sum(-1)
+        self.added = (now - torch.cat([self.last.unsqueeze(0), now[:-1]])).clamp_min(0.0).square()
+        self.last = now[-1].clone()
+
+    def open(self, rows: Tensor) -> None:
+        """Nothing was seen yet."""
+        super().open(rows)
+        self.seen &= ~rows
+
+    def step(self, step: int, rows: Tensor, rollout: Rollout) -> None:
+        """The first step after the use tells what was added."""
+        super().step(step, rows, rollout)
+        now = rows & ~self.seen
+        self.total = torch.where(now, torch.maximum(self.total, self.added[step]), self.total)
+        self.seen |= now
 
 
 class ValueChange(Signal):
@@ -375,6 +415,7 @@ SIGNALS: dict[str, Callable[[], Signal]] = {
     "signed-surprise": SignedSurprise,
     "first-touch": FirstTouch,
     "reward-surprise": RewardSurprise,
+    "possible-surprise": PossibleSurprise,
     "value-change": ValueChange,
     "promise": Promise,
     "positive-value-loss": PositiveValueLoss,

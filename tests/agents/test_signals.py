@@ -17,6 +17,7 @@ from nerfbot.agents.signals import (
     Nothing,
     Novelty,
     PositiveValueLoss,
+    PossibleSurprise,
     Promise,
     RewardSurprise,
     Signal,
@@ -282,3 +283,20 @@ def test_an_error_that_is_made_everywhere_is_no_surprise() -> None:
     signal.step(1, rows, told)
     assert float(signal.close()[0]) == pytest.approx(1.0 - 0.64)
     assert signal.usual.tolist() == pytest.approx([0.01, 0.64])
+
+
+def test_a_surprise_that_is_possible_is_the_square_of_what_the_use_added_to_the_map() -> None:
+    def told(reward: list[float], predicted: list[float], *rows: list[float]) -> Any:
+        made = rollout(reward=reward, predicted=predicted)
+        made.reward_map = torch.tensor(rows).view(len(rows), 1, 3)
+        return made
+
+    nothing = [0.0, 0.0, 0.0]
+    added = told(nothing, nothing, [0.0, 0.5, 0.1], [0.4, 0.5, 0.1], [0.9, 0.9, 0.9])
+    assert score(PossibleSurprise(), added, begin=1) == pytest.approx(0.16)
+    moved = told(nothing, nothing, [0.0, 0.5, 0.1], [0.5, 0.0, 0.1], [0.5, 0.0, 0.1])
+    assert score(PossibleSurprise(), moved, begin=1) == pytest.approx(0.0)
+    taken_away = told(nothing, nothing, [0.0, 0.5, 0.1], [0.0, 0.0, 0.1], [0.0, 0.0, 0.1])
+    assert score(PossibleSurprise(), taken_away, begin=1) == 0.0
+    found = told([0.0, 0.0, 1.0], nothing, [0.0, 0.5, 0.1], [0.4, 0.5, 0.1], [0.4, 0.0, 0.1])
+    assert score(PossibleSurprise(), found, begin=1) == pytest.approx(1.0)
