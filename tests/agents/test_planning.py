@@ -5,6 +5,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
+from nerfbot.agents import planning as layer
 from nerfbot.agents.heads import CategoricalHead
 from nerfbot.agents.networks import ActorCritic, NetworkConfig
 from nerfbot.agents.planning import STATES, THINGS, Planned
@@ -144,3 +145,18 @@ def test_the_reward_map_says_of_each_cell_what_a_move_there_is_predicted_to_brin
         cell = cell + torch.tensor([0, 1, -COLUMNS, -1, COLUMNS])[action]
         expected = planning.reward_map(grid)[torch.arange(30), cell]
     torch.testing.assert_close(told, expected)
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_how_many_problems_lie_side_by_side_changes_nothing(lanes, monkeypatch):
+    """One a thread is how a GPU solves them."""
+    grid, weights = maps(9, 3), torch.randn(9, 3, 4, generator=torch.Generator().manual_seed(1))
+    found = []
+    for number in (16, lanes):
+        monkeypatch.setitem(layer.LANES, "cpu", number)
+        given = tables(3, 2)
+        worth = Planned.apply(grid, *given)
+        (worth * weights).sum().backward()
+        found.append([worth.detach(), *(table.grad for table in given)])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
