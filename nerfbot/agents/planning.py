@@ -16,6 +16,8 @@ import torch
 import warp as wp
 from torch import Tensor
 
+from nerfbot.grid.device import start_warp
+
 wp.set_module_options({"enable_backward": False})
 
 THINGS, STATES = 32 * 16, 128
@@ -256,7 +258,7 @@ class Planned(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, grid: Tensor, *tables: Tensor) -> Tensor:
         """Solve every world and channel."""
-        wp.init()
+        start_warp()
         device = grid.device
         count, rows, columns = grid.shape[:3]
         things, states, places, passing_things, passing_states = (table.detach().float() for table in tables)

@@ -10,7 +10,6 @@ import numpy as np
 import warp as wp
 from numpy.typing import NDArray
 
-from nerfbot.errors import InvalidCommand
 from nerfbot.grid.codes import COLOURS, GATE
 from nerfbot.grid.levels import LevelSet
 from nerfbot.grid.mapping import GridNerf
@@ -36,9 +35,6 @@ GENERATIONS = 8
 
 WINDOW_ARRAYS = ("start", "length", "ramp", "level", "axes", "edits", "charges")
 """The arrays of a bank that kernels read, as ``window_...``."""
-
-_INFO, _WARNING = 20, 30
-"""Levels of Warp's messages: its default, and what is heard of it here."""
 
 _TYPES = {
     np.dtype(np.uint8): wp.uint8,
@@ -235,18 +231,3 @@ def _fields(struct: Any) -> Iterable[tuple[str, Any]]:
     """Name and declared array of every field of a Warp struct."""
     fields: Iterable[tuple[str, Any]] = struct.vars.items()
     return fields
-
-
-def find_device(name: str) -> Any:
-    """Warp's device of that name. Raises `InvalidCommand` where there is none."""
-    # Warp announces itself on the standard output, where it would stand in the midst of a command's JSON.
-    if getattr(wp.config, "log_level", _INFO) == _INFO:
-        wp.config.log_level = _WARNING
-    wp.init()
-    try:
-        if name.startswith("cuda") and not wp.is_cuda_available():
-            raise ValueError  # asked for it, Warp would print the driver's errors first
-        return wp.get_device(name)
-    except (RuntimeError, ValueError):
-        known = ", ".join(str(device) for device in wp.get_devices())
-        raise InvalidCommand(f"device: {name!r} is not there (there are: {known})") from None

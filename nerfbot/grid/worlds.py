@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nerfbot.errors import InvalidCommand
 from nerfbot.grid.codes import AGENT, WALL
+from nerfbot.grid.device import find_device
 from nerfbot.grid.kernel import reset_worlds, step_worlds
 from nerfbot.grid.levels import LevelSet
 from nerfbot.grid.mapping import GridNerf
@@ -21,7 +22,6 @@ from nerfbot.grid.memory import (
     GridOptions,
     Memory,
     feature_names,
-    find_device,
     generations_of,
 )
 from nerfbot.grid.menu import Menu

@@ -326,3 +326,9 @@ class TestLevels:
     def test_none_at_all(self):
         with pytest.raises(InvalidCourse, match="levels: there must be at least one"):
             LevelSet.of([])
+
+
+def test_warp_starts_without_a_word():
+    code = "from nerfbot.grid.device import start_warp; start_warp(); import sys; print('heard', file=sys.stderr)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (told.stdout, told.stderr) == ("", "heard\n")
