@@ -329,6 +329,6 @@ class TestLevels:
 
 
 def test_warp_starts_without_a_word():
-    code = "from nerfbot.grid.device import start_warp; start_warp(); import sys; print('heard', file=sys.stderr)"
+    code = "import sys; from nerfbot.grid.device import start_warp; start_warp(); print('heard', file=sys.stderr)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (told.stdout, told.stderr) == ("", "heard\n")
