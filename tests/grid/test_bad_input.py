@@ -157,7 +157,8 @@ def test_a_missing_gpu_is_one_line():
 
 
 def test_a_missing_warp_is_one_line():
-    code = (
+    start = "import sys; from nerfbot.grid.device import start_warp; start_warp()"
+    code = f"{start}; print('heard', file=sys.stderr)"
         "import sys; sys.modules['warp'] = None\n"
         "import gymnasium, nerfbot\n"
         "try: gymnasium.make('nerfbot/Grid-v0')\n"
