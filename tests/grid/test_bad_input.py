@@ -157,8 +157,7 @@ def test_a_missing_gpu_is_one_line():
 
 
 def test_a_missing_warp_is_one_line():
-    start = "import sys; from nerfbot.grid.device import start_warp; start_warp()"
-    code = f"{start}; print('heard', file=sys.stderr)"
+    code = (
         "import sys; sys.modules['warp'] = None\n"
         "import gymnasium, nerfbot\n"
         "try: gymnasium.make('nerfbot/Grid-v0')\n"
@@ -330,6 +329,7 @@ class TestLevels:
 
 
 def test_warp_starts_without_a_word():
-    code = "import sys; from nerfbot.grid.device import start_warp; start_warp(); print('heard', file=sys.stderr)"
+    start = "import sys; from nerfbot.grid.device import start_warp; start_warp()"
+    code = f"{start}; print('heard', file=sys.stderr)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (told.stdout, told.stderr) == ("", "heard\n")
