@@ -232,12 +232,13 @@ class Planning(nn.Module):
         cells = grid.flatten(1, 2)
         place = (cells[..., 2] >= AGENT).int().argmax(1)
         steps = torch.tensor([0, 1, -columns, -1, columns], device=grid.device)
-        target = (place + steps[action]).clamp(0, rows * columns - 1)
+        stays = (action == 0) | (action >= len(steps))
+        target = (place + steps[action.masked_fill(stays, 0)]).clamp(0, rows * columns - 1)
         entered = cells[torch.arange(len(grid), device=grid.device), target].int()
         reward, _ = self.tables()
         seen = reward[entered[:, 0] * COLOURS + entered[:, 1]] + self.state_reward[entered[:, 2] % AGENT]
         told = self.scale * (seen + self.places()[target]) + self.shift
-        return told.masked_fill((action == 0).unsqueeze(1), math.nan)
+        return told.masked_fill(stays.unsqueeze(1), math.nan)
 
     def reward_map(self, grid: Tensor) -> Tensor:
         """The reward that it expects of entering each cell, the channels' mean, (N, cells)."""

@@ -141,3 +141,10 @@ def test_what_is_nerfed_gets_a_capability_curve_and_the_report_shows_films(tmp_p
     assert (tmp_path / "figures" / "capability.png").exists()
     assert page.count("data:image/gif;base64,") == 2
     assert (tmp_path / "films" / "plain.gif").read_bytes().startswith(b"GIF8")
+
+
+def test_a_planning_policy_that_uses_powers_for_reward_learns_too(tmp_path):
+    planning = ["network.kind=planning", "network.hidden=[]", "network.channels=1"]
+    row = run(RunPlan(small(*planning), "powers", 0, tmp_path))
+    assert row["steps"] == 2048
+    assert sum(row[f"edits_{edit}"] for edit in ("move-coin", "rewrite-cell")) > 0
