@@ -28,7 +28,7 @@ WORLDS, MANY = 8192, 100_000
 SIZES = (2048, 8192, 32768, MANY)
 """Numbers of worlds among which the best rate is sought."""
 
-POWERED = {"kind": "occasional", "probability": 1.0, "start": [4.0, 24.0], "length": [18.0, 26.0]}
+POWERED = {"kind": "occasional", "probability": 1.0, "start": [4.0, 24.0], "length": [22.0, 30.0]}
 """Grants in every episode, by itself for the lifts and for the edits: in well over 30 % of the steps."""
 
 BLOCK = 61

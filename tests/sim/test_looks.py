@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nerfbot.course.elements import Colour, Shape
-from sim import looks
+from nerfbot.sim import looks
 
 
 def outline(shape: str) -> np.ndarray:
