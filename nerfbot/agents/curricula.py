@@ -21,7 +21,7 @@ from nerfbot.course.drawing import put
 from nerfbot.course.elements import Element, Wall
 from nerfbot.errors import InvalidCommand
 from nerfbot.grid.codes import AGENT
-from nerfbot.grid.levels import LevelSet, Split, has_a_way
+from nerfbot.grid.levels import Split, has_a_way
 from nerfbot.grid.painting import paint
 from nerfbot.grid.worlds import GridWorlds
 
@@ -42,7 +42,7 @@ class Curriculum:
         self.level[step] = self.worlds.level
 
     def after(self, edited: NDArray[np.intp], taken: int) -> None:
-        """A step was taken, the `taken`-th of the run in each world; in these worlds an edit was used."""
+        """A step was taken, `taken` of all worlds' so far; in the worlds `edited` a power was used."""
 
     def learn(self, rollout: Rollout, taken: int) -> None:
         """A rollout is complete; `taken` steps were made in all."""
@@ -198,20 +198,23 @@ class Recorder(Curriculum):
 
     def write(self, path: Path) -> None:
         """To a file that `Yoked` reads."""
+        kept = self._kept()
+        np.savez_compressed(path, taken=kept["taken"], cells=kept["cells"])
+
+    def _kept(self) -> dict[str, NDArray[Any]]:
+        """The states, (K, rows, columns, 3), and when they were made, (K,)."""
         rows, columns = self.worlds.levels.rows, self.worlds.levels.columns
         cells = np.array(self.cells, np.uint8).reshape(-1, rows, columns, 3)
-        np.savez_compressed(path, taken=np.array(self.taken, np.int64), cells=cells)
+        return {"taken": np.array(self.taken, np.int64), "cells": cells}
 
     def state(self) -> dict[str, Any]:
         """With what was kept."""
-        rows, columns = self.worlds.levels.rows, self.worlds.levels.columns
-        cells = np.array(self.cells, np.uint8).reshape(-1, rows, columns, 3)
-        return {**super().state(), "taken": list(self.taken), "cells": cells}
+        return {**super().state(), **self._kept()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """With what was kept."""
         super().restore(state)
-        self.taken, self.cells = list(state["taken"]), list(state["cells"].copy())
+        self.taken, self.cells = state["taken"].tolist(), list(state["cells"].copy())
 
 
 class Yoked(Curriculum):
@@ -262,29 +265,6 @@ class Yoked(Curriculum):
         """With how far it has come."""
         super().restore(state)
         self.used = state["used"]
-
-
-def with_spare(levels: LevelSet, count: int) -> LevelSet:
-    """The levels and `count` rows more, copies of the first ones, to be written over."""
-    if not count:
-        return levels
-    rows = np.concatenate([np.arange(len(levels)), np.arange(count) % len(levels)])
-    changed: dict[str, Any] = {
-        name: getattr(levels, name)[rows]
-        for name in (
-            "cells",
-            "bare",
-            "start",
-            "placebo",
-            "zone",
-            "climb",
-            "thing_cell",
-            "thing_kind",
-            "thing_values",
-        )
-    }
-    courses = tuple(levels.courses[row] for row in rows.tolist())
-    return dataclasses.replace(levels, courses=courses, **changed)
 
 
 def walled(course: Course, walls: Mapping[tuple[int, int], Element]) -> Course:

@@ -30,6 +30,8 @@ class Explorer:
     """Base: chooses uniformly among the powers that are open, and learns nothing (the random arm)."""
 
     signal: str = "td-surprise"
+    derived: tuple[str, ...] = ("generator",)
+    """Attributes that are somebody else's, or follow from the others: no part of its state."""
 
     @property
     def name(self) -> str:
@@ -74,11 +76,11 @@ class Explorer:
 
     def state(self) -> dict[str, Any]:
         """What it has learned, for a checkpoint; the generator is the learner's."""
-        return keep(self, without=("generator",))
+        return keep(self, without=self.derived)
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """From a checkpoint."""
-        give_back(self, state, without=("generator",))
+        give_back(self, state, without=self.derived)
 
 
 def rank_logits(score: Tensor, open_now: Tensor, power: float, floor: float) -> Tensor:
@@ -175,6 +177,7 @@ class Linear(Explorer):
     """
 
     signal = "reward-surprise"
+    derived = ("generator", "features", "prior", "hope")
 
     def __init__(
         self,
@@ -201,6 +204,17 @@ class Linear(Explorer):
         self.covariance = self.prior.diag()
         self.root = self.prior.sqrt().diag()
         self.scale = torch.zeros((), dtype=torch.float64, device=self.device)
+        self._look()
+
+    def _look(self) -> None:
+        """The hopeful score of every power, until the next trials: mean and deviations of doubt."""
+        deviation = (self.features @ self.root).square().sum(1).sqrt()
+        self.hope = self.features @ self.mean + self.optimism * deviation
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """With what follows from it."""
+        super().restore(state)
+        self._look()
 
     def logits(self, observation: Observation, mask: Tensor) -> Tensor:
         """By rank of the hopeful score, or of scores drawn for each choice."""
@@ -209,8 +223,7 @@ class Linear(Explorer):
             drawn = torch.randn(shape, generator=self.generator, device=self.device).double()
             score = (self.mean + drawn @ self.root.T) @ self.features.T
         else:
-            deviation = (self.features @ self.root).square().sum(1).sqrt()
-            score = (self.features @ self.mean + self.optimism * deviation).expand(len(mask), -1)
+            score = self.hope.expand(len(mask), -1)
         power = SHARPEST if self.sampled else self.rank_power
         return rank_logits(score.float(), self.powers(mask), power, self.floor)
 
@@ -229,6 +242,7 @@ class Linear(Explorer):
         self.covariance = self.covariance - gain @ spread.T
         self.covariance = 0.5 * (self.covariance + self.covariance.T)
         self.root = torch.linalg.cholesky(self.covariance + 1e-9 * self.prior.diag())
+        self._look()
         return {"explorer_score": float(trials.score.abs().mean())}
 
 

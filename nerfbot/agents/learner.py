@@ -131,9 +131,8 @@ class Learner:
             if explorer is not None and batch.mask is not None and batch.moves is not None:
                 explorer.start(batch.parts, batch.action_names, batch.moves, self.generator, device)
                 chosen = explorer.signal if signal is None else signal
-                self.book = TrialBook(batch, load_signal(chosen) if isinstance(chosen, str) else chosen)
-                self._check_signal(chosen, self.book.signal)
-            self.bonus, self.bonus_signal = bonus, None if bonus is None else load_signal(bonus.signal)
+                self.book = TrialBook(batch, self._served(chosen))
+            self.bonus, self.bonus_signal = bonus, None if bonus is None else self._served(bonus.signal)
             if self.bonus_signal is not None:
                 self.bonus_signal.start(batch.count, batch.parts, device)
         self.return_scale = ReturnScale(batch.count, ppo.gamma, device) if ppo.normalise_rewards else None
@@ -150,14 +149,15 @@ class Learner:
         self.steps = 0
         self.seconds = Seconds()
 
-    def _check_signal(self, name: str | Signal, signal: Signal) -> None:
-        """Raise `InvalidCommand` for a signal that reads what the network does not say."""
-        planning = isinstance(self.network.body.map, Planning)
-        name = name if isinstance(name, str) else type(name).__name__
-        if signal.needs_rewards and not (planning or self.network.reward is not None):
+    def _served(self, chosen: str | Signal) -> Signal:
+        """A signal, by its name too. Raises `InvalidCommand` where it reads what this network never says."""
+        signal = load_signal(chosen) if isinstance(chosen, str) else chosen
+        name = chosen if isinstance(chosen, str) else type(chosen).__name__
+        if signal.needs_rewards and not self.network.config.predicts_reward:
             raise InvalidCommand(f"signal {name}: the network predicts no rewards (network.predicts_reward)")
-        if signal.needs_reward_map and not planning:
+        if signal.needs_reward_map and not isinstance(self.network.body.map, Planning):
             raise InvalidCommand(f"signal {name}: needs a planning network (network.kind)")
+        return signal
 
     @property
     def left(self) -> float:
@@ -309,6 +309,7 @@ class Learner:
         if self.bonus is not None and self.bonus_signal is not None:
             rollout.rewards["bonus"].zero_()
             rollout.finish(after, config.gamma, config.lam)
+            self._foretell(self.bonus_signal)
             rollout.rewards["bonus"].copy_(self.bonus_signal.per_step(rollout))
             run = 1.0 - self.left
             self.ppo.weights["bonus"] = self.bonus.weight * max(0.0, 1.0 - run / self.bonus.until)
@@ -318,12 +319,7 @@ class Learner:
         told: dict[str, float] = {}
         if self.book is not None and self.explorer is not None:
             with torch.no_grad():
-                if self.book.signal.needs_rewards:
-                    self.rollout.predicted = self._predicted()
-                if self.book.signal.needs_reward_map:
-                    grid = self.rollout.observation[str(self.network.body.grid)]
-                    expected = self.network.body.map.reward_map(grid.flatten(0, 1))  # type: ignore[union-attr, operator]
-                    self.rollout.reward_map = expected.view(*grid.shape[:2], -1)
+                self._foretell(self.book.signal)
                 trials = self.book.read(self.rollout)
             told |= self.book.signal.learn(self.rollout)
             if trials is not None:
@@ -332,14 +328,15 @@ class Learner:
             told |= self.bonus_signal.learn(self.rollout)
         return told
 
-    def _predicted(self) -> Tensor:
-        """The rewards of the rollout as the network now predicts them, (steps, count)."""
-        rollout = self.rollout
+    def _foretell(self, signal: Signal) -> None:
+        """Put what a signal reads of the network's expectations into the rollout."""
+        rollout, network = self.rollout, self.network
         seen = {name: part.flatten(0, 1) for name, part in rollout.observation.items()}
-        action = rollout.action.flatten()
-        features = action if self.network.reward is None else self.network.body.features(seen)
-        told = self.network.predicted_reward(seen, features, action).mean(1)
-        return told.view(rollout.steps, rollout.count)
+        if signal.needs_rewards:
+            told = network.predicted_reward(seen, rollout.action.flatten()).mean(1)
+            rollout.predicted = told.view(rollout.steps, rollout.count)
+        if signal.needs_reward_map:
+            rollout.reward_map = network.reward_map(seen).view(rollout.steps, rollout.count, -1)
 
     def policy(self, about: dict[str, Any] | None = None, seed: int = 0) -> Policy:
         """The policy as it stands, sharing its weights with the learner's."""

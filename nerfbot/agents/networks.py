@@ -191,16 +191,24 @@ class ActorCritic(nn.Module):
         seen = torch.cat(states)
         return Output(self.policy(seen), self._values(seen), memory, seen)
 
-    def predicted_reward(self, observation: Observation, features: Tensor, action: Tensor) -> Tensor:
+    def predicted_reward(
+        self, observation: Observation, action: Tensor, features: Tensor | None = None
+    ) -> Tensor:
         """What reward `action` (N,) will bring, as one or several predictions, (N, predictions).
 
         A planning network says so by the cell that is entered, with the rewards that it plans with; any other
-        by a layer on the features that `forward` gave. NaN where it says nothing.
+        by a layer on the `features` that `forward` gave (None: computed here). NaN where it says nothing.
         """
         if isinstance(self.body.map, Planning):
             return self.body.map.reward(observation[str(self.body.grid)], action)
         assert self.reward is not None
+        features = self.body.features(observation) if features is None else features
         return self.reward(features).gather(1, action.unsqueeze(1))
+
+    def reward_map(self, observation: Observation) -> Tensor:
+        """The reward that a planning network expects of entering each cell, (N, cells)."""
+        assert isinstance(self.body.map, Planning)
+        return self.body.map.reward_map(observation[str(self.body.grid)])
 
     def _values(self, features: Tensor) -> dict[str, Tensor]:
         found = self.value(features).float()

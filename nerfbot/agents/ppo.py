@@ -136,7 +136,7 @@ class PPO:
         entropy_mean = mean(entropy)
         loss = policy_loss + config.value_coefficient * value_loss - entropy_weight * entropy_mean
         if self.network.config.predicts_reward:
-            told = self.network.predicted_reward(observation, output.features, batch["action"])
+            told = self.network.predicted_reward(observation, batch["action"], output.features)
             miss = torch.where(told.isnan(), 0.0, told - batch["reward"].unsqueeze(1)).square().mean(1)
             loss = loss + config.reward_prediction * mean(miss)
         with torch.no_grad():

@@ -15,6 +15,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from nerfbot.agents.batch import Observation
+from nerfbot.agents.bodies import is_grid
 from nerfbot.agents.kept import give_back, keep
 from nerfbot.agents.networks import NetworkConfig, Predictor
 from nerfbot.agents.rollout import Rollout
@@ -26,12 +27,14 @@ class Signal:
 
     A subclass gives `per_step`, and overrides the rest only where its score is no such sum. `needs_contact`:
     it means nothing in an environment that does not tell what was touched. `needs_rewards`: nor with a
-    network that predicts no rewards.
+    network that predicts no rewards; `needs_reward_map`: nor with one that does so for no map. `derived`:
+    attributes that come anew from each rollout, and are no part of its state.
     """
 
     needs_contact = False
     needs_rewards = False
     needs_reward_map = False
+    derived: tuple[str, ...] = ("steps",)
 
     def __init__(self, gamma: float = 0.99) -> None:
         self.gamma = gamma
@@ -69,11 +72,11 @@ class Signal:
 
     def state(self) -> dict[str, Any]:
         """Everything it has learned and holds, for a checkpoint."""
-        return keep(self, without=("steps", "added"))
+        return keep(self, without=self.derived)
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """From a checkpoint."""
-        give_back(self, state, without=("steps", "added"))
+        give_back(self, state, without=self.derived)
 
 
 class TDSurprise(Signal):
@@ -192,9 +195,46 @@ USUAL_RATE = 0.05
 """Of the running mean of the usual errors, a step of all worlds."""
 
 
-class PossibleSurprise(RewardSurprise):
-    """The reward surprise, or the one that is possible: the square of the reward that the use of the power
-    added.
+class AtUse(Signal):
+    """Base: of each trial the number of its first step alone, for what the use of the power changed at once.
+
+    It needs no touch and is known at once, whether what came is then visited or not.
+    """
+
+    def start(self, count: int, parts: Mapping[str, spaces.Box], device: torch.device) -> None:
+        """Beside the base's: what the rollout before ended with, and whether the use was seen."""
+        super().start(count, parts, device)
+        self.last = torch.zeros(count, *self.watched(parts), device=device)
+        self.seen = torch.zeros(count, dtype=torch.bool, device=device)
+
+    def watched(self, parts: Mapping[str, spaces.Box]) -> tuple[int, ...]:
+        """Shape, a world, of what `before` is given."""
+        return ()
+
+    def before(self, now: Tensor) -> Tensor:
+        """What `now`, (steps, count, ...), was a step earlier, over the border between rollouts too."""
+        earlier = torch.cat([self.last.unsqueeze(0), now[:-1]])
+        self.last = now[-1].clone()
+        return earlier
+
+    def open(self, rows: Tensor) -> None:
+        """Nothing was seen yet."""
+        super().open(rows)
+        self.seen &= ~rows
+
+    def fresh(self, rows: Tensor) -> Tensor:
+        """Those of the trials in these worlds whose first step this is."""
+        now = rows & ~self.seen
+        self.seen |= now
+        return now
+
+    def step(self, step: int, rows: Tensor, rollout: Rollout) -> None:
+        """The first step after the use tells."""
+        self.total = torch.where(self.fresh(rows), self.steps[step], self.total)
+
+
+class PossibleSurprise(RewardSurprise, AtUse):
+    """The reward surprise, or the possible one: the square of the reward that the use of the power added.
 
     What it added is told by the policy's own network, summed over the map: a thing that looks rewarding and
     was never tried is worth trying, whether it was reached this time or not. A thing merely moved adds
@@ -202,101 +242,51 @@ class PossibleSurprise(RewardSurprise):
     """
 
     needs_reward_map = True
-
-    def start(self, count: int, parts: Mapping[str, spaces.Box], device: torch.device) -> None:
-        """Beside the base's: the map's sum in the last step of the rollout before, and whether the use was
-        seen.
-        """
-        super().start(count, parts, device)
-        self.last = torch.zeros(count, device=device)
-        self.seen = torch.zeros(count, dtype=torch.bool, device=device)
+    derived = ("steps", "added")
 
     def prepare(self, rollout: Rollout) -> None:
         """What every step added."""
         super().prepare(rollout)
         assert rollout.reward_map is not None
         now = rollout.reward_map.sum(-1)
-        self.added = (now - torch.cat([self.last.unsqueeze(0), now[:-1]])).clamp_min(0.0).square()
-        self.last = now[-1].clone()
-
-    def open(self, rows: Tensor) -> None:
-        """Nothing was seen yet."""
-        super().open(rows)
-        self.seen &= ~rows
+        self.added = (now - self.before(now)).clamp_min(0.0).square()
 
     def step(self, step: int, rows: Tensor, rollout: Rollout) -> None:
         """The first step after the use tells what was added."""
-        super().step(step, rows, rollout)
-        now = rows & ~self.seen
-        self.total = torch.where(now, torch.maximum(self.total, self.added[step]), self.total)
-        self.seen |= now
+        RewardSurprise.step(self, step, rows, rollout)
+        larger = torch.maximum(self.total, self.added[step])
+        self.total = torch.where(self.fresh(rows), larger, self.total)
 
 
-class ValueChange(Signal):
-    """How much the use of the power changed what the policy expects, in size: a promise, or a threat, to be
-    put to the test.
+class ValueChange(AtUse):
+    """How much the use of the power changed what the policy expects, in size: a promise or a threat to test.
 
-    It needs no touch and is known at once, and it fades where what was promised proves to be nothing.
+    It fades where what was promised proves to be nothing.
     """
 
-    def start(self, count: int, parts: Mapping[str, spaces.Box], device: torch.device) -> None:
-        """Beside the base's: the last value of the rollout before, and whether the use was seen."""
-        super().start(count, parts, device)
-        self.last = torch.zeros(count, device=device)
-        self.seen = torch.zeros(count, dtype=torch.bool, device=device)
-
-    def prepare(self, rollout: Rollout) -> None:
-        """The value before each step."""
+    def per_step(self, rollout: Rollout) -> Tensor:
+        """The size of the value's change."""
         value = rollout.values["task"]
-        self.steps = torch.cat([self.last.unsqueeze(0), value[:-1]])
-        self.last = value[-1].clone()
-
-    def open(self, rows: Tensor) -> None:
-        """Nothing was seen yet."""
-        super().open(rows)
-        self.seen &= ~rows
-
-    def step(self, step: int, rows: Tensor, rollout: Rollout) -> None:
-        """The first step after the use tells."""
-        now = rows & ~self.seen
-        change = (rollout.values["task"][step] - self.steps[step]).abs()
-        self.total = torch.where(now, change, self.total)
-        self.seen |= now
+        return (value - self.before(value)).abs()
 
 
-class Promise(Signal):
+class Promise(AtUse):
     """The largest reward that the use of the power put somewhere, as the policy's own network expects it.
 
-    Known at once, whether the place is then visited or not. What was visited and proved to be nothing
-    promises nothing any more.
+    What was visited and proved to be nothing promises nothing any more.
     """
 
     needs_reward_map = True
 
-    def start(self, count: int, parts: Mapping[str, spaces.Box], device: torch.device) -> None:
-        """Beside the base's: the map in the last step of the rollout before, and whether the use was seen."""
-        super().start(count, parts, device)
-        self.last = torch.zeros(count, 1, device=device)
-        self.seen = torch.zeros(count, dtype=torch.bool, device=device)
+    def watched(self, parts: Mapping[str, spaces.Box]) -> tuple[int, ...]:
+        """The cells of the map."""
+        rows, columns = next(box.shape[:2] for box in parts.values() if is_grid(box))
+        return (rows * columns,)
 
-    def prepare(self, rollout: Rollout) -> None:
-        """The rise of the best-rising place, in every step."""
+    def per_step(self, rollout: Rollout) -> Tensor:
+        """The rise of the best-rising place."""
         assert rollout.reward_map is not None
-        now = rollout.reward_map
-        before = torch.cat([self.last.expand(-1, now.shape[2]).unsqueeze(0), now[:-1]])
-        self.steps = (now - before).amax(-1).clamp_min(0.0)
-        self.last = now[-1].clone()
-
-    def open(self, rows: Tensor) -> None:
-        """Nothing was seen yet."""
-        super().open(rows)
-        self.seen &= ~rows
-
-    def step(self, step: int, rows: Tensor, rollout: Rollout) -> None:
-        """The first step after the use tells."""
-        now = rows & ~self.seen
-        self.total = torch.where(now, self.steps[step], self.total)
-        self.seen |= now
+        return (rollout.reward_map - self.before(rollout.reward_map)).amax(-1).clamp_min(0.0)
 
 
 class Novelty(Signal):

@@ -37,7 +37,7 @@ class Arm:
     schedule: Mapping[str, Any] = field(default_factory=dict)
     destinations: str | None = None
     bonus: Bonus | None = None
-    curriculum: Literal["none", "plr", "accel", "yoked", "record"] = "none"
+    curriculum: Literal["plr", "accel", "record"] | None = None
     trains: bool = True
     matches: str | None = None
     yoked: str | None = None
@@ -118,11 +118,7 @@ ARMS: dict[str, Arm] = {
     "random-powers-oracle": Arm(
         "random, from a menu cut down by a designer who knows the answer", menu="oracle", actor="random"
     ),
-    "yoked": Arm(
-        "no powers, but episodes that begin where the explorer's edits led",
-        curriculum="yoked",
-        yoked="powers-explore",
-    ),
+    "yoked": Arm("no powers, but episodes that begin where the explorer's edits led", yoked="powers-explore"),
     "plr": Arm("prioritised replay of training levels (Jiang et al. 2021)", curriculum="plr"),
     "accel": Arm("PLR with edited training levels (Parker-Holder et al. 2022)", curriculum="accel"),
     "shuffled-explorer": Arm("the explorer with its scores permuted", menu="all", actor="shuffled"),

@@ -187,8 +187,13 @@ def edits_used(rows: Sequence[Row], curves: Curves) -> Figure:
     return figure
 
 
-def capability_curve(rows: Sequence[Row], curves: Curves) -> Figure:
-    """Goal rate and harm against the lift level held in the test: internal shift, and both shifts at once."""
+def capability_curve(rows: Sequence[Row], curves: Curves) -> Figure | None:
+    """Goal rate and harm against the lift level held in the test: internal shift, and both shifts at once.
+
+    None where nothing is nerfed, so that there is nothing to lift.
+    """
+    if not rows[0].get(f"lift_{LIFTS[0]:g}_train_goal"):
+        return None
     figure = Figure(figsize=(10, 3.8), layout="constrained")
     panels = figure.subplots(1, 2)
     arms = arms_of(rows)
@@ -208,7 +213,7 @@ def capability_curve(rows: Sequence[Row], curves: Curves) -> Figure:
     return figure
 
 
-FIGURES: Mapping[str, tuple[str, Callable[[Sequence[Row], Curves], Figure]]] = {
+FIGURES: Mapping[str, tuple[str, Callable[[Sequence[Row], Curves], Figure | None]]] = {
     "robustness-plane": ("The 2-D robustness plane, every seed", robustness_plane),
     "goal-rates": ("Goal rate by arm", goal_rates),
     "learning-curves": ("Learning curves", learning_curves),
@@ -216,7 +221,7 @@ FIGURES: Mapping[str, tuple[str, Callable[[Sequence[Row], Curves], Figure]]] = {
     "edits": ("Powers used over training", edits_used),
     "capability": ("The capability curve: goal and harm against the lift level", capability_curve),
 }
-"""Every figure: its title, and what draws it."""
+"""Every figure: its title, and what draws it (None: there is nothing to show)."""
 
 
 def write_figures(folder: Path, rows: Sequence[Row], curves: Curves) -> dict[str, Path]:
@@ -225,9 +230,9 @@ def write_figures(folder: Path, rows: Sequence[Row], curves: Curves) -> dict[str
     written = {}
     with mpl.rc_context({"svg.hashsalt": "nerfbot", "font.size": 9}):
         for name, (_, draw) in FIGURES.items():
-            if name == "capability" and not rows[0].get(f"lift_{LIFTS[0]:g}_train_goal"):
-                continue  # nothing is nerfed in this experiment
             figure = draw(rows, curves)
+            if figure is None:
+                continue
             for suffix in ("png", "svg"):
                 metadata = {"Date": None} if suffix == "svg" else {"Software": None}
                 figure.savefig(folder / f"{name}.{suffix}", dpi=150, metadata=metadata)

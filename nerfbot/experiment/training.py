@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nerfbot.agents.curricula import Accel, Curriculum, LevelReplay, Recorder, Yoked, with_spare
+from nerfbot.agents.curricula import Accel, Curriculum, LevelReplay, Recorder, Yoked
 from nerfbot.agents.explorers import load_explorer
 from nerfbot.agents.learner import Learner
 from nerfbot.course import load_plan
@@ -25,6 +25,13 @@ from nerfbot.grid.levels import LevelSet, Split
 from nerfbot.powers import EDITS
 
 Tell = Callable[[dict[str, Any]], None]
+
+CURRICULA: Mapping[str, Callable[[], Curriculum]] = {
+    "plr": LevelReplay,
+    "accel": Accel,
+    "record": Recorder,
+}
+"""Who decides which levels an arm plays, by the arm's name for it."""
 
 VISITED = "visited.npz"
 """In the folder of a run that others are yoked to: the states that its edits made."""
@@ -140,7 +147,7 @@ def _learner(plan: RunPlan, arm: Arm, tally: Tally) -> Learner:
     drawn = levels(config.course, config.levels.train, "train", True, arm.alpha)
     curriculum = _curriculum(plan, arm, schedule)
     if curriculum is not None:
-        drawn = with_spare(drawn, curriculum.spare)
+        drawn = drawn.with_spare(curriculum.spare)
     env = world(
         config,
         drawn,
@@ -175,16 +182,10 @@ def _learner(plan: RunPlan, arm: Arm, tally: Tally) -> Learner:
 
 
 def _curriculum(plan: RunPlan, arm: Arm, schedule: Mapping[str, Any]) -> Curriculum | None:
-    if arm.curriculum == "plr":
-        return LevelReplay()
-    if arm.curriculum == "accel":
-        return Accel()
-    if arm.curriculum == "record":
-        return Recorder()
-    if arm.curriculum == "yoked":
-        visited = plan.folder.parent.parent / str(arm.yoked) / str(plan.seed) / VISITED
+    if arm.yoked is not None:
+        visited = plan.folder.parent.parent / arm.yoked / str(plan.seed) / VISITED
         return Yoked(visited, float(schedule.get("probability", 1.0)))
-    return None
+    return None if arm.curriculum is None else CURRICULA[arm.curriculum]()
 
 
 def _share(counts: Counter[str], part: str, whole: str) -> float:

@@ -196,9 +196,20 @@ class LevelSet:
                 )
         return cls.of(drawn, body)
 
+    def with_spare(self, count: int) -> LevelSet:
+        """These levels and `count` more, copies of the first ones, to be written over."""
+        rows = np.arange(len(self) + count) % len(self)
+        copied = {name: getattr(self, name)[rows] for name in _BY_LEVEL}
+        courses = tuple(self.courses[row] for row in rows.tolist())
+        return dataclasses.replace(self, courses=courses, **copied)
+
     def shared_with(self, other: LevelSet) -> frozenset[str]:
         """Hashes of the layouts that both sets hold."""
         return self.hashes & other.hashes
+
+
+_BY_LEVEL = ("cells", "bare", "start", "placebo", "zone", "climb", "thing_cell", "thing_kind", "thing_values")
+"""The arrays of a level set that have a row a level."""
 
 
 def has_a_way(course: Course) -> bool:

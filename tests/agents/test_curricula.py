@@ -18,7 +18,6 @@ from nerfbot.agents.curricula import (
     Recorder,
     Yoked,
     mutated,
-    with_spare,
 )
 from nerfbot.agents.explorers import load_explorer
 from nerfbot.agents.learner import Learner
@@ -48,7 +47,7 @@ def learner_of(levels: LevelSet, curriculum: Curriculum, powers: bool = False, s
         WORLDS,
         seed=seed,
         copy=False,
-        course=with_spare(levels, curriculum.spare),
+        course=levels.with_spare(curriculum.spare),
         **(POWERS if powers else {}),
     )
     batch = Batch(env, moves=len(MOVES) if powers else None, only=("grid",))

@@ -267,5 +267,9 @@ def test_a_network_that_predicts_rewards_learns_to_and_the_surprise_signal_reads
 def test_a_signal_that_needs_predictions_is_refused_with_a_network_that_makes_none() -> None:
     with pytest.raises(InvalidCommand, match="reward-surprise: the network predicts no rewards"):
         Learner(Batch(Corridor(4), moves=3), SMALL, ppo(), 100, Explorer(), "reward-surprise")
+    with pytest.raises(InvalidCommand, match="reward-surprise: the network predicts no rewards"):
+        Learner(Batch(Corridor(4, powers=False)), SMALL, ppo(), 100, bonus=Bonus("reward-surprise"))
+    predicts = NetworkConfig(hidden=(8,), predicts_reward=True)
+    Learner(Batch(Corridor(4)), predicts, ppo(), 100, bonus=Bonus("reward-surprise")).iterate()
     with pytest.raises(InvalidCommand, match="promise: needs a planning network"):
         Learner(Batch(Corridor(4), moves=3), SMALL, ppo(), 100, Explorer(), "promise")

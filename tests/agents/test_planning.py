@@ -110,7 +110,7 @@ def test_the_predicted_reward_is_that_of_the_cell_a_move_leads_to_and_none_for_a
         planning.shift.copy_(torch.tensor([0.5, 0.1]))
         reward, _ = planning.tables()
         action = torch.randint(9, (20,))
-        told = network.predicted_reward({"grid": grid}, action, action)
+        told = network.predicted_reward({"grid": grid}, action)
         for world in range(20):
             if action[world] in (0, 5, 6, 7, 8):
                 assert told[world].isnan().all()
@@ -140,7 +140,7 @@ def test_the_reward_map_says_of_each_cell_what_a_move_there_is_predicted_to_brin
         for table in (planning.place_reward, planning.state_reward, planning.scale, planning.shift):
             table.copy_(torch.randn(table.shape))
         action = torch.randint(1, 5, (30,))
-        told = network.predicted_reward({"grid": grid}, action, action).mean(1)
+        told = network.predicted_reward({"grid": grid}, action).mean(1)
         cell = (grid[:, :, :, 2] >= AGENT).flatten(1).int().argmax(1)
         cell = cell + torch.tensor([0, 1, -COLUMNS, -1, COLUMNS])[action]
         expected = planning.reward_map(grid)[torch.arange(30), cell]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from toys import boxes
 
 from nerfbot.agents.networks import NetworkConfig
@@ -52,7 +54,8 @@ def rollout(**columns: list[float]) -> Any:
 
 def score(signal: Signal, *parts: Any, begin: int = 0) -> float:
     """A trial that begins at a step of the first of these rollouts and goes through all of them."""
-    signal.start(1, boxes(x=1), torch.device("cpu"))
+    grid = spaces.Box(0, 255, (1, 3, 3), np.uint8)
+    signal.start(1, {**boxes(x=1), "grid": grid}, torch.device("cpu"))
     everywhere = torch.ones(1, dtype=torch.bool)
     signal.total += 99.0  # what an earlier trial left behind
     signal.weight *= 0.1
@@ -202,7 +205,8 @@ def test_a_signal_goes_on_from_its_state_as_it_would_have(name: str) -> None:
     def signal() -> Signal:
         torch.manual_seed(3)
         made = load_signal(name)
-        made.start(64, boxes(x=8), torch.device("cpu"))
+        grid = {"grid": spaces.Box(0, 255, (3, 3, 3), np.uint8)}
+        made.start(64, grid if name == "promise" else boxes(x=8), torch.device("cpu"))
         return made
 
     one, other = signal(), signal()
@@ -300,3 +304,22 @@ def test_a_surprise_that_is_possible_is_the_square_of_what_the_use_added_to_the_
     assert score(PossibleSurprise(), taken_away, begin=1) == 0.0
     found = told([0.0, 0.0, 1.0], nothing, [0.0, 0.5, 0.1], [0.4, 0.5, 0.1], [0.4, 0.0, 0.1])
     assert score(PossibleSurprise(), found, begin=1) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("kind", [RewardSurprise, PossibleSurprise, Promise, ValueChange])
+def test_a_signal_that_was_at_work_gives_its_state_to_a_new_one(kind: type[Signal]) -> None:
+    told = rollout(reward=[0.0, 1.0], predicted=[0.2, 0.3], value=[0.1, 0.4])
+    told.reward_map = torch.rand(2, 1, 3)
+    one, other = kind(), kind()
+    score(one, told)
+    grid = spaces.Box(0, 255, (1, 3, 3), np.uint8)
+    other.start(1, {"grid": grid}, torch.device("cpu"))
+    other.restore(one.state())
+    everywhere = torch.ones(1, dtype=torch.bool)
+    found = []
+    for signal in (one, other):
+        signal.open(everywhere)
+        signal.prepare(told)
+        signal.step(0, everywhere, told)
+        found.append(float(signal.close()[0]))
+    assert found[0] == found[1]
