@@ -25,8 +25,9 @@ class Arm:
     name in the experiment's `menus`, or a single power. `actor`: who acts while a power is open. `explorer`:
     changes of the explorer's configuration. `schedule`: changes of the menu's. `destinations` in place of the
     menu's. `bonus` for the policy. `curriculum`: who decides which levels are played ("record": nobody, but
-    what edits make is kept for the arm that is yoked to it). `trains`: whether it learns at all. `matches`:
-    the arm whose alpha_eff its schedule is to match; `yoked`: the arm whose states it starts from.
+    what edits make is kept for the arm that is yoked to it). `times`: how often the experiment's
+    steps it learns for, 0 for an arm that learns nothing. `matches`: the arm whose alpha_eff its schedule is
+    to match; `yoked`: the arm whose states it starts from.
     """
 
     why: str
@@ -38,7 +39,7 @@ class Arm:
     destinations: str | None = None
     bonus: Bonus | None = None
     curriculum: Literal["plr", "accel", "record"] | None = None
-    trains: bool = True
+    times: int = 1
     matches: str | None = None
     yoked: str | None = None
 
@@ -98,7 +99,7 @@ IDEAS: dict[str, tuple[str, dict[str, Any]]] = {
 """Explorers that were tried beside the chosen one: why, and the changes of its configuration."""
 
 ARMS: dict[str, Arm] = {
-    "random-policy": Arm("untrained: what chance reaches", trains=False),
+    "random-policy": Arm("untrained: what chance reaches", times=0),
     "plain": Arm("PPO on training levels alone"),
     **{
         f"randomised-{share:g}": Arm(f"{share:g} % of distinguishing levels", alpha=share / 100)
@@ -109,6 +110,10 @@ ARMS: dict[str, Arm] = {
     "powers-bonus": Arm("powers, used for reward and bonus", menu="all", bonus=Bonus()),
     "powers-explore": replace(EXPLORE, curriculum="record"),
     "random-powers": RANDOM,
+    **{
+        f"random-powers-x{times}": replace(RANDOM, why=f"{RANDOM.why}, {times} times the steps", times=times)
+        for times in (2, 4)
+    },
     "random-powers-matched": Arm(
         "random, granted often enough to match the explorer's alpha_eff",
         menu="all",
@@ -160,6 +165,11 @@ def load_arm(name: str) -> Arm:
     if name not in ARMS:
         raise InvalidExperiment(f"arm: unknown {name!r}{suggestion(name, tuple(ARMS))}")
     return ARMS[name]
+
+
+def steps_of(config: ExperimentConfig, arm: Arm) -> int:
+    """Environment steps that an arm learns for."""
+    return config.steps * arm.times
 
 
 def menu_of(config: ExperimentConfig, arm: Arm) -> MenuConfig:

@@ -18,7 +18,7 @@ import numpy as np
 import yaml
 
 from nerfbot.errors import NerfbotError
-from nerfbot.experiment.arms import load_arm, menu_of
+from nerfbot.experiment.arms import load_arm, menu_of, steps_of
 from nerfbot.experiment.config import ExperimentConfig, InvalidExperiment
 from nerfbot.experiment.results import FILE, Row, column, read_rows, write_rows
 from nerfbot.experiment.training import RunPlan
@@ -210,14 +210,13 @@ class Experiment:
         show: Callable[[Progress], None],
     ) -> None:
         commit = commit_of(Path(__file__).parent)
-        earlier = len(progress.done)
         pending = list(waiting)
         busy = 0
         began = time.monotonic()
         while pending or busy:
             while busy < len(workers) and (ready := self._next(pending, progress)) is not None:
                 inbox.put(ready)
-                progress.running[(ready.arm, ready.seed)] = {"steps": 0, "of": self.config.steps}
+                progress.running[(ready.arm, ready.seed)] = {"steps": 0}
                 busy += 1
             if not busy:
                 for job in pending:
@@ -243,7 +242,7 @@ class Experiment:
                         progress.done[job] = told
                     else:
                         progress.failed[job] = told
-            progress.seconds_left = self._left(progress, earlier, time.monotonic() - began, len(workers))
+            progress.seconds_left = self._left(progress, waiting, time.monotonic() - began, len(workers))
             show(progress)
         for _ in workers:
             inbox.put(None)
@@ -276,11 +275,13 @@ class Experiment:
         )
         return min(1.0, base * wanted / own) if own > 0 else 1.0
 
-    def _left(self, progress: Progress, earlier: int, elapsed: float, workers: int) -> float:
-        """Seconds left at the pace so far; the rows of an `earlier` start took none of this one's time."""
-        steps = self.config.steps
+    def _left(self, progress: Progress, waited: list[Job], elapsed: float, workers: int) -> float:
+        """Seconds left at the pace so far, of the jobs that this start found waiting."""
         here = sum(int(told["steps"]) for told in progress.running.values())
-        made = here + steps * (len(progress.done) - earlier)
+        made = here + sum(self._steps(job) for job in waited if job in progress.done)
         pace = elapsed / made if made else GUESS / workers
-        waiting = sum(job not in progress.done and job not in progress.failed for job in self.jobs)
-        return max(0.0, (steps * waiting - here) * pace)
+        waiting = [job for job in waited if job not in progress.done and job not in progress.failed]
+        return max(0.0, (sum(map(self._steps, waiting)) - here) * pace)
+
+    def _steps(self, job: Job) -> int:
+        return steps_of(self.config, load_arm(job[0]))

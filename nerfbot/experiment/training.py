@@ -16,7 +16,7 @@ from nerfbot.agents.curricula import Accel, Curriculum, LevelReplay, Recorder, Y
 from nerfbot.agents.explorers import load_explorer
 from nerfbot.agents.learner import Learner
 from nerfbot.course import load_plan
-from nerfbot.experiment.arms import Arm, load_arm, menu_of
+from nerfbot.experiment.arms import Arm, load_arm, menu_of, steps_of
 from nerfbot.experiment.config import ExperimentConfig
 from nerfbot.experiment.evaluation import batch_of, evaluate, world
 from nerfbot.experiment.measures import LIFTS
@@ -103,8 +103,8 @@ def run(plan: RunPlan, tell: Tell = lambda told: None) -> dict[str, Any]:
         tally.whole, tally.latest, spent = Counter(kept["whole"]), Counter(kept["latest"]), kept["seconds"]
     described = {"experiment": config.model_dump(mode="json"), "arm": plan.arm, "seed": plan.seed}
     about = {"experiment": config.name, "course": config.course, "arm": plan.arm, "seed": plan.seed}
-    wanted = config.steps if arm.trains else 0
-    marks = [config.steps * (point + 1) // config.points for point in range(config.points)]
+    wanted = steps_of(config, arm)
+    marks = [wanted * (point + 1) // config.points for point in range(config.points)]
     marks = [mark for mark in marks if mark > learner.steps]
     saved = time.perf_counter()
     with RunLog(plan.folder, described, learner.steps) as log:
@@ -171,7 +171,7 @@ def _learner(plan: RunPlan, arm: Arm, tally: Tally) -> Learner:
         batch_of(config, env, explored),
         config.network,
         config.ppo,
-        config.steps,
+        max(1, steps_of(config, arm)),
         explorer=explorer,
         signal=signal,
         bonus=arm.bonus,
