@@ -40,7 +40,7 @@ CHECKPOINT_SECONDS = 60.0
 """Between two checkpoints: what a kill may cost."""
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=16)
 def levels(course: str, count: int, split: str, training: bool, alpha: float = 0.0) -> LevelSet:
     """Levels of one part of the data, drawn once a process."""
     return LevelSet.draw(load_plan(course), count, training, Split[split.upper()], alpha)
