@@ -22,6 +22,7 @@ from nerfbot.agents.networks import NetworkConfig
 from nerfbot.agents.ppo import PPOConfig
 from nerfbot.bench.figures import Against, Figure
 from nerfbot.bench.peers import Peer
+from nerfbot.experiment.config import load_experiment
 
 WORLDS, STEPS, EPOCHS, MINIBATCHES = 512, 32, 3, 4
 ROUNDS, SECONDS = 5, 4.0
@@ -34,7 +35,8 @@ PRECISION = "bfloat16"
 """Of the matrix products; weights, losses and optimiser are float32. `mlp_steps_per_s_float32` is without."""
 
 MLP = NetworkConfig(kind="mlp", hidden=(256, 256), separate=True)
-PLANNING = NetworkConfig(kind="planning", hidden=(), channels=1, embedding=16, activation="relu")
+RESULTS = "coin-in-corner"
+"""The experiment whose network is measured as "conv": the results were made with it."""
 
 PEERS = {"mlp_ratio_sb3": "sb3", "mlp_ratio_navix": "navix"}
 SCRIPT = "peers_learn.py"
@@ -133,9 +135,9 @@ def _planning() -> Loop:
     from nerfbot.grid.vector_env import GridVectorEnv
 
     env = GridVectorEnv(
-        WORLDS, copy=False, seed=0, course="coin-in-corner", powers=(), levels=1024, device=_device()
+        WORLDS, copy=False, seed=0, course=RESULTS, powers=(), levels=1024, device=_device()
     )
-    return _learner(env, PLANNING, "float32", ("grid",))
+    return _learner(env, load_experiment(RESULTS).network, "float32", ("grid",))
 
 
 def _device() -> str:
@@ -143,7 +145,10 @@ def _device() -> str:
 
 
 def _bare_passes(learner: Learner) -> float:
-    """Seconds of a rollout's forward passes and an update's forward and backward passes, nothing between."""
+    """Seconds of a rollout's forward passes and an update's forward and backward passes, nothing between.
+
+    A network that predicts rewards does so in the update's.
+    """
     rollout, network, config = learner.rollout, learner.network, learner.config
     device = learner.batch.device
     steps = [
@@ -152,8 +157,8 @@ def _bare_passes(learner: Learner) -> float:
     size = rollout.size // config.minibatches
     flat = {name: part.flatten(0, 1) for name, part in rollout.observation.items()}
     batches = [
-        {name: part[start : start + size].clone() for name, part in flat.items()}
-        for start in range(0, size * config.minibatches, size)
+        ({name: part[some].clone() for name, part in flat.items()}, rollout.action.flatten()[some].clone())
+        for some in (slice(number * size, (number + 1) * size) for number in range(config.minibatches))
     ]
     _wait(device)
     began = time.perf_counter()
@@ -161,10 +166,12 @@ def _bare_passes(learner: Learner) -> float:
         for seen in steps:
             network(seen)
     for _ in range(config.epochs):
-        for seen in batches:
+        for seen, action in batches:
             with learner.ppo.autocast(device):
                 output = network(seen)
             total = output.policy.float().sum() + sum(value.sum() for value in output.values.values())
+            if network.config.predicts_reward:
+                total = total + network.predicted_reward(seen, action, output.features).nansum()
             network.zero_grad(set_to_none=True)
             total.backward()
     _wait(device)
