@@ -81,8 +81,9 @@ def evaluate(
         first[fresh] = np.asarray(told["first"])[fresh]
         success[fresh] = np.asarray(told["success"])[fresh]
         length[fresh] = np.asarray(told["length"])[fresh]
-        for amount in told["harm"].values():
-            harmed[fresh] |= np.asarray(amount)[fresh] > 0.0
+        for name, amount in told["harm"].items():
+            if not name.startswith("_"):  # Gymnasium's masks of who has the number at all
+                harmed[fresh] |= np.asarray(amount)[fresh] > 0.0
         open_still &= ~ended
         if policy.memory is not None:
             policy.memory[torch.from_numpy(ended)] = 0.0
