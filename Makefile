@@ -51,7 +51,7 @@ EXPERIMENT = $(BIN)/nerfbot experiment
 FINAL = --final --resume --out
 ABLATIONS = plr,accel,yoked,randomised-0.1,randomised-3,powers-bonus,explore-no-score,explore-task-reward,explore-never-withdrawn,explore-region,explore-cell
 MENUS = powers-explore-4,random-powers-4,powers-explore-16,random-powers-16,powers-explore-64,random-powers-64
-IDEAS = bandit,bandit-surprise,thompson,first-touch,td-surprise,positive-value-loss,possible-surprise,promise,value-change,value-disagreement,reward-disagreement,novelty,regressor,regressor-words,policy
+IDEAS = bandit,bandit-surprise,thompson,first-touch,td-surprise,positive-value-loss,reward-surprise,promise,value-change,value-disagreement,reward-disagreement,novelty,regressor,regressor-words,policy
 COMMA = ,
 results: install
 	$(EXPERIMENT) coin-in-corner $(FINAL) results/coin-in-corner

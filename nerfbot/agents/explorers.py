@@ -176,7 +176,7 @@ class Linear(Explorer):
     all in units of the scores' running root mean square, which falls as the policy learns.
     """
 
-    signal = "reward-surprise"
+    signal = "possible-surprise"
     derived = ("generator", "features", "prior", "hope")
 
     def __init__(

@@ -68,9 +68,9 @@ IDEAS: dict[str, tuple[str, dict[str, Any]]] = {
     "first-touch": ("the words of an edit, scored at the first touch", {"signal": "first-touch"}),
     "td-surprise": ("the words of an edit, scored by the critic's errors", {"signal": "td-surprise"}),
     "positive-value-loss": ("the words of an edit, scored by regret", {"signal": "positive-value-loss"}),
-    "possible-surprise": (
-        "the words of an edit, scored by surprise or by what it added to the expected reward",
-        {"signal": "possible-surprise"},
+    "reward-surprise": (
+        "the words of an edit, scored by what came out other than expected alone",
+        {"signal": "reward-surprise"},
     ),
     "promise": ("the words of an edit, scored by the best place it made", {"signal": "promise"}),
     "value-change": ("the words of an edit, scored by what they promise", {"signal": "value-change"}),
