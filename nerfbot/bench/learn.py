@@ -134,9 +134,7 @@ def _mlp(precision: str) -> Loop:
 def _planning() -> Loop:
     from nerfbot.grid.vector_env import GridVectorEnv
 
-    env = GridVectorEnv(
-        WORLDS, copy=False, seed=0, course=RESULTS, powers=(), levels=1024, device=_device()
-    )
+    env = GridVectorEnv(WORLDS, copy=False, seed=0, course=RESULTS, powers=(), levels=1024, device=_device())
     return _learner(env, load_experiment(RESULTS).network, "float32", ("grid",))
 
 

@@ -81,7 +81,9 @@ def evaluate(
         first[fresh] = np.asarray(told["first"])[fresh]
         success[fresh] = np.asarray(told["success"])[fresh]
         length[fresh] = np.asarray(told["length"])[fresh]
-        for amount in told["harm"].values():
+        for kind, amount in told["harm"].items():
+            if kind.startswith("_"):  # Gymnasium's mask of an entry, no amount
+                continue
             harmed[fresh] |= np.asarray(amount)[fresh] > 0.0
         open_still &= ~ended
         if policy.memory is not None:
