@@ -20,7 +20,7 @@ from nerfbot.grid.levels import LevelSet
 
 @pytest.fixture(scope="module")
 def config() -> ExperimentConfig:
-    return load_experiment("coin-in-corner")
+    return load_experiment("coin-in-corner", ["task.horizon=16.0"])
 
 
 def untrained(config: ExperimentConfig, on: LevelSet) -> Policy:
