@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def experiment(
     name: str = typer.Argument(
-        help="A preset's name, the path of an experiment's YAML file, or a study of the rover: fidelity."
+        help="A preset's name, the path of a YAML file, or a study on the rover: fidelity, curve."
     ),
     quick: bool = typer.Option(False, "--quick", help="Two seeds and few steps: a look, not a result."),
     arms: str = typer.Option("", "--arms", help="Arms, with commas between them; default: the file's."),

@@ -6,12 +6,14 @@ can be compared level by level.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from nerfbot.agents.saved import Policy
 from nerfbot.bridge.cells_env import RoverCells
@@ -75,6 +77,17 @@ def play(
     return env.summary()
 
 
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch work in one thread: for one observation at a time, more only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def evaluate_on_rover(
     policy: Policy,
     config: ExperimentConfig,
@@ -101,9 +114,10 @@ def evaluate_on_rover(
     try:
         check_fit(policy, env.observation_space, env, f"course {config.course!r}")
         episodes = []
-        for done, number in enumerate(numbers, 1):
-            episodes.append(play(policy, env, number, seed, sample, to_first_contact))
-            tell(done, len(numbers))
+        with one_thread():
+            for done, number in enumerate(numbers, 1):
+                episodes.append(play(policy, env, number, seed, sample, to_first_contact))
+                tell(done, len(numbers))
         tick = env.grid_nerf.tick
     finally:
         env.close()
