@@ -63,7 +63,7 @@ def _curve(config: ExperimentConfig, folder: Path, quick: bool, part: str, tell:
 
     plan = CurvePlan(config, folder, part=part)
     if quick:
-        plan = CurvePlan(config, folder, seeds=1, lifts=(0.0, 0.5, 1.0), episodes=40, part=part)
+        plan = CurvePlan(config, folder, seeds=(0,), lifts=(0.0, 0.5, 1.0), episodes=40, part=part)
     rows = measure(plan, tell)
     report = write_report(plan, rows)
     title = f"{config.course} under {config.nerf}, {plan.episodes} {part} levels a point"

@@ -57,10 +57,12 @@ class CurvePlan:
     config: ExperimentConfig
     folder: Path
     conditions: Sequence[Condition] = CONDITIONS
-    seeds: int = 2
+    seeds: Sequence[int] = (0, 1)
     lifts: Sequence[float] = LIFTS
     episodes: int = 100
     part: str = "development"
+    learned_under: str | None = None
+    """The nerf that the policies learn under; None: the one that they are measured under."""
 
 
 def measure(plan: CurvePlan, tell: Tell = lambda text, done, of: None) -> list[Row]:
@@ -78,7 +80,7 @@ def measure(plan: CurvePlan, tell: Tell = lambda text, done, of: None) -> list[R
                     " give another --out"
                 )
     for condition in plan.conditions:
-        for seed in range(plan.seeds):
+        for seed in plan.seeds:
             policy: Policy | None = None
             for lift in plan.lifts:
                 if (condition.name, seed, lift) in rows:
@@ -98,7 +100,8 @@ def _trained(plan: CurvePlan, condition: Condition, seed: int, tell: Tell) -> Pa
     folder = policy_folder(plan, condition, seed)
     if not (folder / DESCRIPTION).exists():
         menu = plan.config.menu.model_copy(update=dict(condition.menu))
-        config = plan.config.model_copy(update={"menu": menu, "points": 1})
+        nerf = plan.learned_under or plan.config.nerf
+        config = plan.config.model_copy(update={"menu": menu, "points": 1, "nerf": nerf})
 
         def told(progress: dict[str, Any]) -> None:
             tell(f"{condition.name} {seed}: training", progress["steps"], config.steps)

@@ -30,7 +30,7 @@ def write_report(plan: CurvePlan, rows: Sequence[Row]) -> Path:
     lead = (
         f"Course {plan.config.course}, nerf {plan.config.nerf}; every axis held at one level throughout,"
         f" powers withdrawn, {plan.episodes} {plan.part} levels a point, {plan.config.steps:,} steps of"
-        f" learning in the grid, {plan.seeds} seeds; whole episodes."
+        f" learning in the grid, {len(plan.seeds)} seeds; whole episodes."
     )
     texts = [
         "Lines are the rover in PyBullet, dashes the grid; means over seeds. C is the share of episodes in"

@@ -18,6 +18,7 @@ from nerfbot.grid.levels import LevelSet
 from nerfbot.grid.render import rgb
 from nerfbot.grid.state import FIRST_CONTACTS
 from nerfbot.limits import AXES
+from nerfbot.powers import AuditLog
 from nerfbot.sim.client import CONTROL_STEP
 from nerfbot.sim.nerfed import Step
 from nerfbot.sim.render import Mp4Writer, Renderer, label
@@ -43,6 +44,8 @@ class Recording:
     first_contact: str = "none"
     time: float = 0.0
     frames: list[Frame] = field(default_factory=list)
+    harm: list[dict[str, Any]] = field(default_factory=list)
+    """Harm events: type, quantity, threshold, the object's id, time s."""
 
 
 def on_rover(
@@ -56,9 +59,14 @@ def on_rover(
     lift: float | None = None,
     chase: bool = False,
     to_first_contact: bool = True,
+    audit: AuditLog | None = None,
+    draw: bool = True,
 ) -> Recording:
-    """A policy's episode on a level, drawn from above, or from behind with ``chase``."""
-    env = rover_on(config, levels, lift, render_mode="rgb_array")
+    """A policy's episode on a level, drawn from above, or from behind with ``chase``.
+
+    Leases are written to ``audit``; without ``draw`` there are no frames.
+    """
+    env = rover_on(config, levels, lift, render_mode="rgb_array" if draw else None, audit=audit)
     recording = Recording(title)
     steps = round(PERIOD / CONTROL_STEP)
     renderer: Renderer | None = None
@@ -67,7 +75,18 @@ def on_rover(
     def take(step: Step | None = None) -> None:
         nonlocal renderer, count
         count += 1
-        if step is not None and count % steps != 1:
+        for event in () if step is None else step.events:
+            if event.harm is not None:
+                recording.harm.append(
+                    {
+                        "type": str(event.harm),
+                        "quantity": event.quantity,
+                        "threshold": event.threshold,
+                        "object": event.element_id,
+                        "time": event.time,
+                    }
+                )
+        if not draw or (step is not None and count % steps != 1):
             return
         if renderer is None or renderer.plant is not env.nerfed.plant:
             renderer = Renderer(env.nerfed.plant, WIDTH, HEIGHT)
@@ -79,6 +98,7 @@ def on_rover(
         told = play(policy, env, level, seed, sample, to_first_contact)
         count = 0
         take()
+        env.nerfed.authority.reset(now=env.nerfed.time)
     finally:
         env.close()
     recording.first_contact, recording.time = told["first_contact"], told["time"]

@@ -32,7 +32,7 @@ def test_only_the_conditions_that_say_so_are_ever_lifted_in_training() -> None:
 
 def test_points_are_measured_once_and_the_page_shows_them(tmp_path) -> None:
     config = load_experiment("coin-in-corner", SMALL)
-    plan = CurvePlan(config, tmp_path, CONDITIONS[-1:], seeds=1, lifts=(0.0, 1.0), episodes=3)
+    plan = CurvePlan(config, tmp_path, CONDITIONS[-1:], seeds=(0,), lifts=(0.0, 1.0), episodes=3)
     first = measure(plan)
     assert [float(row["lift"]) for row in first] == [0.0, 1.0]
     told = read_yaml(policy_folder(plan, CONDITIONS[-1], 0) / "config.yaml", InvalidExperiment)
