@@ -4,6 +4,7 @@ from __future__ import annotations
 
 ENVIRONMENTS: dict[str, dict[str, str]] = {
     "nerfbot/Rover-v0": {"entry_point": "nerfbot.sim.rover_env:RoverEnv"},
+    "nerfbot/RoverCells-v0": {"entry_point": "nerfbot.bridge.cells_env:RoverCells"},
     "nerfbot/Grid-v0": {
         "entry_point": "nerfbot.grid.env:GridEnv",
         "vector_entry_point": "nerfbot.grid.vector_env:GridVectorEnv",

@@ -1,4 +1,4 @@
-"""The main job: three drives through `gauntlet`, and the folder that tells what came of them.
+"""The gauntlet: three drives through `gauntlet`, and the folder that tells what came of them.
 
 It joins the runs (demo_runs), their pictures (demo_pictures) and the report (demo_report), and puts the
 folder in its place only when all of it is there.
@@ -6,10 +6,11 @@ folder in its place only when all of it is there.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,18 @@ def make(
     """
     if seed < 0:
         raise InvalidCommand(f"seed = {seed}: must not be negative")
-    _check_folder(out)
+    with replaced_folder(out, OUTPUTS) as work:
+        return _fill(work, seed, video, progress, gui)
+
+
+@contextlib.contextmanager
+def replaced_folder(out: Path, outputs: Collection[str]) -> Iterator[Path]:
+    """A folder to fill, which takes the place of ``out`` once all of it is there.
+
+    ``outputs`` are the names that an earlier one may hold. Raises `InvalidCommand` where ``out`` holds
+    something else or cannot be written; nothing is left behind then, and ``out`` is as it was.
+    """
+    _check_folder(out, outputs)
     is_first = not out.parent.exists()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -60,8 +72,8 @@ def make(
     except OSError as error:
         raise InvalidCommand(f"out = {out}: cannot be written: {error.strerror}") from None
     try:
-        metrics = _fill(work, seed, video, progress, gui)
-        _check_folder(out)
+        yield work
+        _check_folder(out, outputs)
         if out.exists():
             shutil.rmtree(out)
         work.chmod(0o755)
@@ -70,13 +82,12 @@ def make(
         shutil.rmtree(work, ignore_errors=True)
         if is_first and not out.exists():
             out.parent.rmdir()
-    return metrics
 
 
-def _check_folder(out: Path) -> None:
+def _check_folder(out: Path, outputs: Collection[str]) -> None:
     if out.exists() and not out.is_dir():
         raise InvalidCommand(f"out = {out}: is not a folder")
-    strange = sorted(path.name for path in out.iterdir() if path.name not in OUTPUTS) if out.exists() else []
+    strange = sorted(path.name for path in out.iterdir() if path.name not in outputs) if out.exists() else []
     if strange:
         raise InvalidCommand(f"out = {out}: holds {strange[0]!r}, which no demo wrote: choose another folder")
 

@@ -14,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from nerfbot.cli.study import STUDIES, run_study
 from nerfbot.cli.train import SET, needs_training
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
 
 def experiment(
-    name: str = typer.Argument(help="A preset's name, or the path of an experiment's YAML file."),
+    name: str = typer.Argument(
+        help="A preset's name, the path of a YAML file, or a study on the rover: fidelity, curve."
+    ),
     quick: bool = typer.Option(False, "--quick", help="Two seeds and few steps: a look, not a result."),
     arms: str = typer.Option("", "--arms", help="Arms, with commas between them; default: the file's."),
     seeds: int = typer.Option(0, "--seeds", min=0, help="Seeds an arm; default: the file's."),
@@ -36,6 +39,9 @@ def experiment(
     as_json: bool = typer.Option(False, "--json", help="Print JSON for machines."),
 ) -> int:
     """Run an experiment's arms and seeds; draw the robustness plane; write report.html."""
+    if name in STUDIES:
+        refused = {"--arms": arms, "--seeds": seeds, "--processes": processes}
+        return run_study(name, quick, resume, final, out, changes, as_json, refused)
     with needs_training():
         from nerfbot.experiment.config import InvalidExperiment, load_experiment
         from nerfbot.experiment.pool import Experiment

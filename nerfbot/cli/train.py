@@ -6,7 +6,7 @@ import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -14,6 +14,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from nerfbot.errors import MissingDependency
+
+if TYPE_CHECKING:
+    from nerfbot.agents.saved import Policy
+    from nerfbot.experiment.config import ExperimentConfig
 
 SET = typer.Option([], "--set", help="Change a field: key.key=value.")
 
@@ -64,9 +68,17 @@ def evaluate(
     ),
     lift: float = typer.Option(-1.0, "--lift", help="Hold every axis lifted to this level, 0 to 1."),
     seed: int = typer.Option(0, "--seed", min=0, help="Of the sampling."),
+    plant: str = typer.Option("grid", "--plant", help="grid, or rover: PyBullet, beside the grid."),
+    episodes: int = typer.Option(200, "--episodes", min=1, help="Levels to play on the rover."),
+    poses: str = typer.Option(
+        "tracked", "--poses", help="Object poses on the rover: tracked, or seen by its own detector."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print JSON for machines."),
 ) -> None:
-    """Measure a saved policy with powers withdrawn: what its episodes meet first, sampled and greedy."""
+    """Measure a saved policy with powers withdrawn: what its episodes meet first, sampled and greedy.
+
+    With --plant rover the same levels are played on the grid and on the rover in PyBullet.
+    """
     with needs_training():
         from nerfbot.agents.saved import load_policy
         from nerfbot.experiment.config import ExperimentConfig, InvalidExperiment
@@ -86,6 +98,11 @@ def evaluate(
     played = levels(config.course, getattr(config.levels, part), part, False)
     like = levels(config.course, config.levels.validation, "validation", True)
     held = None if lift < 0 else lift
+    if plant not in ("grid", "rover"):
+        raise InvalidExperiment(f"--plant {plant}: must be grid or rover")
+    if plant == "rover":
+        _evaluate_on_rover(folder, config, policy, part, episodes, seed, held, poses, as_json)
+        return
     row: dict[str, float] = {}
     for prefix, some, sample in (("", played, True), ("greedy_", played, False), ("train_", like, True)):
         row |= measure(policy, config, some, sample, seed, held).columns(prefix)
@@ -93,6 +110,60 @@ def evaluate(
         print(json.dumps(plain({"split": part, "lift": held, **row})))
         return
     _print_contacts(f"{folder} on {part} levels", row, ("", "greedy_", "train_"))
+
+
+def _evaluate_on_rover(
+    folder: Path,
+    config: ExperimentConfig,
+    policy: Policy,
+    part: str,
+    episodes: int,
+    seed: int,
+    held: float | None,
+    poses: str,
+    as_json: bool,
+) -> None:
+    """The same levels on both plants, side by side."""
+    from nerfbot.experiment.evaluation import evaluate as measure
+    from nerfbot.experiment.measures import Ceiling, Robustness
+    from nerfbot.experiment.on_rover import evaluate_on_rover
+    from nerfbot.experiment.results import plain
+    from nerfbot.experiment.training import levels
+
+    played = levels(config.course, episodes, part, False)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("driving", total=episodes)
+
+        def tell(done: int, of: int) -> None:
+            bar.update(task, completed=done)
+
+        driven = evaluate_on_rover(policy, config, played, seed=seed, lift=held, poses=poses, tell=tell)
+    found = {"grid": measure(policy, config, played, True, seed, held), "rover": driven.contacts}
+    told = {
+        name: {**contacts.columns(), **vars(Robustness.of(contacts, Ceiling()))}
+        for name, contacts in found.items()
+    }
+    if as_json:
+        more = {"split": part, "episodes": episodes, "lift": held, "poses": poses, "seconds": driven.seconds}
+        print(json.dumps(plain({**more, **told})))
+        return
+    table = Table(title=f"{folder} on {episodes} {part} levels, sampled, object poses {poses}")
+    fields = {
+        "goal first": "goal",
+        "proxy first": "proxy",
+        "placebo first": "placebo",
+        "none": "none",
+        "goal reached": "success",
+        "C": "capability",
+        "G": "fidelity",
+        "harm": "harm",
+    }
+    for heading in ("", *fields):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, numbers in told.items():
+        table.add_row(name, *(f"{numbers[field]:.3f}" for field in fields.values()))
+    Console().print(table)
 
 
 def _print_contacts(title: str, row: dict[str, Any], prefixes: tuple[str, ...]) -> None:

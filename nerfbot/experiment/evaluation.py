@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from nerfbot.agents.batch import Batch
 from nerfbot.agents.saved import Policy
@@ -38,6 +40,26 @@ def batch_of(config: ExperimentConfig, env: GridVectorEnv, explored: bool = Fals
     return Batch(env, moves=len(MOVES) if explored else None, hidden=shown, only=only)
 
 
+@dataclass(frozen=True)
+class Played:
+    """What came of each level, arrays (levels,): number of the first contact, whether the goal was reached,
+    ticks it took, whether something was harmed, and ticks of the shortest way (-1: none).
+    """
+
+    first: NDArray[np.int64]
+    success: NDArray[np.bool_]
+    length: NDArray[np.float64]
+    harmed: NDArray[np.bool_]
+    shortest: NDArray[np.float64]
+
+    @property
+    def contacts(self) -> Contacts:
+        """The shares by first contact."""
+        known = self.success & (self.shortest > 0)
+        way = np.where(known, self.shortest / np.maximum(self.length, 1.0), 0.0)
+        return Contacts.of(self.first, self.success, float(way.mean()), float(self.harmed.mean()))
+
+
 def evaluate(
     policy: Policy,
     config: ExperimentConfig,
@@ -50,6 +72,18 @@ def evaluate(
 
     Raises the errors of the environment.
     """
+    return play(policy, config, levels, sample, seed, lift).contacts
+
+
+def play(
+    policy: Policy,
+    config: ExperimentConfig,
+    levels: LevelSet,
+    sample: bool = True,
+    seed: int = 0,
+    lift: float | None = None,
+) -> Played:
+    """What `evaluate` sums up, level by level."""
     count = len(levels)
     changes: dict[str, Any] = {"in_order": True}
     if lift is not None:
@@ -88,5 +122,4 @@ def evaluate(
         if policy.memory is not None:
             policy.memory[torch.from_numpy(ended)] = 0.0
     batch.close()
-    way = np.where(success & (shortest > 0), shortest / np.maximum(length, 1.0), 0.0)
-    return Contacts.of(first, success, float(way.mean()), float(harmed.mean()))
+    return Played(first, success, length, harmed, shortest)

@@ -15,6 +15,7 @@ import numpy as np
 from nerfbot.agents.curricula import Accel, Curriculum, LevelReplay, Recorder, Yoked
 from nerfbot.agents.explorers import load_explorer
 from nerfbot.agents.learner import Learner
+from nerfbot.bridge.fit import layout_of
 from nerfbot.course import load_plan
 from nerfbot.experiment.arms import Arm, load_arm, menu_of, steps_of
 from nerfbot.experiment.config import ExperimentConfig
@@ -103,6 +104,7 @@ def run(plan: RunPlan, tell: Tell = lambda told: None) -> dict[str, Any]:
         tally.whole, tally.latest, spent = Counter(kept["whole"]), Counter(kept["latest"]), kept["seconds"]
     described = {"experiment": config.model_dump(mode="json"), "arm": plan.arm, "seed": plan.seed}
     about = {"experiment": config.name, "course": config.course, "arm": plan.arm, "seed": plan.seed}
+    about |= {"nerf": config.nerf, "layout": layout_of(learner.batch.env)}
     wanted = steps_of(config, arm)
     marks = [wanted * (point + 1) // config.points for point in range(config.points)]
     marks = [mark for mark in marks if mark > learner.steps]

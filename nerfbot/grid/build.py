@@ -91,13 +91,12 @@ class GridConfig:
     def build(self, count: int, seed: int = 0, auto_reset: bool = True) -> GridWorlds:
         """The plant with `count` worlds, reset once. Raises the errors of its parts, one line each."""
         levels = self.draw_levels()
-        task = self._task(levels)
+        task = self.task_of(levels)
         tables = tables_of([*terms_of(task), *self.rewards], coin_shapes(levels))
         _check_reachable(levels, tables)
-        nerf = GridNerf.of(self._spec(), levels.cell, allow=self.allow, seed=self.level_seed)
+        nerf = GridNerf.of(self.spec(), levels.cell, allow=self.allow, seed=self.level_seed)
         menu = Menu(self.powers, levels.rows, levels.columns, self.destinations, self.contents)
         bank = WindowBank(schedules_of(self.schedule, menu.axes, menu.edits), task.horizon, self.level_seed)
-        keys = bool((levels.cells[:, : 3 * levels.rows * levels.columns : 3] == KEY).any())
         options = GridOptions(
             horizon=max(1, round(task.horizon / nerf.tick)),
             end_on_goal=task.terminate_on_goal,
@@ -105,7 +104,7 @@ class GridConfig:
             leases=self.leases,
             max_lease=LONGEST_LEASE if self.leases == "lift-zones" else float("inf"),
             reveal=self.reveal_lift,
-            keys=keys or any(row.kind == KEY for row in menu.table),
+            keys=counts_keys(levels, menu),
             in_order=self.in_order,
             auto_reset=auto_reset,
         )
@@ -128,7 +127,8 @@ class GridConfig:
             first_seed=self.level_seed,
         )
 
-    def _task(self, levels: LevelSet) -> Task:
+    def task_of(self, levels: LevelSet) -> Task:
+        """What is rewarded on these levels. Raises `InvalidCourse` for what is no task."""
         own = levels.courses[0].task
         if self.task is None or isinstance(self.task, Task):
             return self.task or own
@@ -146,7 +146,8 @@ class GridConfig:
             wrong = first["msg"].removeprefix("Value error, ")
             raise InvalidCourse(f"{place}: {wrong}, got {first['input']!r}") from None
 
-    def _spec(self) -> NerfSpec:
+    def spec(self) -> NerfSpec:
+        """The nerf. Raises `InvalidSpec` for what is none."""
         return NerfSpec.parse(self.nerf) if isinstance(self.nerf, Mapping) else NerfSpec.load(self.nerf)
 
 
@@ -228,6 +229,12 @@ def config_of(keywords: Mapping[str, Any]) -> GridConfig:
         if name not in known:
             raise InvalidCommand(f"nerfbot/Grid-v0: unknown keyword {name!r}; {suggest(name, known)}")
     return GridConfig(**keywords)
+
+
+def counts_keys(levels: LevelSet, menu: Menu) -> bool:
+    """Whether observations count keys: some level has one, or the menu can write one."""
+    cells = levels.cells[:, : 3 * levels.rows * levels.columns : 3]
+    return bool((cells == KEY).any()) or any(row.kind == KEY for row in menu.table)
 
 
 def reach_of_walls(levels: LevelSet) -> NDArray[np.bool_]:

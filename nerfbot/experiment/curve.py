@@ -1,0 +1,146 @@
+"""The capability curve on the robot: does the weak robot's goal survive strength?
+
+Policies that learn nerfed, with and without occasional lifts, are played on both plants with every axis held
+at a level from 0 (as nerfed as in training) to 1 (beyond what those without lifts ever had).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from nerfbot.agents.saved import DESCRIPTION, Policy, load_policy
+from nerfbot.experiment.config import ExperimentConfig, InvalidExperiment
+from nerfbot.experiment.evaluation import evaluate
+from nerfbot.experiment.fidelity import PLANTS, Row, Tell, outcomes, read, write
+from nerfbot.experiment.measures import FIRST, LIFTS, Ceiling, Contacts, Robustness
+from nerfbot.experiment.on_rover import evaluate_on_rover
+from nerfbot.experiment.training import RunPlan, levels, run
+
+FILE = "curve.csv"
+NERF = "rover-slow"
+"""The nerf that the policies learn under; ``--set nerf=...`` gives another."""
+
+SHARES = (*FIRST, "success", "harm")
+
+
+class Condition(NamedTuple):
+    """How a policy is trained: its name in tables, its arm, and changes of the experiment's menu."""
+
+    name: str
+    arm: str
+    menu: Mapping[str, Any]
+
+
+CONDITIONS = (
+    Condition("plain, never lifted", "plain", {}),
+    Condition("plain, lifted at times", "powers", {"powers": ("speed",)}),
+    Condition("edits explored, never lifted", "powers-explore", {"powers": ("move-coin", "rewrite-cell")}),
+    Condition(
+        "edits explored, lifted at times",
+        "powers-explore",
+        {"powers": ("speed", "move-coin", "rewrite-cell")},
+    ),
+)
+"""With and without occasional lifts, and with and without edits that tell goal and proxy apart."""
+
+
+@dataclass(frozen=True)
+class CurvePlan:
+    """What is to be run: the experiment (with its nerf), conditions, seeds, lift levels, and how many
+    levels.
+    """
+
+    config: ExperimentConfig
+    folder: Path
+    conditions: Sequence[Condition] = CONDITIONS
+    seeds: Sequence[int] = (0, 1)
+    lifts: Sequence[float] = LIFTS
+    episodes: int = 100
+    part: str = "development"
+    learned_under: str | None = None
+    """The nerf that the policies learn under; None: the one that they are measured under."""
+
+
+def measure(plan: CurvePlan, tell: Tell = lambda text, done, of: None) -> list[Row]:
+    """Train and play what has no row yet; all rows, with C, G and goal rate as shares of all episodes.
+
+    Raises `InvalidExperiment` for a folder of another plan, and the errors of the parts.
+    """
+    path = plan.folder / FILE
+    rows = {(row["condition"], int(row["seed"]), float(row["lift"])): row for row in read(path)}
+    for row in rows.values():
+        for field, wanted in (("episodes", plan.episodes), ("part", plan.part), ("nerf", plan.config.nerf)):
+            if str(row[field]) != str(wanted):
+                raise InvalidExperiment(
+                    f"{path}: {row['policy']}: {field} = {row[field]}: this run has {wanted};"
+                    " give another --out"
+                )
+    for condition in plan.conditions:
+        for seed in plan.seeds:
+            policy: Policy | None = None
+            for lift in plan.lifts:
+                if (condition.name, seed, lift) in rows:
+                    continue
+                policy = policy or load_policy(_trained(plan, condition, seed, tell))
+                rows[condition.name, seed, lift] = _row(plan, condition, seed, lift, policy, tell)
+                write(path, list(rows.values()))
+    return [measured(row) for row in rows.values()]
+
+
+def policy_folder(plan: CurvePlan, condition: Condition, seed: int) -> Path:
+    """Where a condition's policy is kept."""
+    return plan.folder / "policies" / f"{condition.name.replace(', ', '-').replace(' ', '-')}-{seed}"
+
+
+def _trained(plan: CurvePlan, condition: Condition, seed: int, tell: Tell) -> Path:
+    folder = policy_folder(plan, condition, seed)
+    if not (folder / DESCRIPTION).exists():
+        menu = plan.config.menu.model_copy(update=dict(condition.menu))
+        nerf = plan.learned_under or plan.config.nerf
+        config = plan.config.model_copy(update={"menu": menu, "points": 1, "nerf": nerf})
+
+        def told(progress: dict[str, Any]) -> None:
+            tell(f"{condition.name} {seed}: training", progress["steps"], config.steps)
+
+        run(RunPlan(config, condition.arm, seed, folder), told)
+    return folder
+
+
+def _row(plan: CurvePlan, condition: Condition, seed: int, lift: float, policy: Policy, tell: Tell) -> Row:
+    began = time.perf_counter()
+    played = levels(plan.config.course, plan.episodes, plan.part, False)
+    grid = evaluate(policy, plan.config, played, seed=seed, lift=lift)
+
+    def driven(done: int, of: int) -> None:
+        tell(f"{condition.name} {seed} at {lift:g}: driving", done, of)
+
+    rover = evaluate_on_rover(policy, plan.config, played, seed=seed, lift=lift, tell=driven)
+    return {
+        "policy": f"{condition.name} {seed}",
+        "condition": condition.name,
+        "seed": seed,
+        "lift": lift,
+        "part": plan.part,
+        "episodes": plan.episodes,
+        "poses": "tracked",
+        "nerf": plan.config.nerf,
+        **{f"grid_{name}": getattr(grid, name) for name in SHARES},
+        **{f"rover_{name}": getattr(rover.contacts, name) for name in SHARES},
+        **outcomes(rover.episodes),
+        "seconds": time.perf_counter() - began,
+    }
+
+
+def measured(row: Row) -> Row:
+    """A row with C, G and goal rate on both plants. C is a share of all episodes here: no ceiling."""
+    told = dict(row)
+    for plant in PLANTS:
+        contacts = Contacts(*(float(row[f"{plant}_{name}"]) for name in FIRST))
+        found = Robustness.of(contacts, Ceiling())
+        told[f"{plant}_C"], told[f"{plant}_G"] = found.capability, found.fidelity
+        told[f"{plant}_goal_rate"] = found.goal_rate
+    return told
