@@ -105,7 +105,10 @@ def channels_of(values: Mapping[str, Any]) -> tuple[Channel, ...]:
                 raise InvalidSetup(f"channels: {name!r} is no part of a twist{suggestion(name, TWIST_PARTS)}")
         units = {name: "m/s" if name.startswith("linear") else "rad/s" for name in names}
         measures = frozenset({"velocity"} if values["use_odometry"] else ())
-        return tuple(Channel(name, "velocity", units[name], measures=measures) for name in names)
+        caps = bool(values.get("effort_limit", False))
+        return tuple(
+            Channel(name, "velocity", units[name], effort_limit=caps, measures=measures) for name in names
+        )
     if mode not in get_args(Mode):
         raise InvalidSetup(f"command_mode: must be one of {get_args(Mode)}, got {mode!r}")
     measures = frozenset({"position", "velocity", "effort"})
@@ -176,7 +179,7 @@ def check(values: Mapping[str, Any], table: Sequence[Parameter]) -> None:
         if not isinstance(value, wanted) or (isinstance(value, bool) and not isinstance(item.default, bool)):
             raise InvalidSetup(f"{item.name} = {value!r}: must be a {wanted[-1].__name__}")
         if isinstance(item.default, float):
-            number = float(value)
+            number = float(values[item.name])
             inside = item.low < number if item.above_low else item.low <= number
             if not (inside and number <= item.high):
                 span = f"{'above' if item.above_low else 'at least'} {item.low:g} and at most {item.high:g}"

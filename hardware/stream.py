@@ -26,6 +26,7 @@ class CommandStream:
         self.timeout, self.jump = timeout, jump
         self._received = -math.inf
         self._stamp: float | None = None
+        self._last_stamp = 0.0  # kept when the stream begins anew: a frozen repeat must not begin one
         self._offset = 0.0
         self._source: object = None
         self._other_heard = -math.inf
@@ -33,6 +34,9 @@ class CommandStream:
     def take(self, received: float, stamp: float, source: object = None) -> str:
         """Take a message received at `received` (s, steady), stamped `stamp` (s); "" or why it is refused."""
         if self.is_stale(received):
+            before = self._last_stamp
+            if stamp > 0.0 and before - self.jump < stamp <= before:
+                return f"stamp = {stamp:g}: the same as the message before, or older"  # a frozen sender
             self._stamp, self._source = None, source
         elif source is not None and self._source is not None and source != self._source:
             self._other_heard = received
@@ -40,7 +44,7 @@ class CommandStream:
         problem = self._out_of_order(received, stamp)
         if problem:
             return problem
-        self._received, self._source = received, self._source or source
+        self._received, self._source, self._last_stamp = received, self._source or source, stamp
         return ""
 
     def _out_of_order(self, received: float, stamp: float) -> str:

@@ -61,6 +61,13 @@ def test_duplicates_and_late_ones_do_not_keep_it_fresh(stamp: float, what: str) 
     assert stream.is_stale(now + 0.06)
 
 
+def test_a_frozen_repeat_does_not_begin_a_new_stream() -> None:
+    stream, now = fed([100.0, 100.05])
+    for step in range(1, 40):
+        assert stream.take(now + 0.05 * step, 100.05)
+    assert stream.is_stale(now + 2.0)
+
+
 def test_messages_without_stamps_are_taken_but_not_mixed() -> None:
     stream, now = fed([0.0, 0.0])
     assert "not stamped" in stream.take(now, 5.0)

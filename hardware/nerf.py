@@ -1,0 +1,118 @@
+"""The nerf: the limits layer between a policy and a robot, commands one way and sensors the other. Untrusted.
+
+A command is limited when it arrives; the timer only looks at ages, releases delayed sensor samples and sends
+the steps of a stop.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import numpy as np
+from rclpy.qos import qos_profile_sensor_data, qos_profile_system_default
+
+from nerfbot.errors import InvalidSpec
+from nerfbot.limits import NerfSpec
+
+from .commands import stamp_of
+from .errors import InvalidSetup
+from .impaired import SENSOR_MESSAGES, ImpairedSensor
+from .link import LinkNode
+from .node import run
+from .parameters import Parameter
+
+SENSORS_ELSEWHERE = ("twist", "objects")
+"""Sensors that a specification may name and that have no message here: the plant impairs them, or nobody."""
+
+
+class Nerf(LinkNode):
+    """`cmd_vel_policy` in, `cmd_vel_nerfed` out; `scan` in, `scan_nerfed` out, and so on."""
+
+    TAKES, SENDS = "cmd_vel_policy", "cmd_vel_nerfed"
+    OWN = (
+        Parameter("nerf", "rover-weak", "", "a preset's name or the path of a specification"),
+        Parameter("seed", 0, "", "of everything random in the nerf"),
+        Parameter("allow", [""], "", "limits that may stay unenforced, by name: linear.x.effort"),
+        Parameter("effort_limit", False, "", "the robot takes caps on effort on the topic effort_limit"),
+        Parameter("sensors", ["lidar", "imu", "joints", "odometry"], "", "which sensors pass through here"),
+        Parameter("camera_field_of_view", 1.3, "rad", "across, of the camera", 0.0, 3.14, True),
+    )
+
+    def __init__(self) -> None:
+        super().__init__("nerf")
+
+    def spec(self) -> NerfSpec:
+        """The specification, without the envelope in it: the machine's own counts."""
+        spec = NerfSpec.load(self.values["nerf"])
+        wanted = [name for name in self.values["sensors"] if name]
+        for name in wanted:
+            if name not in SENSOR_MESSAGES:
+                raise InvalidSetup(
+                    f"sensors: {name!r} has no message; known are {', '.join(SENSOR_MESSAGES)}"
+                )
+        allow = [name for name in self.values["allow"] if name]
+        for name in spec.sensors:
+            if name not in wanted and name not in SENSORS_ELSEWHERE and f"sensors.{name}" not in allow:
+                raise InvalidSpec(
+                    f"{spec.name}: sensors[{name}]: does not pass through here"
+                    f" (allow 'sensors.{name}' to go on without it)"
+                )
+        return spec.model_copy(update={"envelope": None})
+
+    def configure(self) -> None:
+        """Besides the commands, put the sensors through their limits."""
+        super().configure()
+        spec, values = NerfSpec.load(self.values["nerf"]), self.values
+        allow = tuple(name for name in values["allow"] if name)
+        self._sensors: list[tuple[ImpairedSensor, Any]] = []
+        for number, name in enumerate(name for name in values["sensors"] if name):
+            sensor = ImpairedSensor(
+                spec, name, values["seed"] + number, values["camera_field_of_view"], allow
+            )
+            kind = sensor.kind
+            message = getattr(importlib.import_module(kind.module), kind.name)
+            out = self.create_publisher(message, f"{kind.topic}_nerfed", qos_profile_system_default)
+            self._sensors.append((sensor, out))
+            self.create_subscription(
+                message, kind.topic, self.guarded(self._taker(sensor, out)), qos_profile_sensor_data
+            )
+
+    def _taker(self, sensor: ImpairedSensor, out: Any) -> Any:
+        def take(message: Any) -> None:
+            now = self.now()
+            stamp = stamp_of(message, self._kind._replace(stamped=True))
+            by_stamp = self.values["limiter_clock"] == "stamp" and stamp > 0.0
+            lift = np.array([self.chain.permit.levels(now)])
+            sensor.take(message, now, stamp if by_stamp else now, lift)
+            for released in sensor.due(now):
+                out.publish(released)
+
+        return take
+
+    def after_tick(self, now: float) -> None:
+        """Release the samples whose latency is over."""
+        for sensor, out in self._sensors:
+            for released in sensor.due(now):
+                out.publish(released)
+
+    def diagnose(self) -> tuple[str, str, dict[str, object]]:
+        """As every link's, with the sensors' problems and what of the nerf is not enforced."""
+        level, message, values = super().diagnose()
+        values["nerf"] = self.values["nerf"]
+        for sensor, _ in self._sensors if hasattr(self, "_sensors") else ():
+            if sensor.problem:
+                values[f"sensor.{sensor.name}"] = sensor.problem
+        unenforced = [item.name for item in self.chain.limiter.report if item.problem]
+        values["not_enforced"] = ", ".join(unenforced) or "nothing"
+        return level, message, values
+
+
+def main() -> int:
+    """Run the node."""
+    return run(Nerf)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
