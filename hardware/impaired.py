@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nerfbot.errors import InvalidCommand
+from nerfbot.errors import InvalidCommand, InvalidSpec
 from nerfbot.limits import ImageGeometry, NerfSpec, PlainGeometry, RayGeometry, SensorLimiter
+from nerfbot.limits.delay import ROUNDING
 from nerfbot.limits.fields import SENSOR_FIELDS
 from nerfbot.limits.geometry import Geometry
 from nerfbot.limits.table import LimitTable
@@ -156,8 +157,8 @@ class ImpairedSensor:
         self.problem = ""
         """What was wrong with the last message that was refused."""
 
-    def take(self, message: Any, now: float, time: float, lift: NDArray[np.float64]) -> None:
-        """Impair a message that came at `now` (steady), measured at `time` (limiter), s; `lift` (1, 4)."""
+    def take(self, message: Any, time: float, lift: NDArray[np.float64]) -> None:
+        """Impair a message that came at `time` (s, the limiter's); `lift` (1, 4)."""
         try:
             numbers = self.kind.read(message)
             if self._limiter is None or numbers.shape != self._shape:
@@ -177,14 +178,43 @@ class ImpairedSensor:
             return
         self._latency.update(np.array([0]), lift)
         self.kind.write(message, told)
-        due = now + float(self._latency["latency"][0, 0])
+        due = time + float(self._latency["latency"][0, 0])
         if self._waiting:
             due = max(due, self._waiting[-1][0])  # never out of order
         self._waiting.append((due, message))
 
-    def due(self, now: float) -> list[Any]:
-        """The messages whose time has come at `now` (s, steady), oldest first."""
+    def due(self, time: float) -> list[Any]:
+        """The messages whose time has come at `time` (s, the limiter's), oldest first."""
         released = []
-        while self._waiting and self._waiting[0][0] <= now:
+        while self._waiting and self._waiting[0][0] <= time + ROUNDING:
             released.append(self._waiting.popleft()[1])
         return released
+
+
+class ImpairedObjects:
+    """Detected objects (`MarkerArray`, in the robot's frame): those beyond the limited range are left out.
+
+    Raises `InvalidSpec` for any other limit that is declared and not in `allow`.
+    """
+
+    def __init__(self, spec: NerfSpec, seed: int, allow: tuple[str, ...]) -> None:
+        section = spec.sensor("objects")
+        for field, _ in section.limits():
+            if field != "range" and f"objects.{field}" not in allow:
+                raise InvalidSpec(
+                    f"{spec.name}: sensors[objects].{field}: is not enforceable on markers"
+                    f" (allow 'objects.{field}' to go on without it)"
+                )
+        seeds = np.array([seed], np.uint64)
+        self._range = LimitTable([("objects", section)], {"range": SENSOR_FIELDS["range"]}, seeds)
+
+    def impair(self, message: Any, lift: NDArray[np.float64]) -> Any:
+        """The message with the markers in range; `lift` (1, 4)."""
+        self._range.update(np.array([0]), lift)
+        reach = float(self._range["range"][0, 0])
+        message.markers = [
+            marker
+            for marker in message.markers
+            if math.hypot(marker.pose.position.x, marker.pose.position.y) < reach
+        ]
+        return message

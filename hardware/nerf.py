@@ -12,19 +12,20 @@ from typing import Any
 
 import numpy as np
 from rclpy.qos import qos_profile_sensor_data, qos_profile_system_default
+from visualization_msgs.msg import MarkerArray
 
 from nerfbot.errors import InvalidSpec
 from nerfbot.limits import NerfSpec
 
 from .commands import stamp_of
 from .errors import InvalidSetup
-from .impaired import SENSOR_MESSAGES, ImpairedSensor
+from .impaired import SENSOR_MESSAGES, ImpairedObjects, ImpairedSensor
 from .link import LinkNode
 from .node import run
 from .parameters import Parameter
 
-SENSORS_ELSEWHERE = ("twist", "objects")
-"""Sensors that a specification may name and that have no message here: the plant impairs them, or nobody."""
+SENSORS_ELSEWHERE = ("objects",)
+"""Sensors that have a way of their own."""
 
 
 class Nerf(LinkNode):
@@ -66,6 +67,12 @@ class Nerf(LinkNode):
         super().configure()
         spec, values = NerfSpec.load(self.values["nerf"]), self.values
         allow = tuple(name for name in values["allow"] if name)
+        self._newest = 0.0
+        self._objects = ImpairedObjects(spec, values["seed"], allow)
+        self._objects_out = self.create_publisher(MarkerArray, "objects_nerfed", qos_profile_system_default)
+        self.create_subscription(
+            MarkerArray, "objects", self.guarded(self._take_objects), qos_profile_sensor_data
+        )
         self._sensors: list[tuple[ImpairedSensor, Any]] = []
         for number, name in enumerate(name for name in values["sensors"] if name):
             sensor = ImpairedSensor(
@@ -79,22 +86,34 @@ class Nerf(LinkNode):
                 message, kind.topic, self.guarded(self._taker(sensor, out)), qos_profile_sensor_data
             )
 
+    def _time(self, message: Any, now: float) -> float:
+        """The limiter's time of a sensor message: its stamp in simulated time, else its receipt."""
+        stamp = stamp_of(message, self._kind._replace(stamped=True))
+        if self.values["limiter_clock"] != "stamp" or stamp <= 0.0:
+            return now
+        self._newest = max(self._newest, stamp)
+        return stamp
+
     def _taker(self, sensor: ImpairedSensor, out: Any) -> Any:
         def take(message: Any) -> None:
             now = self.now()
-            stamp = stamp_of(message, self._kind._replace(stamped=True))
-            by_stamp = self.values["limiter_clock"] == "stamp" and stamp > 0.0
-            lift = np.array([self.chain.permit.levels(now)])
-            sensor.take(message, now, stamp if by_stamp else now, lift)
-            for released in sensor.due(now):
+            time = self._time(message, now)
+            self._read_permits(now)
+            sensor.take(message, time, np.array([self.chain.permit.levels(now)]))
+            for released in sensor.due(time):
                 out.publish(released)
 
         return take
 
+    def _take_objects(self, message: Any) -> None:
+        lift = np.array([self.chain.permit.levels(self.now())])
+        self._objects_out.publish(self._objects.impair(message, lift))
+
     def after_tick(self, now: float) -> None:
         """Release the samples whose latency is over."""
+        time = self._newest if self.values["limiter_clock"] == "stamp" else now
         for sensor, out in self._sensors:
-            for released in sensor.due(now):
+            for released in sensor.due(time):
                 out.publish(released)
 
     def diagnose(self) -> tuple[str, str, dict[str, object]]:

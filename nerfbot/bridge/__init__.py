@@ -1,0 +1,1 @@
+"""What joins two floors: simulated robots and saved policies as ROS 2 nodes, and their bring-up."""
