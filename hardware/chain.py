@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nerfbot.errors import InvalidCommand
-from nerfbot.limits import ActuatorLimiter, Channel, Envelope, Measured, NerfSpec, Reason
+from nerfbot.limits import AXES, ActuatorLimiter, Channel, Envelope, Measured, NerfSpec, Reason
 
 from .guard import LastClamp
 from .permit import PermitWatch
@@ -68,7 +68,10 @@ class CommandChain:
         self.limiter = ActuatorLimiter(
             spec, channels, seed=seed, envelope=envelope, period=period, allow=allow
         )
-        self.limiter.stop(None, 0.0)  # compiled where it is: the first step of a real stop must not wait
+        # Compiled now, where it is: the first command or the first step of a stop must not wait for that
+        rest = Measured(*np.zeros((3, 1, len(self.channels))))
+        self.limiter.apply(np.zeros((1, len(self.channels))), rest, 0.0, np.zeros((1, len(AXES))))
+        self.limiter.stop(rest, 1.0)
         self.limiter.reset()
         self.permit = PermitWatch()
         self.stream = CommandStream(timeout, jump)
@@ -79,6 +82,7 @@ class CommandChain:
         self._clamp = LastClamp(channels, envelope, period) if last_clamp else None
         self._stamps_are_time = stamps_are_time
         self._time, self._heard = -math.inf, -math.inf  # the limiter's time, and when that was
+        self._stamped, self._ahead, self._seed = False, 0.0, seed
         self._awake, self._settled = -math.inf, -math.inf
         self.requested: list[float] | None = None
         """The last command that was taken."""
@@ -127,14 +131,14 @@ class CommandChain:
         if stop:
             return self._stop(stop, now, measured)
         self.refused = ""
-        time = stamp if self._stamps_are_time and stamp > 0.0 else now
+        time = self._moment(stamp, now)
         lift = np.array([self.permit.levels(now)])
         try:
             limited = self.limiter.apply(np.array([values]), measured, time, lift)
         except InvalidCommand as error:  # a measurement that the nerf needs is missing
             self.refused = str(error)
             return self._stop(f"command: {error}", now, measured)
-        self._time, self._heard = max(time, self._time), now
+        self._time, self._heard = time, now
         return self._output(limited, "")
 
     def tick(self, now: float, measured: Measured | None) -> Output | None:
@@ -150,6 +154,21 @@ class CommandChain:
             for channel, value in zip(self.channels, self.requested, strict=True)
         )
 
+    def _moment(self, stamp: float, now: float) -> float:
+        """The limiter's time of a command: its receipt, or in simulation its stamp.
+
+        The steps of a stop go by the steady clock, and may have run ahead of a simulation that is slower:
+        then the stamps count on from there.
+        """
+        if not self._stamps_are_time or stamp <= 0.0:
+            return now
+        if not self._stamped:
+            self._stamped = True
+            self.limiter.reset(seeds=[self._seed])  # it has stood still: begin with the first command
+        elif stamp + self._ahead <= self._time:
+            self._ahead = self._time + 1e-3 - stamp
+        return stamp + self._ahead
+
     def _notice_stall(self, now: float) -> None:
         """After standing still, what waits in the queues is as old as that: take nothing from them."""
         if now - self._awake > self.stream.timeout and not math.isinf(self._awake):
@@ -160,8 +179,8 @@ class CommandChain:
 
     def _stop(self, reason: str, now: float, measured: Measured | None) -> Output:
         time = now
-        if self._stamps_are_time and not math.isinf(self._heard):
-            time = self._time + (now - self._heard)
+        if self._stamps_are_time:
+            time = self._time + (now - self._heard) if not math.isinf(self._heard) else 0.0
         self._time, self._heard = max(time, self._time), now
         return self._output(self.limiter.stop(measured, time), reason)
 

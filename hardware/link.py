@@ -167,7 +167,8 @@ class LinkNode(ChainNode):
         self._kind.write(message, output.values, self.chain.channels)
         if header is not None:
             message.header = header
-        elif self._kind.stamped:
+        if self._kind.stamped and (header is None or self.values["limiter_clock"] == "steady"):
+            # One clock for all that follows; in simulated time the stamp is when the command was given
             message.header.stamp = self.get_clock().now().to_msg()
         if output.effort_limit is not None and not self.IS_LAST:
             self._caps_out.publish(Float64MultiArray(data=output.effort_limit))

@@ -15,7 +15,7 @@ from rclpy.qos import qos_profile_sensor_data, qos_profile_system_default
 from visualization_msgs.msg import MarkerArray
 
 from nerfbot.errors import InvalidSpec
-from nerfbot.limits import NerfSpec
+from nerfbot.limits import AXES, NerfSpec, SensorLimiter
 
 from .commands import stamp_of
 from .errors import InvalidSetup
@@ -68,6 +68,9 @@ class Nerf(LinkNode):
         spec, values = NerfSpec.load(self.values["nerf"]), self.values
         allow = tuple(name for name in values["allow"] if name)
         self._newest = 0.0
+        # Compiled now, not with the first message
+        warm = SensorLimiter(NerfSpec(name="warm-up"), "none", (2,))
+        warm.apply(np.zeros((1, 2)), 0.0, np.zeros((1, len(AXES))))
         self._objects = ImpairedObjects(spec, values["seed"], allow)
         self._objects_out = self.create_publisher(MarkerArray, "objects_nerfed", qos_profile_system_default)
         self.create_subscription(

@@ -18,7 +18,7 @@ class CommandStream:
             that was taken: later is a message that was held up, earlier or much later a clock that jumped.
 
     Messages of a sender whose stamps jumped are refused until the stream is stale; then it begins anew. A
-    stamp of 0 means none: age and source are judged, order is not.
+    stamp of 0 means none: age and source are judged, order is not; one among stamped messages is refused.
 
     """
 
@@ -54,9 +54,7 @@ class CommandStream:
         if stamp == 0.0:
             self._stamp = 0.0 if before is None else before
             return "stamp = 0 in a stream that was stamped" if before else ""
-        if before == 0.0:
-            return f"stamp = {stamp:g} in a stream that was not stamped"
-        if before is not None:
+        if before:
             if stamp == before:
                 return f"stamp = {stamp:g}: the same as the message before"
             if stamp < before and before - stamp < self.jump:

@@ -1,7 +1,7 @@
 """Where the robot is on the course by its odometry, how far that can be trusted, and where leases hold.
 
 The operator puts the robot on the course's start and sets the origin; from then on every metre travelled
-costs certainty. A jump, silence or NaN in the odometry ends it: no position, no lease, until the next origin.
+costs certainty. A jump or NaN in the odometry ends it until the next origin; while it is silent there is no position.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ class Odometry:
             return ""
         moved = math.hypot(pose.x - before.x, pose.y - before.y)
         # Messages may come in pairs after a pause: the reach of two control periods is always granted.
-        if moved > self.max_speed * max(elapsed, 0.1) * 1.5 + 0.02:
+        reach = self.max_speed * min(max(elapsed, 0.1), self.timeout) * 1.5 + 0.02
+        if moved > reach:
             return self._lose(f"a jump of {moved:.2f} m in {elapsed:.3f} s")
         self.travelled += moved
         return ""
@@ -102,10 +103,7 @@ class Odometry:
         """The pose on the course; None without an origin, after a jump, or in silence."""
         if self._frame is None or self._last is None:
             return None
-        if self.is_silent(now):
-            self._lose("the odometry fell silent")
-            return None
-        return self._frame.then(self._last)
+        return None if self.is_silent(now) else self._frame.then(self._last)
 
     def worst_point(self, now: float, zones: Sequence[Zone]) -> tuple[float, float] | None:
         """Its position, or a point on the rim of its uncertainty where a zone that it is in has ended.

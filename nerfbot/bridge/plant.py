@@ -90,7 +90,7 @@ class PlantNode(ChainNode):
         )
         self.create_subscription(Float64MultiArray, "lift", self.guarded(self._take_lift), STATE_QOS)
         sensors = qos_profile_system_default
-        self._clock = self.create_publisher(Clock, "/clock", QoSProfile(depth=1))
+        self._clock_out = self.create_publisher(Clock, "/clock", QoSProfile(depth=1))
         self._out = {
             name: self.create_publisher(kind, name, sensors)
             for name, kind in {
@@ -177,7 +177,7 @@ class PlantNode(ChainNode):
         plant, out = self.plant, self._out
         readings = plant.observe(self._lift[SENSING])
         stamp = messages.time_message(self.time)
-        self._clock.publish(Clock(clock=stamp))
+        self._clock_out.publish(Clock(clock=stamp))
         x, y, heading = map(float, readings.pose)
         out["scan"].publish(messages.scan(readings.lidar, plant.description, CONTROL_STEP, stamp))
         out["imu"].publish(messages.imu(readings.imu, heading, stamp))

@@ -137,13 +137,13 @@ class PolicyNode(ChainNode):
             self._ask(readings, now)
 
     def _ask(self, readings: Any, now: float) -> None:
-        """Ask for what the zone here allows and no lift gives yet, at most twice a second an axis."""
+        """Ask for what the zone here allows and no lift gives yet, at most once a second an axis."""
         here = self._course.axes_at(float(readings.pose[0]), float(readings.pose[1]))
         again = max(self.values["lease_duration"] - LEASE_MARGIN, 0.5)
         wanted = {
             axis: 1.0
             for axis, level in zip(AXES, self._lift.tolist(), strict=True)
-            if axis in here and now - self._asked.get(axis, -1e9) > (again if level > 0.0 else 0.5)
+            if axis in here and now - self._asked.get(axis, -1e9) > (again if level > 0.0 else 1.0)
         }
         if not wanted or self._client is None:
             return

@@ -51,11 +51,18 @@ def test_a_jump_ends_the_position_until_the_next_origin(pose: Pose) -> None:
     assert odometry.problem
 
 
-def test_silence_ends_the_position_until_the_next_origin() -> None:
+def test_while_it_is_silent_there_is_no_position() -> None:
     odometry = at_origin()
     assert odometry.pose(0.51) is None
-    odometry.take(Pose(10.0, 10.0, 0.0), 0.6)
-    assert odometry.pose(0.6) is None
+    odometry.take(Pose(10.1, 10.0, 0.0), 9.0)
+    assert odometry.pose(9.0) is not None
+
+
+def test_a_robot_that_was_moved_in_silence_has_jumped() -> None:
+    odometry = at_origin()
+    odometry.take(Pose(11.0, 10.0, 0.0), 9.0)
+    assert odometry.pose(9.0) is None
+    assert "jump" in odometry.problem
 
 
 def test_distance_travelled_shrinks_the_zone() -> None:
