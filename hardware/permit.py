@@ -165,7 +165,7 @@ class PermitWatch:
         if now < self._conflict_until:
             return self.problem
         if now >= self._until:
-            return f"the permit lapsed {now - self._until:.3f} s ago"
+            return "the permit lapsed"
         return self._permit.stop
 
     def levels(self, now: float) -> tuple[float, ...]:

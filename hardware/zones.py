@@ -1,7 +1,7 @@
 """Where the robot is on the course by its odometry, how far that can be trusted, and where leases hold.
 
 The operator puts the robot on the course's start and sets the origin; from then on every metre travelled
-costs certainty. A jump or NaN in the odometry ends it until the next origin; while it is silent there is no position.
+costs certainty. A jump or NaN in the odometry ends it until the next origin; in silence there is no position.
 """
 
 from __future__ import annotations
@@ -118,6 +118,8 @@ class Odometry:
         for k in range(16):
             x = pose.x + radius * math.cos(k * math.pi / 8)
             y = pose.y + radius * math.sin(k * math.pi / 8)
-            if not all(zone.region.holds(x, y) for zone in inside):
-                return x, y
+            # Where one zone ends and another with the same axes begins, nothing is left
+            for zone in inside:
+                if not any(set(zone.axes) <= set(other.axes) and other.region.holds(x, y) for other in zones):
+                    return x, y
         return pose.x, pose.y

@@ -209,6 +209,7 @@ def _supervisor(
         "state_folder": str(folder),
         "course": values["course"],
         "origin_at_start": simulated,
+        "drift": 0.005 if simulated else 0.02,
         "backstop": "the simulated robot's cmd_vel_timeout" if simulated else values["backstop"],
     }
 

@@ -79,13 +79,22 @@ class World:
         process = subprocess.Popen(
             arguments,
             env=self.environment,
-            stdout=subprocess.PIPE,
+            stdout=open(self.folder / f"{len(self._processes)}.log", "w"),  # noqa: SIM115 (the process has it)
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
         )
         self._processes.append(process)
         return process
+
+    def output(self, process: subprocess.Popen[str]) -> str:
+        """What the process has said so far."""
+        return (self.folder / f"{self._processes.index(process)}.log").read_text()
+
+    def refusal(self, process: subprocess.Popen[str]) -> str:
+        """The last line of a process that must not start."""
+        assert process.wait(timeout=30.0) == 2
+        return self.output(process).splitlines()[-1]
 
     def close(self) -> None:
         for process in self._processes:
@@ -94,10 +103,10 @@ class World:
                 os.killpg(process.pid, signal.SIGTERM)
         for process in self._processes:
             try:
-                process.communicate(timeout=5.0)
+                process.wait(timeout=5.0)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
-                process.communicate()
+                process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
