@@ -73,6 +73,11 @@ class Plan:
     sockets: Path
     params_file: Path | None
 
+    def prepare(self) -> None:
+        """Make the run folder, and leave a note in it of where its supervisor is asked."""
+        self.run_folder.mkdir(parents=True, exist_ok=True)
+        (self.run_folder / "supervisor.path").write_text(f"{self.supervisor}\n")
+
     def arguments(self, node: NodePlan, parameters: Path) -> list[str]:
         """The words after `python` that run `node` with its parameters written to `parameters`."""
         words = ["-m", node.module, "--ros-args", "--params-file", str(parameters)]
@@ -119,27 +124,27 @@ def make(kind: str, given: Mapping[str, str]) -> Plan:
     sockets = Path(tempfile.mkdtemp(prefix="nerfbot-"))  # short: a socket's path has 107 bytes
     params = Path(values["params_file"]).absolute() if values["params_file"] else None
     file_values = _file_values(params)
-    simulated = kind != "hardware"
-    common = _common(values, simulated, sockets, file_values)
+    simulated = kind == "sim"
+    common = _common(values, kind, sockets, file_values)
     nodes = [
         NodePlan(
             "supervisor",
             "nerfbot.hardware.supervisor",
-            _supervisor(values, common, folder, sockets),
+            _supervisor(values, common, folder, sockets, kind),
         ),
         NodePlan("gate", "nerfbot.hardware.gate", {**common, "permit_socket": str(sockets / "permit.gate")}),
     ]
-    if simulated:
+    if kind != "hardware":
         plant = {
-            **_only(common, ("use_sim_time", "command_type", "supervisor_socket")),
+            **_only(common, ("command_type", "supervisor_socket")),
+            "publish_clock": simulated,
             "course": values["course"],
             "seed": _whole(values, "seed"),
             "real_time_factor": _number(values, "real_time_factor"),
             "cmd_vel_timeout": 0.2,
         }
-        plant.pop("use_sim_time")
         nodes.insert(0, NodePlan("plant", "nerfbot.bridge.plant", plant))
-    nodes.append(NodePlan("nerf", "nerfbot.hardware.nerf", _nerf(values, common, sockets), restarts=2))
+    nodes.append(NodePlan("nerf", "nerfbot.hardware.nerf", _nerf(values, common, sockets, kind), restarts=2))
     if _flag(values, "record"):
         record = {
             **_only(common, ("use_sim_time", "command_type")),
@@ -161,12 +166,17 @@ def make(kind: str, given: Mapping[str, str]) -> Plan:
 
 
 def _common(
-    values: Mapping[str, str], simulated: bool, sockets: Path, from_file: Mapping[str, Any]
+    values: Mapping[str, str], kind: str, sockets: Path, from_file: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What the chain's nodes share. On hardware, the envelope comes from the parameter file."""
-    common: dict[str, Any] = {"supervisor_socket": str(sockets / "supervisor"), "use_sim_time": simulated}
-    if simulated:
-        common |= {"limiter_clock": "stamp", "cmd_vel_timeout": 0.2}
+    """What the chain's nodes share. On hardware, the envelope comes from the parameter file.
+
+    Simulation runs by simulated time; `hil` has the simulated robot under the hardware's clocks.
+    """
+    common: dict[str, Any] = {"supervisor_socket": str(sockets / "supervisor"), "use_sim_time": kind == "sim"}
+    if kind == "sim":
+        common |= {"limiter_clock": "stamp"}
+    if kind != "hardware":
+        common |= {"cmd_vel_timeout": 0.2}
         common |= {"command_type": "twist_stamped", "channels": ["linear.x", "angular.z"]}
         common |= {"command_mode": "velocity", **ROVER_LIMITS}
     for name in ("command_type", "channels", "command_mode"):
@@ -188,29 +198,28 @@ ROVER_LIMITS: dict[str, float] = {
 """The simulated rover's envelope, as its description states it."""
 
 
-def _nerf(values: Mapping[str, str], common: Mapping[str, Any], sockets: Path) -> dict[str, Any]:
+def _nerf(values: Mapping[str, str], common: Mapping[str, Any], sockets: Path, kind: str) -> dict[str, Any]:
     return {
         **common,
         "permit_socket": str(sockets / "permit.nerf"),
         "nerf": values["nerf"],
         "seed": _whole(values, "seed"),
         "allow": [name.strip() for name in values["allow"].split(",")],
-        "effort_limit": bool(common["use_sim_time"]),
+        "effort_limit": kind != "hardware",
     }
 
 
 def _supervisor(
-    values: Mapping[str, str], common: Mapping[str, Any], folder: Path, sockets: Path
+    values: Mapping[str, str], common: Mapping[str, Any], folder: Path, sockets: Path, kind: str
 ) -> dict[str, Any]:
-    simulated = bool(common["use_sim_time"])
     return {
         **_only(common, ("use_sim_time", "command_type", "channels", "command_mode", "supervisor_socket")),
         "permit_sockets": [str(sockets / "permit.gate"), str(sockets / "permit.nerf")],
         "state_folder": str(folder),
         "course": values["course"],
-        "origin_at_start": simulated,
-        "drift": 0.005 if simulated else 0.02,
-        "backstop": "the simulated robot's cmd_vel_timeout" if simulated else values["backstop"],
+        "origin_at_start": kind != "hardware",
+        "drift": 0.02 if kind == "hardware" else 0.005,
+        "backstop": values["backstop"] if kind == "hardware" else "the simulated robot's cmd_vel_timeout",
     }
 
 

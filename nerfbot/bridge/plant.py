@@ -51,6 +51,7 @@ class PlantNode(ChainNode):
         Parameter("vary", False, "", "draw the course by the seed instead of the nominal one"),
         Parameter("real_time_factor", 1.0, "", "simulated by real; 0: as commands come", 0.0, 50.0),
         Parameter("lockstep_wait", 0.25, "s", "with factor 0: how long a command is waited for", 0.01, 5.0),
+        Parameter("publish_clock", True, "", "publish /clock; false: stamps are the system's, as a robot's"),
         Parameter("camera_every", 0, "", "take a picture every so many steps; 0: none"),
     )
 
@@ -66,6 +67,9 @@ class PlantNode(ChainNode):
         values = self.values
         if values["command_type"] not in COMMAND_TYPES:
             raise InvalidSetup(f"command_type: {values['command_type']!r} is unknown")
+        if not values["publish_clock"] and values["real_time_factor"] != 1.0:
+            factor = values["real_time_factor"]
+            raise InvalidSetup(f"real_time_factor = {factor}: must be 1 without /clock")
         course = Course.load(values["course"])
         if values["vary"]:
             from nerfbot.course import load_plan
@@ -176,8 +180,11 @@ class PlantNode(ChainNode):
     def _publish(self) -> None:
         plant, out = self.plant, self._out
         readings = plant.observe(self._lift[SENSING])
-        stamp = messages.time_message(self.time)
-        self._clock_out.publish(Clock(clock=stamp))
+        if self.values["publish_clock"]:
+            stamp = messages.time_message(self.time)
+            self._clock_out.publish(Clock(clock=stamp))
+        else:
+            stamp = self.get_clock().now().to_msg()
         x, y, heading = map(float, readings.pose)
         out["scan"].publish(messages.scan(readings.lidar, plant.description, CONTROL_STEP, stamp))
         out["imu"].publish(messages.imu(readings.imu, heading, stamp))

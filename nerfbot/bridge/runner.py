@@ -47,7 +47,7 @@ class Runner:
 
     def start(self) -> None:
         """Start every node, in order; the policy last, when the supervisor answers."""
-        self.plan.run_folder.mkdir(parents=True, exist_ok=True)
+        self.plan.prepare()
         for node in self.plan.nodes:
             if node.name == "policy":
                 self._wait_for_supervisor()

@@ -34,8 +34,6 @@ def bringup(
     made = plan.make(kind, given)
     typer.echo(f"run folder {made.run_folder}")
     typer.echo(f"supervisor {made.supervisor}")
-    (made.run_folder).mkdir(parents=True, exist_ok=True)
-    (made.run_folder / "supervisor.path").write_text(f"{made.supervisor}\n")
     raise typer.Exit(Runner(made).run())
 
 
