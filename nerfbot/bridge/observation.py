@@ -1,0 +1,57 @@
+"""Readings as the observation that a policy was trained on: `nerfbot/Rover-v0`'s dict or its flat vector."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nerfbot.errors import InvalidCommand
+from nerfbot.sim.rover_env import COLOURS, OBJECT_FEATURES, OBJECT_SLOTS
+from nerfbot.sim.sensors import DETECTED, Readings
+
+
+def object_table(readings: Readings) -> NDArray[np.float32]:
+    """The nearest objects, (`OBJECT_SLOTS`, `OBJECT_FEATURES`) as `nerfbot/Rover-v0` lays them out."""
+    table = np.zeros((OBJECT_SLOTS, OBJECT_FEATURES), np.float32)
+    nearest = sorted(readings.objects, key=lambda item: item.distance)[:OBJECT_SLOTS]
+    for row, item in zip(table, nearest, strict=False):
+        row[:3] = item.distance, math.cos(item.bearing), math.sin(item.bearing)
+        row[3 + DETECTED.index(item.kind)] = 1.0
+        if item.colour in COLOURS:
+            row[3 + len(DETECTED) + COLOURS.index(item.colour)] = 1.0
+    return table
+
+
+def observation(
+    parts: Mapping[str, Any], readings: Readings, lift: NDArray[np.float64], left: float, charges: float
+) -> Any:
+    """The observation that `parts` (boxes by name, "" for the flat vector) ask for.
+
+    `lift` (4,), `left` s of the lease and its `charges` are for policies that see them. Raises
+    `InvalidCommand` for a part that no sensor gives, or a flat vector of another length.
+    """
+    known: dict[str, NDArray[Any]] = {
+        "lidar": readings.lidar,
+        "pose": readings.pose,
+        "twist": readings.twist,
+        "imu": readings.imu,
+        "joints": readings.joints,
+        "objects": object_table(readings),
+        "lift": lift,
+        "lease": np.array([left, charges]),
+    }
+    if "" not in parts:
+        for name in parts:
+            if name not in known:
+                raise InvalidCommand(f"observation: no sensor gives the part {name!r}")
+        return {name: known[name].astype(np.float32) for name in parts}
+    size = math.prod(parts[""].shape)
+    flat = np.concatenate([np.ravel(part) for part in known.values()]).astype(np.float32)
+    for end in (len(flat), len(flat) - lift.size - 2):  # with the lift, or without
+        if end == size:
+            return flat[:end]
+    raise InvalidCommand(f"observation: the policy wants {size} numbers, the sensors give {len(flat)}")

@@ -1,0 +1,42 @@
+"""Finding the supervisor that a command at the terminal talks to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nerfbot.errors import InvalidCommand
+
+if TYPE_CHECKING:
+    from nerfbot.hardware.requests import SupervisorClient
+
+RUN = Annotated[
+    Path | None,
+    typer.Option(help="The bring-up's run folder, or the supervisor's socket (default: the newest run)."),
+]
+POINTER = "supervisor.path"
+"""The file in a run folder that says where its supervisor is asked."""
+
+
+def client(run: Path | None) -> SupervisorClient:
+    """A client of the supervisor of `run`; raises `InvalidCommand` or `NoAnswer` where there is none."""
+    from nerfbot.hardware.requests import SupervisorClient
+
+    return SupervisorClient(_socket(run))
+
+
+def _socket(run: Path | None) -> Path:
+    if run is None:
+        pointers = sorted(Path("runs").glob(f"*/{POINTER}"), key=lambda path: path.stat().st_mtime)
+        if not pointers:
+            raise InvalidCommand("--run: no run folder under runs/ has a supervisor; name one")
+        return Path(pointers[-1].read_text().strip())
+    if run.is_dir():
+        if not (run / POINTER).is_file():
+            raise InvalidCommand(f"--run = {str(run)!r}: holds no {POINTER}")
+        return Path((run / POINTER).read_text().strip())
+    if not run.is_socket():
+        raise InvalidCommand(f"--run = {str(run)!r}: is neither a run folder nor a socket")
+    return run

@@ -1,0 +1,218 @@
+"""The gate as a process of its own, over DDS: it follows within the envelope, and stops for every reason."""
+
+from __future__ import annotations
+
+import math
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+from ros import TWIST_LIMITS, Partner, World, a_world
+
+from nerfbot.hardware.permit import PermitSource
+
+TOP = 1.5
+
+
+class Gated(Partner):
+    def __init__(self, world: World) -> None:
+        super().__init__(world, "cmd_vel_nerfed", "cmd_vel", "permit.gate")
+        self.process = world.start(
+            "hardware.gate", permit_socket=world.folder / "permit.gate", use_odometry=False, **TWIST_LIMITS
+        )
+        self.until(lambda: "command: none yet" in self.reasons("gate"), self.permit)
+
+    def moving(self, forward: float = 0.4) -> None:
+        """Drive until the robot is told to move as asked."""
+        self.until(lambda: abs(self.speed - forward) < 1e-9, self.keep(forward))
+
+    def stopped(self, each: object = None) -> None:
+        """Wait until the robot is told to stand still."""
+        self.heard.clear()
+        self.until(lambda: bool(self.heard) and self.speed == 0.0, each or (lambda: None))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def gate() -> Iterator[Gated]:
+    with a_world() as world:
+        partner = Gated(world)
+        yield partner
+        partner.close()
+
+
+def test_it_follows_a_permitted_command_unchanged(gate: Gated) -> None:
+    gate.moving(0.4)
+
+
+def test_without_a_fresh_permit_it_stops_and_says_so(gate: Gated) -> None:
+    gate.moving()
+    gate.stopped(lambda: gate.send(0.4))
+    assert any("permit: the permit lapsed" in reason for reason in gate.reasons("gate"))
+
+
+def test_it_goes_on_sending_zero_while_it_is_stopped(gate: Gated) -> None:
+    gate.stopped()
+    gate.heard.clear()
+    gate.spin(0.2)
+    assert len(gate.heard) >= 3
+    assert all(message.twist.linear.x == 0.0 for _, message in gate.heard)
+
+
+def test_a_permit_that_stops_gives_its_reason(gate: Gated) -> None:
+    gate.moving()
+
+    def each() -> None:
+        gate.permit(stop="estop: button")
+        gate.send(0.4)
+
+    gate.stopped(each)
+    gate.until(lambda: "permit: estop: button" in gate.reasons("gate"), each)
+
+
+def test_it_stops_when_commands_cease(gate: Gated) -> None:
+    gate.moving()
+    gate.stopped(gate.permit)
+    gate.until(lambda: "command: stale" in gate.reasons("gate"), gate.permit)
+
+
+def test_a_frozen_repeat_is_stale_too(gate: Gated) -> None:
+    gate.moving()
+    message = gate.message(0.4)
+
+    def each() -> None:
+        gate.permit()
+        gate.publisher.publish(message)
+
+    gate.stopped(each)
+    assert "the same as the message before" in gate.values("gate")["refused"]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e308, 1e300])
+@pytest.mark.parametrize("where", ["linear.x", "angular.z", "linear.y"])
+def test_a_number_that_is_no_command_stops_and_never_leaves(gate: Gated, value: float, where: str) -> None:
+    gate.moving()
+    gate.heard.clear()
+    group, axis = where.split(".")
+
+    def each() -> None:
+        gate.permit()
+        message = gate.message(0.4)
+        setattr(getattr(message.twist, group), axis, value)
+        gate.publisher.publish(message)
+
+    gate.stopped(each)
+    assert all(math.isfinite(m.twist.linear.x) and abs(m.twist.linear.x) <= 0.4 for _, m in gate.heard)
+    assert where in gate.values("gate")["refused"]
+
+
+def test_what_is_beyond_the_envelope_is_held_to_it_step_by_step(gate: Gated) -> None:
+    gate.stopped(gate.permit)
+    gate.heard.clear()
+    gate.until(lambda: gate.speed == TOP, gate.keep(50.0))
+    speeds = [m.twist.linear.x for _, m in gate.heard]
+    assert max(speeds) == TOP
+    steps = [after - before for before, after in pairwise(speeds)]
+    assert max(steps) <= 3.0 * 0.1 * (1 + 1e-6) + 1e-9
+
+
+def test_a_denormal_passes(gate: Gated) -> None:
+    gate.until(lambda: gate.speed == 5e-324, gate.keep(5e-324))
+
+
+def test_a_second_permit_source_stops(gate: Gated) -> None:
+    gate.moving()
+    other = PermitSource(0.3)
+
+    def each() -> None:
+        gate.permit()
+        gate.permit(source=other)
+        gate.send(0.4)
+
+    gate.stopped(each)
+    gate.until(lambda: any("a second source" in reason for reason in gate.reasons("gate")), each)
+
+
+def test_a_second_sender_of_commands_stops(gate: Gated) -> None:
+    gate.spin(0.5)
+    gate.moving()
+    other = gate.node.create_publisher(type(gate.message(0.0)), "cmd_vel_nerfed", 1)
+
+    def each() -> None:
+        gate.permit()
+        gate.send(0.4)
+        other.publish(gate.message(0.4))
+
+    gate.stopped(each)
+    gate.until(lambda: any("second-publisher" in reason for reason in gate.reasons("gate")), each)
+    gate.node.destroy_publisher(other)
+
+
+def test_a_second_publisher_of_the_robots_topic_stops(gate: Gated) -> None:
+    gate.spin(1.2)
+    gate.moving()
+    other = gate.node.create_publisher(type(gate.message(0.0)), "cmd_vel", 1)
+    gate.stopped(gate.keep(0.4))
+    gate.until(lambda: any("publishers on /cmd_vel" in reason for reason in gate.reasons("gate")))
+    gate.node.destroy_publisher(other)
+
+
+def test_after_standing_still_it_takes_nothing_from_its_queue(gate: Gated) -> None:
+    gate.moving()
+    gate.process.send_signal(signal.SIGSTOP)
+    gate.drive(0.3, 0.4)
+    gate.heard.clear()
+    gate.process.send_signal(signal.SIGCONT)
+    gate.until(lambda: bool(gate.heard))
+    assert all(m.twist.linear.x < 0.4 for _, m in gate.heard[:1])
+    gate.until(lambda: "stood still" in gate.values("gate")["refused"] or gate.speed == 0.0)
+
+
+def test_no_parameter_can_be_changed_at_run_time(gate: Gated) -> None:
+    from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+    from rcl_interfaces.srv import SetParameters
+
+    client = gate.node.create_client(SetParameters, "/gate/set_parameters")
+    gate.until(client.service_is_ready)
+    for name, value in [
+        ("linear.x.max_velocity", 9.0),
+        ("linear.x.max_velocity", 0.0),
+        ("linear.x.max_velocity", math.nan),
+        ("cmd_vel_timeout", 1e9),
+    ]:
+        wanted = ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=value)
+        future = client.call_async(SetParameters.Request(parameters=[Parameter(name=name, value=wanted)]))
+        gate.until(future.done)
+        (result,) = future.result().results
+        assert not result.successful
+        assert "read-only" in result.reason
+    gate.until(lambda: gate.speed == TOP, gate.keep(50.0))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"linear.x.max_velocity": 0.0}, "linear.x.max_velocity = 0"),
+        ({"linear.x.max_velocity": ".nan"}, "linear.x.max_velocity = nan"),
+        ({"linear.x.min_velocity": 1.0}, "linear.x.min_velocity = 1"),
+        ({"linear.x.has_velocity_limits": False}, "cannot be off"),
+        ({"linear.x.max_velocty": 1.0}, "did you mean 'linear.x.max_velocity'"),
+        ({"cmd_vel_timeout": 0.0}, "cmd_vel_timeout = 0.0"),
+        ({"limiter_clock": "stamp"}, "needs use_sim_time"),
+        ({"envelope_digest": "abc"}, "envelope_digest"),
+        ({"permit_socket": "''"}, "permit_socket"),
+    ],
+)
+def test_it_does_not_start_with_a_limit_that_is_none(change: dict[str, object], named: str) -> None:
+    with a_world() as world:
+        settings = {"permit_socket": world.folder / "p", "use_odometry": False, **TWIST_LIMITS, **change}
+        process = world.start("hardware.gate", **settings)
+        assert named in world.refusal(process)
+
+
+def test_importing_a_nodes_module_needs_no_ros_until_it_runs() -> None:
+    code = "import sys, nerfbot.hardware; print('rclpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
