@@ -50,7 +50,7 @@ class Scale:
     """How much is done: steps of learning, levels a point, lift levels, and how many levels are filmed."""
 
     steps: int = 200_000
-    episodes: int = 20
+    episodes: int = 16
     lifts: tuple[float, ...] = (0.0, 0.5, 1.0)
     films: int = 2
     changes: tuple[str, ...] = ()
