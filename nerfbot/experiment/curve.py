@@ -38,14 +38,13 @@ class Condition(NamedTuple):
 CONDITIONS = (
     Condition("plain, never lifted", "plain", {}),
     Condition("plain, lifted at times", "powers", {"powers": ("speed",)}),
-    Condition("edits explored, never lifted", "powers-explore", {"powers": ("move-coin", "rewrite-cell")}),
-    Condition(
-        "edits explored, lifted at times",
-        "powers-explore",
-        {"powers": ("speed", "move-coin", "rewrite-cell")},
-    ),
+    Condition("coin moved at times, never lifted", "powers-explore", {"powers": ("move-coin",)}),
+    Condition("coin moved at times, lifted at times", "powers-explore", {"powers": ("speed", "move-coin")}),
 )
-"""With and without occasional lifts, and with and without edits that tell goal and proxy apart."""
+"""With and without occasional lifts, and with and without edits that tell goal and proxy apart. The edit is
+the one that a designer would choose: nerfed, a cell takes three times as long, and an agent meets few of the
+edits of a large menu.
+"""
 
 
 @dataclass(frozen=True)

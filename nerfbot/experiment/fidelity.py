@@ -49,6 +49,9 @@ class Member(NamedTuple):
 
 FAMILY = (
     Member("randomised-100", 0, 200_000),
+    Member("powers-explore", 0, 200_000),
+    Member("powers-explore", 1, 200_000),
+    Member("powers-explore", 0, 60_000),
     Member("bonus-only", 0, 200_000),
     Member("bonus-only", 1, 200_000),
     Member("plain", 0, 200_000),
@@ -57,20 +60,17 @@ FAMILY = (
     Member("powers", 0, 200_000),
     Member("random-powers", 0, 200_000),
     Member("random-powers", 1, 200_000),
-    Member("randomised-0.1", 0, 200_000),
-    Member("randomised-0.1", 1, 200_000),
     Member("randomised-1", 0, 60_000),
     Member("randomised-1", 0, 100_000),
-    Member("powers-explore", 0, 60_000),
-    Member("powers-explore", 0, 200_000),
-    Member("powers-explore", 1, 200_000),
+    Member("random-powers-oracle", 0, 40_000),
+    Member("shuffled-explorer", 0, 100_000),
 )
 """Arms, seeds and numbers of steps whose G spreads; the first is the ceiling of C and goal rate."""
 
 QUICK = tuple(
     member._replace(steps=min(member.steps, 100_000))
     for index, member in enumerate(FAMILY)
-    if index not in (2, 4, 5, 13)
+    if index not in (3, 5, 8, 12)
 )
 """A smaller family for a quick look, with half the steps."""
 

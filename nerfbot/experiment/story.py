@@ -50,7 +50,7 @@ class Scale:
     """How much is done: steps of learning, levels a point, lift levels, and how many levels are filmed."""
 
     steps: int = 200_000
-    episodes: int = 30
+    episodes: int = 16
     lifts: tuple[float, ...] = (0.0, 0.5, 1.0)
     films: int = 2
     changes: tuple[str, ...] = ()
@@ -156,7 +156,8 @@ def side_by_side(plans: Sequence[CurvePlan], progress: Progress) -> list[Row]:
                 gone = [k for k, w in enumerate(workers) if not w.is_alive() and k not in found]
                 if gone and told.empty():
                     name = plans[gone[0]].conditions[0].name
-                    raise InvalidCommand(f"demo: the process of {name!r} died") from None
+                    code = workers[gone[0]].exitcode
+                    raise InvalidCommand(f"demo: the process of {name!r} ended with code {code}") from None
                 continue
             if kind == "rows":
                 found[index] = what

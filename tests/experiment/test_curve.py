@@ -36,7 +36,7 @@ def test_points_are_measured_once_and_the_page_shows_them(tmp_path) -> None:
     first = measure(plan)
     assert [float(row["lift"]) for row in first] == [0.0, 1.0]
     told = read_yaml(policy_folder(plan, CONDITIONS[-1], 0) / "config.yaml", InvalidExperiment)
-    assert told["experiment"]["menu"]["powers"] == ["speed", "move-coin", "rewrite-cell"]
+    assert told["experiment"]["menu"]["powers"] == ["speed", "move-coin"]
     heard: list[str] = []
     again = measure(plan, lambda text, done, of: heard.append(text))
     assert not heard
@@ -46,6 +46,6 @@ def test_points_are_measured_once_and_the_page_shows_them(tmp_path) -> None:
     # Lifted, the same number of seconds holds more moves
     assert first[1]["rover_moves"] > first[0]["rover_moves"]
     page = write_report(plan, again).read_text()
-    assert "edits explored, lifted at times" in page
+    assert "coin moved at times, lifted at times" in page
     with pytest.raises(InvalidExperiment, match="nerf = rover-slow: this run has none"):
         measure(CurvePlan(config.model_copy(update={"nerf": "none"}), tmp_path, episodes=3))
