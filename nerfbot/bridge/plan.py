@@ -76,7 +76,7 @@ class Plan:
     def prepare(self) -> None:
         """Make the run folder, and leave a note in it of where its supervisor is asked."""
         self.run_folder.mkdir(parents=True, exist_ok=True)
-        (self.run_folder / "supervisor.path").write_text(f"{self.supervisor}\n")
+        self.pointer.write_text(f"{self.supervisor}\n")
 
     def arguments(self, node: NodePlan, parameters: Path) -> list[str]:
         """The words after `python` that run `node` with its parameters written to `parameters`."""
@@ -94,6 +94,11 @@ class Plan:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump({"/**": {"ros__parameters": dict(node.parameters)}}))
         return path
+
+    @property
+    def pointer(self) -> Path:
+        """The note in the run folder that says where the supervisor is asked, while it runs."""
+        return self.run_folder / "supervisor.path"
 
     @property
     def supervisor(self) -> Path:

@@ -164,6 +164,7 @@ class Runner:
             self._drain(node.name)
         self._processes.clear()
         shutil.rmtree(self.plan.sockets, ignore_errors=True)
+        self.plan.pointer.unlink(missing_ok=True)
 
     @property
     def pids(self) -> dict[str, int]:

@@ -67,13 +67,11 @@ class World:
         }
         self._processes: list[subprocess.Popen[str]] = []
 
-    def start(self, module: str, **parameters: Any) -> subprocess.Popen[str]:
-        """Start `python -m nerfbot.<module>` with these parameters (`linear__x` stands for a dot)."""
-        arguments = [sys.executable, "-m", f"nerfbot.{module}", "--ros-args"]
+    def start(self, module: str, code: str = "", **parameters: Any) -> subprocess.Popen[str]:
+        """Start `python -m nerfbot.<module>`, or `code`, with these parameters."""
+        words = ["-c", code] if code else ["-m", f"nerfbot.{module}"]
+        arguments = [sys.executable, *words, "--ros-args"]
         for name, value in parameters.items():
-            if name == "extra":
-                arguments += value
-                continue
             text = str(value).lower() if isinstance(value, bool) else str(value)
             arguments += ["-p", f"{name}:={text}"]
         process = subprocess.Popen(
