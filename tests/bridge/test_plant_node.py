@@ -1,9 +1,10 @@
-"""The simulated robot as a process: it moves as told, stops by its own time-out, and publishes what it senses."""
+"""The simulated robot as a process: it moves as told, stops by its own time-out, and tells what it senses."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 from geometry_msgs.msg import TwistStamped
@@ -59,7 +60,7 @@ def test_every_sensor_speaks_with_frames_units_and_simulated_stamps(robot: Robot
     image = robot.seen["image"][-1]
     assert len(image.data) == image.height * image.width * 3
     clocks = [message.clock.sec + 1e-9 * message.clock.nanosec for message in robot.seen["/clock"]]
-    steps = {round(after - before, 6) for before, after in zip(clocks, clocks[1:], strict=False)}
+    steps = {round(after - before, 6) for before, after in pairwise(clocks)}
     assert steps == {0.05}
 
 
