@@ -5,6 +5,7 @@ The time that takes is measured by `nerfbot bench ros`; here it must come, for t
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +14,9 @@ from typing import Any
 
 import pytest
 from nav_msgs.msg import Odometry
-from ros import TWIST_LIMITS, Partner, World, a_world
+from ros import PATIENCE, TWIST_LIMITS, Partner, World, a_world
+
+from nerfbot.hardware.requests import SupervisorClient
 
 FAULTS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "hang": signal.SIGUSR1}
 # A handler that does not return leaves a live process with live DDS threads and a stuck loop
@@ -94,6 +97,47 @@ def test_the_robot_rests_when_the_policy_falls_silent(chain: Chain) -> None:
     chain.until(lambda: chain.measured > 0.2, chain.drive)
     chain.until(lambda: abs(chain.measured) < 0.02)
     chain.until(lambda: chain.measured < -0.2, chain.back)
+
+
+def ask(chain: Chain, kind: str, **fields: Any) -> dict[str, Any]:
+    with SupervisorClient(chain.world.folder / "supervisor") as client:
+        return client.ask(kind, timeout=PATIENCE, **fields)
+
+
+def test_the_robots_own_time_out_is_shown_by_a_silent_gate_before_any_lift(chain: Chain) -> None:
+    grant = {"axes": {"strength": 1.0}, "duration": 1.0, "ramp": 0.0, "reason": "test"}
+    chain.until(lambda: abs(chain.measured) < 0.02)
+    assert "must drive" in ask(chain, "backstop", reason="test")["detail"]
+    assert ask(chain, "grant", **grant)["reason"] == "no-backstop"
+    chain.until(lambda: chain.measured > 0.2, chain.drive)
+    assert ask(chain, "backstop", reason="test")["ok"]
+    chain.until(lambda: ask(chain, "status")["backstop"].startswith("shown: at rest"), chain.drive)
+    assert ask(chain, "grant", **grant)["reason"] != "no-backstop"
+    chain.until(lambda: chain.measured < -0.2, chain.back)
+
+
+def test_a_robot_without_a_time_out_of_its_own_gets_no_lift(chain: Chain) -> None:
+    """The plant is stopped, so that its odometry goes on telling the speed it had last."""
+    chain.until(lambda: chain.measured < -0.2, chain.back)
+    assert ask(chain, "backstop", reason="test")["ok"]
+    os.kill(chain.running["plant"].pid, signal.SIGSTOP)
+    fake = chain.node.create_publisher(Odometry, "odom", 1)
+    message = Odometry()
+    message.twist.twist.linear.x = -0.2
+
+    def each() -> None:
+        chain.back()
+        fake.publish(message)
+
+    chain.until(lambda: ask(chain, "status")["backstop"] == "" and logged(chain, "backstop"), each)
+    os.kill(chain.running["plant"].pid, signal.SIGCONT)
+    chain.node.destroy_publisher(fake)
+
+
+def logged(chain: Chain, event: str) -> bool:
+    log = chain.world.folder / "state" / "audit.jsonl"
+    last = [json.loads(line) for line in log.read_text().splitlines() if f'"{event}"' in line]
+    return bool(last) and "did not stop" in last[-1]["fields"]["detail"]
 
 
 def test_a_sender_in_another_domain_is_not_heard(chain: Chain) -> None:

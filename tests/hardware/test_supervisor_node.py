@@ -7,14 +7,16 @@ import math
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from nav_msgs.msg import Odometry
-from ros import Partner, World, a_world
+from ros import PATIENCE, Partner, World, a_world
 from sensor_msgs.msg import BatteryState, Temperature
 from std_srvs.srv import Trigger
 
+from nerfbot.cli import main
 from nerfbot.course import Course
 from nerfbot.hardware.datagram import Mailbox
 from nerfbot.hardware.permit import PermitWatch
@@ -33,6 +35,7 @@ class Supervised(Partner):
             "state_folder": world.folder / "state",
             "backstop": "test",
             "origin_at_start": True,
+            "odometry_timeout": 2.0,  # a busy machine is no silent robot
             "min_voltage": 10.0,
             "max_temperature": 80.0,
             **more,
@@ -62,9 +65,24 @@ class Supervised(Partner):
     def until(self, holds: Any, each: Any = None) -> None:
         super().until(holds, each or self.alive)
 
-    def ask(self, kind: str, **fields: Any) -> dict[str, Any]:
-        with SupervisorClient(self.world.folder / "sup") as client:
-            return client.ask(kind, timeout=10.0, **fields)
+    def ask(self, kind: str, each: Any = None, **fields: Any) -> dict[str, Any]:
+        """Ask, while the robot goes on telling where it is."""
+
+        def asked() -> dict[str, Any]:
+            with SupervisorClient(self.world.folder / "sup") as client:
+                return client.ask(kind, timeout=PATIENCE, **fields)
+
+        return self.meanwhile(asked, each)
+
+    def meanwhile(self, act: Any, each: Any = None) -> Any:
+        with ThreadPoolExecutor() as pool:
+            done = pool.submit(act)
+            self.until(done.done, each)
+            return done.result()
+
+    def granted(self, **more: Any) -> None:
+        """Ask for a lease until it is granted."""
+        self.until(lambda: self.ask("grant", **{**GRANT, **more})["ok"])
 
     def events(self) -> list[dict[str, Any]]:
         return [
@@ -86,24 +104,22 @@ def supervised() -> Iterator[Supervised]:
 
 def into_a_zone(partner: Supervised) -> None:
     course = Course.load("gauntlet")
-    ahead = course.centre(8, 3)[0] - course.start.x + 0.1
-    while partner.x < ahead - 1e-9:
+    partner.until(lambda: partner.ask("status")["position"] is not None)
+    while partner.ask("status")["position"][0] < course.centre(8, 3)[0]:
         partner.x += 0.05
-        partner.alive()
-        partner.spin(0.05)
-    partner.until(lambda: partner.ask("status")["position"][0] > course.centre(8, 3)[0])
+        partner.until(lambda: partner.ask("status")["position"] is not None)
 
 
 def test_a_lease_lifts_the_permit_and_expires(supervised: Supervised) -> None:
     into_a_zone(supervised)
-    assert supervised.ask("grant", **GRANT)["ok"]
+    supervised.granted()
     supervised.until(lambda: supervised.watch.levels(time.monotonic())[0] == 1.0)
     supervised.until(lambda: supervised.watch.levels(time.monotonic())[0] == 0.0)
     assert [event["event"] for event in supervised.events()][-2:] == ["grant", "return"]
 
 
 def test_silent_odometry_stops_and_takes_the_lease(supervised: Supervised) -> None:
-    assert supervised.ask("grant", **{**GRANT, "duration": 20.0})["ok"]
+    supervised.granted(duration=20.0)
 
     def silent() -> None:
         for data, pid, _ in supervised.box.read():
@@ -120,7 +136,7 @@ def test_a_low_or_unknown_voltage_refuses_lifts(supervised: Supervised, voltage:
         supervised.alive()
         supervised.battery.publish(BatteryState(voltage=voltage))
 
-    supervised.until(lambda: "min_voltage" in supervised.ask("status")["conditions"], each)
+    supervised.until(lambda: "min_voltage" in supervised.ask("status", each)["conditions"], each)
     assert supervised.ask("grant", **GRANT)["reason"] == "not-now"
     supervised.battery.publish(BatteryState(voltage=12.0))
     supervised.until(lambda: "min_voltage" not in supervised.ask("status")["conditions"])
@@ -135,7 +151,7 @@ def test_heat_stops(supervised: Supervised) -> None:
 
 
 def test_a_jump_of_the_odometry_ends_the_lease_until_the_next_origin(supervised: Supervised) -> None:
-    assert supervised.ask("grant", **{**GRANT, "duration": 20.0})["ok"]
+    supervised.granted(duration=20.0)
     before = supervised.x
     supervised.x += 3.0
     supervised.until(lambda: supervised.ask("status")["leases"] == [])
@@ -152,6 +168,32 @@ def test_services_mirror_the_socket(supervised: Supervised) -> None:
         future = client.call_async(Trigger.Request())
         supervised.until(future.done)
         assert future.result().success is succeeds
+
+
+def test_the_operators_commands_at_the_terminal(supervised: Supervised, capsys: Any) -> None:
+    run = ["--run", str(supervised.world.folder / "sup")]
+
+    def terminal(words: list[str]) -> int:
+        return int(supervised.meanwhile(lambda: main(words)))
+
+    into_a_zone(supervised)
+    supervised.until(lambda: supervised.stop() == "")
+    assert terminal(["lift", "status", *run]) == 0
+    assert "permit    given" in capsys.readouterr().out
+    assert terminal(["lift", "grant", "strength=0.5", "--reason", "test", *run, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["ok"] is True
+    assert terminal(["lift", "grant", "speed", "--reason", "test", *run]) == 1
+    assert "refused: axis-not-allowed" in capsys.readouterr().err
+    assert terminal(["lift", "revoke", *run]) == 0
+    assert "1 revoked" in capsys.readouterr().out
+    assert terminal(["watch", *run, "--seconds", "0", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["severity"] in ("FINE", "NOTE", "NO_LIFT", "STOP")
+    assert terminal(["watch", *run, "--seconds", "0.1"]) == 0
+    assert "requested" in capsys.readouterr().out
+    assert terminal(["lift", "grant", "strenght", "--reason", "test", *run]) == 2
+    assert "axis 'strenght'" in capsys.readouterr().err
+    assert terminal(["estop", "--run", str(supervised.world.folder / "nowhere")]) == 2
+    assert "neither a run folder nor a socket" in capsys.readouterr().err
 
 
 def test_a_malformed_request_is_answered_and_changes_nothing(supervised: Supervised) -> None:
@@ -174,8 +216,8 @@ def test_an_estop_survives_kill_9_and_clears_only_at_rest(supervised: Supervised
     def moving() -> None:
         supervised.alive(speed=0.3)
 
-    supervised.until(lambda: supervised.ask("status")["speed"] == 0.3, moving)
-    assert "at rest" in supervised.ask("clear-estop", reason="test")["detail"]
+    supervised.until(lambda: supervised.ask("status", moving)["speed"] == 0.3, moving)
+    assert "at rest" in supervised.ask("clear-estop", moving, reason="test")["detail"]
     supervised.until(lambda: supervised.ask("status")["speed"] == 0.0)
     assert supervised.ask("clear-estop", reason="test")["ok"]
     supervised.until(lambda: supervised.stop() == "")
@@ -186,8 +228,7 @@ def test_a_runaway_latches(supervised: Supervised) -> None:
         supervised.alive(speed=3.0)
 
     supervised.until(lambda: supervised.stop().startswith("runaway"), fast)
-    fast()
-    assert "the cause persists: runaway" in supervised.ask("clear-estop", reason="test")["detail"]
+    assert "the cause persists: runaway" in supervised.ask("clear-estop", fast, reason="test")["detail"]
     supervised.until(lambda: supervised.stop().startswith("estop: runaway"))
 
 
