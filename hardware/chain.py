@@ -182,7 +182,11 @@ class CommandChain:
         if self._stamps_are_time:
             time = self._time + (now - self._heard) if not math.isinf(self._heard) else 0.0
         self._time, self._heard = max(time, self._time), now
-        return self._output(self.limiter.stop(measured, time), reason)
+        output = self._output(self.limiter.stop(measured, time), reason)
+        resting = zip(self.channels, output.values, strict=True)
+        if all(channel.mode == "position" or abs(value) < 1e-9 for channel, value in resting):
+            self.stream.settle()
+        return output
 
     def _output(self, limited: object, stop: str) -> Output:
         values = limited.value[0].tolist()  # type: ignore[attr-defined]

@@ -14,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,9 @@ TRIALS = 50
 SPEED, PERIOD, PERMIT, DECELERATION = 0.3, 0.05, 0.2, 2.0
 BOUND_MS = 1e3 * (2 * PERIOD + PERMIT + SPEED / DECELERATION)
 """Two control periods, the permit's time, and the controlled stop itself, ms."""
+
+PROCESSES = {"policy": "sender", "nerf": "nerf", "supervisor": "supervisor", "gate": "gate"}
+"""What is hit, and what it is called here."""
 
 FAULTS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "hang": signal.SIGUSR1}
 LIMITS = {
@@ -103,10 +107,14 @@ class Bench:
         self.executor = SingleThreadedExecutor()
         self.executor.add_node(self.node)
         self.speed, self.speed_at = 0.0, 0.0
+        self.longest_silence = 0.0
+        """Longest time between two odometry messages, s: no stop can be seen sooner than the next one."""
         self.node.create_subscription(Odometry, "odom", self._take_odometry, qos_profile_sensor_data)
 
     def _take_odometry(self, message: Odometry) -> None:
-        self.speed, self.speed_at = abs(message.twist.twist.linear.x), time.monotonic()
+        now = time.monotonic()
+        self.longest_silence = max(self.longest_silence, now - self.speed_at if self.speed_at else 0.0)
+        self.speed, self.speed_at = abs(message.twist.twist.linear.x), now
 
     def start(self, name: str, module: str, parameters: dict[str, Any]) -> None:
         """Start a node's process under a name."""
@@ -241,7 +249,7 @@ def latency(
     return figures
 
 
-def stops(bench: Bench, report: Callable[[str], None], trials: int) -> list[Figure]:
+def stops(bench: Bench, report: Callable[[str], None], trials: int) -> Iterator[Figure]:
     """How long after each fault of each process the simulated robot rests; the longest of the trials."""
     sockets = {name: bench.folder / name for name in ("permit.gate", "permit.nerf", "supervisor")}
     common = {"supervisor_socket": sockets["supervisor"]}
@@ -264,11 +272,10 @@ def stops(bench: Bench, report: Callable[[str], None], trials: int) -> list[Figu
         "nerf", "nerfbot.hardware.nerf", {**chain, "permit_socket": sockets["permit.nerf"], "nerf": "none"}
     )
     bench.function("sender")
-    processes = {"policy": "sender", "nerf": "nerf", "supervisor": "supervisor", "gate": "gate"}
-    figures = []
-    for title, name in processes.items():
+    for title, name in PROCESSES.items():
         for fault, number in FAULTS.items():
             took: list[float] = []
+            bench.longest_silence = 0.0
             for trial in range(trials):
                 report(f"{title}, {fault}, trial {trial + 1} of {trials}")
                 if not bench.until(lambda: bench.speed > 0.95 * SPEED):
@@ -279,11 +286,56 @@ def stops(bench: Bench, report: Callable[[str], None], trials: int) -> list[Figu
                 rested = bench.until(lambda began=began: bench.speed_at > began and bench.speed < 0.02, 5.0)  # type: ignore[misc]
                 took.append(bench.speed_at - began if rested else float("inf"))
                 _restore(bench, name, fault)
-            figure = Figure(
-                f"stop_max_ms.{title}.{fault}", 1e3 * max(took), "ms", "lower", Against("bound, ms", BOUND_MS)
-            )
-            figures.append(figure)
-    return figures
+            against = Against("bound, ms", BOUND_MS)
+            yield Figure(f"stop_max_ms.{title}.{fault}", 1e3 * max(took), "ms", "lower", against)
+            # A robot that is itself held up by a busy machine is seen to rest no sooner than that
+            silence = Against("odometry's period, ms", 1e3 * PERIOD)
+            name_of = f"odometry_silence_max_ms.{title}.{fault}"
+            yield Figure(name_of, 1e3 * bench.longest_silence, "ms", "lower", silence)
+    yield from flood(bench, report)
+
+
+def flooder() -> int:
+    """A sender at full rate; prints how many messages a second it sent."""
+    rclpy.init()
+    node = rclpy.create_node("flooder")
+    out = node.create_publisher(TwistStamped, "cmd_vel_policy", COMMAND_QOS)
+    message = TwistStamped()
+    message.twist.linear.x = SPEED
+    while True:
+        began, count = time.monotonic(), 0
+        while time.monotonic() - began < 1.0:
+            message.header.stamp = node.get_clock().now().to_msg()
+            out.publish(message)
+            count += 1
+        print(count, flush=True)
+
+
+def flood(bench: Bench, report: Callable[[str], None], seconds: float = 5.0) -> Iterator[Figure]:
+    """Two senders at full rate on the command topic: their rate, and the longest silence of the gate."""
+    report("a flood on the command topic")
+    heard: list[float] = []
+    listener = bench.node.create_subscription(
+        TwistStamped, "cmd_vel", lambda message: heard.append(time.monotonic()), QoSProfile(depth=100)
+    )
+    for name in ("flooder", "flooder2"):
+        bench.function(name)
+    bench.spin(3.0)
+    heard.clear()
+    bench.spin(seconds)
+    rate = 0
+    for name in ("flooder", "flooder2"):
+        os.killpg(bench.running[name].pid, signal.SIGKILL)
+        counts = (bench.folder / f"{name}.log").read_text().split()
+        rate += int(counts[-1]) if counts else 0
+    bench.node.destroy_subscription(listener)
+    longest = max((after - before for before, after in pairwise(heard)), default=float("inf"))
+    yield Figure("flood_messages_per_s", float(rate), "messages/s", "higher")
+    against = Against("two periods, ms", 2e3 * PERIOD)
+    yield Figure("flood_longest_silence_ms", 1e3 * longest, "ms", "lower", against)
+
+
+flooder2 = flooder
 
 
 def _restore(bench: Bench, name: str, fault: str) -> None:
@@ -310,6 +362,6 @@ def figures(report: Callable[[str], None], trials: int = TRIALS) -> list[Figure]
         bench.close()
     bench = Bench()
     try:
-        return found + stops(bench, report, trials)
+        return found + list(stops(bench, report, trials))
     finally:
         bench.close()
