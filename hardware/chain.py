@@ -147,13 +147,6 @@ class CommandChain:
         stop = self.stop_reason(now)
         return self._stop(stop, now, measured) if stop else None
 
-    def is_at_rest(self) -> bool:
-        """Whether the last request is that of a robot at rest (a position may be anywhere)."""
-        return self.requested is None or all(
-            channel.mode == "position" or abs(value) < 1e-3
-            for channel, value in zip(self.channels, self.requested, strict=True)
-        )
-
     def _moment(self, stamp: float, now: float) -> float:
         """The limiter's time of a command: its receipt, or in simulation its stamp.
 

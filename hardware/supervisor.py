@@ -233,8 +233,9 @@ class Supervisor(ChainNode):
         if kind == "estop":
             state.estop(fields["reason"])
             return {"ok": True}
-        at_rest = all(abs(value) < 1e-3 for value in self._command.get("requested", []))
-        at_rest = at_rest and abs(self._speed) < 0.02
+        # A position may be asked for anywhere; what moves is told by its speed
+        asked = [] if self._channels[0].mode == "position" else self._command.get("requested", [])
+        at_rest = all(abs(value) < 1e-3 for value in asked) and abs(self._speed) < 0.02
         refused = state.clear_estop(fields["reason"], at_rest)
         return {"ok": not refused, "detail": refused}
 

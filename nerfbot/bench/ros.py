@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import statistics
 import subprocess
@@ -165,6 +166,7 @@ class Bench:
         self.executor.shutdown()
         self.node.destroy_node()
         rclpy.shutdown()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def latency(

@@ -48,9 +48,10 @@ PATIENCE = 30.0
 
 
 def fresh_domain() -> int:
-    """A domain of this worker's own: workers of one run, and runs beside each other, do not meet."""
+    """A domain of this worker's own (1 to 100): the workers of one run do not meet."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    return 1 + (os.getpid() * 7 + worker * 31 + next(_numbers)) % 100
+    share = 100 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return 1 + worker * share + (os.getpid() + next(_numbers)) % share
 
 
 class World:

@@ -81,7 +81,8 @@ class Supervised(Partner):
             return done.result()
 
     def granted(self, **more: Any) -> None:
-        """Ask for a lease until it is granted."""
+        """Ask for a lease, in a zone, until it is granted."""
+        into_a_zone(self)
         self.until(lambda: self.ask("grant", **{**GRANT, **more})["ok"])
 
     def events(self) -> list[dict[str, Any]]:
@@ -111,7 +112,6 @@ def into_a_zone(partner: Supervised) -> None:
 
 
 def test_a_lease_lifts_the_permit_and_expires(supervised: Supervised) -> None:
-    into_a_zone(supervised)
     supervised.granted()
     supervised.until(lambda: supervised.watch.levels(time.monotonic())[0] == 1.0)
     supervised.until(lambda: supervised.watch.levels(time.monotonic())[0] == 0.0)
@@ -230,6 +230,7 @@ def test_a_runaway_latches(supervised: Supervised) -> None:
     supervised.until(lambda: supervised.stop().startswith("runaway"), fast)
     assert "the cause persists: runaway" in supervised.ask("clear-estop", fast, reason="test")["detail"]
     supervised.until(lambda: supervised.stop().startswith("estop: runaway"))
+    supervised.until(lambda: supervised.ask("clear-estop", reason="test")["ok"])
 
 
 @pytest.mark.parametrize(
