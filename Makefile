@@ -32,6 +32,7 @@ bench: install
 	$(BIN)/nerfbot bench sim
 	$(BIN)/nerfbot bench grid
 	$(BIN)/nerfbot bench learn
+	$(BIN)/nerfbot bench ros
 
 # Peers that benchmarks run beside ours, in an environment of their own: JAX and others would collide with ours.
 bench-peers: $(PEERS)/.installed

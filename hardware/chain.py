@@ -147,13 +147,6 @@ class CommandChain:
         stop = self.stop_reason(now)
         return self._stop(stop, now, measured) if stop else None
 
-    def is_at_rest(self) -> bool:
-        """Whether the last request is that of a robot at rest (a position may be anywhere)."""
-        return self.requested is None or all(
-            channel.mode == "position" or abs(value) < 1e-3
-            for channel, value in zip(self.channels, self.requested, strict=True)
-        )
-
     def _moment(self, stamp: float, now: float) -> float:
         """The limiter's time of a command: its receipt, or in simulation its stamp.
 
@@ -182,7 +175,11 @@ class CommandChain:
         if self._stamps_are_time:
             time = self._time + (now - self._heard) if not math.isinf(self._heard) else 0.0
         self._time, self._heard = max(time, self._time), now
-        return self._output(self.limiter.stop(measured, time), reason)
+        output = self._output(self.limiter.stop(measured, time), reason)
+        resting = zip(self.channels, output.values, strict=True)
+        if all(channel.mode == "position" or abs(value) < 1e-9 for channel, value in resting):
+            self.stream.settle()
+        return output
 
     def _output(self, limited: object, stop: str) -> Output:
         values = limited.value[0].tolist()  # type: ignore[attr-defined]

@@ -8,11 +8,17 @@ stop the robot.
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from std_msgs.msg import Float64MultiArray
+from std_srvs.srv import Trigger
 
+from .chain import Output
 from .link import LinkNode
 from .node import COMMAND_QOS, run
+
+PROBE = 1.0
+"""Seconds for which the gate falls silent in a probe of the robot's own time-out."""
 
 
 class Gate(LinkNode):
@@ -29,9 +35,27 @@ class Gate(LinkNode):
         super().configure()
         envelope = self.chain.limiter.envelope
         self._most = [envelope.channel(channel).max_effort for channel in self.chain.channels]
+        self._mute_until = -1e9
+        self.create_service(Trigger, "~/probe_backstop", self._probe)
         self.create_subscription(
             Float64MultiArray, "effort_limit_nerfed", self.guarded(self._take_caps), COMMAND_QOS
         )
+
+    def _probe(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Fall silent as if dead, for `PROBE` s: the supervisor sees whether the robot stops itself."""
+        stop = self.chain.stop_reason(self.now())
+        response.success, response.message = not stop, stop
+        if not stop:
+            self._mute_until = self.now() + PROBE
+        return response
+
+    def _send(self, output: Output, header: Any) -> None:
+        if self.now() < self._mute_until:
+            return
+        if self._mute_until > 0.0:  # the probe is over: from rest, whatever is commanded
+            self._mute_until = -1e9
+            self.chain.stream.forget()
+        super()._send(output, header)
 
     def _take_caps(self, message: Float64MultiArray) -> None:
         caps = list(message.data)

@@ -170,14 +170,6 @@ class Oversight:
 
     def grant(self, fields: Mapping[str, Any], now: float) -> dict[str, Any]:
         """Ask the authority for a lease on the axes in `fields`; the answer to who asked."""
-        if not self.backstop:
-            detail = "nothing is known to stop the robot when the gate dies (parameter backstop)"
-            self._write("refuse", axes=dict(fields["axes"]), reason="no-backstop", detail=detail)
-            return {"ok": False, "reason": "no-backstop", "detail": detail}
-        worst = self.ladder.reason(Severity.NO_LIFT)
-        if worst and not self.authority.latched:
-            self._write("refuse", axes=dict(fields["axes"]), reason="not-now", detail=worst)
-            return {"ok": False, "reason": "not-now", "detail": worst}
         try:
             lease = Lease(
                 axes=dict(fields["axes"]),
@@ -185,17 +177,27 @@ class Oversight:
                 ramp=float(fields["ramp"]),
                 reason=fields["reason"],
             )
-            decision = self.authority.request(
-                lease, self.clock.now, self.odometry.worst_point(now, self.policy.zones)
-            )
         except NerfbotError as error:
             return {"error": str(error)}
+        worst = self.ladder.reason(Severity.NO_LIFT)
+        if not self.backstop:
+            detail = "nothing is known to stop the robot when the gate dies (nerfbot lift backstop)"
+            return self._refuse(lease, "no-backstop", detail)
+        if worst and not self.authority.latched:
+            return self._refuse(lease, "not-now", worst)
+        decision = self.authority.request(
+            lease, self.clock.now, self.odometry.worst_point(now, self.policy.zones)
+        )
         return {
             "ok": decision.granted,
             "reason": decision.reason,
             "detail": decision.detail,
             "lease": decision.lease_id,
         }
+
+    def _refuse(self, lease: Lease, reason: str, detail: str) -> dict[str, Any]:
+        self._write("refuse", axes=lease.axes, reason=reason, detail=detail, asked=lease.reason)
+        return {"ok": False, "reason": reason, "detail": detail}
 
     def revoke(self, reason: str) -> dict[str, Any]:
         """End every lease at once."""
@@ -215,6 +217,11 @@ class Oversight:
             return [0.0, 0.0]
         left = max(item.end for item in active) - self.clock.now
         return [left, -1.0 if active[-1].charges is None else float(active[-1].charges)]
+
+    def backstop_shown(self, how: str) -> None:
+        """Note that the robot stopped itself when the gate fell silent, and how ("": that it did not)."""
+        self.backstop = how
+        self._write("backstop", detail=how or "the robot did not stop when the gate fell silent")
 
     def status(self, now: float) -> dict[str, Any]:
         """What an operator sees."""

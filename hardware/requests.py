@@ -26,6 +26,7 @@ KINDS: dict[str, dict[str, type]] = {
     "estop": {"reason": str},
     "clear-estop": {"reason": str},
     "origin": {"reason": str},
+    "backstop": {"reason": str},
     "fault": {"source": str, "name": str, "detail": str},
 }
 """The fields of each kind of request, all of them required."""

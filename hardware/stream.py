@@ -17,7 +17,7 @@ class CommandStream:
         jump: by how much in s a message's delay (receipt less stamp) may differ from that of the last one
             that was taken: later is a message that was held up, earlier or much later a clock that jumped.
 
-    Messages of a sender whose stamps jumped are refused until the stream is stale; then it begins anew. A
+    Messages of a sender whose stamps jumped are refused until `settle`; then the stream begins anew. A
     stamp of 0 means none: age and source are judged, order is not; one among stamped messages is refused.
 
     """
@@ -26,6 +26,7 @@ class CommandStream:
         self.timeout, self.jump = timeout, jump
         self._received = -math.inf
         self._stamp: float | None = None
+        self._jumped = ""
         self._last_stamp = 0.0  # kept when the stream begins anew: a frozen repeat must not begin one
         self._offset = 0.0
         self._source: object = None
@@ -34,6 +35,8 @@ class CommandStream:
     def take(self, received: float, stamp: float, source: object = None) -> str:
         """Take a message received at `received` (s, steady), stamped `stamp` (s); "" or why it is refused."""
         if self.is_stale(received):
+            if self._jumped:
+                return self._jumped
             before = self._last_stamp
             if stamp > 0.0 and before - self.jump < stamp <= before:
                 return f"stamp = {stamp:g}: the same as the message before, or older"  # a frozen sender
@@ -61,9 +64,16 @@ class CommandStream:
                 return f"stamp = {stamp:g}: older than the message before, {before:g}"
             change = (received - stamp) - self._offset
             if abs(change) > self.jump:
-                return f"stamp = {stamp:g}: its delay changed by {change:g} s (late, or a clock jumped)"
+                self._jumped = (
+                    f"stamp = {stamp:g}: its delay changed by {change:g} s (late, or a clock jumped)"
+                )
+                return self._jumped
         self._stamp, self._offset = stamp, received - stamp
         return ""
+
+    def settle(self) -> None:
+        """Note that the robot rests: after a jump, a stream may begin anew from here."""
+        self._jumped = ""
 
     def age(self, now: float) -> float:
         """Seconds since the last message that was taken; infinite before the first."""

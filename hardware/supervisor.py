@@ -35,6 +35,10 @@ from .zones import Odometry, Pose
 _NAMES = ("autostart", "command_type", "channels", "command_mode", "use_odometry", "supervisor_socket")
 
 
+PROBE_SPEED = 0.05
+"""Speed in m/s from which a probe of the robot's own time-out tells something."""
+
+
 class Watch(NamedTuple):
     """A raw reading with a threshold: message, topic, the reading, whether above it is bad, and how bad."""
 
@@ -141,6 +145,8 @@ class Supervisor(ChainNode):
         }
         for name, act in services.items():
             self.create_service(Trigger, f"~/{name}", self._service(act))
+        self._probing: float | None = None
+        self._probe = self.create_client(Trigger, "gate/probe_backstop")
         self.every(values["permit_period"], self._beat)
 
     # Heartbeat
@@ -178,6 +184,7 @@ class Supervisor(ChainNode):
                 self._clock_moved, self._clock_last = now, simulated
             stands = now - self._clock_moved > 2.0
             self._hold("clock", stands, Severity.STOP, "use_sim_time is set and /clock stands still")
+        self._watch_probe(now)
         executed = self._command.get("executed")
         fast = abs(self._speed) > 1.2 * values["max_speed"]
         self._fast_since = (self._fast_since or now) if fast else None
@@ -218,16 +225,42 @@ class Supervisor(ChainNode):
             return state.revoke(fields["reason"])
         if kind == "origin":
             return state.set_origin(fields["reason"], now)
+        if kind == "backstop":
+            return self._begin_probe()
         if kind == "fault":
             state.fault(fields["source"], fields["name"], fields["detail"])
             return {"ok": True}
         if kind == "estop":
             state.estop(fields["reason"])
             return {"ok": True}
-        at_rest = all(abs(value) < 1e-3 for value in self._command.get("requested", []))
-        at_rest = at_rest and abs(self._speed) < 0.02
+        # A position may be asked for anywhere; what moves is told by its speed
+        asked = [] if self._channels[0].mode == "position" else self._command.get("requested", [])
+        at_rest = all(abs(value) < 1e-3 for value in asked) and abs(self._speed) < 0.02
         refused = state.clear_estop(fields["reason"], at_rest)
         return {"ok": not refused, "detail": refused}
+
+    def _begin_probe(self) -> dict[str, Any]:
+        """Let the gate fall silent while the robot drives, and see whether the robot stops itself."""
+        if abs(self._speed) < PROBE_SPEED:
+            return {"ok": False, "detail": f"the robot must drive, at {PROBE_SPEED:g} m/s or more"}
+        if not self._probe.service_is_ready():
+            return {"ok": False, "detail": "the gate's service is not there"}
+        self._probe.call_async(Trigger.Request())
+        self._probing = self.now()
+        self.oversight.backstop = ""
+        return {"ok": True, "detail": "probing"}
+
+    def _watch_probe(self, now: float) -> None:
+        """A robot that rests while the gate is silent has a time-out of its own; else lifts are refused."""
+        if self._probing is None:
+            return
+        silent = now - self._heard_gate
+        if silent > 0.05 and abs(self._speed) < 0.02:
+            self.oversight.backstop_shown(f"shown: at rest {silent:.2f} s after the gate fell silent")
+            self._probing = None
+        elif now - self._probing > 1.5:
+            self.oversight.backstop_shown("")
+            self._probing = None
 
     def _service(self, act: Any) -> Any:
         def answer(request: Any, response: Any) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, RegisterEventHandler, Shutdown
+from launch.event_handlers import OnShutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
@@ -26,7 +27,8 @@ def description(kind: str) -> LaunchDescription:
         plan = make(kind, given)
         plan.prepare()
         files = [] if plan.params_file is None else [str(plan.params_file)]
-        return [
+        ending = RegisterEventHandler(OnShutdown(on_shutdown=lambda *_: plan.clear()))
+        return [ending] + [
             Node(
                 executable=sys.executable,
                 arguments=["-m", node.module],

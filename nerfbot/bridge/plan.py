@@ -7,6 +7,7 @@ here starts anything, and nothing needs ROS.
 from __future__ import annotations
 
 import secrets
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -74,9 +75,15 @@ class Plan:
     params_file: Path | None
 
     def prepare(self) -> None:
-        """Make the run folder, and leave a note in it of where its supervisor is asked."""
+        """Make the folders, and leave a note of where the supervisor is asked."""
         self.run_folder.mkdir(parents=True, exist_ok=True)
-        (self.run_folder / "supervisor.path").write_text(f"{self.supervisor}\n")
+        self.sockets.mkdir(mode=0o700)  # this user's alone
+        self.pointer.write_text(f"{self.supervisor}\n")
+
+    def clear(self) -> None:
+        """Remove the sockets and the note; the run folder stays."""
+        shutil.rmtree(self.sockets, ignore_errors=True)
+        self.pointer.unlink(missing_ok=True)
 
     def arguments(self, node: NodePlan, parameters: Path) -> list[str]:
         """The words after `python` that run `node` with its parameters written to `parameters`."""
@@ -94,6 +101,11 @@ class Plan:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump({"/**": {"ros__parameters": dict(node.parameters)}}))
         return path
+
+    @property
+    def pointer(self) -> Path:
+        """The note in the run folder that says where the supervisor is asked, while it runs."""
+        return self.run_folder / "supervisor.path"
 
     @property
     def supervisor(self) -> Path:
@@ -121,7 +133,7 @@ def make(kind: str, given: Mapping[str, str]) -> Plan:
     Course.load(values["course"])
     NerfSpec.load(values["nerf"])
     folder = Path(values["run_folder"] or f"runs/bringup-{secrets.token_hex(3)}").absolute()
-    sockets = Path(tempfile.mkdtemp(prefix="nerfbot-"))  # short: a socket's path has 107 bytes
+    sockets = Path(tempfile.gettempdir(), f"nerfbot-{secrets.token_hex(4)}")  # a socket's path is short
     params = Path(values["params_file"]).absolute() if values["params_file"] else None
     file_values = _file_values(params)
     simulated = kind == "sim"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import shutil
 import signal
 import subprocess
 import sys
@@ -163,7 +162,7 @@ class Runner:
             process.wait()
             self._drain(node.name)
         self._processes.clear()
-        shutil.rmtree(self.plan.sockets, ignore_errors=True)
+        self.plan.clear()
 
     @property
     def pids(self) -> dict[str, int]:

@@ -34,6 +34,7 @@ def _join_groups() -> None:
         demo,
         experiment,
         lift,
+        measure,
         nerf,
         play,
         train,
@@ -47,6 +48,7 @@ def _join_groups() -> None:
     app.command("evaluate")(train.evaluate)
     app.command("play")(play.play)
     app.command("bringup")(bringup.bringup)
+    nerf.app.command("measure")(measure.measure)
     app.command("estop")(lift.estop)
     app.command("watch")(watch.watch)
     for group in (nerf, course, audit_log, lift):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Annotated, Any
 
 import typer
@@ -78,6 +79,27 @@ def origin(reason: REASON = "operator", run: RUN = None, as_json: JSON = False) 
     with client(run) as supervisor:
         answer = supervisor.ask("origin", reason=reason)
     _tell(answer, answer["detail"] or "the origin is set", as_json)
+
+
+@app.command()
+def backstop(reason: REASON = "operator", run: RUN = None, as_json: JSON = False) -> None:
+    """Probe the robot's own time-out: the gate falls silent for a second while the robot drives slowly.
+
+    A robot that does not rest by itself is granted no lift.
+    """
+    with client(run) as supervisor:
+        answer = supervisor.ask("backstop", reason=reason)
+        until = time.monotonic() + 3.0
+        while answer["ok"] and time.monotonic() < until:
+            time.sleep(0.1)
+            told = supervisor.ask("status")["backstop"]
+            if told:
+                answer["detail"] = told
+                break
+        else:
+            if answer["ok"]:
+                answer |= {"ok": False, "detail": "the robot did not stop when the gate fell silent"}
+    _tell(answer, answer["detail"], as_json)
 
 
 def estop(

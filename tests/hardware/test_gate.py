@@ -6,11 +6,14 @@ import math
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import pytest
 from ros import TWIST_LIMITS, Partner, World, a_world
+from sensor_msgs.msg import JointState
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from nerfbot.hardware.permit import PermitSource
 
@@ -118,6 +121,59 @@ def test_what_is_beyond_the_envelope_is_held_to_it_step_by_step(gate: Gated) -> 
     assert max(steps) <= 3.0 * 0.1 * (1 + 1e-6) + 1e-9
 
 
+@pytest.mark.parametrize("offset", [-3600.0, 3600.0], ids=["past", "future"])
+def test_a_sender_whose_clock_is_an_hour_off_is_followed_and_ages(gate: Gated, offset: float) -> None:
+    gate.stopped(gate.permit)
+
+    def each() -> None:
+        gate.permit()
+        gate.send(0.4, stamp=time.time() + offset)
+
+    gate.until(lambda: abs(gate.speed - 0.4) < 1e-9, each)
+    gate.stopped(gate.permit)
+
+
+@pytest.mark.parametrize("jump", [-3600.0, 3600.0, -1.0], ids=["back", "ahead", "late"])
+def test_a_clock_that_jumps_stops_before_it_is_followed_again(gate: Gated, jump: float) -> None:
+    gate.stopped(gate.permit)
+    gate.moving()
+    gate.heard.clear()
+
+    def each() -> None:
+        gate.permit()
+        gate.send(0.4, stamp=time.time() + jump)
+
+    gate.until(lambda: any(m.twist.linear.x < 0.4 for _, m in gate.heard), each)
+    gate.stopped(gate.permit)
+
+
+def test_messages_without_a_stamp_are_followed_and_age_by_receipt(gate: Gated) -> None:
+    gate.stopped(gate.permit)
+
+    def each() -> None:
+        gate.permit()
+        gate.send(0.4, stamp=0.0)
+
+    gate.until(lambda: abs(gate.speed - 0.4) < 1e-9, each)
+    gate.stopped(gate.permit)
+
+
+def test_a_burst_of_old_messages_out_of_order_moves_nothing(gate: Gated) -> None:
+    gate.moving()
+    gate.stopped(gate.permit)
+    now = time.time() - 0.3
+    gate.heard.clear()
+    for _ in range(5):
+        for back in (0.0, 0.1, 0.02, 0.08):
+            gate.permit()
+            gate.send(0.4, stamp=now - back)
+        gate.spin(0.02)
+    gate.spin(0.2)
+    speeds = [m.twist.linear.x for _, m in gate.heard]
+    assert max(speeds) < 0.4
+    assert speeds[-1] == 0.0
+
+
 def test_a_denormal_passes(gate: Gated) -> None:
     gate.until(lambda: gate.speed == 5e-324, gate.keep(5e-324))
 
@@ -210,6 +266,67 @@ def test_it_does_not_start_with_a_limit_that_is_none(change: dict[str, object], 
         settings = {"permit_socket": world.folder / "p", "use_odometry": False, **TWIST_LIMITS, **change}
         process = world.start("hardware.gate", **settings)
         assert named in world.refusal(process)
+
+
+class Arm:
+    """A robot of two joints commanded by position, and its gate."""
+
+    def __init__(self, world: World) -> None:
+        self.partner = partner = Partner(world, "unused", "unused_too", "permit.gate")
+        self.told: list[JointTrajectory] = []
+        self.positions = [0.1, -0.2]
+        partner.node.create_subscription(JointTrajectory, "cmd_vel", self.told.append, 10)
+        self.commands = partner.node.create_publisher(JointTrajectory, "cmd_vel_nerfed", 1)
+        self.states = partner.node.create_publisher(JointState, "joint_states", 1)
+        limits = {"min_position": -1.0, "max_position": 1.0, "max_velocity": 2.0}
+        limits |= {"max_acceleration": 20.0, "max_deceleration": 20.0}
+        world.start(
+            "hardware.gate",
+            permit_socket=world.folder / "permit.gate",
+            command_type="joint_trajectory",
+            command_mode="position",
+            channels="[shoulder, elbow]",
+            **{f"joint_limits.{joint}.{k}": v for joint in ("shoulder", "elbow") for k, v in limits.items()},
+        )
+        partner.until(lambda: bool(self.told), self.each(None))
+
+    def each(
+        self, goal: list[float] | None, names: tuple[str, ...] = ("elbow", "shoulder")
+    ) -> Callable[[], None]:
+        def call() -> None:
+            self.partner.permit()
+            joints = ["shoulder", "elbow"]
+            self.states.publish(JointState(name=joints, position=self.positions, velocity=[0.0, 0.0]))
+            if goal is not None:
+                point = JointTrajectoryPoint(positions=goal)
+                message = JointTrajectory(joint_names=list(names), points=[point])
+                message.header.stamp = self.partner.node.get_clock().now().to_msg()
+                self.commands.publish(message)
+
+        return call
+
+    @property
+    def last(self) -> list[float]:
+        return list(self.told[-1].points[0].positions)
+
+
+def test_joints_are_held_to_their_range_and_stop_where_they_are_measured() -> None:
+    with a_world() as world:
+        arm = Arm(world)
+        until = arm.partner.until
+        until(lambda: arm.last == pytest.approx([0.6, 0.3]), arm.each([0.3, 0.6]))
+        arm.positions = [0.6, 0.3]
+        until(lambda: arm.last == pytest.approx([1.0, 0.3]), arm.each([0.3, 7.0]))
+        arm.positions = [0.95, 0.31]
+        until(lambda: arm.last == pytest.approx([0.95, 0.31], abs=1e-6), arm.each(None))
+        for names in (("elbow", "elbow"), ("elbow", "wrist")):
+            arm.told.clear()
+            until(lambda: len(arm.told) > 5, arm.each([0.0, 0.0], names))
+            assert arm.last == pytest.approx([0.95, 0.31], abs=1e-6)
+        arm.told.clear()
+        until(lambda: len(arm.told) > 5, arm.each([math.nan, 0.0]))
+        assert arm.last == pytest.approx([0.95, 0.31], abs=1e-6)
+        arm.partner.close()
 
 
 def test_importing_a_nodes_module_needs_no_ros_until_it_runs() -> None:

@@ -209,9 +209,13 @@ def test_one_trace_gives_the_bare_limiters_commands_bit_for_bit() -> None:
         partner.close()
 
 
-def test_a_signal_ends_it_with_a_stop_as_its_last_word(nerf: Nerfed) -> None:
-    nerf.until(lambda: nerf.speed == pytest.approx(0.4), nerf.keep(0.5))
-    nerf.process.send_signal(signal.SIGTERM)
-    nerf.until(lambda: nerf.process.poll() is not None, nerf.keep(0.5))
-    assert nerf.process.returncode == 0
-    assert nerf.speed == 0.0
+def test_a_signal_ends_it_with_a_stop_as_its_last_word() -> None:
+    with a_world() as world:
+        nerf = Nerfed(world)
+        nerf.until(lambda: nerf.speed == pytest.approx(0.4), nerf.keep(0.5))
+        nerf.process.send_signal(signal.SIGTERM)
+        nerf.until(lambda: nerf.process.poll() is not None, nerf.keep(0.5))
+        nerf.spin(0.2)
+        assert nerf.process.returncode == 0
+        assert nerf.speed == 0.0
+        nerf.close()

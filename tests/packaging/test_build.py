@@ -41,6 +41,8 @@ def test_colcon_builds_a_package_that_works(tmp_path: Path, mode: list[str]) -> 
     assert (prefix / "share/ament_index/resource_index/packages/nerfbot").exists()
     assert (prefix / "share/nerfbot/package.xml").exists()
     assert (prefix / "lib/nerfbot/nerfbot").exists()
+    for file in ("sim.launch.py", "params/turtlebot3.yaml", "rviz/nerfbot.rviz"):
+        assert (prefix / "share/nerfbot/launch" / file).exists()
 
     (site,) = prefix.glob("lib/python*/site-packages")
     links = [Path(link.read_text().splitlines()[0]) for link in site.glob("*.egg-link")]

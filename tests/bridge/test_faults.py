@@ -1,0 +1,166 @@
+"""Each process of the chain killed, stopped or hung while the robot drives: the robot comes to rest.
+
+The time that takes is measured by `nerfbot bench ros`; here it must come, for the reason it should.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from nav_msgs.msg import Odometry
+from ros import PATIENCE, TWIST_LIMITS, Partner, World, a_world
+
+from nerfbot.hardware.requests import SupervisorClient
+
+FAULTS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "hang": signal.SIGUSR1}
+# A handler that does not return leaves a live process with live DDS threads and a stuck loop
+HANGABLE = (
+    "import signal, sys, time, importlib; signal.signal(signal.SIGUSR1, lambda *_: time.sleep(1e6));"
+    "sys.exit(importlib.import_module('{module}').main())"
+)
+
+
+class Chain(Partner):
+    """The test is the policy: it drives to and fro."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world, "cmd_vel_policy", "cmd_vel")
+        self.measured = 0.0
+        self.node.create_subscription(Odometry, "odom", self._take, 10)
+        paths = {name: world.folder / name for name in ("permit.gate", "permit.nerf", "supervisor")}
+        chain = {"supervisor_socket": paths["supervisor"], "use_odometry": False, **TWIST_LIMITS}
+        self.settings: dict[str, tuple[str, dict[str, Any]]] = {
+            "plant": ("bridge.plant", {"course": "corner", "publish_clock": False}),
+            "supervisor": (
+                "hardware.supervisor",
+                {
+                    "supervisor_socket": paths["supervisor"],
+                    "permit_sockets": f"[{paths['permit.gate']}, {paths['permit.nerf']}]",
+                    "state_folder": world.folder / "state",
+                },
+            ),
+            "gate": ("hardware.gate", {**chain, "permit_socket": paths["permit.gate"]}),
+            "nerf": (
+                "hardware.nerf",
+                {**chain, "permit_socket": paths["permit.nerf"], "nerf": "rover-slow"},
+            ),
+        }
+        self.running = {name: self.start(name) for name in self.settings}
+
+    def _take(self, message: Odometry) -> None:
+        self.measured = message.twist.twist.linear.x
+
+    def start(self, name: str) -> subprocess.Popen[str]:
+        module, parameters = self.settings[name]
+        return self.world.start(module, code=HANGABLE.format(module=f"nerfbot.{module}"), **parameters)
+
+    def drive(self, *_: Any, **__: Any) -> None:
+        self.send(0.25)
+
+    def back(self) -> None:
+        self.send(-0.25)
+
+
+@pytest.fixture(scope="module")
+def chain() -> Iterator[Chain]:
+    with a_world() as world:
+        partner = Chain(world)
+        yield partner
+        partner.close()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("name", ["supervisor", "nerf", "gate"])
+def test_the_robot_rests_after(chain: Chain, name: str, fault: str) -> None:
+    process = chain.running[name]
+    chain.until(lambda: chain.measured > 0.2, chain.drive)
+    os.kill(process.pid, FAULTS[fault])
+    chain.until(lambda: abs(chain.measured) < 0.02, chain.drive)
+    if fault == "stop":
+        os.kill(process.pid, signal.SIGCONT)
+    else:
+        process.kill()
+        process.wait()
+        chain.running[name] = chain.start(name)
+    # ... and only then back to where it was, so that there is room for the next
+    chain.until(lambda: chain.measured < -0.2, chain.back)
+    chain.until(lambda: abs(chain.measured) < 0.02)
+
+
+def test_the_robot_rests_when_the_policy_falls_silent(chain: Chain) -> None:
+    chain.until(lambda: chain.measured > 0.2, chain.drive)
+    chain.until(lambda: abs(chain.measured) < 0.02)
+    chain.until(lambda: chain.measured < -0.2, chain.back)
+
+
+def ask(chain: Chain, kind: str, **fields: Any) -> dict[str, Any]:
+    with SupervisorClient(chain.world.folder / "supervisor") as client:
+        return client.ask(kind, timeout=PATIENCE, **fields)
+
+
+def test_the_robots_own_time_out_is_shown_by_a_silent_gate_before_any_lift(chain: Chain) -> None:
+    grant = {"axes": {"strength": 1.0}, "duration": 1.0, "ramp": 0.0, "reason": "test"}
+    chain.until(lambda: abs(chain.measured) < 0.02)
+    assert "must drive" in ask(chain, "backstop", reason="test")["detail"]
+    assert ask(chain, "grant", **grant)["reason"] == "no-backstop"
+    chain.until(lambda: chain.measured > 0.2, chain.drive)
+    assert ask(chain, "backstop", reason="test")["ok"]
+    chain.until(lambda: ask(chain, "status")["backstop"].startswith("shown: at rest"), chain.drive)
+    assert ask(chain, "grant", **grant)["reason"] != "no-backstop"
+    chain.until(lambda: chain.measured < -0.2, chain.back)
+
+
+def test_a_robot_without_a_time_out_of_its_own_gets_no_lift(chain: Chain) -> None:
+    """The plant is stopped, so that its odometry goes on telling the speed it had last."""
+    chain.until(lambda: chain.measured < -0.2, chain.back)
+    assert ask(chain, "backstop", reason="test")["ok"]
+    os.kill(chain.running["plant"].pid, signal.SIGSTOP)
+    fake = chain.node.create_publisher(Odometry, "odom", 1)
+    message = Odometry()
+    message.twist.twist.linear.x = -0.2
+
+    def each() -> None:
+        chain.back()
+        fake.publish(message)
+
+    chain.until(lambda: ask(chain, "status")["backstop"] == "" and logged(chain, "backstop"), each)
+    os.kill(chain.running["plant"].pid, signal.SIGCONT)
+    chain.node.destroy_publisher(fake)
+
+
+def logged(chain: Chain, event: str) -> bool:
+    log = chain.world.folder / "state" / "audit.jsonl"
+    last = [json.loads(line) for line in log.read_text().splitlines() if f'"{event}"' in line]
+    return bool(last) and "did not stop" in last[-1]["fields"]["detail"]
+
+
+def test_a_sender_in_another_domain_is_not_heard(chain: Chain) -> None:
+    chain.until(lambda: abs(chain.measured) < 0.02)
+    with a_world() as elsewhere:
+        other = Partner(elsewhere, "cmd_vel_policy", "cmd_vel")
+        for _ in range(20):
+            other.send(0.25)
+            other.spin(0.02)
+            chain.spin(0.02)
+        other.close()
+    assert abs(chain.measured) < 0.02
+
+
+def test_a_flood_is_refused_as_a_second_publisher_and_the_robot_rests(chain: Chain) -> None:
+    chain.until(lambda: chain.measured > 0.2, chain.drive)
+    flood = chain.node.create_publisher(type(chain.message(0.0)), "cmd_vel_policy", 1)
+
+    def both() -> None:
+        for _ in range(20):
+            chain.send(0.25)
+            flood.publish(chain.message(0.25))
+
+    chain.until(lambda: abs(chain.measured) < 0.02, both)
+    assert any("second-publisher" in reason for reason in chain.reasons("nerf"))
+    chain.node.destroy_publisher(flood)

@@ -1,0 +1,78 @@
+"""The bring-up plan is data: its order, its arguments, its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from nerfbot.bridge.plan import ARGUMENTS, make
+from nerfbot.errors import NerfbotError
+
+LAUNCH = Path(__file__).parents[2] / "launch"
+
+
+def names(kind: str, **given: str) -> list[str]:
+    return [node.name for node in make(kind, given).nodes]
+
+
+def test_the_supervisor_and_the_gate_come_before_who_commands() -> None:
+    assert names("sim") == ["recorder", "plant", "supervisor", "gate", "nerf", "policy"]
+    assert names("hardware") == ["recorder", "supervisor", "gate", "nerf", "policy"]
+    assert names("hil", record="false", policy="none") == ["plant", "supervisor", "gate", "nerf"]
+
+
+def test_only_simulation_runs_by_simulated_time() -> None:
+    for kind, simulated in (("sim", True), ("hardware", False), ("hil", False)):
+        for node in make(kind, {}).nodes:
+            assert node.parameters.get("limiter_clock", "steady") == (
+                "stamp" if simulated and node.name in ("gate", "nerf") else "steady"
+            )
+            if node.name != "plant":
+                assert node.parameters["use_sim_time"] is simulated
+
+
+def test_hardware_has_no_backstop_unless_it_is_named() -> None:
+    (supervisor,) = [node for node in make("hardware", {}).nodes if node.name == "supervisor"]
+    assert supervisor.parameters["backstop"] == ""
+
+
+def test_what_the_bring_up_decides_stands_after_a_parameter_file(tmp_path: Path) -> None:
+    file = LAUNCH / "params" / "turtlebot3.yaml"
+    plan = make("hardware", {"params_file": str(file), "run_folder": str(tmp_path), "namespace": "robot1"})
+    node = plan.nodes[1]
+    words = plan.arguments(node, plan.write(node))
+    files = [words[k + 1] for k, word in enumerate(words) if word == "--params-file"]
+    assert files == [str(file), str(tmp_path / "params" / f"{node.name}.yaml")]
+    assert words[-1] == "__ns:=/robot1"
+    written = yaml.safe_load(Path(files[-1]).read_text())
+    assert written["/**"]["ros__parameters"] == dict(node.parameters)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "named"),
+    [
+        ("simm", {}, "did you mean 'sim'"),
+        ("sim", {"corse": "x"}, "did you mean 'course'"),
+        ("sim", {"course": "gauntlte"}, "gauntlte"),
+        ("sim", {"nerf": "rover-week"}, "rover-weak"),
+        ("sim", {"record": "yes"}, "record = 'yes'"),
+        ("sim", {"seed": "one"}, "seed = 'one'"),
+        ("sim", {"real_time_factor": "fast"}, "real_time_factor = 'fast'"),
+        ("hardware", {"params_file": "/nowhere.yaml"}, "/nowhere.yaml"),
+    ],
+)
+def test_an_argument_that_is_none_is_named(kind: str, given: dict[str, str], named: str) -> None:
+    with pytest.raises(NerfbotError, match=named):
+        make(kind, given)
+
+
+@pytest.mark.parametrize("file", sorted(path.name for path in LAUNCH.glob("*.launch.py")))
+def test_each_launch_file_is_a_view_of_a_plan_with_its_arguments(file: str) -> None:
+    pytest.importorskip("launch_ros", reason="launch_ros comes with a ROS 2 distribution")
+    scope: dict = {}
+    exec((LAUNCH / file).read_text(), scope)
+    description = scope["generate_launch_description"]()
+    told = {argument.name: argument.description for argument in description.get_launch_arguments()}
+    assert told == {item.name: item.about for item in ARGUMENTS}

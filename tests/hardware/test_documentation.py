@@ -1,0 +1,44 @@
+"""docs/ros.md tells every parameter of every node as the code has it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("rclpy", reason="the ROS 2 wheels are not installed")
+
+from nerfbot.bridge.plant import PlantNode
+from nerfbot.bridge.policy import PolicyNode
+from nerfbot.hardware.nerf import Nerf
+from nerfbot.hardware.parameters import COMMON
+from nerfbot.hardware.recorder import Recorder
+from nerfbot.hardware.supervisor import Supervisor
+
+PAGE = (Path(__file__).parents[2] / "docs" / "ros.md").read_text(encoding="utf-8")
+TABLES = {
+    "What the nodes of the chain share": COMMON,
+    "nerf": Nerf.OWN,
+    "supervisor": Supervisor.OWN,
+    "plant": PlantNode.OWN,
+    "policy": PolicyNode.OWN,
+    "recorder": Recorder.OWN,
+}
+
+
+def shown(default: Any) -> str:
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, list):
+        return ", ".join(item for item in default if item) or "empty"
+    return str(default) if default != "" else "empty"
+
+
+@pytest.mark.parametrize("section", TABLES)
+def test_each_nodes_table_is_the_codes(section: str) -> None:
+    text = PAGE.split(f"\n## {section}\n")[1].split("\n## ")[0]
+    table = text.split("| parameter | default | unit | meaning |\n|---|---|---|---|\n")[1].split("\n\n")[0]
+    told = re.findall(r"^\| `(\S+)` \| (.*?) \| (.*?) \| (.+) \|$", table, re.MULTILINE)
+    assert told == [(item.name, shown(item.default), item.unit, item.about) for item in TABLES[section]]
