@@ -137,8 +137,7 @@ class Servo(Model):
 
     def inside(self, address: int, length: int) -> list[Register]:
         """The registers that lie wholly within a block, by address."""
-        found = [r for r in self.registers.values() if address <= r.address and r.end <= address + length]
-        return sorted(found, key=lambda register: register.address)
+        return list(_layout(self.model, address, length))
 
     def split(self, address: int, data: bytes) -> dict[str, int]:
         """Decode a block that was read from ``address`` into values by register name."""
@@ -153,7 +152,9 @@ class Servo(Model):
 @functools.lru_cache(maxsize=256)
 def _layout(model: str, address: int, length: int) -> tuple[Register, ...]:
     """A block's registers, kept: a block is decoded for every servo in every cycle."""
-    return tuple(load_servo(model).inside(address, length))
+    registers = load_servo(model).registers.values()
+    found = [r for r in registers if address <= r.address and r.end <= address + length]
+    return tuple(sorted(found, key=lambda register: register.address))
 
 
 def servo_models() -> list[str]:
