@@ -7,6 +7,7 @@ alone, with torque off.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -37,7 +38,7 @@ class Bus:
     """The servos ``servos`` (by ID) on ``port``; all speak ``protocol``.
 
     ``margin``: see `MARGIN`. ``echo`` is found out by `probe_echo`: adapters that hear themselves return
-    every byte that was sent. ``stray`` counts frames that nobody had asked for: a second servo with the
+    every byte that was sent. ``strays`` counts, by ID, frames that nobody asked for: a second servo with the
     same ID, or an answer that came too late.
     """
 
@@ -49,12 +50,17 @@ class Bus:
         self.port, self.protocol, self.wire = port, protocol, WIRES[protocol]
         self.servos = dict(servos or {})
         self.margin = margin
-        self.stray = 0
+        self.strays: Counter[int] = Counter()
         self._buffer = bytearray()
 
     def close(self) -> None:
         """Close the port."""
         self.port.close()
+
+    @property
+    def stray(self) -> int:
+        """How many stray frames there were of all IDs."""
+        return self.strays.total()
 
     # One servo
 
@@ -235,7 +241,7 @@ class Bus:
         length = expected.get(got.id)
         refused = bool(self.wire.refusal(got.code))
         if length is None or got.id in found or (len(got.data) != length and not refused):
-            self.stray += 1
+            self.strays[got.id] += 1
             return
         found[got.id] = Reply(got.code, got.data)
 
@@ -243,8 +249,8 @@ class Bus:
         """Throw away what lies in the input, and count the frames in it."""
         while data := self.port.read(0.0):
             self._buffer += data
-        while self.wire.take(self._buffer) is not None:
-            self.stray += 1
+        while (frame := self.wire.take(self._buffer)) is not None:
+            self.strays[frame.id] += 1
         self._buffer.clear()
 
     def _duration(self, sent: int, answer: int, answers: int) -> float:

@@ -119,7 +119,12 @@ def test_feetech_sdk_moves_a_servo(feetech):
     block = [100, *(2500).to_bytes(2, "little"), 0, 0, *(2000).to_bytes(2, "little")]
     again(lambda: packets.writeTxRx(port, 5, 41, len(block), block), lambda r: r[0] == 0)
     target = 2500 * 2 * 3.14159265 / 4096
-    assert settle(lambda: abs(emulated.state()[5]["angle"] - target) < 0.01)
+
+    def arrived():
+        servo = emulated.state()[5]
+        return abs(servo["angle"] - target) < 0.01 and servo["velocity"] == 0.0
+
+    assert settle(arrived)
     position = again(lambda: packets.read2ByteTxRx(port, 5, 56), lambda r: r[1] == 0)[0]
     assert abs(position - 2500) < 5
 
