@@ -121,7 +121,8 @@ def _eeprom(servo: EmulatedServo, value: float) -> None:
 
 
 def _torque_off(servo: EmulatedServo, value: float) -> None:
-    servo.values["torque_enable"] = 0
+    """Torque gone, and not to be had back by a mere goal."""
+    servo.values["torque_enable"], servo.auto_torque = 0, False
 
 
 SERVO_FAULTS: dict[str, Callable[[EmulatedServo, float], None]] = {

@@ -32,6 +32,7 @@ class EmulatedServo:
         self.registered: tuple[int, bytes] | None = None
         self.latched = 0
         self.encoder_offset = 0
+        self.auto_torque = True
         self._overload_since: float | None = None
         self._heard = 0.0
         self._by_address = {r.address + k: r for r in servo.registers.values() for k in range(r.size)}
@@ -129,7 +130,7 @@ class EmulatedServo:
                 return ACCESS
         elif name == "goal_position":
             value = max(self.values["min_position_limit"], min(self.values["max_position_limit"], value))
-            if self.values["torque_enable"] == 0 and not self.latched:
+            if self.values["torque_enable"] == 0 and not self.latched and self.auto_torque:
                 self.values["torque_enable"] = 1
         if name == "torque_enable" and value and not self.values["torque_enable"]:
             self.values["goal_position"] = self.counts
@@ -248,7 +249,7 @@ class EmulatedServo:
 
     def place(self, angle: float, now: float) -> None:
         """Back to a healthy servo at ``angle`` (rad, 0 at count 0), freshly powered, EEPROM kept."""
-        self.encoder_offset = 0
+        self.encoder_offset, self.auto_torque = 0, True
         self.plant.place(angle)
         self.power_on(now - BOOT)
         self.plant.at = self.plant.angle

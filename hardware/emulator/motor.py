@@ -17,7 +17,7 @@ HEAT_RESISTANCE = 7.0  # K/W
 LINE_RESISTANCE = 0.05  # ohm, shared supply lead
 FRICTION = 0.02  # share of the stall torque: Coulomb friction of the gearbox
 GAIN_PER_COUNT = 0.0004  # duty a count of position error and a unit of P (about 1.3 % a count at P = 32)
-DAMPING = 0.03  # duty s/rad: the D part, on the error of velocity
+DAMPING = 0.4  # duty s/rad: the D part, on the error of velocity
 _STILL = 1e-4  # rad/s
 
 
