@@ -21,9 +21,15 @@ from .registers import Register, Servo
 WIRES: dict[str, Wire] = {"feetech": Feetech(), "dynamixel": Dynamixel()}
 
 MARGIN = 0.004
-"""What an exchange may take longer than its bits, s: USB latency, the servo's return delay, scheduling."""
+"""What an exchange of all servos may take longer than its bits, s: USB latency, return delay, scheduling."""
+
+PATIENCE = 0.02
+"""The same for an exchange with one servo, which is no part of a cycle: set-up, and checked writes."""
 
 TRIES = 3
+OWED = 3
+"""So many answers of a servo may still be under way at most."""
+
 _IDENTITY = {"feetech": (3, 2), "dynamixel": (0, 2)}  # where the model number lies
 
 
@@ -38,8 +44,8 @@ class Bus:
     """The servos ``servos`` (by ID) on ``port``; all speak ``protocol``.
 
     ``margin``: see `MARGIN`. ``echo`` is found out by `probe_echo`: adapters that hear themselves return
-    every byte that was sent. ``strays`` counts, by ID, frames that nobody asked for: a second servo with the
-    same ID, or an answer that came too late.
+    every byte that was sent. ``strays`` counts, by ID, frames
+    that nobody asked for: a second servo with that ID; ``late`` those that came after their time.
     """
 
     def __init__(
@@ -51,6 +57,8 @@ class Bus:
         self.servos = dict(servos or {})
         self.margin = margin
         self.strays: Counter[int] = Counter()
+        self.late = 0
+        self._owed: Counter[int] = Counter()
         self._buffer = bytearray()
 
     def close(self) -> None:
@@ -84,7 +92,7 @@ class Bus:
         """Read ``length`` bytes; raises `NoReply` or `ServoRefused`."""
         frame = self.wire.read(id, address, length)
         for _ in range(tries):
-            replies = self._exchange(frame, {id: length})
+            replies = self._exchange(frame, {id: length}, max(self.margin, PATIENCE))
             if id in replies:
                 self._check(id, f"read at {address}", replies[id].error)
                 return replies[id].data
@@ -206,12 +214,18 @@ class Bus:
         """Send a frame that nobody answers."""
         self.port.write(frame)
 
+    def settle(self, quiet: float = 0.01) -> None:
+        """Wait until nothing has come for ``quiet`` s, and throw away what came: somebody else's answers."""
+        while self.port.read(self.port.clock() + quiet):
+            pass
+        self._buffer.clear()
+
     def probe_echo(self) -> bool:
         """Whether the adapter returns what is sent (an ACTION to all, which nothing waits for)."""
         frame = self.wire.instruction(BROADCAST, ACTION)
         self._clear()
         self.send(frame)
-        deadline = self.port.clock() + self._duration(len(frame), 0, 0)
+        deadline = self.port.clock() + self._duration(len(frame), PATIENCE)
         heard = bytearray()
         while len(heard) < len(frame) and (data := self.port.read(deadline)):
             heard += data
@@ -219,12 +233,14 @@ class Bus:
 
     # The exchange
 
-    def _exchange(self, frame: bytes, expected: Mapping[int, int]) -> dict[int, Reply]:
+    def _exchange(
+        self, frame: bytes, expected: Mapping[int, int], margin: float | None = None
+    ) -> dict[int, Reply]:
         """Send ``frame`` and collect an answer of the expected data length from each expected ID."""
         self._clear()
         self.send(frame)
         size = sum(expected.values()) + len(expected) * self.wire.overhead
-        deadline = self.port.clock() + self._duration(len(frame), size, len(expected))
+        deadline = self.port.clock() + self._duration(len(frame) + size, margin or self.margin)
         found: dict[int, Reply] = {}
         while len(found) < len(expected):
             data = self.port.read(deadline)
@@ -233,6 +249,8 @@ class Bus:
             self._buffer += data
             while (got := self.wire.take(self._buffer)) is not None:
                 self._sort(got, frame, expected, found)
+        for id in expected:
+            self._owed[id] = 0 if id in found else min(self._owed[id] + 1, OWED)
         return found
 
     def _sort(self, got: Frame, sent: bytes, expected: Mapping[int, int], found: dict[int, Reply]) -> None:
@@ -241,20 +259,28 @@ class Bus:
         length = expected.get(got.id)
         refused = bool(self.wire.refusal(got.code))
         if length is None or got.id in found or (len(got.data) != length and not refused):
-            self.strays[got.id] += 1
+            self._unasked(got.id)
             return
         found[got.id] = Reply(got.code, got.data)
+
+    def _unasked(self, id: int) -> None:
+        """Note a frame that nobody waits for: late where its servo owes one, else a second servo's."""
+        if self._owed[id] > 0:
+            self._owed[id] -= 1
+            self.late += 1
+        else:
+            self.strays[id] += 1
 
     def _clear(self) -> None:
         """Throw away what lies in the input, and count the frames in it."""
         while data := self.port.read(0.0):
             self._buffer += data
         while (frame := self.wire.take(self._buffer)) is not None:
-            self.strays[frame.id] += 1
+            self._unasked(frame.id)
         self._buffer.clear()
 
-    def _duration(self, sent: int, answer: int, answers: int) -> float:
-        return (sent + answer) * 10.0 / self.port.baud + self.margin * (1.0 + 0.1 * answers)
+    def _duration(self, count: int, margin: float) -> float:
+        return count * 10.0 / self.port.baud + margin
 
     # Registers
 
@@ -264,7 +290,7 @@ class Bus:
     def _write(self, id: int, register: Register, value: int) -> None:
         frame = self.wire.write(id, register.address, register.encode(value))
         for _ in range(TRIES):
-            replies = self._exchange(frame, {id: 0})
+            replies = self._exchange(frame, {id: 0}, max(self.margin, PATIENCE))
             if id in replies:
                 self._check(id, f"{register.name} = {value}", replies[id].error)
                 return

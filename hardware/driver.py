@@ -22,7 +22,10 @@ from .connect import set_up, torque_off, write_limits
 from .errors import BusError, PortError
 from .firmware import RegisterPlan, envelope_registers, position_counts, stop_acceleration
 from .guards import (
+    BELIEF,
     COMMAND_TIMEOUT,
+    DEAF,
+    LOST,
     PAUSE,
     STRAY_TIME,
     STUCK_ERROR,
@@ -31,14 +34,15 @@ from .guards import (
     JointState,
     Severity,
     judge,
+    reach,
 )
 from .permit import NOTHING, PermitWatch
 from .registers import Servo
 from .robot import Joint, ServoRobot
 from .shaping import Shape
 
-RAMP = 0.5
-"""Time in which a lift rises from 0 to 1, s; it falls at once."""
+CALM = 0.05
+"""Nothing may have been wrong for this long (s) before a stopped arm follows commands again."""
 
 AT_REST = 0.06
 """A joint slower than this (rad/s) has stopped."""
@@ -124,7 +128,7 @@ class Driver:
         self.reasons: list[str] = []
         self.guards: list[str] = []
         self._last = -math.inf
-        self._since = 0.0
+        self._since = self._troubled = 0.0
         self._without_permit = 0.0
         self._strays: deque[tuple[float, int]] = deque()
         self._stray_count = 0
@@ -190,6 +194,8 @@ class Driver:
         latching = [f"{guard.name}: {text}" for guard, text in found if guard.severity is Severity.LATCH]
         self._latch(worst, latching, permit.clear)
         stop = worst > Severity.NONE or bool(self.latched)
+        if stop:
+            self._troubled = now
         self._raise_levels(permit.levels if not stop else NOTHING, gap)
         try:
             self._act(stop, permit.valid, now, min(max(gap, 0.0), 2.0 * period))
@@ -216,11 +222,11 @@ class Driver:
         replies = self.bus.read_blocks(self._blocks)
         for joint, state in zip(self.robot.joints, self.joints, strict=True):
             reply = replies.get(joint.id)
-            if reply is None:
+            state.unheard += max(gap, self.robot.period)
+            if reply is None or not self._take(joint, state, reply):
                 state.missed += 1
                 continue
-            self._take(joint, state, reply, gap)
-            state.missed = 0
+            state.missed, state.unheard = 0, 0.0
         self._look_closer(now)
         while self._strays and now - self._strays[0][0] > STRAY_TIME:
             self._strays.popleft()
@@ -228,10 +234,20 @@ class Driver:
             self._strays.append((now, self.bus.stray - self._stray_count))
             self._stray_count = self.bus.stray
 
-    def _take(self, joint: Joint, state: JointState, reply: Reply, gap: float) -> None:
+    def _take(self, joint: Joint, state: JointState, reply: Reply) -> bool:
+        """Take an answer over; false where it cannot be true and nothing like it came before."""
         servo = joint.servo
         values = servo.split(self._blocks[joint.id][0], reply.data)
         position = joint.radians(values["present_position"])
+        written = self._written[joint.id].values
+        wrong = [(name, values[name]) for name in written if name in values and values[name] != written[name]]
+        near = reach(state, min(state.unheard, BELIEF * self.robot.period))
+        doubtful = abs(position - state.position) > near or bool(wrong)
+        if doubtful and not abs(position - state.suspect) <= near:
+            state.suspect = position
+            return False
+        state.suspect = position if doubtful else math.nan
+        state.reach = reach(state, state.unheard)
         state.moved, state.position = position - state.position, position
         registers = servo.registers
         sign = joint.direction
@@ -247,17 +263,18 @@ class Driver:
         if "torque_enable" in values:
             state.torque = values["torque_enable"] == 1
         state.watchdog_fired = values.get("bus_watchdog") == -1
-        written = self._written[joint.id].values
-        wrong = [(name, values[name]) for name in written if name in values and values[name] != written[name]]
         state.different = state.different + 1 if wrong else 0
         if wrong:
             name, value = wrong[0]
             state.wrong = f"{name} = {value}, but {written[name]} was written"
+        return True
 
     def _look_closer(self, now: float) -> None:
         """Read the EEPROM envelope, and torque and error of a Dynamixel, of one servo in each cycle."""
         self._turn = (self._turn + 1) % len(self.joints)
         joint, state = self.robot.joints[self._turn], self.joints[self._turn]
+        if state.missed:
+            return  # time is dear: the stop must still reach the others
         servo, wanted = joint.servo, self._eeprom[joint.id]
         registers = [servo.register(name) for name in wanted]
         if "torque_enable" not in servo.split(*self._empty(joint)):
@@ -305,7 +322,8 @@ class Driver:
         return all(abs(w - s.position) < 0.1 for w, s in zip(wanted, self.joints, strict=True))
 
     def _raise_levels(self, wanted: Sequence[float], gap: float) -> None:
-        step = max(min(gap, 2.0 * self.robot.period), 0.0) / RAMP
+        """A lift rises on a ramp and falls at once."""
+        step = max(min(gap, 2.0 * self.robot.period), 0.0) / self.robot.lift_ramp_s
         self.levels = [min(want, have + step) for want, have in zip(wanted, self.levels, strict=True)]
 
     def _act(self, stop: bool, permitted: bool, now: float, dt: float) -> None:
@@ -316,8 +334,10 @@ class Driver:
             return
         if stop and self.phase is Phase.RUN:
             self._enter(Phase.STOP, now)
-        elif not stop and self.phase in (Phase.STOP, Phase.HOLD):
+        elif not stop and self.phase in (Phase.STOP, Phase.HOLD) and now - self._troubled >= CALM:
             self._enter(Phase.RUN, now)
+        if stop:
+            self._release_lost()
         if self.phase is Phase.STOP:
             slow = all(abs(state.velocity) < AT_REST for state in self.joints)
             if slow or now - self._since > STOP_TIME:
@@ -329,6 +349,21 @@ class Driver:
             self._let_go()
             return
         self._write(now, dt)
+
+    def _release_lost(self) -> None:
+        """Switch off joints whose encoder cannot be true: a goal would turn them by what it is wrong."""
+        for joint, state in zip(self.robot.joints, self.joints, strict=True):
+            outside = max(state.low - state.position, state.position - state.high)
+            if outside > LOST and state.torque:
+                try:
+                    self.bus.write(joint.id, "torque_enable", 0)
+                except PortError:
+                    raise
+                except BusError as problem:
+                    self._note("release-failed", joint=joint.name, problem=str(problem))
+                    continue
+                state.torque = False
+                self._note("release", joint=joint.name, position=state.position)
 
     def _enter(self, phase: Phase, now: float) -> None:
         if phase is not self.phase:
@@ -397,7 +432,8 @@ class Driver:
             state.error = shape.at - state.position
             still = abs(state.error) > STUCK_ERROR and abs(state.velocity) < STUCK_SPEED
             state.stuck_for = state.stuck_for + dt if still and self.phase is Phase.RUN else 0.0
-            if not state.torque:  # a Feetech would switch its torque on again with the goal
+            # A Feetech that has no torque, or that starts anew, would switch it on with the goal.
+            if not state.torque or (state.missed and state.unheard > DEAF):
                 self._written[joint.id].values = {}
                 continue
             self._written[joint.id].values = values

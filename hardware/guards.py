@@ -32,11 +32,23 @@ DIFFERENT = 2
 COMMAND_TIMEOUT = 0.1
 """A command is followed for this long after its receipt, s."""
 
+DEAF = 0.04
+"""Time after which nothing more is written to a servo that does not answer, s: long enough for the stop, and
+shorter than a servo takes to start anew, when a goal would switch a Feetech's torque on.
+"""
+
 RANGE_MARGIN = 0.08
 """How far outside the envelope's range a joint may be measured, rad: sag and overshoot."""
 
 JUMP_MARGIN = 0.15
-"""How much further than its motor can turn a joint may appear to have moved in a cycle, rad."""
+"""How much further than its motor can turn a joint may appear to have moved in a cycle, rad.
+
+One such reading is not believed (a Feetech's checksum is one byte: noise passes it once in 256 times); a
+second one like it is a jump of the encoder.
+"""
+
+LOST = 0.25
+"""A joint measured further outside its range than this (rad) cannot be led back by its encoder."""
 
 TEMPERATURE_MARGIN = 3.0
 """The driver stops this far below the servo's own limit, K."""
@@ -45,7 +57,10 @@ STUCK_ERROR, STUCK_SPEED, STUCK_TIME = 0.06, 0.05, 0.25
 """A joint that is this far from its goal (rad) and this slow (rad/s) for this long (s) is stuck."""
 
 STRAYS, STRAY_TIME = 3, 0.2
-"""So many frames that nobody asked for within this time (s) mean a second servo with the same ID."""
+"""So many second answers of one ID within this time (s) mean a second servo with that ID."""
+
+BELIEF = 3
+"""A joint may appear to have moved for this many cycles at most before a second answer must confirm it."""
 
 PAUSE = 3.0
 """A gap of so many periods between cycles is a pause, after which nothing that waited is believed."""
@@ -69,6 +84,9 @@ class JointState:
     voltage: float = 0.0
     error: float = 0.0
     moved: float = 0.0
+    reach: float = math.inf
+    suspect: float = math.nan
+    unheard: float = 0.0
     missed: int = 0
     different: int = 0
     wrong: str = ""
@@ -208,10 +226,14 @@ def _range(cycle: Cycle) -> str:
     return cycle.first(ask) if cycle.enabled else ""
 
 
+def reach(joint: JointState, seconds: float) -> float:
+    """How far a joint may appear to have moved in ``seconds`` since its last good answer, rad."""
+    return joint.fastest * seconds + JUMP_MARGIN
+
+
 def _jump(cycle: Cycle) -> str:
     def ask(joint: JointState) -> str:
-        most = joint.fastest * max(cycle.gap, cycle.period) * (1 + joint.missed) + JUMP_MARGIN
-        return f"jumped by {joint.moved:.3f} rad" if abs(joint.moved) > most else ""
+        return f"jumped by {joint.moved:.3f} rad" if abs(joint.moved) > joint.reach else ""
 
     return cycle.first(ask)
 

@@ -71,8 +71,9 @@ class Link(Model):
 class ServoRobot(Model):
     """A robot on one servo bus; see `robots/so101.yaml`.
 
-    ``rate`` in Hz, ``watchdog_s`` for servos that have one; ``hold_s`` and ``release_s``: how long a stopped
-    robot is held without a permit, and in what time it is then let down.
+    ``rate`` in Hz, ``watchdog_s`` for servos that have one; ``lift_ramp_s``: the time in which a lift rises;
+    ``hold_s`` and ``release_s``: how long a stopped robot is held without a permit, and in what time it is
+    then let down.
     """
 
     name: str
@@ -83,6 +84,7 @@ class ServoRobot(Model):
     gravity: tuple[Link, ...] = ()
     eeprom: dict[str, int] = Field(default_factory=dict)
     watchdog_s: Positive | None = None
+    lift_ramp_s: Positive = 0.5
     hold_s: NonNegative = 30.0
     release_s: Positive = 3.0
     envelope: Envelope

@@ -122,7 +122,7 @@ def test_silence_names_the_servo_and_a_late_answer_is_not_taken_for_the_next(emu
     assert bus._exchange(frame, {1: 2}) == {}
     settle(lambda: False, 0.06)
     assert bus.read(1, "torque_limit") == 1000
-    assert bus.stray == 1
+    assert (bus.late, bus.stray) == (1, 0)
     emulated.fault("silence", servo=4)
     with pytest.raises(NoReply, match="servo 4 does not answer"):
         bus.read(4, "torque_limit")
