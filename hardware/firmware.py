@@ -203,6 +203,8 @@ def envelope_registers(robot: ServoRobot) -> dict[int, dict[str, int]]:
                 values[register.name] = register.counts_below(getattr(limits, ENVELOPE_FIELD[field]))
         low, high_ = position_counts(joint, limits)
         values["min_position_limit"], values["max_position_limit"] = low, high_
+        if joint.homing_offset is not None:
+            values["homing_offset"] = joint.homing_offset
         for name, value in robot.eeprom.items():
             register = servo.register(name)
             if register.area == "eeprom":

@@ -24,7 +24,8 @@ NonNegative = Annotated[float, Field(ge=0)]
 
 
 class Joint(Model):
-    """One joint: ``home`` is the count at 0 rad, ``direction`` the sign of a count in radians.
+    """One joint: ``home`` is the count at 0 rad, ``direction`` the sign of a count in radians;
+    ``homing_offset`` belongs into the servo's EEPROM where it is given (a calibration's).
 
     ``inertia`` (kg·m², about the axis, arm stretched) serves the emulator alone.
     """
@@ -34,6 +35,7 @@ class Joint(Model):
     model: str
     home: Annotated[int, Field(ge=0, le=4095)] = 2048
     direction: Literal[-1, 1] = 1
+    homing_offset: int | None = None
     inertia: Positive = 0.01
 
     @property

@@ -26,7 +26,7 @@ UsageProblem: type[Exception] = typer.BadParameter.__mro__[2]
 @functools.cache
 def _join_groups() -> None:
     """Attach every command group; groups import their heavy parts only when called."""
-    from nerfbot.cli import audit_log, bench, course, demo, experiment, hil, nerf, play, train
+    from nerfbot.cli import audit_log, bench, course, demo, experiment, hil, nerf, play, servos, train
 
     app.command("demo")(demo.demo)
     app.command("bench")(bench.bench)
@@ -34,7 +34,7 @@ def _join_groups() -> None:
     app.command("train")(train.train)
     app.command("evaluate")(train.evaluate)
     app.command("play")(play.play)
-    for group in (nerf, course, audit_log, hil):
+    for group in (nerf, course, audit_log, servos, hil):
         app.add_typer(group.app)
 
 
