@@ -33,10 +33,12 @@ def _join_groups() -> None:
         course,
         demo,
         experiment,
+        hil,
         lift,
         measure,
         nerf,
         play,
+        servos,
         train,
         watch,
     )
@@ -51,7 +53,7 @@ def _join_groups() -> None:
     nerf.app.command("measure")(measure.measure)
     app.command("estop")(lift.estop)
     app.command("watch")(watch.watch)
-    for group in (nerf, course, audit_log, lift):
+    for group in (nerf, course, audit_log, lift, servos, hil):
         app.add_typer(group.app)
 
 

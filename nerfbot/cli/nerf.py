@@ -87,9 +87,17 @@ def show(
 def check(
     spec: SPEC,
     robot: Annotated[str, typer.Option(help="A robot's name or its YAML file.")] = "rover",
+    port: Annotated[
+        str | None,
+        typer.Option(help="A servo bus (/dev/ttyUSB0, or `emulator`): reads back."),
+    ] = None,
     as_json: JSON = False,
 ) -> None:
     """Check a specification on a robot: exit 0 where all of it is enforced, 1 where something is not."""
+    from nerfbot.cli.servo import check_registers, is_servo_robot
+
+    if is_servo_robot(robot, port):
+        raise typer.Exit(check_registers(spec, robot, port, as_json))
     from nerfbot.sim.description import RobotDescription
 
     loaded, description = NerfSpec.load(spec), RobotDescription.load(robot)

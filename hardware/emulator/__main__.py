@@ -1,0 +1,80 @@
+"""Emulated servos on a pseudo terminal: `python -m nerfbot.hardware.emulator --link /tmp/bus`."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nerfbot.errors import NerfbotError
+from nerfbot.limits.yamlio import read_yaml
+
+from ..errors import InvalidServo
+from ..registers import load_servo
+from ..robot import ServoRobot
+from .memory import EmulatedServo
+from .program import Emulator
+
+
+def build(robot: ServoRobot, link: Path, **options: Any) -> Emulator:
+    """An emulator of ``robot`` with its gravity; ``options`` as `Emulator` has them."""
+    servos = [EmulatedServo(joint.servo, joint.id, joint.inertia) for joint in robot.joints]
+    joints = {joint.name: (joint, servo) for joint, servo in zip(robot.joints, servos, strict=True)}
+    for joint, servo in joints.values():
+        servo.place(joint.home * joint.servo.radians, 0.0)
+
+    def gravity(_: Sequence[EmulatedServo]) -> dict[int, float]:
+        angles = {
+            name: joint.direction * (servo.plant.angle - joint.home * joint.servo.radians)
+            for name, (joint, servo) in joints.items()
+        }
+        torques = robot.load_torque(angles)
+        return {joints[n][0].id: joints[n][0].direction * torque for n, torque in torques.items()}
+
+    return Emulator(servos, link, robot.baud, gravity=gravity if robot.gravity else None, **options)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run until a signal ends it; returns 0, or 2 for bad input (one line on stderr)."""
+    parser = argparse.ArgumentParser(prog="python -m nerfbot.hardware.emulator", description=__doc__)
+    parser.add_argument("--robot", default="so101", help="a robot's name or YAML file")
+    parser.add_argument("--servo", action="append", default=[], metavar="MODEL:ID", help="instead of a robot")
+    parser.add_argument("--link", required=True, type=Path, help="where the port's link is made")
+    parser.add_argument("--log", type=Path, help="append the oracle log here")
+    parser.add_argument("--control", type=Path, help="Unix datagram socket for faults and resets")
+    parser.add_argument("--faults", type=Path, help="YAML list of faults, each with `at` in seconds")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--baud", type=int, default=1_000_000)
+    given = parser.parse_args(arguments)
+    try:
+        options = {"log": given.log, "control": given.control, "seed": given.seed}
+        if given.servo:
+            pairs = [text.partition(":") for text in given.servo]
+            servos = [EmulatedServo(load_servo(model), int(id)) for model, _, id in pairs]
+            for servo in servos:
+                servo.place(math.pi, 0.0)
+            emulator = Emulator(servos, given.link, given.baud, **options)
+        else:
+            emulator = build(ServoRobot.load(given.robot), given.link, **options)
+        if given.faults is not None:
+            emulator.script(read_yaml(given.faults, InvalidServo) or [])
+    except NerfbotError as problem:
+        print(f"emulator: {problem}", file=sys.stderr)
+        return 2
+    ended: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda signum, frame: ended.append(signum))
+    print(f"port {given.link}", flush=True)
+    try:
+        emulator.run(lambda: bool(ended))
+    finally:
+        emulator.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

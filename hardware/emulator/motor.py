@@ -1,0 +1,129 @@
+"""The physics of one emulated servo: motor, gearbox friction, load, heat and supply.
+
+The model: a DC motor with a linear torque-speed curve behind a position loop with a trapezoidal profile.
+It is a plausible servo, not an identified one: what a nerf test needs is that limits have their effect.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ..registers import Motor
+
+AMBIENT = 25.0  # degC
+HEAT_CAPACITY = 45.0  # J/K, a 55 g servo
+HEAT_RESISTANCE = 7.0  # K/W
+LINE_RESISTANCE = 0.05  # ohm, shared supply lead
+FRICTION = 0.02  # share of the stall torque: Coulomb friction of the gearbox
+GAIN_PER_COUNT = 0.0004  # duty a count of position error and a unit of P (about 1.3 % a count at P = 32)
+DAMPING = 0.4  # duty s/rad: the D part, on the error of velocity
+_STILL = 1e-4  # rad/s
+
+
+@dataclass
+class Drive:
+    """What the firmware asks of the motor in one step.
+
+    ``goal`` (rad), ``velocity`` (rad/s, 0 or less: unlimited), ``acceleration`` (rad/s², likewise), ``cap``
+    (share of the stall torque), ``gain`` (units of P), ``enabled``. ``brake``: come to rest, ignoring the
+    goal.
+    """
+
+    goal: float
+    velocity: float
+    acceleration: float
+    cap: float
+    gain: float
+    enabled: bool
+    brake: bool = False
+
+
+@dataclass
+class Plant:
+    """State of one servo's motor and shaft. Angles in rad, 0 at count 0."""
+
+    motor: Motor
+    inertia: float
+    radians: float
+    angle: float = math.pi
+    velocity: float = 0.0
+    duty: float = 0.0
+    torque: float = 0.0
+    temperature: float = AMBIENT
+    supply: float = 0.0
+    at: float = math.pi
+    speed: float = 0.0
+    stuck: bool = False
+    extra_load: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.supply = self.supply or self.motor.voltage
+        self.at = self.angle
+
+    @property
+    def current(self) -> float:
+        """Current, A: torque over the torque constant."""
+        return self.torque / self.motor.stall_torque * self.motor.stall_current
+
+    @property
+    def voltage(self) -> float:
+        """Voltage at the servo, V."""
+        return self.supply - LINE_RESISTANCE * abs(self.current)
+
+    def place(self, angle: float) -> None:
+        """Put the shaft at ``angle``, at rest and cool."""
+        self.angle = self.at = angle
+        self.velocity = self.speed = self.duty = self.torque = self.extra_load = 0.0
+        self.temperature, self.supply, self.stuck = AMBIENT, self.motor.voltage, False
+
+    def step(self, drive: Drive, load: float, dt: float) -> None:
+        """Advance by ``dt`` (s) with an outer torque of ``load`` (N·m)."""
+        motor = self.motor
+        if drive.enabled:
+            self._profile(drive, dt)
+            error = (self.at - self.angle) / self.radians
+            duty = GAIN_PER_COUNT * drive.gain * error + DAMPING * (self.speed - self.velocity)
+            duty += self.speed / motor.no_load_velocity
+            self.duty = max(-drive.cap, min(drive.cap, duty))
+        else:
+            self.at, self.speed, self.duty = self.angle, 0.0, 0.0
+        self._move(load + self.extra_load, dt)
+        heat = (self.torque / motor.stall_torque) ** 2 * motor.voltage * motor.stall_current
+        cooling = (self.temperature - AMBIENT) / HEAT_RESISTANCE
+        self.temperature += (heat - cooling) / HEAT_CAPACITY * dt
+
+    def _profile(self, drive: Drive, dt: float) -> None:
+        """Move the set point towards the goal on a trapezoid."""
+        gap = 0.0 if drive.brake else drive.goal - self.at
+        top = drive.velocity if drive.velocity > 0.0 else 4.0 * self.motor.no_load_velocity
+        wanted = math.copysign(min(top, abs(gap) / dt), gap) if gap else 0.0
+        if drive.acceleration > 0.0:
+            # the speed from which one step of braking after another ends on the goal
+            growth = drive.acceleration * dt
+            able = growth * (math.sqrt(0.25 + 2.0 * abs(gap) / (growth * dt)) - 0.5)
+            wanted = math.copysign(min(abs(wanted), able), gap) if gap else 0.0
+            self.speed = max(self.speed - growth, min(self.speed + growth, wanted))
+        else:
+            self.speed = wanted
+        step = self.speed * dt
+        self.at = drive.goal if not drive.brake and step == gap else self.at + step
+
+    def _move(self, load: float, dt: float) -> None:
+        motor = self.motor
+        drive = motor.stall_torque * self.duty * max(self.voltage, 0.0) / motor.voltage
+        back = motor.stall_torque / motor.no_load_velocity
+        # Back-EMF is a damper of the motor terminals: implicit, or a light joint would be unstable.
+        damping = back if self.duty or abs(self.velocity) > _STILL else 0.0
+        friction = FRICTION * motor.stall_torque
+        push = drive + load
+        if self.stuck or (abs(self.velocity) <= _STILL and abs(push) <= friction):
+            self.velocity = 0.0
+        else:
+            sign = math.copysign(1.0, self.velocity if abs(self.velocity) > _STILL else push)
+            free = self.velocity + dt * (push - sign * friction) / self.inertia
+            after = free / (1.0 + dt * damping / self.inertia)
+            stopped = after * sign < 0.0 and abs(push) <= friction
+            self.velocity = 0.0 if stopped else after
+        self.angle += self.velocity * dt
+        self.torque = drive - (back * self.velocity if self.duty else 0.0)

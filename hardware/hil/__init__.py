@@ -1,0 +1,1 @@
+"""Hardware in the loop: every fault of the list against a real driver process, and what came of it."""

@@ -1,0 +1,190 @@
+"""The campaign: every fault in every situation, with varied seeds, over a few workers; its figures."""
+
+from __future__ import annotations
+
+import json
+import random
+import select
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nerfbot.errors import InvalidCommand
+from nerfbot.limits import NerfSpec
+from nerfbot.limits.yamlio import suggestion
+
+from ..errors import BusError
+from ..robot import ServoRobot
+from .faults import FAULTS, SITUATIONS
+from .statistics import percentile, upper_bound
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FaultFigures:
+    """What came of one fault, or of all: counts, latencies in s, bounds on the violation probability."""
+
+    name: str
+    kind: str
+    expect: str
+    trials: int
+    violations: int
+    missed: int
+    p50: float | None
+    p99: float | None
+    most: float | None
+    guards: str
+    bound: float
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return dict(self.__dict__)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The campaign's figures. ``stop_p99_cycles`` counts the causes that the driver sees;
+    ``timer_p99_cycles`` is a bare timer's lateness in the same run.
+    """
+
+    robot: str
+    period: float
+    seconds: float
+    pooled: FaultFigures
+    faults: list[FaultFigures]
+    stop_p99_cycles: float | None
+    timer_p99_cycles: float | None
+    problems: list[Row]
+
+    def plain(self) -> dict[str, Any]:
+        """The names that stay fixed first."""
+        return {
+            "trials": self.pooled.trials,
+            "violations": self.pooled.violations,
+            "missed_stops": self.pooled.missed,
+            "stop_p99_cycles": self.stop_p99_cycles,
+            "seconds": self.seconds,
+            "timer_p99_cycles": self.timer_p99_cycles,
+            "violation_bound_95": self.pooled.bound,
+            "robot": self.robot,
+            "faults": [fault.plain() for fault in self.faults],
+            "problems": self.problems,
+        }
+
+
+def plan(trials: int, seed: int, only: Sequence[str] = ()) -> list[list[Any]]:
+    """The trials in a drawn order: every fault in every situation as evenly as ``trials`` allows.
+
+    Raises `InvalidCommand` for an unknown fault or too few trials.
+    """
+    names = [fault.name for fault in FAULTS]
+    for name in only:
+        if name not in names:
+            raise InvalidCommand(f"--fault {name!r}: there is no such fault{suggestion(name, names)}")
+    if trials < 1:
+        raise InvalidCommand(f"--trials = {trials}: must be at least 1")
+    chosen = [name for name in names if not only or name in only]
+    pairs = [(name, situation) for name in chosen for situation in SITUATIONS]
+    rng = random.Random(seed)
+    rows: list[list[Any]] = []
+    while len(rows) < trials:
+        rng.shuffle(pairs)
+        rows += [[name, situation, 0] for name, situation in pairs[: trials - len(rows)]]
+    for index, row in enumerate(rows):
+        row[2] = seed * 1_000_003 + index
+    return rows
+
+
+def run(
+    robot: str,
+    spec: str,
+    rows: list[list[Any]],
+    workers: int,
+    margin: float,
+    progress: Callable[[int], None] = lambda _: None,
+) -> tuple[list[Row], float]:
+    """Make the trials on ``workers`` rigs; ``progress`` is told how many are done. Returns rows and seconds.
+
+    Raises `BusError` with a worker's own line where one does not live.
+    """
+    ServoRobot.load(robot)
+    NerfSpec.load(spec)
+    began = time.monotonic()
+    shares = [rows[index::workers] for index in range(workers) if rows[index::workers]]
+    started = []
+    for share in shares:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "nerfbot.hardware.hil.worker"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+        order = {"robot": robot, "spec": spec, "margin": margin, "plan": share}
+        assert worker.stdin is not None
+        worker.stdin.write(json.dumps(order).encode())
+        worker.stdin.close()
+        started.append(worker)
+    found: list[Row] = []
+    try:
+        for row in _lines(started):
+            found.append(row)
+            progress(len(found))
+    finally:
+        for worker in started:
+            if worker.poll() is None:
+                worker.terminate()
+            worker.wait()
+    if len(found) < len(rows):
+        told = [line for w in started if w.stderr for line in w.stderr.read().decode().splitlines()]
+        why = (told or ["no reason given"])[-1]
+        raise BusError(f"hil: {len(found)} of {len(rows)} trials were made: {why}")
+    return found, time.monotonic() - began
+
+
+def _lines(workers: Sequence[subprocess.Popen[bytes]]) -> Iterator[Row]:
+    """Results as they come, from all workers, until the last has closed its output."""
+    pending = {worker.stdout.fileno(): (worker.stdout, b"") for worker in workers if worker.stdout}
+    while pending:
+        for handle in select.select(list(pending), [], [])[0]:
+            stream, rest = pending[handle]
+            data = stream.read1(65536)  # type: ignore[attr-defined]
+            if not data:
+                del pending[handle]
+                continue
+            *whole, rest = (rest + data).split(b"\n")
+            pending[handle] = (stream, rest)
+            for line in whole:
+                yield json.loads(line)
+
+
+def summarise(robot: str, rows: Sequence[Row], seconds: float) -> Figures:
+    """The figures of all trials."""
+    period = ServoRobot.load(robot).period
+    faults = [_figures(f.name, f.kind, f.expect, [r for r in rows if r["fault"] == f.name]) for f in FAULTS]
+    seen = [row["latency"] for row in rows if row["seen"] and row["latency"] is not None]
+    p99, timer = percentile(seen, 0.99), percentile([row["timer"] for row in rows], 0.99)
+    return Figures(
+        robot,
+        period,
+        round(seconds, 1),
+        _figures("all faults", "", "", rows),
+        [figures for figures in faults if figures.trials],
+        None if p99 is None else round(p99 / period, 2),
+        None if timer is None else round(timer / period, 2),
+        [row for row in rows if row["violations"] or row["missed"]],
+    )
+
+
+def _figures(name: str, kind: str, expect: str, rows: Sequence[Row]) -> FaultFigures:
+    latencies = [row["latency"] for row in rows if row["latency"] is not None]
+    violations = sum(bool(row["violations"]) for row in rows)
+    guards = Counter(guard for row in rows for guard in row["guards"])
+    caught = ", ".join(guard for guard, _ in guards.most_common(3))
+    return FaultFigures(
+        name, kind, expect, len(rows), violations, sum(bool(row["missed"]) for row in rows),
+        percentile(latencies, 0.5), percentile(latencies, 0.99), max(latencies, default=None),
+        caught, upper_bound(violations, len(rows)),
+    )  # fmt: skip

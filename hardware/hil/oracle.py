@@ -1,0 +1,158 @@
+"""The oracle: reads the emulator's log of register writes and judges by the robot file, not the driver.
+
+A violation is a written register outside the envelope, a write to EEPROM while torque is on, or a goal so
+far ahead of its joint that a dead driver would leave it moving. A stop has come when no goal pulls its joint
+forward any more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..robot import Joint, ServoRobot
+
+PULL = 14
+"""A goal this many counts ahead of a joint, in the direction it was sent, still pulls it."""
+
+BLIND = 3
+"""So many writes may follow an encoder's jump before the driver has to know of it."""
+
+LEAD = 0.12
+"""rad that a goal may lead beyond the braking distance at full speed and three cycles of it."""
+
+
+@dataclass(frozen=True)
+class Write:
+    """One register write of the log: time (s), servo, register values, where the joint was, torque."""
+
+    time: float
+    id: int
+    values: dict[str, int]
+    counts: int
+    velocity: float
+    torque: int
+
+
+@dataclass
+class Judgement:
+    """What the log says about a trial; ``stopped`` is the time of the write that stopped (s), if there is."""
+
+    violations: list[str] = field(default_factory=list)
+    stopped: float | None = None
+    pulled: bool = False
+    writes: int = 0
+
+
+class Oracle:
+    """Judges writes for ``robot``; bounds are computed here, from the robot file alone."""
+
+    def __init__(self, robot: ServoRobot) -> None:
+        self.robot = robot
+        self._joints = {joint.id: joint for joint in robot.joints}
+        self._bounds = {joint.id: self._bounds_of(joint) for joint in robot.joints}
+
+    def _bounds_of(self, joint: Joint) -> dict[str, tuple[float, float]]:
+        """Smallest and largest count that may be written, by register."""
+        limits, servo = self.robot.envelope.channel(joint.channel()), joint.servo
+        turn = 2.0 * math.pi / servo.resolution
+        low, high = limits.min_position or 0.0, limits.max_position or 0.0
+        ends = sorted(joint.home + joint.direction * end / turn for end in (low, high))
+        most = {
+            "effort": limits.max_effort or 0.0,
+            "velocity": limits.max_velocity or 0.0,
+            "acceleration": max(limits.max_acceleration or 0.0, limits.stop_deceleration or 0.0),
+        }
+        bounds = {"goal_position": (ends[0], ends[1])}
+        for name, carrier in servo.limits.items():
+            register = servo.registers[carrier.ram]
+            least = 1.0 if register.zero == "unlimited" else 0.0
+            bounds[carrier.ram] = (least, most[name] / register.scale + 1e-6)
+        return bounds
+
+    def writes(self, lines: Sequence[Sequence[Any]]) -> list[Write]:
+        """The log's lines that are writes, decoded with the control tables."""
+        found = []
+        for line in lines:
+            if line[1] == "w" and line[2] in self._joints:
+                servo = self._joints[line[2]].servo
+                values = servo.split(line[3], bytes.fromhex(line[4]))
+                found.append(Write(line[0], line[2], values, line[6], line[7], line[8]))
+        return found
+
+    def violations(
+        self,
+        writes: Sequence[Write],
+        cause: float = -math.inf,
+        free: Collection[int] = (),
+        pushed: bool = False,
+    ) -> list[str]:
+        """Every write outside the envelope, one line each.
+
+        After ``cause`` (s) the first `BLIND` goals of the servos ``free`` may lead: their encoder has just
+        jumped, and what is known of it is older. ``pushed``: a force moves the joints away from their goals.
+        """
+        found = []
+        after: Counter[int] = Counter()
+        for write in writes:
+            joint, servo = self._joints[write.id], self._joints[write.id].servo
+            for name, value in write.values.items():
+                low, high = self._bounds[write.id].get(name, (-math.inf, math.inf))
+                if not low <= value <= high:
+                    found.append(f"{joint.name}: {name} = {value} outside {low:g} to {high:g}")
+                if servo.registers[name].area == "eeprom" and write.torque == 1:
+                    found.append(f"{joint.name}: {name} = {value} written to EEPROM with torque on")
+            after[write.id] += write.time >= cause and "goal_position" in write.values
+            excused = pushed or (write.id in free and after[write.id] <= BLIND)
+            if "goal_position" in write.values and write.torque == 1 and not excused:
+                ahead = abs(write.values["goal_position"] - write.counts) * servo.radians
+                if ahead > self._lead(joint):
+                    found.append(f"{joint.name}: goal {ahead:.3f} rad ahead of the joint")
+        return found
+
+    def _lead(self, joint: Joint) -> float:
+        limits = self.robot.envelope.channel(joint.channel())
+        top, push = limits.max_velocity or 0.0, limits.max_acceleration or 1.0
+        # A nerfed acceleration needs a longer lead at the same speed: the stop deceleration bounds it below.
+        push = min(push, limits.stop_deceleration or push)
+        return top * top / (2.0 * push) + 3.0 * top * self.robot.period + LEAD
+
+    def judge(
+        self,
+        lines: Sequence[Sequence[Any]],
+        cause: float,
+        watched: Sequence[int],
+        ways: dict[int, int],
+        blind: Collection[int] = (),
+        pushed: bool = False,
+        before: Sequence[Sequence[Any]] = (),
+    ) -> Judgement:
+        """Judge a trial: ``cause`` its time (s), ``watched`` the servos that must stop, ``ways`` the sign of
+        each one's commanded motion in counts; ``blind`` and ``pushed``: see `violations`. ``before``: the
+        log's lines before the cause, which tell whether there was anything to stop.
+        """
+        writes = self.writes(lines)
+        result = Judgement(self.violations(writes, cause, blind, pushed), writes=len(writes))
+        last = cause
+        held = {write.id: write for write in self.writes(before) if "goal_position" in write.values}
+        result.pulled = any(
+            id in watched and ways[id] * (write.values["goal_position"] - write.counts) > PULL
+            for id, write in held.items()
+        )
+        for write in writes:
+            goal = write.values.get("goal_position")
+            if goal is None or write.id not in watched or write.time < cause or write.torque != 1:
+                continue
+            if ways[write.id] * (goal - write.counts) > PULL:
+                result.pulled, result.stopped = True, None
+            elif result.stopped is None:
+                result.stopped = write.time
+            last = write.time
+        if not result.pulled:
+            result.stopped = None
+        elif result.stopped is not None and last - result.stopped < 0.03:
+            result.stopped = None  # the last write alone says nothing yet
+        return result

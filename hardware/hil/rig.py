@@ -1,0 +1,229 @@
+"""A rig: emulated servos, a driver, a supervisor and a policy, each a process of its own.
+
+The caller's process plays the policy in most trials (`command`); `Child` makes the others, by fork, so that
+they start in milliseconds and can be killed, stopped and started anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nerfbot.limits import NerfSpec
+
+from ..command import encode
+from ..emulated import EmulatedBus, settle
+from ..robot import ServoRobot
+from ..service import PERMIT, Setting, StateListener, serve
+from ..servo_permit import DatagramReceiver, DatagramSender, Permit
+
+PERMIT_EVERY = 0.02
+PERMIT_VALID = 0.1
+"""How often the rig's supervisor speaks, and for how long its word holds, s."""
+
+READY = 10.0
+
+
+class Child:
+    """A forked process that runs ``body``; its standard error goes to ``errors``."""
+
+    def __init__(self, body: Callable[[], None], errors: Path) -> None:
+        self.errors = errors
+        self.pid = os.fork()
+        if self.pid == 0:
+            code = 1
+            try:
+                for number in (signal.SIGTERM, signal.SIGINT):
+                    signal.signal(number, signal.SIG_DFL)
+                with errors.open("a") as file:
+                    os.dup2(file.fileno(), 2)
+                body()
+                code = 0
+            except Exception as problem:
+                os.write(2, f"{type(problem).__name__}: {problem}\n".encode())
+            finally:
+                os._exit(code)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended yet."""
+        if self.pid and os.waitpid(self.pid, os.WNOHANG)[0]:
+            self.pid = 0
+        return bool(self.pid)
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        if self.pid:
+            os.kill(self.pid, number)
+
+    def end(self) -> None:
+        """Kill it and take its leave."""
+        if self.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGCONT)
+                os.kill(self.pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self.pid, 0)
+            self.pid = 0
+
+
+def supervise(folder: Path, source: str) -> None:
+    """The rig's supervisor: a permit every `PERMIT_EVERY` s, as it is told over the socket `supervisor`."""
+    orders = DatagramReceiver(folder / "supervisor")
+    sender = DatagramSender(folder / PERMIT)
+    told: dict[str, Any] = {}
+    sequence = 0
+    while True:
+        for data, _ in orders.receive():
+            told = json.loads(data)
+        if not told.get("silent"):
+            sequence += 1
+            fields = {key: told[key] for key in ("levels", "estop", "clear", "charges") if key in told}
+            sender.send(Permit(sequence, PERMIT_VALID, source, **fields).encode())
+        time.sleep(PERMIT_EVERY)
+
+
+def pursue(folder: Path, source: str, names: Sequence[str], goal: Sequence[float], period: float) -> None:
+    """A policy in a process of its own: the same ``goal`` (rad) in every period."""
+    link = StateListener(folder, source)
+    sequence = 0
+    while True:
+        sequence += 1
+        link.send(encode(sequence, source, dict(zip(names, goal, strict=True))))
+        time.sleep(period)
+
+
+class Rig:
+    """See the module. ``port`` None means emulated servos; a context manager."""
+
+    def __init__(
+        self,
+        robot: ServoRobot,
+        spec: NerfSpec,
+        folder: Path,
+        emulated: EmulatedBus | None = None,
+        port: str | None = None,
+        margin: float = 0.004,
+        seed: int = 0,
+    ) -> None:
+        self.robot, self.spec, self.folder, self.margin = robot, spec, folder, margin
+        self._own = emulated is None and port is None
+        if self._own:
+            emulated = EmulatedBus(robot.name, folder=folder, seed=seed)
+        self.emulated = emulated
+        self.port = port or str(self.emulated.port if self.emulated else "")
+        self.driver: Child | None = None
+        self.supervisor: Child | None = None
+        self.policy: Child | None = None
+        self.link = StateListener(folder, "rig")
+        self.orders = DatagramSender(folder / "supervisor")
+        self.told: dict[str, Any] = {}
+        self.sequence = 0
+        self.starts = 0
+        self.state: dict[str, Any] = {}
+
+    # Processes
+
+    def start_driver(self) -> None:
+        """Fork a driver and wait until it takes permits; raises `RuntimeError` with its own line."""
+        ready = self.folder / "ready"
+        ready.unlink(missing_ok=True)
+        errors = self.folder / "driver-errors"
+        errors.unlink(missing_ok=True)
+        setting = Setting(
+            self.robot, self.spec, self.port, self.folder, self.folder / "audit.jsonl", self.margin
+        )
+        self.driver = Child(lambda: serve(setting, ready.touch), errors)
+        settle(lambda: ready.exists() or not self.driver_alive, READY)
+        if not ready.exists():
+            raise RuntimeError(errors.read_text().strip() or "the driver did not start")
+
+    def start_supervisor(self) -> None:
+        """Fork a supervisor; one that starts anew is another source."""
+        self.starts += 1
+        source = f"supervisor-{self.starts}"
+        self.supervisor = Child(lambda: supervise(self.folder, source), self.folder / "supervisor-errors")
+        settle(lambda: (self.folder / "supervisor").exists(), READY)
+        settle(lambda: self.tell(**self.told), 1.0)
+
+    def start_policy(self, goal: Sequence[float]) -> None:
+        """Fork a policy that wants ``goal`` (rad)."""
+        self.starts += 1
+        source, names, period = f"policy-{self.starts}", self.robot.names, self.robot.period
+        self.policy = Child(
+            lambda: pursue(self.folder, source, names, goal, period), self.folder / "policy-errors"
+        )
+
+    @property
+    def driver_alive(self) -> bool:
+        """Whether the driver runs."""
+        return self.driver is not None and self.driver.alive
+
+    # Talk
+
+    def tell(self, **told: Any) -> bool:
+        """Tell the supervisor what its permits are to say from now on."""
+        self.told = told
+        return self.orders.send(json.dumps(told).encode())
+
+    def command(self, positions: Sequence[float], source: str = "rig") -> None:
+        """Send a command as the policy, rad in the order of the joints."""
+        self.sequence += 1
+        names = self.robot.names
+        self.link.send(encode(self.sequence, source, dict(zip(names, positions, strict=True))))
+
+    def look(self, wait: float = 0.0) -> dict[str, Any]:
+        """The driver's newest state; the last one known where no newer has come."""
+        state = self.link.latest(wait)
+        if state is not None:
+            self.state = state
+        return self.state
+
+    def settle_running(self, seconds: float = 3.0) -> bool:
+        """Ask for no motion, clearing what is latched, until the driver follows commands."""
+        until = time.monotonic() + seconds
+        self.link.send(b"{}")
+        while time.monotonic() < until:
+            state = self.look(0.05)
+            if state:
+                self.command(state["position"])
+                if state["phase"] == "run" and not state["reasons"]:
+                    return True
+                clear = state["latch"] if state["latched"] else None
+                if clear is not None and self.told.get("clear") != clear:
+                    self.tell(**{**self.told, "clear": clear})
+        return False
+
+    def follow(
+        self, goal: Sequence[float], seconds: float, until: Callable[[Mapping[str, Any]], bool]
+    ) -> bool:
+        """Command ``goal`` in every period until ``until(state)``, at most ``seconds``; whether it came."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.command(goal)
+            state = self.look(self.robot.period)
+            if state and until(state):
+                return True
+        return False
+
+    def close(self) -> None:
+        """End every process."""
+        for child in (self.policy, self.driver, self.supervisor):
+            if child is not None:
+                child.end()
+        self.link.close()
+        self.orders.close()
+        if self._own and self.emulated is not None:
+            self.emulated.close()
+
+    def __enter__(self) -> Rig:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()

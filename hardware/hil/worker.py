@@ -1,0 +1,57 @@
+"""One worker of the campaign: `python -m nerfbot.hardware.hil.worker`, trials in, results out, JSON lines.
+
+A process of its own, without threads, so that it can fork drivers and supervisors.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from nerfbot.limits import NerfSpec
+
+from ..robot import ServoRobot
+from .faults import named
+from .trial import Result, Trial
+
+
+def run_all(robot: ServoRobot, spec: NerfSpec, plan: list[list[Any]], margin: float, out: Any) -> None:
+    """Make the trials of ``plan``, [fault, situation, seed] each, and write a line for each to ``out``."""
+    with tempfile.TemporaryDirectory(prefix="nerfbot-hil-") as folder:
+        trial = Trial(robot, spec, Path(folder), int(plan[0][2]) if plan else 0, margin)
+        try:
+            for name, situation, seed in plan:
+                result = attempt(trial, name, situation, seed)
+                out.write(json.dumps(result.plain()) + "\n")
+                out.flush()
+        finally:
+            trial.close()
+
+
+def attempt(trial: Trial, name: str, situation: str, seed: int) -> Result:
+    """One trial; a rig that breaks is a missed stop, not the end of the campaign."""
+    fault = named(name)
+    try:
+        return trial.run(fault, situation, seed)
+    except (RuntimeError, OSError) as problem:
+        if trial.rig.driver is not None:
+            trial.rig.driver.end()
+        why = f"the rig broke: {problem}"
+        return Result(
+            name, fault.kind, situation, seed, fault.expect, fault.seen, [], why, None, [], 0.0, 0.0
+        )
+
+
+def main() -> int:
+    """Read one JSON object from standard input: robot, spec, margin, plan."""
+    order = json.loads(sys.stdin.read())
+    robot, spec = ServoRobot.load(order["robot"]), NerfSpec.load(order["spec"])
+    run_all(robot, spec, order["plan"], order["margin"], sys.stdout)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,194 @@
+"""The driver as a process: port, two datagram sockets, a steady cycle, and an orderly end.
+
+Sockets in ``folder``: `permit` (the supervisor's), `command` (the policy's; state goes back to its sender).
+Started by `nerfbot drive`, or forked by the HIL campaign.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nerfbot.limits import NerfSpec
+
+from .bus import MARGIN
+from .connect import open_bus
+from .driver import Driver, Phase, as_json
+from .guards import COMMAND_TIMEOUT, PAUSE
+from .robot import ServoRobot
+from .servo_permit import DatagramReceiver, InvalidPermit, Permit
+
+PERMIT, COMMAND = "permit", "command"
+
+END_S = 1.0
+"""How long an ending driver may take to bring the robot to rest, s."""
+
+_CLIENTS = 4
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a driver process is started with; ``audit`` is the audit log's path, ``margin`` the bus's."""
+
+    robot: ServoRobot
+    spec: NerfSpec
+    port: str
+    folder: Path
+    audit: Path | None = None
+    margin: float = MARGIN
+    allow: tuple[str, ...] = ()
+
+
+class Service:
+    """A driver with its sockets. `step` makes one cycle and sends the state; `close` ends it with torque off.
+
+    Raises what `Driver` and `open_bus` do, torque off.
+    """
+
+    def __init__(self, setting: Setting, clock: Callable[[], float] = time.monotonic) -> None:
+        self.setting, self.clock = setting, clock
+        self._log = _log(setting.audit, clock)
+        self.bus = open_bus(setting.robot, setting.port, setting.margin)
+        try:
+            self.driver = Driver(setting.robot, setting.spec, self.bus, clock, setting.allow, note=self._note)
+            self.driver.start()
+            self.permits = DatagramReceiver(setting.folder / PERMIT)
+            self.commands = DatagramReceiver(setting.folder / COMMAND)
+        except BaseException:
+            self.bus.close()
+            raise
+        self._clients: list[str] = []
+        self._past = -math.inf
+
+    def step(self) -> None:
+        """Take what has come, make a cycle, tell the state."""
+        now = self.clock()
+        if now - self._past > PAUSE * self.setting.robot.period:
+            self.permits.discard()
+            self.commands.discard()
+        self._past = now
+        for data, _ in self.permits.receive():
+            with contextlib.suppress(InvalidPermit):
+                self.driver.permits.offer(Permit.decode(data), now)
+        for data, sender in self.commands.receive():
+            self.driver.commands.offer(data, now, COMMAND_TIMEOUT)
+            if sender and sender not in self._clients:
+                self._clients = [*self._clients[-_CLIENTS + 1 :], sender]
+        report = self.driver.cycle(now)
+        if self._clients:
+            message = json.dumps(as_json(report)).encode()
+            for client in list(self._clients):
+                self._tell(client, message)
+
+    def run(self, ended: Callable[[], bool]) -> None:
+        """Cycle at the robot's rate until ``ended()``, then bring the robot to rest and let it down."""
+        period = self.setting.robot.period
+        due = self.clock()
+        while not ended():
+            self.step()
+            due += period
+            left = due - self.clock()
+            if left > 0.0:
+                time.sleep(left)
+            elif left < -period:
+                due = self.clock()
+
+    def finish(self) -> None:
+        """Stop, hold until at rest, let down, torque off: each a step of its own."""
+        period, driver = self.setting.robot.period, self.driver
+        driver.permits.withdraw()
+        driver.commands.forget()
+        driver.robot = driver.robot.model_copy(update={"hold_s": 0.0})
+        until = self.clock() + END_S + driver.robot.release_s
+        while driver.phase is not Phase.OFF and self.clock() < until:
+            driver.cycle(self.clock())
+            time.sleep(period)
+
+    def close(self) -> None:
+        """Close port and sockets."""
+        self.permits.close()
+        self.commands.close()
+        self.bus.close()
+        if self._log is not None:
+            self._log.close()
+
+    def _tell(self, client: str, message: bytes) -> None:
+        try:
+            self.commands.socket.sendto(message, client)
+        except (BlockingIOError, InterruptedError):
+            pass  # it does not read: the state is not kept for it
+        except OSError:
+            self._clients.remove(client)
+
+    def _note(self, event: str, **details: Any) -> None:
+        if self._log is not None:
+            self._log.append(event, self.clock(), **details)
+
+
+def _log(path: Path | None, clock: Callable[[], float]) -> Any:
+    if path is None:
+        return None
+    from nerfbot.powers import AuditLog, utc_now
+
+    return AuditLog(path, repair=True, wall=utc_now)
+
+
+def serve(setting: Setting, ready: Callable[[], None] = lambda: None) -> None:
+    """Run a driver until SIGTERM or SIGINT; ``ready`` is called when it takes permits."""
+    ended: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda signum, frame: ended.append(signum))
+    service = Service(setting)
+    try:
+        ready()
+        service.run(lambda: bool(ended))
+        service.finish()
+    finally:
+        service.close()
+
+
+class StateListener:
+    """A client's end: sends datagrams to the driver's command socket and takes its state."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.target = str(folder / COMMAND)
+        self._own = folder / f"client-{name}"
+        with contextlib.suppress(OSError):
+            self._own.unlink()
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(self._own))
+        self.socket.setblocking(False)
+
+    def send(self, data: bytes) -> bool:
+        """Send a command; whether it was delivered."""
+        try:
+            self.socket.sendto(data, self.target)
+        except OSError:
+            return False
+        return True
+
+    def latest(self, wait: float = 0.0) -> dict[str, Any] | None:
+        """The newest state that has come, None where there is none within ``wait`` s."""
+        newest = None
+        self.socket.settimeout(wait or 0.0)
+        while True:
+            try:
+                newest = self.socket.recv(8192)
+            except OSError:
+                break
+            self.socket.settimeout(0.0)
+        return None if newest is None else dict(json.loads(newest))
+
+    def close(self) -> None:
+        """Close the socket and remove its file."""
+        self.socket.close()
+        with contextlib.suppress(OSError):
+            self._own.unlink()

@@ -1,0 +1,102 @@
+"""`nerfbot hil run`: the safety campaign against emulated or real servos."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from nerfbot.errors import InvalidCommand
+
+app = typer.Typer(
+    name="hil", help="Hardware in the loop: faults, and what came of them.", no_args_is_help=True
+)
+
+DEFAULT = Path("runs/hil")
+
+
+@app.callback()
+def _group() -> None:
+    pass
+
+
+@app.command("run")
+def run(
+    port: Annotated[str, typer.Option(help="`emulator`: every fault can be made there.")] = "emulator",
+    robot: Annotated[str, typer.Option(help="A robot on a servo bus, by name or YAML file.")] = "so101",
+    nerf: Annotated[str | None, typer.Option(help="The nerf that is lifted; default: ROBOT-weak.")] = None,
+    trials: Annotated[int, typer.Option(help="How many trials.")] = 2080,
+    seed: Annotated[int, typer.Option(help="Seed of order, servos and values.")] = 0,
+    workers: Annotated[int, typer.Option(help="How many rigs at once; each mostly waits.")] = 4,
+    fault: Annotated[list[str] | None, typer.Option(help="Only this fault; may be repeated.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of report.html, junit.xml and trials.jsonl.")] = Path(
+        "runs/hil"
+    ),
+    margin: Annotated[float, typer.Option(help="Slack of an answer beyond its bits, s.")] = 0.004,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Let every fault happen in every situation, and judge by the log of register writes.
+
+    Exit 0: no register left the envelope and no stop was missed; 1: one did.
+    """
+    from nerfbot.hardware.hil import campaign, report
+
+    if port != "emulator":
+        raise InvalidCommand(
+            f"--port {port}: the campaign runs on the emulator only, its oracle is the emulator's log"
+            " (`nerfbot nerf check --port` reads real servos back)"
+        )
+    if workers < 1:
+        raise InvalidCommand(f"--workers = {workers}: must be at least 1")
+    rows = campaign.plan(trials, seed, fault or [])
+    spec = nerf or f"{Path(robot).stem}-weak"
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f"hil {robot}", total=len(rows))
+        done, seconds = campaign.run(
+            robot, spec, rows, workers, margin, lambda count: bar.update(task, completed=count)
+        )
+    figures = campaign.summarise(robot, done, seconds)
+    out.mkdir(parents=True, exist_ok=True)
+    report.write_html(figures, out / "report.html")
+    report.write_junit(figures, done, out / "junit.xml")
+    (out / "trials.jsonl").write_text("".join(json.dumps(row) + "\n" for row in done))
+    if as_json:
+        print(json.dumps(figures.plain()))
+    else:
+        _print(figures, out)
+    raise typer.Exit(1 if figures.problems else 0)
+
+
+def _print(figures, out) -> None:  # type: ignore[no-untyped-def] # imported only when it runs
+    table = Table(title=f"hil {figures.robot}")
+    for heading in (
+        "fault",
+        "trials",
+        "violations",
+        "missed",
+        "p50",
+        "p99",
+        "max",
+        "caught by",
+        "95 % bound",
+    ):
+        table.add_column(heading, justify="left" if heading in ("fault", "caught by") else "right")
+    for item in [*figures.faults, figures.pooled]:
+        cycles = ["-" if v is None else f"{v / figures.period:.1f}" for v in (item.p50, item.p99, item.most)]
+        counts = [str(item.trials), str(item.violations), str(item.missed)]
+        table.add_row(item.name, *counts, *cycles, item.guards, f"{item.bound:.3g}")
+    console = Console()
+    console.print(table)
+    console.print(
+        f"stop latency p99 of what the driver sees: {figures.stop_p99_cycles} cycles; a bare timer's:"
+        f" {figures.timer_p99_cycles}; {figures.seconds:g} s; report: {out / 'report.html'}"
+    )
+    for row in figures.problems[:20]:
+        text = "; ".join([*row["violations"], row["missed"]]).strip("; ")
+        console.print(f"[red]{row['fault']}, {row['situation']}, seed {row['seed']}: {text}")
