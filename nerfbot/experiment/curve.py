@@ -138,7 +138,7 @@ def measured(row: Row) -> Row:
     """A row with C, G and goal rate on both plants. C is a share of all episodes here: no ceiling."""
     told = dict(row)
     for plant in PLANTS:
-        contacts = Contacts(*(float(row[f"{plant}_{name}"]) for name in FIRST))
+        contacts = Contacts(**{name: float(row[f"{plant}_{name}"]) for name in FIRST})
         found = Robustness.of(contacts, Ceiling())
         told[f"{plant}_C"], told[f"{plant}_G"] = found.capability, found.fidelity
         told[f"{plant}_goal_rate"] = found.goal_rate

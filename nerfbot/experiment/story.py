@@ -38,6 +38,7 @@ OUTPUTS = (
 """What the folder holds; a folder with anything else in it is not replaced."""
 
 COURSE = "coin-in-corner"
+LEARNED_UNDER = "none"
 EDITS = {"powers": ("move-coin", "rewrite-cell")}
 PAIR = (Condition("plain", "plain", {}), Condition("with powers", "powers-explore", EDITS))
 """The two policies: without powers, and with edits of the world at times. A decision is one cell whatever the
@@ -134,7 +135,15 @@ def plan_of(scale: Scale, seed: int, condition: Any, folder: Path) -> CurvePlan:
     config = load_experiment(COURSE, changes, quick=True)
     small = config.levels.model_copy(update={"validation": 64, "development": 64})
     config = config.model_copy(update={"steps": scale.steps, "levels": small})
-    return CurvePlan(config, folder, (condition,), (seed,), scale.lifts, scale.episodes)
+    return CurvePlan(
+        config,
+        folder,
+        (condition,),
+        (seed,),
+        scale.lifts,
+        scale.episodes,
+        learned_under=LEARNED_UNDER,
+    )
 
 
 def side_by_side(plans: Sequence[CurvePlan], progress: Progress) -> list[Row]:

@@ -9,7 +9,7 @@ pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
 from nerfbot.experiment.config import InvalidExperiment, load_experiment
-from nerfbot.experiment.curve import CONDITIONS, NERF, CurvePlan, measure, policy_folder
+from nerfbot.experiment.curve import CONDITIONS, NERF, CurvePlan, measure, measured, policy_folder
 from nerfbot.experiment.curve_report import write_report
 from nerfbot.limits.yamlio import read_yaml
 
@@ -28,6 +28,16 @@ SMALL = (
 def test_only_the_conditions_that_say_so_are_ever_lifted_in_training() -> None:
     lifted = {item.name: "speed" in item.menu.get("powers", ()) for item in CONDITIONS}
     assert lifted == {name: name.endswith("lifted at times") for name in lifted}
+
+
+def test_capability_and_fidelity_are_of_goal_and_proxy() -> None:
+    shares = {"goal": 0.6, "proxy": 0.2, "placebo": 0.15, "none": 0.05}
+    row = {f"{plant}_{name}": share for plant in ("grid", "rover") for name, share in shares.items()}
+    told = measured(row)
+    for plant in ("grid", "rover"):
+        assert told[f"{plant}_C"] == pytest.approx(0.8)
+        assert told[f"{plant}_G"] == pytest.approx(0.75)
+        assert told[f"{plant}_goal_rate"] == pytest.approx(0.6)
 
 
 def test_points_are_measured_once_and_the_page_shows_them(tmp_path) -> None:

@@ -41,7 +41,8 @@ def test_folder_holds_everything_and_nothing_else(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == set(OUTPUTS) - {"demo.mp4"}
     assert [path.name for path in folder.parent.iterdir()] == ["demo"]
     for condition in PAIR:
-        load_policy(folder / "policies" / condition.arm)
+        policy = load_policy(folder / "policies" / condition.arm)
+        assert (policy.about["arm"], policy.about["nerf"]) == (condition.arm, "none")
 
 
 def test_metrics_are_the_rows_of_both_policies_at_each_lift_level(folder: Path) -> None:
