@@ -52,6 +52,8 @@ class Chain(Partner):
             ),
         }
         self.running = {name: self.start(name) for name in self.settings}
+        self.until(lambda: self.measured > 0.2, self.drive)
+        self.until(lambda: self.measured < -0.2, self.back)
 
     def _take(self, message: Odometry) -> None:
         self.measured = message.twist.twist.linear.x
