@@ -13,6 +13,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+pytest.importorskip("rclpy", reason="the ROS 2 wheels are not installed")
+
 from nav_msgs.msg import Odometry
 from ros import PATIENCE, TWIST_LIMITS, Partner, World, a_world
 
