@@ -316,6 +316,7 @@ def flooder() -> int:
 def flood(bench: Bench, report: Callable[[str], None], seconds: float = 5.0) -> Iterator[Figure]:
     """Two senders at full rate on the command topic: their rate, and the longest silence of the gate."""
     report("a flood on the command topic")
+    bench.until(lambda: bench.speed > 0.95 * SPEED)
     heard: list[float] = []
     listener = bench.node.create_subscription(
         TwistStamped, "cmd_vel", lambda message: heard.append(time.monotonic()), QoSProfile(depth=100)

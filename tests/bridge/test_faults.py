@@ -13,6 +13,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+pytest.importorskip("rclpy", reason="the ROS 2 wheels are not installed")
+
 from nav_msgs.msg import Odometry
 from ros import PATIENCE, TWIST_LIMITS, Partner, World, a_world
 
@@ -52,6 +55,8 @@ class Chain(Partner):
             ),
         }
         self.running = {name: self.start(name) for name in self.settings}
+        self.until(lambda: self.measured > 0.2, self.drive)
+        self.until(lambda: self.measured < -0.2, self.back)
 
     def _take(self, message: Odometry) -> None:
         self.measured = message.twist.twist.linear.x

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
+
+pytest.importorskip("rclpy", reason="the ROS 2 wheels are not installed")
+
 from geometry_msgs.msg import TwistStamped
 from nav_msgs.msg import Odometry
 from ros import Partner, World, a_world

@@ -11,6 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+
+pytest.importorskip("rclpy", reason="the ROS 2 wheels are not installed")
+
 from nav_msgs.msg import Odometry
 from ros import PATIENCE, Partner, World, a_world
 from sensor_msgs.msg import BatteryState, Temperature
