@@ -18,8 +18,10 @@ from ..robot import Joint, ServoRobot
 PULL = 14
 """A goal this many counts ahead of a joint, in the direction it was sent, still pulls it."""
 
-BLIND = 3
-"""So many writes may follow an encoder's jump before the driver has to know of it."""
+BLIND = 6
+"""So many writes may follow an encoder's jump before the driver has to know of it: two answers confirm it,
+and while there is none it goes on for 40 ms.
+"""
 
 LEAD = 0.12
 """rad that a goal may lead beyond the braking distance at full speed and three cycles of it."""
