@@ -342,7 +342,10 @@ class Driver:
             if not stop and self._command_is_still():
                 self._enable(now)
             return
-        if stop and self.phase is Phase.RUN:
+        jumped = (
+            self.phase is Phase.HOLD and "encoder-jump" in self.guards
+        )  # the goal held is another place now
+        if stop and (self.phase is Phase.RUN or jumped):
             self._enter(Phase.STOP, now)
         elif not stop and self.phase in (Phase.STOP, Phase.HOLD) and now - self._troubled >= CALM:
             self._enter(Phase.RUN, now)
