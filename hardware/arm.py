@@ -83,8 +83,9 @@ class ServoArm:
     def hold(self, seconds: float) -> dict[str, Any]:
         """Ask for the measured position until the driver follows commands, at most ``seconds``."""
         until = time.monotonic() + seconds
-        self._link.send(b"{}")  # a first datagram makes the driver tell its state; it is no command
         while True:
+            if not self.state:
+                self._link.send(b"{}")  # no command, but the driver tells its state to who sends
             state = self.read()
             self.actuate(state["position"])
             if state["phase"] == "run" or time.monotonic() > until:

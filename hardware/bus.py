@@ -23,7 +23,7 @@ WIRES: dict[str, Wire] = {"feetech": Feetech(), "dynamixel": Dynamixel()}
 MARGIN = 0.004
 """What an exchange of all servos may take longer than its bits, s: USB latency, return delay, scheduling."""
 
-PATIENCE = 0.02
+PATIENCE = 0.03
 """The same for an exchange with one servo, which is no part of a cycle: set-up, and checked writes."""
 
 SCAN = 0.006

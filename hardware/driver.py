@@ -81,9 +81,17 @@ class Report:
 
 @dataclass
 class _Written:
-    """What was last written to a servo, by register."""
+    """What a servo must hold, by register: ``values`` of the last cycle, ``marks`` since torque went on.
+
+    A servo that starts anew loses the marks: a Feetech its lock, a Dynamixel its watchdog.
+    """
 
     values: dict[str, int] = field(default_factory=dict)
+    marks: dict[str, int] = field(default_factory=dict)
+
+    def all(self) -> dict[str, int]:
+        """Both, as they are read back."""
+        return {**self.marks, **self.values}
 
 
 class Driver:
@@ -116,7 +124,9 @@ class Driver:
             for low, high in [sorted(position_counts(joint, self._limits[joint.name]), key=joint.radians)]
         }
         self.commands = CommandInbox(robot.names, ranges)
-        self.shapes = [Shape(self._limits[joint.name], *ranges[joint.name]) for joint in robot.joints]
+        self.shapes = [
+            Shape(self._limits[joint.name], *ranges[joint.name], robot.period) for joint in robot.joints
+        ]
         self.joints = [self._joint_state(joint, *ranges[joint.name]) for joint in robot.joints]
         self._stop_counts = {j.id: stop_acceleration(j, self._limits[j.name]) for j in robot.joints}
         self._eeprom = envelope_registers(robot)
@@ -239,7 +249,7 @@ class Driver:
         servo = joint.servo
         values = servo.split(self._blocks[joint.id][0], reply.data)
         position = joint.radians(values["present_position"])
-        written = self._written[joint.id].values
+        written = self._written[joint.id].all()
         wrong = [(name, values[name]) for name in written if name in values and values[name] != written[name]]
         near = reach(state, min(state.unheard, BELIEF * self.robot.period))
         doubtful = abs(position - state.position) > near or bool(wrong)
@@ -332,7 +342,10 @@ class Driver:
             if not stop and self._command_is_still():
                 self._enable(now)
             return
-        if stop and self.phase is Phase.RUN:
+        jumped = (
+            self.phase is Phase.HOLD and "encoder-jump" in self.guards
+        )  # the goal held is another place now
+        if stop and (self.phase is Phase.RUN or jumped):
             self._enter(Phase.STOP, now)
         elif not stop and self.phase in (Phase.STOP, Phase.HOLD) and now - self._troubled >= CALM:
             self._enter(Phase.RUN, now)
@@ -383,12 +396,17 @@ class Driver:
                 watchdog = joint.servo.watchdog
                 if watchdog is not None:
                     self.bus.write_checked(joint.id, watchdog, 0)
+                marks = {}
+                if "lock" in joint.servo.registers:
+                    marks["lock"] = 1
+                    self.bus.write_checked(joint.id, "lock", 1)
                 self.bus.write_checked(joint.id, "torque_enable", 1)
                 if watchdog is not None and self.robot.watchdog_s is not None:
                     counts = max(1, round(self.robot.watchdog_s / 0.02))
                     self.bus.write_checked(joint.id, watchdog, counts)
+                    marks[watchdog] = counts
                 state.torque, state.missed, state.different, state.stuck_for = True, 0, 0, 0.0
-                self._written[joint.id] = _Written()
+                self._written[joint.id] = _Written(marks=marks)
         except BusError as problem:
             self._note("enable-failed", problem=str(problem))
             self._let_go()
@@ -432,8 +450,10 @@ class Driver:
             state.error = shape.at - state.position
             still = abs(state.error) > STUCK_ERROR and abs(state.velocity) < STUCK_SPEED
             state.stuck_for = state.stuck_for + dt if still and self.phase is Phase.RUN else 0.0
-            # A Feetech that has no torque, or that starts anew, would switch it on with the goal.
-            if not state.torque or (state.missed and state.unheard > DEAF):
+            # A Feetech that has no torque, or that starts anew, would switch it on with the goal; but a stop
+            # is sent once to those too that only cannot be heard.
+            deaf = state.missed > 0 and state.unheard > DEAF and not (stopping and now == self._since)
+            if not state.torque or deaf:
                 self._written[joint.id].values = {}
                 continue
             self._written[joint.id].values = values

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import signal
 import socket
 import time
@@ -66,7 +65,7 @@ class Service:
             self.bus.close()
             raise
         self._clients: list[str] = []
-        self._past = -math.inf
+        self._past = clock()
 
     def step(self) -> None:
         """Take what has come, make a cycle, tell the state."""

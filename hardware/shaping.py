@@ -14,10 +14,13 @@ LEAD = 0.06
 
 
 class Shape:
-    """The goal of one joint, ``at`` (rad) and moving with ``speed`` (rad/s), inside ``low`` to ``high``."""
+    """The goal of one joint, ``at`` (rad) and moving with ``speed`` (rad/s), inside ``low`` to ``high``.
 
-    def __init__(self, limits: ChannelEnvelope, low: float, high: float) -> None:
-        self.low, self.high = low, high
+    ``period``: of the bus cycle, s.
+    """
+
+    def __init__(self, limits: ChannelEnvelope, low: float, high: float, period: float = 0.01) -> None:
+        self.low, self.high, self._period = low, high, period
         self._velocity = limits.max_velocity or 0.0
         self._acceleration = limits.max_acceleration or 0.0
         self._braking = max(limits.stop_deceleration or 0.0, self._acceleration)
@@ -51,7 +54,7 @@ class Shape:
         braking = (self._braking if abs(goal) < abs(self.speed) or goal * self.speed < 0.0 else push) * dt
         self.speed = min(max(goal, self.speed - braking), self.speed + braking)
         after = self.at + self.speed * dt
-        lead = top * top / (2.0 * push) + 3.0 * top * dt + LEAD
+        lead = top * top / (2.0 * push) + 3.0 * top * self._period + LEAD
         bounded = min(max(after, position - lead), position + lead)
         if bounded != after:
             self.speed = 0.0

@@ -19,13 +19,21 @@ from ..robot import ServoRobot
 from .memory import EmulatedServo
 from .program import Emulator
 
+STOP = 0.05
+"""How far beyond the envelope's range the emulated joints have their mechanical end stops, rad."""
+
 
 def build(robot: ServoRobot, link: Path, **options: Any) -> Emulator:
     """An emulator of ``robot`` with its gravity; ``options`` as `Emulator` has them."""
     servos = [EmulatedServo(joint.servo, joint.id, joint.inertia) for joint in robot.joints]
     joints = {joint.name: (joint, servo) for joint, servo in zip(robot.joints, servos, strict=True)}
     for joint, servo in joints.values():
-        servo.place(joint.home * joint.servo.radians, 0.0)
+        home, limits = joint.home * joint.servo.radians, robot.limits(joint.name)
+        ends = sorted(
+            home + joint.direction * (end or 0.0) for end in (limits.min_position, limits.max_position)
+        )
+        servo.plant.stops = (ends[0] - STOP, ends[1] + STOP)
+        servo.place(home, 0.0)
 
     def gravity(_: Sequence[EmulatedServo]) -> dict[int, float]:
         angles = {

@@ -41,7 +41,7 @@ class Drive:
 
 @dataclass
 class Plant:
-    """State of one servo's motor and shaft. Angles in rad, 0 at count 0."""
+    """State of one servo's motor and shaft. Angles in rad, 0 at count 0; ``stops``: mechanical end stops."""
 
     motor: Motor
     inertia: float
@@ -56,6 +56,7 @@ class Plant:
     speed: float = 0.0
     stuck: bool = False
     extra_load: float = 0.0
+    stops: tuple[float, float] = (-math.inf, math.inf)
 
     def __post_init__(self) -> None:
         self.supply = self.supply or self.motor.voltage
@@ -126,4 +127,6 @@ class Plant:
             stopped = after * sign < 0.0 and abs(push) <= friction
             self.velocity = 0.0 if stopped else after
         self.angle += self.velocity * dt
+        if not self.stops[0] <= self.angle <= self.stops[1]:
+            self.angle, self.velocity = max(self.stops[0], min(self.stops[1], self.angle)), 0.0
         self.torque = drive - (back * self.velocity if self.duty else 0.0)

@@ -18,8 +18,10 @@ from ..robot import Joint, ServoRobot
 PULL = 14
 """A goal this many counts ahead of a joint, in the direction it was sent, still pulls it."""
 
-BLIND = 3
-"""So many writes may follow an encoder's jump before the driver has to know of it."""
+BLIND = 6
+"""So many writes may follow an encoder's jump before the driver has to know of it: two answers confirm it,
+and while there is none it goes on for 40 ms.
+"""
 
 LEAD = 0.12
 """rad that a goal may lead beyond the braking distance at full speed and three cycles of it."""
@@ -129,14 +131,16 @@ class Oracle:
         blind: Collection[int] = (),
         pushed: bool = False,
         before: Sequence[Sequence[Any]] = (),
+        until: float = -math.inf,
     ) -> Judgement:
         """Judge a trial: ``cause`` its time (s), ``watched`` the servos that must stop, ``ways`` the sign of
         each one's commanded motion in counts; ``blind`` and ``pushed``: see `violations`. ``before``: the
-        log's lines before the cause, which tell whether there was anything to stop.
+        log's lines before the cause, which tell whether there was anything to stop; ``until`` (s) the log was
+        watched, also where nothing more was written.
         """
         writes = self.writes(lines)
         result = Judgement(self.violations(writes, cause, blind, pushed), writes=len(writes))
-        last = cause
+        last = max(cause, until)
         held = {write.id: write for write in self.writes(before) if "goal_position" in write.values}
         result.pulled = any(
             id in watched and ways[id] * (write.values["goal_position"] - write.counts) > PULL
@@ -150,7 +154,7 @@ class Oracle:
                 result.pulled, result.stopped = True, None
             elif result.stopped is None:
                 result.stopped = write.time
-            last = write.time
+            last = max(last, write.time)
         if not result.pulled:
             result.stopped = None
         elif result.stopped is not None and last - result.stopped < 0.03:

@@ -15,10 +15,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nerfbot.errors import NerfbotError
 from nerfbot.limits import NerfSpec
 
 from ..command import encode
 from ..emulated import EmulatedBus, settle
+from ..errors import BusError
 from ..robot import ServoRobot
 from ..service import PERMIT, Setting, StateListener, serve
 from ..servo_permit import DatagramReceiver, DatagramSender, Permit
@@ -46,7 +48,8 @@ class Child:
                 body()
                 code = 0
             except Exception as problem:
-                os.write(2, f"{type(problem).__name__}: {problem}\n".encode())
+                kind = "" if isinstance(problem, NerfbotError) else f"{type(problem).__name__}: "
+                os.write(2, f"{kind}{problem}\n".encode())
             finally:
                 os._exit(code)
 
@@ -131,7 +134,7 @@ class Rig:
     # Processes
 
     def start_driver(self) -> None:
-        """Fork a driver and wait until it takes permits; raises `RuntimeError` with its own line."""
+        """Fork a driver and wait until it takes permits; raises `BusError` with its own line."""
         ready = self.folder / "ready"
         ready.unlink(missing_ok=True)
         errors = self.folder / "driver-errors"
@@ -142,7 +145,7 @@ class Rig:
         self.driver = Child(lambda: serve(setting, ready.touch), errors)
         settle(lambda: ready.exists() or not self.driver_alive, READY)
         if not ready.exists():
-            raise RuntimeError(errors.read_text().strip() or "the driver did not start")
+            raise BusError(errors.read_text().strip() or "the driver did not start")
 
     def start_supervisor(self) -> None:
         """Fork a supervisor; one that starts anew is another source."""
@@ -188,8 +191,9 @@ class Rig:
     def settle_running(self, seconds: float = 3.0) -> bool:
         """Ask for no motion, clearing what is latched, until the driver follows commands."""
         until = time.monotonic() + seconds
-        self.link.send(b"{}")
         while time.monotonic() < until:
+            if not self.state:
+                self.link.send(b"{}")  # no command, but the driver tells its state to who sends
             state = self.look(0.05)
             if state:
                 self.command(state["position"])

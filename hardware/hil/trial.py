@@ -176,9 +176,10 @@ class Trial:
         before = self.emulated.entries()[-100:]
         cause = fault.inject(self)
         guards = self._pursue(fault, cause)
+        until = time.monotonic()
         lines = self.emulated.entries()
         blind = {self.servo} if fault.target else set()
-        found = self.oracle.judge(lines, cause, watched, ways, blind, fault.pushed, before)
+        found = self.oracle.judge(lines, cause, watched, ways, blind, fault.pushed, before, until)
         missed, latency = self._stop(fault, cause, found.pulled, found.stopped)
         violations = [*found.violations, *([self.problem] if self.problem else [])]
         if fault.restart and self.rig.driver is not None:

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from nerfbot.errors import NerfbotError
 from nerfbot.limits import NerfSpec
 
 from ..robot import ServoRobot
@@ -36,7 +37,7 @@ def attempt(trial: Trial, name: str, situation: str, seed: int) -> Result:
     fault = named(name)
     try:
         return trial.run(fault, situation, seed)
-    except (RuntimeError, OSError) as problem:
+    except (NerfbotError, RuntimeError, OSError) as problem:
         if trial.rig.driver is not None:
             trial.rig.driver.end()
         why = f"the rig broke: {problem}"

@@ -14,7 +14,7 @@ from nerfbot.bench.figures import Figure
 from nerfbot.errors import InvalidCommand
 from nerfbot.limits.yamlio import suggestion
 
-BENCHMARKS = ("limits", "sim", "grid", "learn", "ros")
+BENCHMARKS = ("limits", "sim", "grid", "learn", "ros", "servo")
 
 
 def bench(

@@ -103,8 +103,8 @@ def test_after_any_noise_every_answer_is_the_right_servos(robot, emulate, connec
     for id in bus.servos:
         bus.write_checked(id, bus.servos[id].limits["velocity"].ram, 100 + id)
     for fault in ("corruption", "partial", "noise", "wrong_id", "late"):
-        emulated.fault(fault, count=12, value=0.03 if fault == "late" else 2)
-        for _ in range(8):
+        emulated.fault(fault, count=6, value=0.03 if fault == "late" else 2)
+        for _ in range(3):
             for id, servo in bus.servos.items():
                 try:
                     assert bus.read(id, servo.limits["velocity"].ram) == 100 + id

@@ -12,13 +12,16 @@ import yaml
 
 from nerfbot.hardware.arm import ServoArm
 from nerfbot.hardware.emulated import settle
+from nerfbot.hardware.errors import BusError
 from nerfbot.hardware.firmware import RegisterPlan
 from nerfbot.hardware.hil.rig import Rig
 from nerfbot.hardware.robot import ROBOTS, ServoRobot
 from nerfbot.limits import NerfSpec
 from nerfbot.powers import verify
 
-MARGIN = 0.02
+MARGIN, RATE = 0.03, 50.0
+"""s, Hz: a machine that is busy with other tests lets every process wait."""
+
 NERFED, LIFTED = (0.0,) * 4, (1.0,) * 4
 AWAY = [0.6, 0.4, -0.4, 0.3, 0.9, 0.7]
 
@@ -29,7 +32,7 @@ def rig(tmp_path):
     rigs = []
 
     def start(name="so101", spec=None, running=True, **changes):
-        data = {**yaml.safe_load((ROBOTS / f"{name}.yaml").read_text()), **changes}
+        data = yaml.safe_load((ROBOTS / f"{name}.yaml").read_text()) | {"rate": RATE} | changes
         path = tmp_path / f"{name}.yaml"
         path.write_text(yaml.safe_dump(data))
         made = Rig(ServoRobot.load(path), NerfSpec.load(spec or f"{name}-weak"), tmp_path, margin=MARGIN)
@@ -70,7 +73,7 @@ def test_a_nerfed_arm_follows_commands_no_faster_than_its_nerf(name, rig):
         return abs(state["position"][4] - AWAY[4]) < 0.05
 
     assert arm.follow(AWAY, 6.0, arrived), arm.state
-    assert 0.5 < fastest < 1.15  # the nerf says 1.0; the loop overshoots a little
+    assert 0.5 < fastest < 1.35  # the nerf says 1.0 (3.0 without it); the emulated loop overshoots
     plan = RegisterPlan(arm.robot, arm.spec).at(NERFED)
     for id, servo in arm.emulated.state().items():
         assert {register: servo["values"][register] for register in plan[id]} == plan[id]
@@ -89,7 +92,7 @@ def test_a_lift_rises_on_a_ramp_and_is_gone_at_once(name, rig):
     assert settle(lambda: arm.command(hold) or held(arm, 5, register) == high)
     seen = [value for value in written(arm, 5, register)]
     between = sorted({value for value in seen if low < value < high})
-    assert len(between) > 10  # 0.5 s of ramp at 100 Hz
+    assert len(between) > 8  # 0.5 s of ramp at 50 Hz
     arm.tell(levels={})
     assert arm.follow(hold, 5.0, lambda state: state["levels"][0] == 0.0)
     assert settle(lambda: arm.command(hold) or held(arm, 5, register) == low)
@@ -136,7 +139,7 @@ def test_without_a_permit_the_arm_stops_then_is_held_then_let_down(rig):
             phases.append(state["phase"])
         if state["phase"] == "release":
             efforts.append(held(arm, 2, "torque_limit"))
-    assert phases == ["run", "stop", "hold", "release", "off"]
+    assert phases[-4:] == ["stop", "hold", "release", "off"]
     assert efforts == sorted(efforts, reverse=True)
     assert len(set(efforts)) > 5
     assert all(servo["values"]["torque_enable"] == 0 for servo in arm.emulated.state().values())
@@ -263,7 +266,7 @@ REFUSED = {
 def test_what_cannot_be_set_up_is_refused_in_one_line_with_torque_off(case, rig):
     changes, message = REFUSED[case]
     arm = rig(running=False, **changes)
-    with pytest.raises(RuntimeError) as caught:
+    with pytest.raises(BusError) as caught:
         arm.start_driver()
     assert message in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
@@ -272,8 +275,8 @@ def test_what_cannot_be_set_up_is_refused_in_one_line_with_torque_off(case, rig)
 
 def test_an_arm_outside_its_range_is_refused(rig):
     arm = rig(running=False)
-    arm.emulated.do("reset", angles=[math.pi] * 5 + [0.4])
-    with pytest.raises(RuntimeError, match=r"gripper: stands at -2\.7"):
+    arm.emulated.fault("encoder_jump", servo=6, value=-1787)
+    with pytest.raises(BusError, match=r"gripper: stands at -2\.7"):
         arm.start_driver()
     assert all(servo["values"]["torque_enable"] == 0 for servo in arm.emulated.state().values())
 

@@ -87,6 +87,13 @@ def test_a_goal_that_pulls_at_the_end_or_until_just_before_is_no_stop(leads):
     assert judged(*leads).pulled
 
 
+def test_a_stop_after_which_nothing_more_is_written_is_one_if_the_log_was_watched_on():
+    lines = [line(1.01, goal_position=2048)]
+    oracle, before = Oracle(ROBOT), [line(0.99, goal_position=2148)]
+    assert oracle.judge(lines, 1.0, [1], {1: 1}, before=before, until=1.3).stopped == 1.01
+    assert oracle.judge(lines, 1.0, [1], {1: 1}, before=before, until=1.02).stopped is None
+
+
 def test_the_plan_covers_every_fault_in_every_situation():
     rows = campaign.plan(len(FAULTS) * len(SITUATIONS), 3)
     assert len({(name, situation) for name, situation, _ in rows}) == len(rows)

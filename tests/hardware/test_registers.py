@@ -14,7 +14,7 @@ TABLE = {
     "sts3215": {
         "id": (5, 1, 1), "max_torque_limit": (16, 2, 1000), "overload_torque": (36, 1, 80),
         "torque_enable": (40, 1, 0), "acceleration": (41, 1, 0), "goal_position": (42, 2, 0),
-        "goal_velocity": (46, 2, 0), "torque_limit": (48, 2, 1000), "lock": (55, 1, 1),
+        "goal_velocity": (46, 2, 0), "torque_limit": (48, 2, 1000), "lock": (55, 1, 0),
         "present_position": (56, 2, 2048), "hardware_status": (65, 1, 0), "present_current": (69, 2, 0),
     },
     "xl330-m288": {

@@ -135,9 +135,9 @@ def datagram(positions=(0.1, 0.2), names=NAMES, sequence=1, source="a", **more):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (datagram((math.nan, 0.0)), "lift = nan"),
-        (datagram((0.0, math.inf)), "grip = inf"),
-        (datagram((0.0, -math.inf)), "grip = -inf"),
+        (datagram((math.nan, 0.0)), "lift = nan: must be a finite"),
+        (datagram((0.0, math.inf)), "grip = inf: must be a finite"),
+        (datagram((0.0, -math.inf)), "grip = -inf: must be a finite"),
         (datagram((1e308, 0.0)), "lift = 1e.308"),
         (datagram((45.0, 0.0)), "lift = 45 rad: far outside"),
         (datagram(()), "one length"),

@@ -77,3 +77,20 @@ def test_a_robot_outside_its_range_is_led_back_from_its_edge():
     shape = Shape(LIMITS, -1.0, 1.5)
     shape.begin(1.7)
     assert shape.at == 1.5
+
+
+def test_a_goal_never_follows_a_joint_out_of_its_range():
+    shape = Shape(LIMITS, -1.0, 1.5)
+    shape.begin(1.5)
+    assert shape.step(1.5, 2.6, 3.0, 20.0, DT) == 1.5
+    assert shape.step(-1.0, -2.6, 3.0, 20.0, DT) >= -1.0
+
+
+def test_a_nerf_that_allows_more_than_the_envelope_does_not_make_it_faster():
+    shape = Shape(LIMITS, -1.0, 1.5)
+    shape.begin(-1.0)
+    speeds = []
+    for _ in range(100):
+        before = shape.at
+        speeds.append((shape.step(1.5, before, 9.0, 90.0, DT) - before) / DT)
+    assert max(speeds) == pytest.approx(3.0)
