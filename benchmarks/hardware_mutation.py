@@ -73,7 +73,9 @@ MUTANTS = [
         "if False:",
         "test_servo_permit.py",
     ),
-    Mutant("permit runs out", "servo_permit.py", "if not now < self._until:", "if False:", "test_servo_permit.py"),
+    Mutant(
+        "permit runs out", "servo_permit.py", "if not now < self._until:", "if False:", "test_servo_permit.py"
+    ),
     Mutant(
         "permit order",
         "servo_permit.py",
@@ -88,7 +90,13 @@ MUTANTS = [
         "if False:\n            return",
         "test_servo_permit.py",
     ),
-    Mutant("longest permit", "servo_permit.py", "not 0.0 < valid <= LONGEST", "not 0.0 < valid", "test_servo_permit.py"),
+    Mutant(
+        "longest permit",
+        "servo_permit.py",
+        "not 0.0 < valid <= LONGEST",
+        "not 0.0 < valid",
+        "test_servo_permit.py",
+    ),
     Mutant(
         "Feetech checksum", "feetech.py", "if checksum(raw[2:-1]) != raw[-1]:", "if False:", "test_frames.py"
     ),
