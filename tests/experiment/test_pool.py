@@ -15,6 +15,7 @@ SMALL = [
     "points=2",
     "network.kind=mlp",
     "network.hidden=[16]",
+    "explorer.signal=reward-surprise",  # the preset's own reads a planning network
     "levels.train=32",
     "levels.validation=16",
     "levels.development=16",

@@ -65,7 +65,7 @@ CASES: dict[str, tuple[dict[str, Any], type[NerfbotError], str]] = {
     ),
     "horizon": ({"task": {"horizon": -1.0}}, InvalidCourse, "task.horizon: Input should be greater than 0"),
     "endless horizon": ({"task": {"horizon": float("inf")}}, InvalidCourse, "should be a finite number"),
-    "nerf name": ({"nerf": "weak"}, InvalidSpec, "nerf: unknown preset 'weak' (presets:"),
+    "nerf name": ({"nerf": "heavy"}, InvalidSpec, "nerf: unknown preset 'heavy' (presets:"),
     "nerf type": ({"nerf": 3}, InvalidSpec, "nerf: must be a name, a path, a mapping or a NerfSpec, got 3"),
     "nerf field": ({"nerf": {"name": "x", "chanels": {}}}, InvalidSpec, "did you mean 'channels'?"),
     "nerf channel": (
