@@ -11,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 from nerfbot.experiment.measures import LIFTS
 from nerfbot.experiment.results import Row, arms_of, column
@@ -115,7 +116,7 @@ def learning_curves(rows: Sequence[Row], curves: Curves) -> Figure:
                 axes.fill_between(steps, low, high, color=colour, alpha=0.13, linewidth=0)
         _plain(axes)
         axes.set_title(title, fontsize=10)
-        axes.set_xlabel("environment steps")
+        _in_steps(axes)
     panels[0].set_ylabel("P(goal first)")
     panels[0].set_ylim(0, 1)
     _legend(panels[1])
@@ -245,6 +246,12 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     axes = figure.subplots()
     _plain(axes)
     return figure, axes
+
+
+def _in_steps(axes: Axes) -> None:
+    """Environment steps across, in thousands."""
+    axes.set_xlabel("environment steps")
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
 def _plain(axes: Axes) -> None:
