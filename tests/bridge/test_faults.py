@@ -17,7 +17,7 @@ import pytest
 pytest.importorskip("rclpy", reason="the ROS 2 wheels are not installed")
 
 from nav_msgs.msg import Odometry
-from ros import PATIENCE, TWIST_LIMITS, Partner, World, a_world
+from ros import PATIENCE, TWIST_LIMITS, Partner, World, a_world, partnered
 
 from nerfbot.hardware.requests import SupervisorClient
 
@@ -34,7 +34,8 @@ class Chain(Partner):
 
     def __init__(self, world: World) -> None:
         super().__init__(world, "cmd_vel_policy", "cmd_vel")
-        self.measured = 0.0
+        self.measured = self.ahead = 0.0
+        self._start: Any = None
         self.node.create_subscription(Odometry, "odom", self._take, 10)
         paths = {name: world.folder / name for name in ("permit.gate", "permit.nerf", "supervisor")}
         chain = {"supervisor_socket": paths["supervisor"], "use_odometry": False, **TWIST_LIMITS}
@@ -60,6 +61,19 @@ class Chain(Partner):
 
     def _take(self, message: Odometry) -> None:
         self.measured = message.twist.twist.linear.x
+        pose = message.pose.pose
+        if self._start is None:
+            self._start, self._turn = pose.position, pose.orientation
+        ahead = 1.0 - 2.0 * self._turn.z**2, 2.0 * self._turn.w * self._turn.z
+        away = pose.position.x - self._start.x, pose.position.y - self._start.y
+        self.ahead = away[0] * ahead[0] + away[1] * ahead[1]
+
+    def rewind(self) -> None:
+        """Drive to where it started, so that there is room to both sides."""
+        if self.ahead > 0.0:
+            self.until(lambda: self.ahead <= 0.0, self.back)
+        else:
+            self.until(lambda: self.ahead >= 0.0, self.drive)
 
     def start(self, name: str) -> subprocess.Popen[str]:
         module, parameters = self.settings[name]
@@ -74,10 +88,13 @@ class Chain(Partner):
 
 @pytest.fixture(scope="module")
 def chain() -> Iterator[Chain]:
-    with a_world() as world:
-        partner = Chain(world)
-        yield partner
-        partner.close()
+    yield from partnered(Chain)
+
+
+@pytest.fixture(autouse=True)
+def room(chain: Chain) -> None:
+    """Every test, and every new try of one, begins in the middle."""
+    chain.rewind()
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -93,7 +110,7 @@ def test_the_robot_rests_after(chain: Chain, name: str, fault: str) -> None:
         process.kill()
         process.wait()
         chain.running[name] = chain.start(name)
-    # ... and only then back to where it was, so that there is room for the next
+    # ... and then it follows again
     chain.until(lambda: chain.measured < -0.2, chain.back)
     chain.until(lambda: abs(chain.measured) < 0.02)
 

@@ -12,7 +12,7 @@ pytest.importorskip("rclpy", reason="the ROS 2 wheels are not installed")
 
 from geometry_msgs.msg import TwistStamped
 from nav_msgs.msg import Odometry
-from ros import Partner, World, a_world
+from ros import Partner, World, a_world, partnered
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, Imu, JointState, LaserScan
 from std_msgs.msg import Float64MultiArray
@@ -46,10 +46,7 @@ class Robot(Partner):
 
 @pytest.fixture(scope="module")
 def robot() -> Iterator[Robot]:
-    with a_world() as world:
-        partner = Robot(world)
-        yield partner
-        partner.close()
+    yield from partnered(Robot)
 
 
 def test_every_sensor_speaks_with_frames_units_and_simulated_stamps(robot: Robot) -> None:

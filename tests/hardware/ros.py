@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -207,3 +207,14 @@ def a_world() -> Iterator[World]:
         yield world
     finally:
         world.close()
+
+
+PartnerT = TypeVar("PartnerT", bound=Partner)
+
+
+def partnered(kind: Callable[[World], PartnerT]) -> Iterator[PartnerT]:
+    """For a fixture: a partner in a world of its own."""
+    with a_world() as world:
+        partner = kind(world)
+        yield partner
+        partner.close()

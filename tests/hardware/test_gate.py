@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import pytest
-from ros import TWIST_LIMITS, Partner, World, a_world
+from ros import TWIST_LIMITS, Partner, World, a_world, partnered
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
@@ -40,10 +40,7 @@ class Gated(Partner):
 
 @pytest.fixture(scope="module")
 def gate() -> Iterator[Gated]:
-    with a_world() as world:
-        partner = Gated(world)
-        yield partner
-        partner.close()
+    yield from partnered(Gated)
 
 
 def test_it_follows_a_permitted_command_unchanged(gate: Gated) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from ros import TWIST_LIMITS, Partner, World, a_world
+from ros import TWIST_LIMITS, Partner, World, a_world, partnered
 from sensor_msgs.msg import Image, LaserScan
 
 from nerfbot.hardware.parameters import channels_of, envelope_of
@@ -54,10 +54,7 @@ class Nerfed(Partner):
 
 @pytest.fixture(scope="module")
 def nerf() -> Iterator[Nerfed]:
-    with a_world() as world:
-        partner = Nerfed(world)
-        yield partner
-        partner.close()
+    yield from partnered(Nerfed)
 
 
 def test_a_command_is_limited_to_the_nerf_and_lifted_with_the_permit(nerf: Nerfed) -> None:
