@@ -58,17 +58,19 @@ MUTANTS = [
         "bounded = after",
         "test_shaping.py",
     ),
-    Mutant("finite commands", "command.py", " or not math.isfinite(value):", ":", "test_servo_permit.py"),
+    Mutant(
+        "finite commands", "joint_command.py", " or not math.isfinite(value):", ":", "test_servo_permit.py"
+    ),
     Mutant(
         "command range",
-        "command.py",
+        "joint_command.py",
         "if not low - BEYOND <= value <= high + BEYOND:",
         "if False:",
         "test_servo_permit.py",
     ),
     Mutant(
         "command order",
-        "command.py",
+        "joint_command.py",
         "if source == self._source and sequence <= self._sequence:",
         "if False:",
         "test_servo_permit.py",

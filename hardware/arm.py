@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from nerfbot.errors import InvalidCommand
 from nerfbot.limits import Channel, Measured
 
-from .command import encode
 from .errors import BusError
+from .joint_command import encode
 from .robot import ServoRobot
 from .service import StateListener
 

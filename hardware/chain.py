@@ -15,7 +15,7 @@ import numpy as np
 from nerfbot.errors import InvalidCommand
 from nerfbot.limits import AXES, ActuatorLimiter, Channel, Envelope, Measured, NerfSpec, Reason
 
-from .guard import LastClamp
+from .clamp import LastClamp
 from .permit import PermitWatch
 from .stream import CommandStream
 

@@ -17,7 +17,6 @@ from typing import Any
 from nerfbot.limits import NerfSpec
 
 from .bus import Bus, Reply
-from .command import CommandInbox
 from .connect import set_up, torque_off, write_limits
 from .errors import BusError, PortError
 from .firmware import RegisterPlan, envelope_registers, position_counts, stop_acceleration
@@ -36,6 +35,7 @@ from .guards import (
     judge,
     reach,
 )
+from .joint_command import CommandInbox
 from .registers import Servo
 from .robot import Joint, ServoRobot
 from .servo_permit import NOTHING, PermitWatch

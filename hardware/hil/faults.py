@@ -19,9 +19,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..command import encode
 from ..errors import BusError
 from ..guards import COMMAND_TIMEOUT
+from ..joint_command import encode
 from ..port import Port
 from ..service import PERMIT
 from ..servo_permit import DatagramSender, Permit

@@ -18,9 +18,9 @@ from typing import Any
 from nerfbot.errors import NerfbotError
 from nerfbot.limits import NerfSpec
 
-from ..command import encode
 from ..emulated import EmulatedBus, settle
 from ..errors import BusError
+from ..joint_command import encode
 from ..robot import ServoRobot
 from ..service import PERMIT, Setting, StateListener, serve
 from ..servo_permit import DatagramReceiver, DatagramSender, Permit

@@ -94,7 +94,7 @@ def check(
     as_json: JSON = False,
 ) -> None:
     """Check a specification on a robot: exit 0 where all of it is enforced, 1 where something is not."""
-    from nerfbot.cli.servo import check_registers, is_servo_robot
+    from nerfbot.cli.registers import check_registers, is_servo_robot
 
     if is_servo_robot(robot, port):
         raise typer.Exit(check_registers(spec, robot, port, as_json))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from nerfbot.cli.servo import port_of
+from nerfbot.cli.registers import port_of
 from nerfbot.errors import InvalidCommand
 
 app = typer.Typer(
@@ -51,13 +52,10 @@ def scan(
     with port_of(port, robot) as path:
         for protocol, bauds in BAUDS.items():
             for baud in bauds:
-                bus = Bus(Port(path, baud), protocol)
-                try:
+                with closing(Bus(Port(path, baud), protocol)) as bus:
                     for id, number in bus.scan(range(last + 1)).items():
                         model = names.get(number, f"model number {number}")
                         found.append({"id": id, "model": model, "protocol": protocol, "baud": baud})
-                finally:
-                    bus.close()
                 if found:
                     break
             if found:
@@ -90,12 +88,11 @@ def change_id(
 
     description = ServoRobot.load(robot)
     servo = load_servo(model) if model else description.servos.get(old, description.joints[0].servo)
-    with port_of(port, robot) as path:
-        bus = Bus(Port(path, description.baud), servo.protocol, {old: servo})
-        try:
-            bus.change_id(old, new)
-        finally:
-            bus.close()
+    with (
+        port_of(port, robot) as path,
+        closing(Bus(Port(path, description.baud), servo.protocol, {old: servo})) as bus,
+    ):
+        bus.change_id(old, new)
     print(f"servo {old} is servo {new} now")
 
 
@@ -111,22 +108,15 @@ def calibrate(
     from nerfbot.hardware.robot import ServoRobot
 
     description, console = ServoRobot.load(robot), Console()
-    with port_of(port, robot) as path:
-        bus = open_bus(description, path)
-        try:
-            recorder = Recorder(bus, description)
-            console.input("Move every joint to the middle of its range and press Enter. ")
-            recorder.middle()
-            console.print("Move every joint through its whole range; Ctrl-C ends.")
-            with Live(console=console, refresh_per_second=8) as live:
-                try:
-                    while True:
-                        live.update(_ranges(recorder.look()))
-                except KeyboardInterrupt:
-                    pass
-            recorder.save(out)
-        finally:
-            bus.close()
+    with port_of(port, robot) as path, closing(open_bus(description, path)) as bus:
+        recorder = Recorder(bus, description)
+        console.input("Move every joint to the middle of its range and press Enter. ")
+        recorder.middle()
+        console.print("Move every joint through its whole range; Ctrl-C ends.")
+        with Live(console=console, refresh_per_second=8) as live, suppress(KeyboardInterrupt):
+            while True:
+                live.update(_ranges(recorder.look()))
+        recorder.save(out)
     console.print(f"calibration written to {out}")
 
 
@@ -152,21 +142,19 @@ def monitor(
     from nerfbot.hardware.robot import ServoRobot
 
     description = ServoRobot.load(robot)
-    with port_of(port, robot) as path:
-        bus = open_bus(description, path)
-        try:
-            if as_json:
-                print(json.dumps(readings(bus, description)))
-                return
-            until = time.monotonic() + seconds if seconds > 0.0 else float("inf")
-            with Live(refresh_per_second=10) as live:
-                while time.monotonic() < until:
-                    live.update(_table(readings(bus, description)))
-                    time.sleep(0.1)
-        except KeyboardInterrupt:
-            pass
-        finally:
-            bus.close()
+    with (
+        port_of(port, robot) as path,
+        closing(open_bus(description, path)) as bus,
+        suppress(KeyboardInterrupt),
+    ):
+        if as_json:
+            print(json.dumps(readings(bus, description)))
+            return
+        until = time.monotonic() + seconds if seconds > 0.0 else float("inf")
+        with Live(refresh_per_second=10) as live:
+            while time.monotonic() < until:
+                live.update(_table(readings(bus, description)))
+                time.sleep(0.1)
 
 
 def readings(bus: Any, robot: Any) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import pytest
 
 from nerfbot.errors import InvalidCommand
 from nerfbot.hardware.chain import CommandChain
-from nerfbot.hardware.guard import LastClamp
+from nerfbot.hardware.clamp import LastClamp
 from nerfbot.hardware.permit import PermitSource
 from nerfbot.limits import ActuatorLimiter, Channel, NerfSpec
 

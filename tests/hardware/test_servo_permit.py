@@ -8,7 +8,7 @@ import math
 import pytest
 
 from nerfbot.errors import InvalidCommand
-from nerfbot.hardware import command
+from nerfbot.hardware import joint_command as command
 from nerfbot.hardware.errors import InvalidPermit
 from nerfbot.hardware.servo_permit import (
     NOTHING,

@@ -1,4 +1,4 @@
-"""`nerfbot nerf check` on a servo bus, and `nerfbot servo ...`: what registers make of a nerf."""
+"""`nerfbot nerf check` on a servo bus: what registers make of a nerf; and the port that a command names."""
 
 from __future__ import annotations
 
@@ -54,13 +54,9 @@ def check_registers(spec: str, robot: str, port: str | None, as_json: bool) -> i
     plan = RegisterPlan(description, NerfSpec.load(spec))
     report = plan.report
     if port is not None:
-        with port_of(port, robot) as path:
-            bus = open_bus(description, path)
-            try:
-                torque_off(bus)
-                held = write_limits(bus, plan.at((0.0, 0.0, 0.0, 0.0)))
-            finally:
-                bus.close()
+        with port_of(port, robot) as path, contextlib.closing(open_bus(description, path)) as bus:
+            torque_off(bus)
+            held = write_limits(bus, plan.at((0.0, 0.0, 0.0, 0.0)))
         report = plan.with_held(held)
     failing = [item for item in report if item.status in ("not enforceable", "not held")]
     if as_json:
