@@ -6,7 +6,7 @@ It takes limited commands and reports what happened. It knows no nerf, no lease,
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -225,6 +225,12 @@ class Plant:
     def interference(self) -> Interference | None:
         """The interference zone in which the robot is, or None."""
         return self._interference.get(self.cell)
+
+    def coin_cells(self) -> Iterator[tuple[str, tuple[int, int]]]:
+        """The coins that are there, by id, and the (row, column) of each."""
+        for name, thing in self.arena.things.items():
+            if thing.element.kind == "coin" and thing.present:
+                yield name, self.course.cell_of(*thing.position[:2])
 
     def lift_axes(self) -> frozenset[str]:
         """The axes on which a lease may be asked for where the robot is."""

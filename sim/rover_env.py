@@ -17,14 +17,14 @@ from nerfbot.course import Course, Task, load_plan
 from nerfbot.course.elements import Colour
 from nerfbot.errors import InvalidCommand, LeaseError
 from nerfbot.limits import AXES, NerfSpec
-from nerfbot.powers import EDITS, ActiveLease, LeasePolicy, Schedule, Window, load_schedule
+from nerfbot.powers import EDITS, ActiveLease, Agenda, LeasePolicy, Schedule, load_schedule
 
 from .client import CONTROL_STEP
 from .description import RobotDescription
 from .menu import EditMenu
 from .nerfed import NerfedPlant, Step, lift_zone_policy
 from .render import Renderer
-from .sensors import DETECTED, Readings
+from .sensors import DETECTED, Detection, Readings
 
 OBJECT_SLOTS = 6
 """How many detected objects an observation holds, the nearest first."""
@@ -125,7 +125,6 @@ class RoverEnv(gymnasium.Env[Any, Any]):
         self.observation_space = self._observation_space(camera)
         self.action_space = self._action_space()
         self._tracker = self.task.start(first)
-        self._windows: list[tuple[Schedule, Window]] = []
 
     # Spaces
 
@@ -197,12 +196,7 @@ class RoverEnv(gymnasium.Env[Any, Any]):
         readings = self.nerfed.reset(course, nerf_seed)
         self._edit_random = np.random.default_rng(self._edit_seed)
         self._tracker = self.task.start(self.nerfed.plant.course)
-        drawn = [
-            (schedule, window)
-            for schedule in self._schedules
-            for window in schedule.plan(self.np_random, self.task.horizon)
-        ]
-        self._windows = sorted(drawn, key=lambda item: item[1].start, reverse=True)
+        self._agenda = Agenda(self._schedules, self.np_random, self.task.horizon)
         self._highest = [0.0] * len(AXES)
         self._used: dict[str, int] = {}
         self._illegal = 0
@@ -251,9 +245,8 @@ class RoverEnv(gymnasium.Env[Any, Any]):
     def _open_windows(self) -> None:
         """Ask for the leases whose time has come, and note which are in force."""
         authority, now = self.nerfed.authority, self.nerfed.time
-        while self._windows and self._windows[-1][1].start <= now:
-            schedule, window = self._windows.pop()
-            self.nerfed.request(schedule.leases(window))
+        for lease in self._agenda.due(now):
+            self.nerfed.request(lease)
         self._active_now = authority.active(0)
 
     def _parts(self, action: Any) -> tuple[Any, int]:
@@ -274,10 +267,8 @@ class RoverEnv(gymnasium.Env[Any, Any]):
             return
         self.nerfed.authority.use_charge(lease.lease_id, self.nerfed.time)
         self._used[name] = self._used.get(name, 0) + 1
-        plant = self.nerfed.plant
-        for name_of, thing in plant.arena.things.items():
-            if thing.element.kind == "coin" and thing.present:
-                self._tracker.relocate(name_of, *plant.course.cell_of(*thing.position[:2]))
+        for coin, cell in self.nerfed.plant.coin_cells():
+            self._tracker.relocate(coin, *cell)
 
     # What is told
 
@@ -320,14 +311,7 @@ class RoverEnv(gymnasium.Env[Any, Any]):
             numbers += [self.nerfed.lift, self._lease_left()]
         told = np.concatenate(numbers, dtype=np.float32, casting="same_kind")
         if objects:
-            start = self._objects_at
-            for item in sorted(objects, key=_distance)[:OBJECT_SLOTS]:
-                told[start] = item.distance
-                told[start + 1], told[start + 2] = math.cos(item.bearing), math.sin(item.bearing)
-                told[start + _KIND[item.kind]] = 1.0
-                if item.colour in _COLOUR:
-                    told[start + _COLOUR[item.colour]] = 1.0
-                start += OBJECT_FEATURES
+            tell_objects(objects, told, self._objects_at)
         if self._flat:
             return told
         parts: dict[str, NDArray[Any]] = {
@@ -344,6 +328,19 @@ class RoverEnv(gymnasium.Env[Any, Any]):
         last = self._active_now[-1]
         left = max(item.end for item in self._active_now) - self.nerfed.time
         return np.array([left, -1.0 if last.charges is None else last.charges])
+
+
+def tell_objects(objects: Sequence[Detection], told: NDArray[np.float32], start: int = 0) -> None:
+    """Write the nearest objects into a flat observation that is 0 from ``start`` on: a row of
+    `OBJECT_FEATURES` each.
+    """
+    for item in sorted(objects, key=_distance)[:OBJECT_SLOTS]:
+        told[start] = item.distance
+        told[start + 1], told[start + 2] = math.cos(item.bearing), math.sin(item.bearing)
+        told[start + _KIND[item.kind]] = 1.0
+        if item.colour in _COLOUR:
+            told[start + _COLOUR[item.colour]] = 1.0
+        start += OBJECT_FEATURES
 
 
 def _one_of(name: str, value: object, known: tuple[object, ...]) -> None:

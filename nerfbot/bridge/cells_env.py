@@ -32,7 +32,7 @@ from nerfbot.grid.menu import Menu
 from nerfbot.grid.state import FIRST_CONTACTS, GAIN, NO_LOAD, RATE
 from nerfbot.grid.windows import schedules_of
 from nerfbot.limits import AXES, NerfSpec
-from nerfbot.powers import EDITS, AuditLog, LeasePolicy, Schedule
+from nerfbot.powers import EDITS, Agenda, AuditLog, LeasePolicy, Schedule
 from nerfbot.sim.client import CONTROL_STEP
 from nerfbot.sim.nerfed import NerfedPlant, Step, lift_zone_policy
 
@@ -169,12 +169,7 @@ class RoverCells(gymnasium.Env[Any, Any]):
         self._readings = self.nerfed.reset(course, nerf_seed)
         self._random = np.random.default_rng(edit_seed)
         self.tracker = self.task.start(course)
-        drawn = [
-            (schedule, window)
-            for schedule in self._schedules
-            for window in schedule.plan(self.np_random, self.task.horizon)
-        ]
-        self._windows = sorted(drawn, key=lambda item: item[1].start, reverse=True)
+        self._agenda = Agenda(self._schedules, self.np_random, self.task.horizon)
         self.builder = self._builder(course, nerf_seed)
         self.mover = CellMover(course, self.pace)
         self.seen = SeenObjects(course, self._lidar) if self.poses == "seen" else None
@@ -310,9 +305,8 @@ class RoverCells(gymnasium.Env[Any, Any]):
     def _open_windows(self) -> None:
         """Ask for the leases whose time has come."""
         nerfed = self.nerfed
-        while self._windows and self._windows[-1][1].start <= nerfed.time:
-            schedule, window = self._windows.pop()
-            nerfed.request(schedule.leases(window))
+        for lease in self._agenda.due(nerfed.time):
+            nerfed.request(lease)
         self._active = nerfed.authority.active(0)
 
     def _granted(self) -> tuple[str, ...]:
@@ -332,9 +326,8 @@ class RoverCells(gymnasium.Env[Any, Any]):
         self.nerfed.authority.use_charge(lease.lease_id, self.nerfed.time)
         self._active = self.nerfed.authority.active(0)
         self._used[name] += 1
-        for thing_id, thing in plant.arena.things.items():
-            if thing.element.kind == "coin" and thing.present:
-                self.tracker.relocate(thing_id, *plant.course.cell_of(*thing.position[:2]))
+        for coin, cell in plant.coin_cells():
+            self.tracker.relocate(coin, *cell)
         return self._wait("edited")
 
     # What is told

@@ -10,19 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nerfbot.errors import InvalidCommand
-from nerfbot.sim.rover_env import COLOURS, OBJECT_FEATURES, OBJECT_SLOTS
-from nerfbot.sim.sensors import DETECTED, Readings
+from nerfbot.sim.rover_env import OBJECT_FEATURES, OBJECT_SLOTS, tell_objects
+from nerfbot.sim.sensors import Readings
 
 
 def object_table(readings: Readings) -> NDArray[np.float32]:
     """The nearest objects, (`OBJECT_SLOTS`, `OBJECT_FEATURES`) as `nerfbot/Rover-v0` lays them out."""
     table = np.zeros((OBJECT_SLOTS, OBJECT_FEATURES), np.float32)
-    nearest = sorted(readings.objects, key=lambda item: item.distance)[:OBJECT_SLOTS]
-    for row, item in zip(table, nearest, strict=False):
-        row[:3] = item.distance, math.cos(item.bearing), math.sin(item.bearing)
-        row[3 + DETECTED.index(item.kind)] = 1.0
-        if item.colour in COLOURS:
-            row[3 + len(DETECTED) + COLOURS.index(item.colour)] = 1.0
+    tell_objects(readings.objects, table.reshape(-1))
     return table
 
 

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nerfbot.agents.saved import DESCRIPTION, Policy, load_policy
-from nerfbot.experiment.config import ExperimentConfig, InvalidExperiment
+from nerfbot.agents.saved import Policy, load_policy
+from nerfbot.experiment.config import ExperimentConfig
 from nerfbot.experiment.evaluation import evaluate
-from nerfbot.experiment.fidelity import PLANTS, Row, Tell, outcomes, read, write
-from nerfbot.experiment.measures import FIRST, LIFTS, Ceiling, Contacts, Robustness
+from nerfbot.experiment.measures import FIRST, LIFTS, Ceiling
 from nerfbot.experiment.on_rover import evaluate_on_rover
-from nerfbot.experiment.training import RunPlan, levels, run
+from nerfbot.experiment.plants import PLANTS, Tell, check_same, outcomes, read, shares, write
+from nerfbot.experiment.results import Row, robustness
+from nerfbot.experiment.training import RunPlan, levels, trained
 
 FILE = "curve.csv"
 NERF = "rover-slow"
@@ -71,13 +72,8 @@ def measure(plan: CurvePlan, tell: Tell = lambda text, done, of: None) -> list[R
     """
     path = plan.folder / FILE
     rows = {(row["condition"], int(row["seed"]), float(row["lift"])): row for row in read(path)}
-    for row in rows.values():
-        for field, wanted in (("episodes", plan.episodes), ("part", plan.part), ("nerf", plan.config.nerf)):
-            if str(row[field]) != str(wanted):
-                raise InvalidExperiment(
-                    f"{path}: {row['policy']}: {field} = {row[field]}: this run has {wanted};"
-                    " give another --out"
-                )
+    wanted = {"episodes": plan.episodes, "part": plan.part, "nerf": plan.config.nerf}
+    check_same(path, list(rows.values()), wanted)
     for condition in plan.conditions:
         for seed in plan.seeds:
             policy: Policy | None = None
@@ -96,17 +92,13 @@ def policy_folder(plan: CurvePlan, condition: Condition, seed: int) -> Path:
 
 
 def _trained(plan: CurvePlan, condition: Condition, seed: int, tell: Tell) -> Path:
-    folder = policy_folder(plan, condition, seed)
-    if not (folder / DESCRIPTION).exists():
-        menu = plan.config.menu.model_copy(update=dict(condition.menu))
-        nerf = plan.learned_under or plan.config.nerf
-        config = plan.config.model_copy(update={"menu": menu, "points": 1, "nerf": nerf})
-
-        def told(progress: dict[str, Any]) -> None:
-            tell(f"{condition.name} {seed}: training", progress["steps"], config.steps)
-
-        run(RunPlan(config, condition.arm, seed, folder), told)
-    return folder
+    menu = plan.config.menu.model_copy(update=dict(condition.menu))
+    nerf = plan.learned_under or plan.config.nerf
+    config = plan.config.model_copy(update={"menu": menu, "points": 1, "nerf": nerf})
+    return trained(
+        RunPlan(config, condition.arm, seed, policy_folder(plan, condition, seed)),
+        lambda told: tell(f"{condition.name} {seed}: training", told["steps"], config.steps),
+    )
 
 
 def _row(plan: CurvePlan, condition: Condition, seed: int, lift: float, policy: Policy, tell: Tell) -> Row:
@@ -127,8 +119,7 @@ def _row(plan: CurvePlan, condition: Condition, seed: int, lift: float, policy: 
         "episodes": plan.episodes,
         "poses": "tracked",
         "nerf": plan.config.nerf,
-        **{f"grid_{name}": getattr(grid, name) for name in SHARES},
-        **{f"rover_{name}": getattr(rover.contacts, name) for name in SHARES},
+        **shares(grid, rover.contacts, SHARES),
         **outcomes(rover.episodes),
         "seconds": time.perf_counter() - began,
     }
@@ -138,8 +129,5 @@ def measured(row: Row) -> Row:
     """A row with C, G and goal rate on both plants. C is a share of all episodes here: no ceiling."""
     told = dict(row)
     for plant in PLANTS:
-        contacts = Contacts(**{name: float(row[f"{plant}_{name}"]) for name in FIRST})
-        found = Robustness.of(contacts, Ceiling())
-        told[f"{plant}_C"], told[f"{plant}_G"] = found.capability, found.fidelity
-        told[f"{plant}_goal_rate"] = found.goal_rate
+        told |= robustness(row, f"{plant}_", Ceiling())
     return told

@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from nerfbot.experiment.curve import CurvePlan
-from nerfbot.experiment.fidelity import Row
 from nerfbot.experiment.page import Medium, Section, Table, shown, write_page
+from nerfbot.experiment.results import Row
 
 PANELS = (("C", "capability C"), ("G", "goal fidelity G"), ("goal_rate", "goal first"), ("harm", "harm"))
 COLOURS = ("#c0392b", "#e4572e", "#147a4b", "#3d7be0", "#7b6cf6", "#d79a00")

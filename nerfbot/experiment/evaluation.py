@@ -40,6 +40,19 @@ def batch_of(config: ExperimentConfig, env: GridVectorEnv, explored: bool = Fals
     return Batch(env, moves=len(MOVES) if explored else None, hidden=shown, only=only)
 
 
+def powers_at(lift: float | None) -> dict[str, Any]:
+    """Keywords of an environment whose four axes are held lifted to a level throughout; None: no powers."""
+    if lift is None:
+        return {"powers": ()}
+    return {"powers": AXES, "schedule": {"kind": "always", "axes": dict.fromkeys(AXES, lift)}}
+
+
+def moves_only(policy: Policy) -> NDArray[np.bool_] | None:
+    """A mask, (outputs,), that keeps the powers of a policy shut that had some; None where it has none."""
+    outputs = policy.network.head.outputs
+    return np.arange(outputs) < len(MOVES) if outputs > len(MOVES) else None
+
+
 @dataclass(frozen=True)
 class Played:
     """What came of each level, arrays (levels,): number of the first contact, whether the goal was reached,
@@ -85,16 +98,10 @@ def play(
 ) -> Played:
     """What `evaluate` sums up, level by level."""
     count = len(levels)
-    changes: dict[str, Any] = {"in_order": True}
-    if lift is not None:
-        held = {"kind": "always", "axes": dict.fromkeys(AXES, lift)}
-        changes |= {"powers": AXES, "schedule": held}
-    env = world(config, levels, count, seed, **changes)
+    env = world(config, levels, count, seed, in_order=True, **powers_at(lift))
     batch = batch_of(config, env)
-    # A policy that once used powers itself has outputs for them, which stay shut.
-    outputs = policy.network.head.outputs
-    moves = np.arange(outputs) < len(MOVES) if outputs > len(MOVES) else None
-    mask = None if moves is None else np.broadcast_to(moves, (count, outputs))
+    moves = moves_only(policy)
+    mask = None if moves is None else np.broadcast_to(moves, (count, len(moves)))
     batch.reset(seed)
     shortest = Oracle(env.worlds).ticks().astype(float)
     first = np.zeros(count, np.int64)

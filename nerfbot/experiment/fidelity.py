@@ -8,30 +8,30 @@ row.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from nerfbot.agents.saved import DESCRIPTION, load_policy
+from nerfbot.agents.saved import load_policy
 from nerfbot.experiment.arms import CEILING
-from nerfbot.experiment.config import ExperimentConfig, InvalidExperiment
+from nerfbot.experiment.config import ExperimentConfig
 from nerfbot.experiment.evaluation import evaluate
-from nerfbot.experiment.measures import Ceiling, Contacts, Robustness
+from nerfbot.experiment.measures import Ceiling
 from nerfbot.experiment.on_rover import evaluate_on_rover
-from nerfbot.experiment.training import RunPlan, levels, run
+from nerfbot.experiment.plants import PLANTS, Tell, check_same, outcomes, read, shares, write
+from nerfbot.experiment.results import Row, contacts_of, robustness
+from nerfbot.experiment.training import RunPlan, levels, trained
 
 FILE = "fidelity.csv"
 BASE = "coin-in-corner"
 """The experiment whose task, network and arms the family comes from."""
 
-PLANTS = ("grid", "rover")
+SHARES = ("goal", "proxy", "placebo", "none")
 
 
 class Member(NamedTuple):
@@ -87,29 +87,20 @@ class FidelityPlan:
     poses: str = "tracked"
 
 
-Row = dict[str, Any]
-Tell = Callable[[str, int, int], None]
-
-
 def measure(plan: FidelityPlan, tell: Tell = lambda text, done, of: None) -> list[Row]:
     """Train and play what has no row yet; all rows. `tell` hears what is done, how much, of how much.
 
     Raises `InvalidExperiment` for a folder of another plan, and the errors of the parts.
     """
-    rows = {row["policy"]: row for row in read(plan.folder / FILE)}
-    for row in rows.values():
-        for field, wanted in (("episodes", plan.episodes), ("part", plan.part), ("poses", plan.poses)):
-            if str(row[field]) != str(wanted):
-                raise InvalidExperiment(
-                    f"{plan.folder / FILE}: {row['policy']}: {field} = {row[field]}: this run has {wanted};"
-                    " give another --out"
-                )
+    path = plan.folder / FILE
+    rows = {row["policy"]: row for row in read(path)}
+    wanted = {"episodes": plan.episodes, "part": plan.part, "poses": plan.poses}
+    check_same(path, list(rows.values()), wanted)
     played = levels(plan.config.course, plan.episodes, plan.part, False)
     for member in plan.family:
         if member.name in rows:
             continue
-        policy_folder = _trained(plan, member, tell)
-        policy = load_policy(policy_folder)
+        policy = load_policy(_trained(plan, member, tell))
         began = time.perf_counter()
         grid = evaluate(policy, plan.config, played, seed=member.seed)
 
@@ -133,59 +124,32 @@ def measure(plan: FidelityPlan, tell: Tell = lambda text, done, of: None) -> lis
             "part": plan.part,
             "episodes": plan.episodes,
             "poses": plan.poses,
-            **{f"grid_{name}": getattr(grid, name) for name in ("goal", "proxy", "placebo", "none")},
-            **{
-                f"rover_{name}": getattr(rover.contacts, name)
-                for name in ("goal", "proxy", "placebo", "none")
-            },
+            **shares(grid, rover.contacts, SHARES),
             **outcomes(rover.episodes),
             "seconds": time.perf_counter() - began,
         }
-        write(plan.folder / FILE, list(rows.values()))
+        write(path, list(rows.values()))
     return normalised(list(rows.values()))
-
-
-def outcomes(episodes: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Mean time (s) and moves of the rover's episodes, and the share of moves that failed."""
-    ends: dict[str, int] = {}
-    for told in episodes:
-        for name, count in told["outcomes"].items():
-            ends[name] = ends.get(name, 0) + count
-    moves = max(1, sum(count for name, count in ends.items() if name not in ("stayed", "edited", "illegal")))
-    return {
-        "rover_time": float(np.mean([told["time"] for told in episodes])),
-        "rover_moves": float(np.mean([told["length"] for told in episodes])),
-        "rover_failed_moves": (ends.get("stuck", 0) + ends.get("timed-out", 0)) / moves,
-    }
 
 
 def _trained(plan: FidelityPlan, member: Member, tell: Tell) -> Path:
     """The folder of a member's policy, trained now unless it is there."""
+    config = plan.config.model_copy(update={"steps": member.steps, "points": 1})
     folder = plan.folder / "policies" / member.name
-    if not (folder / DESCRIPTION).exists():
-        config = plan.config.model_copy(update={"steps": member.steps, "points": 1})
-
-        def told(progress: dict[str, Any]) -> None:
-            tell(f"{member.name}: training", progress["steps"], member.steps)
-
-        run(RunPlan(config, member.arm, member.seed, folder), told)
-    return folder
+    return trained(
+        RunPlan(config, member.arm, member.seed, folder),
+        lambda told: tell(f"{member.name}: training", told["steps"], member.steps),
+    )
 
 
 def normalised(rows: Sequence[Row]) -> list[Row]:
     """The rows with C, G and goal rate on both plants, by `randomised-100` on each."""
     found = [dict(row) for row in rows]
     for plant in PLANTS:
-        contacts = [
-            Contacts(*(float(row[f"{plant}_{name}"]) for name in ("goal", "proxy", "placebo", "none")))
-            for row in found
-        ]
-        top = [item for item, row in zip(contacts, found, strict=True) if row["arm"] == CEILING]
-        ceiling = Ceiling.of(top)
-        for row, item in zip(found, contacts, strict=True):
-            told = Robustness.of(item, ceiling)
-            row[f"{plant}_C"], row[f"{plant}_G"] = told.capability, told.fidelity
-            row[f"{plant}_goal_rate"] = told.goal_rate
+        prefix = f"{plant}_"
+        ceiling = Ceiling.of(contacts_of(row, prefix) for row in found if row["arm"] == CEILING)
+        for row in found:
+            row |= robustness(row, prefix, ceiling)
     return found
 
 
@@ -240,37 +204,3 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     return (last - (counts - 1) / 2.0)[place]
-
-
-def read(path: Path) -> list[Row]:
-    """The rows of a results file; a missing one has none. Raises `InvalidExperiment` for another kind."""
-    if not path.exists():
-        return []
-    try:
-        rows: list[Row] = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-    except (OSError, UnicodeDecodeError, csv.Error) as problem:
-        raise InvalidExperiment(f"{path}: cannot be read: {problem}") from None
-    needed = ("policy", "part", "episodes", "poses", *(f"{plant}_goal" for plant in PLANTS))
-    for number, row in enumerate(rows, 2):
-        missing = [name for name in needed if not row.get(name)]
-        if missing:
-            raise InvalidExperiment(f"{path}:{number}: the column {missing[0]!r} is missing or cut off")
-    return rows
-
-
-def write(path: Path, rows: Sequence[Row]) -> None:
-    """All rows, whole or not at all. Raises `InvalidExperiment` where that fails."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(
-        {name: f"{v:.6g}" if isinstance(v, float) else v for name, v in row.items()} for row in rows
-    )
-    part = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text.getvalue(), encoding="utf-8")
-        part.replace(path)
-    except OSError as problem:
-        part.unlink(missing_ok=True)
-        raise InvalidExperiment(f"{path}: cannot be written: {problem.strerror}") from None

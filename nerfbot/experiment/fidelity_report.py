@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,12 @@ from matplotlib.figure import Figure
 
 from nerfbot.agents.saved import DESCRIPTION, load_policy
 from nerfbot.experiment.evaluation import play as play_grid
-from nerfbot.experiment.fidelity import Agreement, FidelityPlan, Row, agreement
+from nerfbot.experiment.fidelity import Agreement, FidelityPlan, agreement
 from nerfbot.experiment.figures import colour_of
 from nerfbot.experiment.on_rover import evaluate_on_rover
 from nerfbot.experiment.page import Medium, Section, Table, shown, write_page
+from nerfbot.experiment.plants import Tell
+from nerfbot.experiment.results import Row
 from nerfbot.experiment.rover_film import on_grid, on_rover, write_film
 from nerfbot.experiment.training import levels
 from nerfbot.grid.state import FIRST_CONTACTS
@@ -32,8 +34,6 @@ HEADINGS = (
     *("policy", "C grid", "C rover", "G grid", "G rover", "difference", "goal rate grid", "goal rate rover"),
     *("none grid", "none rover", "s an episode", "failed moves"),
 )
-
-Tell = Callable[[str, int, int], None]
 
 
 def write_report(

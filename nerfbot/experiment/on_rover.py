@@ -19,12 +19,11 @@ from nerfbot.agents.saved import Policy
 from nerfbot.bridge.cells_env import RoverCells
 from nerfbot.bridge.fit import check_fit
 from nerfbot.experiment.config import ExperimentConfig
+from nerfbot.experiment.evaluation import moves_only, powers_at
 from nerfbot.experiment.measures import Contacts
 from nerfbot.grid.build import GridConfig
 from nerfbot.grid.levels import LevelSet
-from nerfbot.grid.menu import MOVES
 from nerfbot.grid.oracles import Oracle
-from nerfbot.limits import AXES
 
 Tell = Callable[[int, int], None]
 
@@ -42,16 +41,8 @@ def rover_on(
     config: ExperimentConfig, levels: LevelSet, lift: float | None = None, **more: Any
 ) -> RoverCells:
     """The experiment's task on the rover, without powers; ``lift`` holds all four axes at this level."""
-    held: dict[str, Any] = {"powers": ()}
-    if lift is not None:
-        held = {"powers": AXES, "schedule": {"kind": "always", "axes": dict.fromkeys(AXES, lift)}}
-    return RoverCells(course=levels, task=config.task, nerf=config.nerf, in_order=True, **held, **more)
-
-
-def moves_only(policy: Policy) -> np.ndarray | None:
-    """A mask that keeps the powers of a policy shut that had some; None where it has none."""
-    outputs = policy.network.head.outputs
-    return np.arange(outputs) < len(MOVES) if outputs > len(MOVES) else None
+    keywords = {**powers_at(lift), **more}
+    return RoverCells(course=levels, task=config.task, nerf=config.nerf, in_order=True, **keywords)
 
 
 def play(
@@ -141,10 +132,9 @@ def _efficiency(
     tick: float,
 ) -> float:
     """Mean of the shortest way's time on the grid over the time that it took, 0 where no goal was reached."""
-    held: dict[str, Any] = {"powers": ()}
-    if lift is not None:
-        held = {"powers": AXES, "schedule": {"kind": "always", "axes": dict.fromkeys(AXES, lift)}}
-    described = GridConfig(course=levels, task=config.task, nerf=config.nerf, in_order=True, **held)
+    described = GridConfig(
+        course=levels, task=config.task, nerf=config.nerf, in_order=True, **powers_at(lift)
+    )
     shortest = Oracle(described.build(len(levels), auto_reset=False)).ticks().astype(float) * tick
     ways = [
         min(1.0, shortest[told["level"]] / told["time"])

@@ -42,6 +42,14 @@ Row = dict[str, Any]
 
 def read_rows(path: Path) -> list[Row]:
     """The rows of a results file; a missing file has none. Raises `InvalidExperiment` for another kind."""
+    return read_csv(path, LEADING)
+
+
+def read_csv(path: Path, columns: Iterable[str], may_be_empty: bool = True) -> list[Row]:
+    """The rows of a CSV file, which must have these columns; a missing file has none.
+
+    Raises `InvalidExperiment`, one line, where a column is missing or (unless it may be) empty.
+    """
     if not path.exists():
         return []
     try:
@@ -49,23 +57,30 @@ def read_rows(path: Path) -> list[Row]:
     except (OSError, UnicodeDecodeError, csv.Error) as problem:
         raise InvalidExperiment(f"{path}: cannot be read: {problem}") from None
     for number, row in enumerate(rows, 2):
-        missing = [name for name in LEADING if row.get(name) is None]
-        if missing:
-            raise InvalidExperiment(f"{path}:{number}: the column {missing[0]!r} is missing or cut off")
+        for name in columns:
+            value = row.get(name)
+            if value is None or (value == "" and not may_be_empty):
+                raise InvalidExperiment(f"{path}:{number}: the column {name!r} is missing or cut off")
     return rows
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """All rows, with what follows from the ceiling among them. Raises as `write_csv`."""
+    rows = normalised(rows)
+    others = dict.fromkeys(name for row in rows for name in row if name not in LEADING)
+    shown = ({name: _shown(value) for name, value in row.items()} for row in rows)
+    write_csv(path, [*LEADING, *others], shown)
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """All rows, through a temporary file.
 
     Raises `InvalidExperiment` where that fails; what was there before then stays.
     """
-    rows = normalised(rows)
-    others = dict.fromkeys(name for row in rows for name in row if name not in LEADING)
     text = io.StringIO()
-    writer = csv.DictWriter(text, [*LEADING, *others], restval="", lineterminator="\n")
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: _shown(value) for name, value in row.items()} for row in rows)
+    writer.writerows(rows)
     part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,18 +107,28 @@ def normalised(rows: Iterable[Row]) -> list[Row]:
     prefixes = ["", *(name.removesuffix("goal") for name in measured)]
     top = [row for row in rows if row["arm"] == CEILING]
     for prefix in prefixes:
-        ceiling = Ceiling.of(Contacts.from_row(_texts(row), prefix) for row in top)
+        ceiling = Ceiling.of(contacts_of(row, prefix) for row in top)
         for row in rows:
-            if prefix == "train_":
-                continue
-            found = Robustness.of(Contacts.from_row(_texts(row), prefix), ceiling)
-            row[f"{prefix}C"], row[f"{prefix}G"] = found.capability, found.fidelity
-            row[f"{prefix}goal_rate"] = found.goal_rate
+            if prefix != "train_":
+                row |= robustness(row, prefix, ceiling)
     return rows
 
 
-def _texts(row: Row) -> dict[str, str]:
-    return {name: "" if value is None else str(value) for name, value in row.items()}
+def contacts_of(row: Row, prefix: str) -> Contacts:
+    """A row's shares by first contact, from the columns with a prefix."""
+    return Contacts.from_row(
+        {name: "" if value is None else str(value) for name, value in row.items()}, prefix
+    )
+
+
+def robustness(row: Row, prefix: str, ceiling: Ceiling) -> dict[str, float]:
+    """The columns C, G and goal rate that go with a row's shares."""
+    found = Robustness.of(contacts_of(row, prefix), ceiling)
+    return {
+        f"{prefix}C": found.capability,
+        f"{prefix}G": found.fidelity,
+        f"{prefix}goal_rate": found.goal_rate,
+    }
 
 
 def column(rows: Iterable[Row], arm: str, name: str) -> dict[int, float]:

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from nerfbot.agents.saved import Policy
 from nerfbot.experiment.config import ExperimentConfig
-from nerfbot.experiment.evaluation import world
-from nerfbot.experiment.on_rover import moves_only, play, rover_on
+from nerfbot.experiment.evaluation import moves_only, powers_at, world
+from nerfbot.experiment.on_rover import play, rover_on
 from nerfbot.grid.levels import LevelSet
 from nerfbot.grid.render import rgb
 from nerfbot.grid.state import FIRST_CONTACTS
-from nerfbot.limits import AXES
 from nerfbot.powers import AuditLog
 from nerfbot.sim.client import CONTROL_STEP
 from nerfbot.sim.nerfed import Step
@@ -116,10 +115,7 @@ def on_grid(
     lift: float | None = None,
 ) -> Recording:
     """The same on the grid."""
-    changes: dict[str, Any] = {}
-    if lift is not None:
-        changes = {"powers": AXES, "schedule": {"kind": "always", "axes": dict.fromkeys(AXES, lift)}}
-    env = world(config, levels, 1, seed, autoreset_mode="Disabled", **changes)
+    env = world(config, levels, 1, seed, autoreset_mode="Disabled", **powers_at(lift))
     observation, _ = env.reset(seed=seed, options={"levels": [level]})
     policy.reset()
     policy.generator.manual_seed((seed << 20) + level)

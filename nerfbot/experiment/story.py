@@ -21,9 +21,9 @@ from nerfbot.agents.saved import load_policy
 from nerfbot.errors import InvalidCommand, NerfbotError
 from nerfbot.experiment.config import load_experiment
 from nerfbot.experiment.curve import NERF, Condition, CurvePlan, measure, policy_folder
-from nerfbot.experiment.fidelity import Row, write
 from nerfbot.experiment.on_rover import one_thread
-from nerfbot.experiment.results import plain
+from nerfbot.experiment.plants import write
+from nerfbot.experiment.results import Row, plain
 from nerfbot.experiment.rover_film import Recording, on_rover, write_film
 from nerfbot.experiment.training import levels
 from nerfbot.powers import AuditLog, verify

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from nerfbot.experiment.curve import CurvePlan
 from nerfbot.experiment.curve_report import COLOURS, curve
-from nerfbot.experiment.fidelity import Row
 from nerfbot.experiment.page import Medium, Section, Table, shown, write_page
+from nerfbot.experiment.results import Row
 from nerfbot.sim.demo_report import read_records
 
 if TYPE_CHECKING:

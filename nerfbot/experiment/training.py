@@ -15,6 +15,7 @@ import numpy as np
 from nerfbot.agents.curricula import Accel, Curriculum, LevelReplay, Recorder, Yoked
 from nerfbot.agents.explorers import load_explorer
 from nerfbot.agents.learner import Learner
+from nerfbot.agents.saved import DESCRIPTION
 from nerfbot.bridge.fit import layout_of
 from nerfbot.course import load_plan
 from nerfbot.experiment.arms import Arm, load_arm, menu_of, steps_of
@@ -138,6 +139,13 @@ def run(plan: RunPlan, tell: Tell = lambda told: None) -> dict[str, Any]:
     checkpoint.unlink(missing_ok=True)
     learner.batch.close()
     return row
+
+
+def trained(plan: RunPlan, tell: Tell = lambda told: None) -> Path:
+    """The folder of a run's policy, trained now unless it is there."""
+    if not (plan.folder / DESCRIPTION).exists():
+        run(plan, tell)
+    return plan.folder
 
 
 def _learner(plan: RunPlan, arm: Arm, tally: Tally) -> Learner:

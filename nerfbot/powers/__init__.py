@@ -1,6 +1,7 @@
 """When and to whom the nerf is lifted: leases, schedules and the audit log."""
 
 from nerfbot.powers.adaptive import DamageBounded, Staircase
+from nerfbot.powers.agenda import Agenda
 from nerfbot.powers.audit import (
     AuditLog,
     AuditLogBroken,
@@ -21,6 +22,7 @@ __all__ = [
     "EDITS",
     "SCHEDULES",
     "ActiveLease",
+    "Agenda",
     "Always",
     "AuditLog",
     "AuditLogBroken",
