@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
@@ -65,8 +65,9 @@ class ExperimentConfig(BaseModel):
     `tests` are further courses whose tests' distribution is measured beside `course`'s own, by a name.
     `menus` are changes of `menu` by a name, for the arms that play with another: "oracle" is the menu that a
     designer who knows the answer has cut down, "4", "16" and "64" are smaller ones. `steps` an arm, power
-    steps included; `worlds` side by side; `points` of the learning curve. `arms` that run unless others are
-    asked for. `quick`: changes for a quick look.
+    steps included; `worlds` side by side; `device` of the worlds and of learning (measuring is the CPU's);
+    `points` of the learning curve. `arms` that run unless others are asked for. `quick`: changes for a quick
+    look.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -81,6 +82,7 @@ class ExperimentConfig(BaseModel):
     ppo: PPOConfig = Field(default_factory=PPOConfig)
     steps: Count = 300_000
     worlds: Count = 256
+    device: Literal["cpu", "cuda"] = "cpu"
     points: Count = 8
     levels: LevelCounts = Field(default_factory=LevelCounts)
     menu: MenuConfig = Field(default_factory=MenuConfig)

@@ -37,7 +37,8 @@ def batch_of(config: ExperimentConfig, env: GridVectorEnv, explored: bool = Fals
     hidden = [index for index, name in enumerate(env.feature_names) if name in told] if explored else []
     only = None if config.network.vector else ("grid",)
     shown = {"vector": hidden} if only is None else None
-    return Batch(env, moves=len(MOVES) if explored else None, hidden=shown, only=only)
+    device = "cuda" if env.worlds.device.is_cuda else "cpu"
+    return Batch(env, device, moves=len(MOVES) if explored else None, hidden=shown, only=only)
 
 
 def powers_at(lift: float | None) -> dict[str, Any]:

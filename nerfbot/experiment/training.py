@@ -168,6 +168,7 @@ def _learner(plan: RunPlan, arm: Arm, tally: Tally) -> Learner:
         destinations=menu.destinations,
         schedule=schedule,
         level_seed=plan.seed,
+        device=config.device,
     )
     explored = arm.actor != "policy"
     explorer = signal = None

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
+from nerfbot.agents.saved import load_policy
+from nerfbot.errors import InvalidCommand
 from nerfbot.experiment.config import ExperimentConfig, InvalidExperiment, MenuConfig, load_experiment
 from nerfbot.experiment.pool import Experiment, jobs_of
 from nerfbot.experiment.report import write_report
@@ -54,6 +57,16 @@ def test_the_same_plan_gives_the_same_row_and_another_seed_another(tmp_path):
         del row["seconds"]
     assert rows[0] == rows[1]
     assert {**rows[2], "seed": 0} != rows[0]
+
+
+def test_a_run_goes_on_the_gpu_where_there_is_one_and_says_so_where_there_is_none(tmp_path):
+    wanted = RunPlan(small("device=cuda"), "powers-explore", 0, tmp_path / "run")
+    if torch.cuda.is_available():
+        assert run(wanted)["steps"] == 2048
+        assert load_policy(tmp_path / "run").device.type == "cpu"
+    else:
+        with pytest.raises(InvalidCommand, match=r"^device: 'cuda' is not there \(there are: cpu\)$"):
+            run(wanted)
 
 
 def test_a_plain_run_never_sees_goal_and_proxy_apart(tmp_path):
