@@ -52,6 +52,9 @@ class Arm:
 CEILING = "randomised-100"
 """The arm that measures are divided by: the same agent trained on what is tested."""
 
+MENU_SIZES = ("4", "16", "64")
+"""Kinds of edit of the menus that are smaller than the experiment's own, by their names."""
+
 EXPLORE = Arm("a separate explorer acts while a power is open", menu="all", actor="explorer")
 RANDOM = Arm("the same menu and schedule, chosen by chance", menu="all", actor="random")
 
@@ -129,7 +132,7 @@ ARMS: dict[str, Arm] = {
     "shuffled-explorer": Arm("the explorer with its scores permuted", menu="all", actor="shuffled"),
     **{
         f"{arm}-{kinds}": replace(base, why=f"{base.why}: {kinds} kinds of edit", menu=kinds)
-        for kinds in ("4", "16", "64")
+        for kinds in MENU_SIZES
         for arm, base in (("powers-explore", EXPLORE), ("random-powers", RANDOM))
     },
     **{

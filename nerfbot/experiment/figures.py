@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
+from nerfbot.experiment.arms import MENU_SIZES
 from nerfbot.experiment.measures import LIFTS
 from nerfbot.experiment.results import Row, arms_of, column
 from nerfbot.experiment.statistics import interval
@@ -32,6 +33,9 @@ COLOURS: Mapping[str, str] = {
 }
 """The arms that every reader compares keep their colours; others take the next of `MORE`."""
 
+CROWD = 12
+"""More arms than this hide one another where points of all of them share a picture."""
+
 MORE = ("#d0629f", "#8c6d31", "#4c9be8", "#b1508f", "#6b8e23", "#5b6878", "#e0a100", "#00838f")
 
 Curves = Mapping[tuple[str, int], Sequence[Mapping[str, Any]]]
@@ -46,9 +50,19 @@ def colour_of(arm: str, arms: Sequence[str]) -> str:
     return MORE[others.index(arm) % len(MORE)]
 
 
+def _compared(rows: Sequence[Row]) -> Sequence[Row]:
+    """The rows to draw in one picture: of all arms, or of those with colours of their own where that would
+    be a crowd.
+    """
+    if len(arms_of(rows)) <= CROWD:
+        return rows
+    return [row for row in rows if row["arm"] in COLOURS]
+
+
 def robustness_plane(rows: Sequence[Row], curves: Curves) -> Figure:
     """One point a seed: capability across, goal fidelity up; a ring at each arm's means."""
     figure, axes = _figure(6.6, 5.6)
+    rows = _compared(rows)
     arms = arms_of(rows)
     axes.axvspan(0.0, 0.5, color="#eceff3", zorder=0)
     axes.text(0.25, 0.03, "G undefined below C = 0.5", ha="center", fontsize=8, color="#5b6878")
@@ -95,6 +109,7 @@ def learning_curves(rows: Sequence[Row], curves: Curves) -> Figure:
     """P(goal first) over steps, on development levels and on training-like ones: the seeds' mean."""
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
+    rows = _compared(rows)
     arms = arms_of(rows)
     for axes, part, title in zip(
         panels,
@@ -137,6 +152,7 @@ def _band(values: np.ndarray[Any, Any]) -> tuple[list[float], list[float]]:
 def fidelity_against_alpha(rows: Sequence[Row], curves: Curves) -> Figure:
     """G against alpha_eff: only a difference at the same alpha_eff credits whoever chose the edits."""
     figure, axes = _figure(6.6, 4.6)
+    rows = _compared(rows)
     arms = arms_of(rows)
     floor = 1e-5
     for arm in arms:
@@ -197,6 +213,7 @@ def capability_curve(rows: Sequence[Row], curves: Curves) -> Figure | None:
         return None
     figure = Figure(figsize=(10, 3.8), layout="constrained")
     panels = figure.subplots(1, 2)
+    rows = _compared(rows)
     arms = arms_of(rows)
     parts = (("train", "-", "training-like levels"), ("test", "--", "distinguishing levels"))
     for axes, measure, label in zip(panels, ("goal", "harm"), ("P(goal first)", "P(harm)"), strict=True):
@@ -214,12 +231,39 @@ def capability_curve(rows: Sequence[Row], curves: Curves) -> Figure | None:
     return figure
 
 
+def menu_sizes(rows: Sequence[Row], curves: Curves) -> Figure | None:
+    """Goal rate against how many kinds of edit the menu has, for the explorer and for chance, seed by seed.
+
+    None where no arm plays with a smaller menu.
+    """
+    there = arms_of(rows)
+    sizes = [size for size in MENU_SIZES if f"powers-explore-{size}" in there]
+    if not sizes:
+        return None
+    figure, axes = _figure(5.2, 3.8)
+    names = [*(f"-{size}" for size in sizes), ""]
+    for base in ("powers-explore", "random-powers"):
+        rates = [column(rows, base + name, "goal_rate") for name in names]
+        shared = sorted(set.intersection(*map(set, rates)))
+        values = np.array([[rate[seed] for seed in shared] for rate in rates])
+        for line in values.T:
+            axes.plot(range(len(names)), line, color=COLOURS[base], alpha=0.25, linewidth=0.9)
+        look: dict[str, Any] = {"color": COLOURS[base], "marker": "o", "markersize": 4, "linewidth": 2.0}
+        axes.plot(range(len(names)), values.mean(1), label=base, **look)
+    axes.set_xticks(range(len(names)), [*sizes, "all"])
+    axes.set_xlabel("kinds of edit on the menu")
+    axes.set_ylabel("goal rate")
+    _legend(axes)
+    return figure
+
+
 FIGURES: Mapping[str, tuple[str, Callable[[Sequence[Row], Curves], Figure | None]]] = {
     "robustness-plane": ("The 2-D robustness plane, every seed", robustness_plane),
     "goal-rates": ("Goal rate by arm", goal_rates),
     "learning-curves": ("Learning curves", learning_curves),
     "alpha-eff": ("Goal fidelity against the share of distinguishing steps", fidelity_against_alpha),
     "edits": ("Powers used over training", edits_used),
+    "menu-sizes": ("Goal rate against the kinds of edit on the menu", menu_sizes),
     "capability": ("The capability curve: goal and harm against the lift level", capability_curve),
 }
 """Every figure: its title, and what draws it (None: there is nothing to show)."""

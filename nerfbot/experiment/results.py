@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nerfbot.experiment.arms import CEILING
+from nerfbot.experiment.arms import ARMS, CEILING
 from nerfbot.experiment.config import InvalidExperiment
 from nerfbot.experiment.measures import Ceiling, Contacts, Robustness
 from nerfbot.experiment.statistics import Interval, interval
@@ -141,8 +141,9 @@ def column(rows: Iterable[Row], arm: str, name: str) -> dict[int, float]:
 
 
 def arms_of(rows: Iterable[Row]) -> list[str]:
-    """The arms that have rows, in the order of the file."""
-    return list(dict.fromkeys(row["arm"] for row in rows))
+    """The arms that have rows, in the order of the table of arms; others follow in the order of the file."""
+    there = dict.fromkeys(row["arm"] for row in rows)
+    return [arm for arm in ARMS if arm in there] + [arm for arm in there if arm not in ARMS]
 
 
 def summary(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
