@@ -1,7 +1,8 @@
 """One link of the command chain, without ROS: follows commands while it may, and stops while it may not.
 
 The nerf and the gate are such links; they differ in the specification and in what else they do. A command is
-limited when it arrives; `tick` only looks at ages and sends the steps of a stop.
+limited when it arrives; `tick` only looks at ages and sends the steps of a stop: who sends more messages into
+a stop gets no more steps of it, so that a flood ends at the first link.
 """
 
 from __future__ import annotations
@@ -84,6 +85,7 @@ class CommandChain:
         self._time, self._heard = -math.inf, -math.inf  # the limiter's time, and when that was
         self._stamped, self._ahead, self._seed = False, 0.0, seed
         self._awake, self._settled = -math.inf, -math.inf
+        self._stopping = False
         self.requested: list[float] | None = None
         """The last command that was taken."""
 
@@ -121,15 +123,15 @@ class CommandChain:
         problem = self.stream.take(now, stamp, source)
         if problem:
             self.refused = problem
-            return self._stop(self.stop_reason(now), now, measured) if self.stop_reason(now) else None
+            return self._begin_stop(self.stop_reason(now), now, measured)
         if isinstance(values, InvalidCommand):
             self.stream.forget()
             self.refused = str(values)
-            return self._stop(f"command: {values}", now, measured)
+            return self._begin_stop(f"command: {values}", now, measured)
         self.requested = list(values)
         stop = self.stop_reason(now)
         if stop:
-            return self._stop(stop, now, measured)
+            return self._begin_stop(stop, now, measured)
         self.refused = ""
         time = self._moment(stamp, now)
         lift = np.array([self.permit.levels(now)])
@@ -137,7 +139,7 @@ class CommandChain:
             limited = self.limiter.apply(np.array([values]), measured, time, lift)
         except InvalidCommand as error:  # a measurement that the nerf needs is missing
             self.refused = str(error)
-            return self._stop(f"command: {error}", now, measured)
+            return self._begin_stop(f"command: {error}", now, measured)
         self._time, self._heard = time, now
         return self._output(limited, "")
 
@@ -170,6 +172,10 @@ class CommandChain:
             self.refused = f"this process stood still for {now - self._awake:.3f} s"
         self._awake = now
 
+    def _begin_stop(self, reason: str, now: float, measured: Measured | None) -> Output | None:
+        """The first step of a stop, if there is a reason and none has begun; the others are the timer's."""
+        return self._stop(reason, now, measured) if reason and not self._stopping else None
+
     def _stop(self, reason: str, now: float, measured: Measured | None) -> Output:
         time = now
         if self._stamps_are_time:
@@ -182,6 +188,7 @@ class CommandChain:
         return output
 
     def _output(self, limited: object, stop: str) -> Output:
+        self._stopping = bool(stop)
         values = limited.value[0].tolist()  # type: ignore[attr-defined]
         caps = limited.effort_limit[0].tolist()  # type: ignore[attr-defined]
         reasons = limited.reasons[0].tolist()  # type: ignore[attr-defined]

@@ -41,22 +41,21 @@ class CommandType(NamedTuple):
 
 
 def _read_twist(twist: Any, channels: Sequence[Channel]) -> list[float]:
-    parts = {
-        f"{group}.{axis}": _number(getattr(getattr(twist, group), axis), f"{group}.{axis}")
-        for group in ("linear", "angular")
-        for axis in "xyz"
-    }
-    names = [channel.name for channel in channels]
+    linear, angular = twist.linear, twist.angular
+    numbers = (linear.x, linear.y, linear.z, angular.x, angular.y, angular.z)
+    parts = dict(zip(TWIST_PARTS, map(_number, numbers, TWIST_PARTS), strict=True))
+    values = [parts.pop(channel.name) for channel in channels]
     for name, value in parts.items():
-        if value and name not in names:
+        if value:
             raise InvalidCommand(f"{name} = {value:g}: the robot has no such channel, must be 0")
-    return [parts[name] for name in names]
+    return values
 
 
 def _write_twist(twist: Any, values: Sequence[float], channels: Sequence[Channel]) -> None:
+    parts = {"linear": twist.linear, "angular": twist.angular}
     for channel, value in zip(channels, values, strict=True):
         group, _, axis = channel.name.partition(".")
-        setattr(getattr(twist, group), axis, float(value))
+        setattr(parts[group], axis, float(value))
 
 
 def _read_array(message: Any, channels: Sequence[Channel]) -> list[float]:

@@ -15,7 +15,7 @@ from std_srvs.srv import Trigger
 
 from .chain import Output
 from .link import LinkNode
-from .node import COMMAND_QOS, run
+from .node import NEWEST_QOS, run
 
 PROBE = 1.0
 """Seconds for which the gate falls silent in a probe of the robot's own time-out."""
@@ -38,7 +38,7 @@ class Gate(LinkNode):
         self._mute_until = -1e9
         self.create_service(Trigger, "~/probe_backstop", self._probe)
         self.create_subscription(
-            Float64MultiArray, "effort_limit_nerfed", self.guarded(self._take_caps), COMMAND_QOS
+            Float64MultiArray, "effort_limit_nerfed", self.guarded(self._take_caps), NEWEST_QOS
         )
 
     def _probe(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:

@@ -20,8 +20,12 @@ from .chain import CommandChain, Output
 from .commands import COMMAND_TYPES, TWIST_PARTS, stamp_of
 from .datagram import Mailbox
 from .errors import InvalidSetup
-from .node import COMMAND_QOS, SUCCESS, ChainNode
+from .node import COMMAND_QOS, NEWEST_QOS, SUCCESS, ChainNode
 from .parameters import COMMON, Parameter, channels_of, envelope_of, limit_parameters
+from .rations import Ration
+
+MOST_SENDERS = 64
+"""Senders whose message numbers are kept."""
 
 MEASUREMENT_TIMEOUT = 0.5
 """A measurement older than this (s) is none."""
@@ -85,13 +89,24 @@ class LinkNode(ChainNode):
         self.last: Output | None = None
         self._permits = Mailbox(values["permit_socket"])
         self._caps_out = self.create_publisher(
-            Float64MultiArray, self.name_of("effort_limit", self.SENDS), COMMAND_QOS
+            Float64MultiArray, self.name_of("effort_limit", self.SENDS), NEWEST_QOS
         )
         self._out = self.create_publisher(self._message, self.SENDS, COMMAND_QOS)
+        self._outgoing = self._message()  # filled anew for each command: publishing copies it at once
+        self._numbers: dict[object, int] = {}
+        self.dropped = 0
+        """Commands that the middleware dropped before they were taken: as many as came too fast."""
         self._wrong_qos = 0
         events = SubscriptionEventCallbacks(incompatible_qos=self._notice_qos, use_default_callbacks=False)
-        self._in = self.create_subscription(
-            self._message, self.TAKES, self.guarded(self._take), COMMAND_QOS, event_callbacks=events
+        # Between two ticks of the timer, half a queue is taken at most
+        self._ration = Ration(COMMAND_QOS.depth // 2)
+        self.create_subscription(
+            self._message,
+            self.TAKES,
+            self.guarded(self._take),
+            COMMAND_QOS,
+            callback_group=self._ration,
+            event_callbacks=events,
         )
         self._listen_to_measurements()
         self.every(1.0 / values["timer_rate"], self._tick)
@@ -134,9 +149,9 @@ class LinkNode(ChainNode):
 
     def _take(self, message: Any, info: Mapping[str, Any]) -> None:
         now = self.now()
-        self._read_permits(now)
         gid = info.get("publisher_gid")
         source = bytes(gid["data"]) if gid else None
+        self._count_dropped(source, info.get("publication_sequence_number"))
         stamp = stamp_of(message, self._kind)
         try:
             values: Any = self._kind.read(message, self.chain.channels)
@@ -145,9 +160,20 @@ class LinkNode(ChainNode):
         output = self.chain.command(values, now, stamp, source, self._fresh_measurement(now))
         if output is not None:
             self._send(output, message.header if self._kind.stamped else None)
+        self._read_permits(now)  # for the next one: the command goes first, and the timer reads them too
+
+    def _count_dropped(self, source: object, number: int | None) -> None:
+        """Note the gap before message `number` of a sender, where the middleware numbers them."""
+        if number is None:
+            return
+        if len(self._numbers) > MOST_SENDERS:
+            self._numbers.clear()
+        self.dropped += max(number - self._numbers.get(source, number - 1) - 1, 0)
+        self._numbers[source] = number
 
     def _tick(self) -> None:
         now = self.now()
+        self._ration.renew()
         self._read_permits(now)
         output = self.chain.tick(now, self._fresh_measurement(now))
         if output is not None:
@@ -163,16 +189,21 @@ class LinkNode(ChainNode):
 
     def _send(self, output: Output, header: Any) -> None:
         self.last = output
-        message = self._message()
+        message = self._outgoing
         self._kind.write(message, output.values, self.chain.channels)
-        if header is not None:
-            message.header = header
-        if self._kind.stamped and (header is None or self.values["limiter_clock"] == "steady"):
+        if self._kind.stamped:
+            message.header.frame_id = "" if header is None else header.frame_id
             # One clock for all that follows; in simulated time the stamp is when the command was given
-            message.header.stamp = self.get_clock().now().to_msg()
+            if header is not None and self.values["limiter_clock"] == "stamp":
+                message.header.stamp = header.stamp
+            elif self.values["use_sim_time"]:
+                message.header.stamp = self.get_clock().now().to_msg()
+            else:
+                stamp = message.header.stamp
+                stamp.sec, stamp.nanosec = divmod(time.time_ns(), 1_000_000_000)
+        self._out.publish(message)
         if output.effort_limit is not None and not self.IS_LAST:
             self._caps_out.publish(Float64MultiArray(data=output.effort_limit))
-        self._out.publish(message)
         if output.stop != self._stop:
             self._stop = output.stop
             self._report(output.stop)
@@ -270,6 +301,7 @@ class LinkNode(ChainNode):
             "executed": None if self.last is None else self.last.values,
             "reasons": None if self.last is None else self.last.reasons,
             "incompatible_qos": self._wrong_qos,
+            "dropped": self.dropped,
             "envelope": chain.digest,
         }
         return ("error" if stop else "ok"), stop or "following", values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import signal
 import sys
@@ -14,6 +15,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
@@ -21,13 +23,22 @@ from rclpy.signals import SignalHandlerOptions
 
 from nerfbot.errors import NerfbotError
 
+from . import priority
 from .datagram import Mailbox, private_path
 from .parameters import Parameter, check, check_names
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
-COMMAND_QOS = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE)
-"""Commands: reliable, and only the newest counts."""
+COMMAND_QOS = QoSProfile(depth=20, reliability=QoSReliabilityPolicy.RELIABLE)
+"""Commands along the chain: reliable, in order, none left out.
+
+The depth is what comes at 200 Hz in `cmd_vel_timeout` (0.1 s): a link that is held up for less loses nothing,
+one that is held up for longer takes nothing from its queue. It also bounds what a flood can do: of a queue
+that is always full, the oldest message is 20 steps of the executor old, a few ms, and timers come first.
+"""
+
+NEWEST_QOS = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE)
+"""Commands for who only looks at the last one: a robot at its own period, the supervisor."""
 
 STATE_QOS = QoSProfile(
     depth=1,
@@ -55,7 +66,9 @@ class ChainNode(LifecycleNode):
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timers_of_ours: list[Any] = []
         self._told: dict[str, str] = {}
+        self._defects: set[str] = set()
         self._mailbox: Mailbox | None = None
+        self._priority_refused = ""
         self._read_parameters()
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
 
@@ -75,6 +88,21 @@ class ChainNode(LifecycleNode):
 
     def finish(self) -> None:
         """Leave the robot stopped; the node ends."""
+
+    # Topics
+
+    def create_publisher(self, *arguments: Any, **named: Any) -> Any:
+        """As every node's, without rclpy's default event handlers: the executor waits for each of them.
+
+        They only log. For commands, whose quality of service can differ, a subclass passes its own.
+        """
+        named.setdefault("event_callbacks", PublisherEventCallbacks(use_default_callbacks=False))
+        return super().create_publisher(*arguments, **named)
+
+    def create_subscription(self, *arguments: Any, **named: Any) -> Any:
+        """As every node's, without rclpy's default event handlers (see `create_publisher`)."""
+        named.setdefault("event_callbacks", SubscriptionEventCallbacks(use_default_callbacks=False))
+        return super().create_subscription(*arguments, **named)
 
     # Parameters
 
@@ -108,6 +136,12 @@ class ChainNode(LifecycleNode):
             self.get_logger().error(self.refusal)
             return FAILURE
         self.every(1.0, self.publish_diagnostics)
+        self._priority_refused = priority.ask(self.values.get("priority", 0))
+        if self._priority_refused:
+            self.get_logger().warning(f"priority = {self.values['priority']}: {self._priority_refused}")
+        # What start-up made stays: to look through it again and again would hold up commands
+        gc.collect()
+        gc.freeze()
         return super().on_configure(state)
 
     def on_cleanup(self, state: Any) -> Any:
@@ -136,14 +170,18 @@ class ChainNode(LifecycleNode):
         return call
 
     def internal_error(self, text: str) -> None:
-        """Take note of a defect of this program."""
-        self.get_logger().error(f"internal error: {text}")
+        """Take note of a defect of this program; each is said once, however often it shows."""
+        if text not in self._defects:
+            self._defects.add(text)
+            self.get_logger().error(f"internal error: {text}")
 
     # Telling
 
     def publish_diagnostics(self) -> None:
         """Publish one status by REP-107; never a keep-alive."""
         level, message, values = self.diagnose()
+        if "priority" in self.values:
+            values["priority"] = self._priority_refused or self.values["priority"]
         status = DiagnosticStatus(
             level=_LEVELS[level],
             name=f"nerfbot: {self.get_name()}",

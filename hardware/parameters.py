@@ -45,6 +45,7 @@ COMMON: tuple[Parameter, ...] = (
     Parameter("permit_socket", "", "", "where the permit is read: a path, given by the bring-up"),
     Parameter("supervisor_socket", "", "", "where faults are told; empty: nowhere"),
     Parameter("envelope_digest", "", "", "SHA-256 that the envelope must have; empty: any"),
+    Parameter("priority", 0, "", "real-time priority (SCHED_RR) to ask for; 0: none", 0, 99),
     Parameter("use_odometry", True, "", "measure twist channels by odom"),
 )
 """What the nodes of the command chain share."""
@@ -178,7 +179,7 @@ def check(values: Mapping[str, Any], table: Sequence[Parameter]) -> None:
             wanted = (list, tuple)
         if not isinstance(value, wanted) or (isinstance(value, bool) and not isinstance(item.default, bool)):
             raise InvalidSetup(f"{item.name} = {value!r}: must be a {wanted[-1].__name__}")
-        if isinstance(item.default, float):
+        if isinstance(item.default, (int, float)) and not isinstance(item.default, bool):
             number = float(values[item.name])
             inside = item.low < number if item.above_low else item.low <= number
             if not (inside and number <= item.high):

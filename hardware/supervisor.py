@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nav_msgs.msg import Odometry as OdometryMessage
-from rclpy.qos import qos_profile_sensor_data
+from rclpy.qos import QoSProfile, QoSReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import BatteryState, JointState, Temperature
 from std_msgs.msg import Bool, Float64MultiArray, String
 from std_srvs.srv import Trigger
@@ -26,13 +26,22 @@ from .datagram import Mailbox, private_path
 from .errors import InvalidSetup
 from .impaired import yaw
 from .ladder import Severity
-from .node import COMMAND_QOS, STATE_QOS, ChainNode, run
+from .node import STATE_QOS, ChainNode, run
 from .oversight import Oversight
 from .parameters import Parameter, channels_of
+from .rations import Ration, newest
 from .requests import Request, RequestDesk
 from .zones import Odometry, Pose
 
-_NAMES = ("autostart", "command_type", "channels", "command_mode", "use_odometry", "supervisor_socket")
+_NAMES = (
+    "autostart",
+    "command_type",
+    "channels",
+    "command_mode",
+    "use_odometry",
+    "supervisor_socket",
+    "priority",
+)
 
 
 PROBE_SPEED = 0.05
@@ -126,11 +135,16 @@ class Supervisor(ChainNode):
         self.create_subscription(
             OdometryMessage, "odom", self.guarded(self._take_odometry), qos_profile_sensor_data
         )
-        kind = COMMAND_TYPES[values["command_type"]]
+        self._kind = COMMAND_TYPES[values["command_type"]]
         self._channels = channels_of(values)
-        for topic, name in (("cmd_vel_policy", "requested"), ("cmd_vel", "executed")):
-            take = self._command_taker(name, kind)
-            self.create_subscription(kind.message_class(), topic, self.guarded(take), COMMAND_QOS)
+        # Looked at with each permit, and no oftener: a flood on a topic does not wear out who can stop it
+        qos = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
+        self._commands = {
+            name: self.create_subscription(
+                self._kind.message_class(), topic, lambda _: None, qos, callback_group=Ration(0)
+            )
+            for topic, name in (("cmd_vel_policy", "requested"), ("cmd_vel", "executed"))
+        }
         for name, watch in WATCHES.items():
             if values[name] > 0.0:
                 take = self._watcher(name, watch, values[name])
@@ -155,6 +169,7 @@ class Supervisor(ChainNode):
         now = self.now()
         for request in self._desk.read():
             self._desk.answer(request, self._take(request))
+        self._read_commands(now)
         self._look(now)
         permit = self.oversight.tick(now, self._simulated())
         data = permit.encode()
@@ -255,7 +270,7 @@ class Supervisor(ChainNode):
         if self._probing is None:
             return
         silent = now - self._heard_gate
-        if silent > 0.05 and abs(self._speed) < 0.02:
+        if silent > 2.0 * self.values["permit_period"] and abs(self._speed) < 0.02:
             self.oversight.backstop_shown(f"shown: at rest {silent:.2f} s after the gate fell silent")
             self._probing = None
         elif now - self._probing > 1.5:
@@ -285,17 +300,18 @@ class Supervisor(ChainNode):
         elif self.values["origin_at_start"] and self.oversight.odometry.problem == "no origin has been set":
             self.oversight.set_origin("at start", now)
 
-    def _command_taker(self, name: str, kind: Any) -> Any:
-        def take(message: Any) -> None:
+    def _read_commands(self, now: float) -> None:
+        for name, subscription in self._commands.items():
+            message = newest(subscription)
+            if message is None:
+                continue
             if name == "executed":
-                self._heard_gate = self.now()
+                self._heard_gate = now
             try:
-                self._command[name] = kind.read(message, self._channels)
+                self._command[name] = self._kind.read(message, self._channels)
             except ValueError as error:
                 self._command[name] = []
                 self.oversight.ladder.set("command", Severity.NOTE, str(error))
-
-        return take
 
     def _watcher(self, name: str, watch: Watch, threshold: float) -> Any:
         def take(message: Any) -> None:

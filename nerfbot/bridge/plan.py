@@ -48,6 +48,9 @@ ARGUMENTS: tuple[Argument, ...] = (
 
 KINDS = ("sim", "hardware", "hil")
 
+TRUSTED, UNTRUSTED = 20, 10
+"""Real-time priorities asked for: the gate and the supervisor run before the nerf, all before policies."""
+
 
 @dataclass(frozen=True)
 class NodePlan:
@@ -144,7 +147,11 @@ def make(kind: str, given: Mapping[str, str]) -> Plan:
             "nerfbot.hardware.supervisor",
             _supervisor(values, common, folder, sockets, kind),
         ),
-        NodePlan("gate", "nerfbot.hardware.gate", {**common, "permit_socket": str(sockets / "permit.gate")}),
+        NodePlan(
+            "gate",
+            "nerfbot.hardware.gate",
+            {**common, "permit_socket": str(sockets / "permit.gate"), "priority": TRUSTED},
+        ),
     ]
     if kind != "hardware":
         plant = {
@@ -218,6 +225,7 @@ def _nerf(values: Mapping[str, str], common: Mapping[str, Any], sockets: Path, k
         "seed": _whole(values, "seed"),
         "allow": [name.strip() for name in values["allow"].split(",")],
         "effort_limit": kind != "hardware",
+        "priority": UNTRUSTED,
     }
 
 
@@ -230,6 +238,7 @@ def _supervisor(
         "state_folder": str(folder),
         "course": values["course"],
         "origin_at_start": kind != "hardware",
+        "priority": TRUSTED,
         "drift": 0.02 if kind == "hardware" else 0.005,
         "backstop": values["backstop"] if kind == "hardware" else "the simulated robot's cmd_vel_timeout",
     }

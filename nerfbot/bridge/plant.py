@@ -25,7 +25,7 @@ from nerfbot.course import Course
 from nerfbot.errors import InvalidCommand
 from nerfbot.hardware.commands import COMMAND_TYPES, stamp_of
 from nerfbot.hardware.errors import InvalidSetup
-from nerfbot.hardware.node import COMMAND_QOS, STATE_QOS, ChainNode, run
+from nerfbot.hardware.node import NEWEST_QOS, STATE_QOS, ChainNode, run
 from nerfbot.hardware.parameters import COMMON, Parameter
 from nerfbot.hardware.zones import Pose
 from nerfbot.limits import AXES
@@ -38,7 +38,7 @@ EPOCH = 1.0
 """Simulated time of the first step, s: a stamp of 0 would mean none."""
 
 RELIABILITY, SENSING = AXES.index("reliability"), AXES.index("sensing")
-_SHARED = ("autostart", "command_type", "cmd_vel_timeout", "supervisor_socket")
+_SHARED = ("autostart", "command_type", "cmd_vel_timeout", "supervisor_socket", "priority")
 
 
 class PlantNode(ChainNode):
@@ -88,10 +88,8 @@ class PlantNode(ChainNode):
         self._stepped = self.now()
         self._rest = [channel.mode == "position" for channel in self.plant.channels]
         self._kind = COMMAND_TYPES[values["command_type"]]
-        self.create_subscription(self._kind.message_class(), "cmd_vel", self.guarded(self._take), COMMAND_QOS)
-        self.create_subscription(
-            Float64MultiArray, "effort_limit", self.guarded(self._take_caps), COMMAND_QOS
-        )
+        self.create_subscription(self._kind.message_class(), "cmd_vel", self.guarded(self._take), NEWEST_QOS)
+        self.create_subscription(Float64MultiArray, "effort_limit", self.guarded(self._take_caps), NEWEST_QOS)
         self.create_subscription(Float64MultiArray, "lift", self.guarded(self._take_lift), STATE_QOS)
         sensors = qos_profile_system_default
         self._clock_out = self.create_publisher(Clock, "/clock", QoSProfile(depth=1))

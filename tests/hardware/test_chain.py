@@ -81,7 +81,8 @@ def test_a_condition_stops_whatever_is_commanded(name: str) -> None:
     link.conditions[name] = "told so"
     for step in range(10, 20):
         permitted(link, 0.05 * step)
-        output = link.command([0.4, 0.0], 0.05 * step, 0.0, "a", None)
+        link.command([0.4, 0.0], 0.05 * step, 0.0, "a", None)
+        output = link.tick(0.05 * step + 0.02, None)
     assert output is not None
     assert output.values == [0.0, 0.0]
     assert output.stop == f"{name}: told so"
@@ -125,3 +126,27 @@ def test_time_that_stands_or_runs_backwards_moves_nothing_past_the_last_clamp() 
     for now in (10.0, 9.0, -1e9):
         (held, _), _ = clamp.apply([1.0, 0.0], now)
         assert abs(held) < 1e-6
+
+
+def test_who_sends_more_into_a_stop_gets_no_more_steps_of_it() -> None:
+    link = chain(spec=NerfSpec(name="none"))
+    now = 0.0
+    for _ in range(20):
+        now += 0.05
+        permitted(link, now)
+        link.command([0.4, 0.0], now, 0.0, "a", None)
+    told = [link.command([0.4, 0.0], now + 0.001 * step, 0.0, "b", None) for step in range(1, 30)]
+    assert [output is not None for output in told] == [True] + [False] * 28
+    assert told[0] is not None
+    assert "second-publisher" in told[0].stop
+    assert link.tick(now + 0.03, None) is not None
+
+
+@pytest.mark.parametrize("values", [[0.4, 0.0], InvalidCommand("linear.x = nan: must be finite")])
+def test_a_stop_that_has_begun_goes_by_the_timer(values: object) -> None:
+    link = chain(spec=NerfSpec(name="none"))
+    permitted(link, 0.05)
+    link.command([0.4, 0.0], 0.05, 0.0, "a", None)
+    permitted(link, 0.1, stop="told so")
+    assert link.tick(0.1, None) is not None
+    assert link.command(values, 0.11, 0.0, "a", None) is None  # type: ignore[arg-type]

@@ -1,0 +1,228 @@
+"""The processes that `nerfbot bench ros` measures, and this process's own node beside them."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from geometry_msgs.msg import TwistStamped
+from nav_msgs.msg import Odometry
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import qos_profile_sensor_data
+
+from nerfbot.hardware import priority
+from nerfbot.hardware.node import COMMAND_QOS
+
+SPEED, PERIOD, DECELERATION = 0.3, 0.05, 2.0
+"""How the robot is driven: m/s, s between commands, and how it stops, m/s²."""
+
+TIMER_RATE = 100.0
+"""Hz of the links' timers."""
+
+ROOM = 0.25
+"""m to each side of the start within which it drives to and fro."""
+
+LIMITS = {
+    "linear.x.max_velocity": 1.5,
+    "linear.x.max_acceleration": 3.0,
+    "linear.x.max_deceleration": DECELERATION,
+    "angular.z.max_velocity": 3.0,
+    "angular.z.max_acceleration": 12.0,
+    "angular.z.max_deceleration": 8.0,
+}
+FIRST, SECOND = 20, 10
+"""Real-time priorities: as in a bring-up, the nerf's and what is compared with it after the others'."""
+
+NAP = 0.002
+"""s that the bare timer sleeps."""
+
+# A signal handler that does not return leaves a live process, and live DDS threads, with a stuck loop.
+_START = (
+    "import signal, sys, time, importlib;"
+    "signal.signal(signal.SIGUSR1, lambda *_: time.sleep(1e6));"
+    "sys.exit(importlib.import_module({module!r}).{name}())"
+)
+
+
+def relay() -> int:
+    """A node that only passes on what it hears, with the nerf's quality of service and executor."""
+    rclpy.init()
+    node = rclpy.create_node("relay")
+    out = node.create_publisher(TwistStamped, "relayed", COMMAND_QOS)
+    node.create_subscription(TwistStamped, "relay", out.publish, COMMAND_QOS)
+    priority.ask(SECOND)
+    return _spin(node)
+
+
+def sender(period: float = PERIOD) -> int:
+    """A policy that drives to and fro about where the robot started, by its odometry."""
+    rclpy.init()
+    node = rclpy.create_node("sender")
+    out = node.create_publisher(TwistStamped, "cmd_vel_policy", COMMAND_QOS)
+    speed = SPEED
+
+    def turn(odometry: Odometry) -> None:
+        nonlocal speed
+        if abs(odometry.pose.pose.position.x) > ROOM:
+            speed = -SPEED if odometry.pose.pose.position.x > 0.0 else SPEED
+
+    def send() -> None:
+        message = TwistStamped()
+        message.header.stamp = node.get_clock().now().to_msg()
+        message.twist.linear.x = speed
+        out.publish(message)
+
+    node.create_subscription(Odometry, "odom", turn, qos_profile_sensor_data)
+    node.create_timer(period, send)
+    priority.ask(SECOND)
+    return _spin(node)
+
+
+def quick_sender() -> int:
+    """The same with a command for each period of the links' timers."""
+    return sender(1.0 / TIMER_RATE)
+
+
+def flooder() -> int:
+    """A sender at full rate; prints how many messages a second it sent."""
+    rclpy.init()
+    node = rclpy.create_node("flooder")
+    out = node.create_publisher(TwistStamped, "cmd_vel_policy", COMMAND_QOS)
+    message = TwistStamped()
+    message.twist.linear.x = SPEED
+    while True:
+        began, count = time.monotonic(), 0
+        while time.monotonic() - began < 1.0:
+            message.header.stamp = node.get_clock().now().to_msg()
+            out.publish(message)
+            count += 1
+        print(count, flush=True)
+
+
+def bare_timer() -> int:
+    """A loop that only sleeps; prints when (s, monotonic) and for how long (s) it was held up."""
+    priority.ask(FIRST)
+    before = time.monotonic()
+    while True:
+        time.sleep(NAP)
+        now = time.monotonic()
+        if now - before > 5.0 * NAP:
+            print(f"{before:.4f} {now - before - NAP:.4f}", flush=True)
+        before = now
+
+
+def _spin(node: Any) -> int:
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        while True:
+            executor.spin_once(timeout_sec=0.1)
+    except (KeyboardInterrupt, rclpy.executors.ExternalShutdownException):
+        return 0
+
+
+class Rig:
+    """The processes under measurement, and this process's own node beside them.
+
+    With them runs a bare timer: what holds that up, the machine does, not the chain.
+    """
+
+    def __init__(self) -> None:
+        os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
+        os.environ.setdefault("ROS_DOMAIN_ID", str(random.SystemRandom().randint(1, 100)))
+        self.folder = Path(tempfile.mkdtemp(prefix="nerfbot-"))
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self._words: dict[str, list[str]] = {}
+        rclpy.init()
+        self.node = rclpy.create_node("bench")
+        self.executor = SingleThreadedExecutor()
+        self.executor.add_node(self.node)
+        self.speed, self.speed_at = 0.0, 0.0
+        self.longest_silence = 0.0
+        """Longest time between two odometry messages, s: no stop can be seen sooner than the next one."""
+        self.node.create_subscription(Odometry, "odom", self._take_odometry, qos_profile_sensor_data)
+        self.real_time = not priority.ask(FIRST)
+        """Whether the system gives real-time priority; where not, a busy machine shows in every figure."""
+        self.function("bare_timer")
+
+    def _take_odometry(self, message: Odometry) -> None:
+        now = time.monotonic()
+        self.longest_silence = max(self.longest_silence, now - self.speed_at if self.speed_at else 0.0)
+        self.speed, self.speed_at = abs(message.twist.twist.linear.x), now
+
+    def start(self, name: str, module: str, parameters: dict[str, Any]) -> None:
+        """Start a node's process under a name."""
+        words = [sys.executable, "-c", _START.format(module=module, name="main"), "--ros-args"]
+        level = SECOND if name == "nerf" else FIRST
+        for key, value in {"priority": level, **parameters}.items():
+            words += ["-p", f"{key}:={str(value).lower() if isinstance(value, bool) else value}"]
+        self._words[name] = words
+        self.again(name)
+
+    def function(self, name: str, number: int = 1) -> str:
+        """Start one of this module's own nodes; under which name."""
+        called = name if number == 1 else f"{name}{number}"
+        self._words[called] = [sys.executable, "-c", _START.format(module=__name__, name=name)]
+        self.again(called)
+        return called
+
+    def again(self, name: str) -> None:
+        """Start a process once more as it was."""
+        log = open(self.folder / f"{name}.log", "ab")  # noqa: SIM115 (the process has it)
+        self.running[name] = subprocess.Popen(
+            self._words[name], stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        if self.real_time:  # which a child inherits: each asks by itself, once it is up
+            os.sched_setscheduler(self.running[name].pid, os.SCHED_OTHER, os.sched_param(0))
+
+    def said(self, name: str) -> list[str]:
+        """The words that a process has printed."""
+        return (self.folder / f"{name}.log").read_text().split()
+
+    def held_up(self, since: float, until: float) -> float:
+        """The longest time (s) that the bare timer was held up between two times (s, monotonic)."""
+        words = self.said("bare_timer")
+        times = list(zip(map(float, words[::2]), map(float, words[1::2]), strict=False))
+        return max((length for at, length in times if at < until and at + length > since), default=0.0)
+
+    def spin(self, seconds: float) -> None:
+        """Listen for a while."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0.0:
+            self.executor.spin_once(timeout_sec=left)
+
+    def until(self, holds: Callable[[], bool], seconds: float = 60.0) -> bool:
+        """Listen until something holds; false when it does not come."""
+        end = time.monotonic() + seconds
+        while not holds():
+            if time.monotonic() > end:
+                return False
+            self.executor.spin_once(timeout_sec=0.02)
+        return True
+
+    def kill(self, name: str) -> None:
+        """End a process, whatever it does."""
+        process = self.running[name]
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def close(self) -> None:
+        """End everything."""
+        for name in self.running:
+            self.kill(name)
+        self.executor.shutdown()
+        self.node.destroy_node()
+        rclpy.shutdown()
+        shutil.rmtree(self.folder, ignore_errors=True)
