@@ -13,7 +13,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from nerfbot.course import Course, Task, load_plan
+from nerfbot.course import Course, Event, Task, load_plan
 from nerfbot.course.elements import Colour
 from nerfbot.errors import InvalidCommand, LeaseError
 from nerfbot.limits import AXES, NerfSpec
@@ -202,23 +202,27 @@ class RoverEnv(gymnasium.Env[Any, Any]):
         self._illegal = 0
         self._active_now: tuple[ActiveLease, ...] = ()
         self._open_windows()
-        return self._observe(readings), {"nerf": self._told(None)}
+        info: dict[str, Any] = {"nerf": self._told(None)}
+        if self._edits:
+            info["action_mask"] = self.action_masks()
+        return self._observe(readings), info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Drive for 0.05 s. Raises `InvalidCommand` for a wrong shape or NaN; nothing has moved then."""
         twist, power = (action, 0) if not self._edits else self._parts(action)
         nerfed, tracker = self.nerfed, self._tracker
         step = nerfed.step(twist)
+        events = step.events
         if power:
-            self._use(power)
+            events += self._use(power)
         self._open_windows()
         if self._edits and not any("phase" in lease.lease.edits for lease in self._active_now):
             nerfed.plant.edits.phase(False)
         self._highest = list(map(max, self._highest, step.lift.tolist()))
-        reward = tracker.consume(step.events, nerfed.time, nerfed.plant.cell)
+        reward = tracker.consume(events, nerfed.time, nerfed.plant.cell)
         terminated = tracker.ended
         truncated = not terminated and nerfed.time >= self.task.horizon - 0.5 * CONTROL_STEP
-        info: dict[str, Any] = {"nerf": self._told(step), "events": step.events}
+        info: dict[str, Any] = {"nerf": self._told(step), "events": events}
         if self._edits:
             info["action_mask"] = self.action_masks()
         if terminated or truncated:
@@ -258,17 +262,24 @@ class RoverEnv(gymnasium.Env[Any, Any]):
             raise InvalidCommand(f"power must be 0 to {len(self.menu.action_table) - 1}, got {power}")
         return twist, power
 
-    def _use(self, power: int) -> None:
-        """Use a world edit; outside its lease, or where it is not legal, nothing happens but a count."""
+    def _use(self, power: int) -> tuple[Event, ...]:
+        """Use a world edit; what it brought about. Outside its lease, or where it is not legal, nothing
+        happens but a count.
+        """
         name = self.menu.action_table[power]
         lease = next((item for item in self._active_now if name in item.lease.edits), None)
-        if lease is None or not self.menu.apply(power, self.nerfed.plant, self._edit_random):
+        done: bool = False
+        events: tuple[Event, ...] = ()
+        if lease is not None:
+            done, events = self.menu.apply(power, self.nerfed.plant, self._edit_random)
+        if lease is None or not done:
             self._illegal += 1
-            return
+            return ()
         self.nerfed.authority.use_charge(lease.lease_id, self.nerfed.time)
         self._used[name] = self._used.get(name, 0) + 1
         for coin, cell in self.nerfed.plant.coin_cells():
             self._tracker.relocate(coin, *cell)
+        return events
 
     # What is told
 

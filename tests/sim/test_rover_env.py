@@ -248,6 +248,28 @@ class TestEdits:
         assert phasing[:5] == [True] * 5
         assert phasing[6:] == [False] * 4
 
+    def test_a_reset_tells_which_edits_are_open_as_a_step_does(self, make: Callable[..., RoverEnv]) -> None:
+        env = make(powers=("teleport",), schedule="always")
+        assert env.reset(seed=0)[1]["action_mask"].tolist() == [True, True]
+        assert "action_mask" not in make(powers=("speed",)).reset(seed=0)[1]
+
+    def test_a_chest_that_unlock_opens_is_rewarded_and_ends_the_episode(
+        self, make: Callable[..., RoverEnv], tmp_path: Any
+    ) -> None:
+        course = tmp_path / "chest.yaml"
+        course.write_text(
+            STRAIGHT.replace("C: {kind: coin}", "C: {kind: chest, colour: red}").replace(
+                "{kind: coin}", "{kind: chest}"
+            )
+        )
+        env = make(course=course, powers=("unlock",), schedule="always")
+        env.reset(seed=0)
+        _, reward, terminated, _, info = env.step(power(env, "unlock"))
+        assert [event.kind for event in info["events"]] == ["open"]
+        assert (reward, terminated) == (1.0, True)
+        assert info["episode_summary"]["success"]
+        assert info["episode_summary"]["edits"] == {"unlock": 1}
+
 
 class TestReward:
     def test_the_coin_is_rewarded_once_and_ends_the_episode(self, make: Callable[..., RoverEnv]) -> None:
