@@ -17,8 +17,8 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from nerfbot.bridge.edits import RoverEdits
+from nerfbot.bridge.grid_observation import ObjectPose, ObservationBuilder, Senses
 from nerfbot.bridge.mover import CellMover, Pace
-from nerfbot.bridge.observing import ObjectPose, ObservationBuilder, Senses
 from nerfbot.bridge.seen import SeenObjects
 from nerfbot.bridge.walls import LidarModel
 from nerfbot.course import Course, CoursePlan, Task

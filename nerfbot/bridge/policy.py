@@ -28,7 +28,7 @@ from nerfbot.limits import AXES
 from nerfbot.sim.driver import Driver
 
 from .messages import ReadingsInput
-from .observation import observation
+from .rover_observation import observation
 
 _SHARED = ("autostart", "command_type", "channels", "command_mode", "use_odometry", "supervisor_socket")
 LEASE_MARGIN = 0.8

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from nerfbot.bridge.observing import ObjectPose
+from nerfbot.bridge.grid_observation import ObjectPose
 from nerfbot.bridge.walls import LidarModel
 from nerfbot.course import Course
 

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("warp")
 
-from nerfbot.bridge.observing import ObjectPose, ObservationBuilder, Senses
+from nerfbot.bridge.grid_observation import ObjectPose, ObservationBuilder, Senses
 from nerfbot.course import Course
 from nerfbot.course.elements import Gate
 from nerfbot.grid.build import counts_keys

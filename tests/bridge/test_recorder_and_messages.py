@@ -11,7 +11,7 @@ import pytest
 from ros import Partner, a_world
 
 from nerfbot.bridge import messages
-from nerfbot.bridge.observation import object_table, observation
+from nerfbot.bridge.rover_observation import object_table, observation
 from nerfbot.errors import InvalidCommand
 from nerfbot.hardware.errors import InvalidSetup
 from nerfbot.hardware.msgdefs import definition, message_class
