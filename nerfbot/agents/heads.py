@@ -28,13 +28,13 @@ class Head(nn.Module):
     """Base of all heads.
 
     `outputs` numbers come from the network for one observation; an action is stored as `width` numbers (0: a
-    scalar) of `dtype`.
+    scalar) of `dtype`. `choices`: how many alternatives a mask opens or shuts (0: there are none).
     """
 
     outputs: int
     width: int
     dtype: torch.dtype
-    masked: bool = False
+    choices: int = 0
 
     def sample(self, raw: Tensor, mask: Tensor | None, generator: torch.Generator | None) -> Tensor:
         """Draw actions. `raw` (N, outputs), `mask` bool as the action space has it. Shape: (N[, width])."""
@@ -62,13 +62,13 @@ class CategoricalHead(Head):
 
     """
 
-    masked = True
     dtype = torch.int64
     width = 0
 
     def __init__(self, n: int, start: int = 0) -> None:
         super().__init__()
-        self.outputs, self.start = n, start
+        self.outputs = self.choices = n
+        self.start = start
 
     def _logits(self, raw: Tensor, mask: Tensor | None) -> Tensor:
         raw = raw.float()
@@ -102,7 +102,6 @@ class MultiCategoricalHead(Head):
     `start` gives the choices' first numbers (0), `shape` the form that the environment takes them in (a row).
     """
 
-    masked = True
     dtype = torch.int64
 
     def __init__(
@@ -113,7 +112,7 @@ class MultiCategoricalHead(Head):
         self.parts = [CategoricalHead(int(n), int(s)) for n, s in zip(sizes, starts, strict=True)]
         self.shape = (len(self.parts),) if shape is None else shape
         self.sizes, self.width = [part.outputs for part in self.parts], len(self.parts)
-        self.outputs = sum(self.sizes)
+        self.outputs = self.choices = sum(self.sizes)
 
     def _split(self, raw: Tensor, mask: Tensor | None) -> list[tuple[CategoricalHead, Tensor, Tensor | None]]:
         masks = [None] * self.width if mask is None else mask.split(self.sizes, -1)
@@ -197,7 +196,8 @@ class GaussianHead(Head):
 class JointHead(Head):
     """Several heads side by side, for `Tuple` and `Dict` action spaces; log-probabilities add up.
 
-    An action is stored as one row of float32 numbers; whole numbers up to 2**24 keep their value.
+    The mask is that of the discrete parts, side by side in their order. An action is stored as one row of
+    float32 numbers; whole numbers up to 2**24 keep their value.
     """
 
     dtype = torch.float32
@@ -206,12 +206,19 @@ class JointHead(Head):
         super().__init__()
         self.heads, self.names = nn.ModuleList(heads), names
         self.outputs = sum(head.outputs for head in heads)
+        self.choices = sum(head.choices for head in heads)
         self.widths = [max(1, head.width) for head in heads]
         self.width = sum(self.widths)
 
-    def _parts(self, raw: Tensor) -> list[tuple[Head, Tensor]]:
+    def _parts(self, raw: Tensor, mask: Tensor | None) -> list[tuple[Head, Tensor, Tensor | None]]:
         heads = [cast("Head", head) for head in self.heads]
-        return list(zip(heads, raw.split([head.outputs for head in heads], -1), strict=True))
+        outputs = raw.split([head.outputs for head in heads], -1)
+        if mask is None:
+            return [(head, x, None) for head, x in zip(heads, outputs, strict=True)]
+        masks = mask.split([head.choices for head in heads], -1)
+        return [
+            (head, x, m if head.choices else None) for head, x, m in zip(heads, outputs, masks, strict=True)
+        ]
 
     def _pack(self, parts: list[Tensor]) -> Tensor:
         return torch.cat(
@@ -228,17 +235,18 @@ class JointHead(Head):
 
     def sample(self, raw: Tensor, mask: Tensor | None, generator: torch.Generator | None) -> Tensor:
         """Each head on its own."""
-        return self._pack([head.sample(x, None, generator) for head, x in self._parts(raw)])
+        return self._pack([head.sample(x, m, generator) for head, x, m in self._parts(raw, mask)])
 
     def mode(self, raw: Tensor, mask: Tensor | None) -> Tensor:
         """Each head's mode."""
-        return self._pack([head.mode(x, None) for head, x in self._parts(raw)])
+        return self._pack([head.mode(x, m) for head, x, m in self._parts(raw, mask)])
 
     def evaluate(self, raw: Tensor, action: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """Sums over the heads."""
         actions = self._unpack(action)
         found = [
-            head.evaluate(x, part, None) for (head, x), part in zip(self._parts(raw), actions, strict=True)
+            head.evaluate(x, part, m)
+            for (head, x, m), part in zip(self._parts(raw, mask), actions, strict=True)
         ]
         return torch.stack([log for log, _ in found]).sum(0), torch.stack([h for _, h in found]).sum(0)
 

@@ -32,8 +32,8 @@ class Rollout:
             name: self._zeros(part.dtype, *part.shape[1:]) for name, part in batch.observation.items()
         }
         self.action = self._zeros(head.dtype, *((head.width,) if head.width else ()))
-        masked = batch.mask is not None and head.masked
-        self.mask = self._zeros(torch.bool, head.outputs) if masked and not explored else None
+        masked = batch.mask is not None and head.choices > 0
+        self.mask = self._zeros(torch.bool, head.choices) if masked and not explored else None
         if explored:
             assert batch.mask is not None
             self.open_mask = self._zeros(torch.bool, batch.mask.shape[1])

@@ -75,7 +75,7 @@ class Policy:
             self.memory = self.network.start(count, self.device)
         output = self.network(seen, self.memory)
         self.memory = output.memory
-        open_now = None if mask is None or not head.masked else self._open(mask, count)
+        open_now = None if mask is None or not head.choices else self._open(mask, count)
         if sample:
             action = head.sample(output.policy, open_now, self.generator)
         else:
@@ -114,14 +114,14 @@ class Policy:
         return seen, 1 if count is None else count, count is None
 
     def _open(self, mask: NDArray[np.bool_], count: int) -> Tensor:
-        """The mask over the policy's outputs: powers that it never had are beyond them."""
+        """The mask over the policy's alternatives: powers that it never had are beyond them."""
         given = np.atleast_2d(np.asarray(mask))
-        outputs = self.network.head.outputs
-        if given.ndim != 2 or len(given) != count or given.shape[1] < outputs:
+        choices = self.network.head.choices
+        if given.ndim != 2 or len(given) != count or given.shape[1] < choices:
             raise InvalidCommand(
-                f"mask: the shape is {np.shape(mask)}, must be {(count, outputs)}, or wider by powers"
+                f"mask: the shape is {np.shape(mask)}, must be {(count, choices)}, or wider by powers"
             )
-        return torch.as_tensor(given[:, :outputs].astype(np.bool_), device=self.device)
+        return torch.as_tensor(given[:, :choices].astype(np.bool_), device=self.device)
 
     def save(self, folder: Path) -> None:
         """Write both files into `folder`, each whole or not at all. Raises `InvalidCommand` if it cannot."""

@@ -226,6 +226,26 @@ def test_joined_heads_add_up(name: str) -> None:
     assert torch.allclose(entropy, spread, atol=1e-5)
 
 
+@pytest.mark.parametrize("squash", [False, True])
+def test_a_mask_shuts_the_discrete_parts_of_joined_heads_and_leaves_the_others_alone(squash: bool) -> None:
+    head = head_for(SPACES["tuple"], squash)
+    assert head.choices == 3 + 2 + 4
+    one = torch.tensor([False, True, False, True, False, True, False, True, False])
+    raw, mask = torch.randn(400, head.outputs, generator=generator()), one.expand(400, -1)
+    action = head.sample(raw, mask, generator(1))
+    choice, numbers, choices = head.to_environment(action)
+    assert set(choice.tolist()) == {2}  # counted from 1
+    assert set(choices[:, 0].tolist()) == {0}
+    assert set(choices[:, 1].tolist()) == {0, 2}
+    free, shut = head.evaluate(raw, action, None)[0], head.evaluate(raw, action, mask)[0]
+    assert (shut > free).all()
+    box = head_for(spaces.Box(-1.0, 1.0, (2,)), squash)
+    everything = torch.ones(9, dtype=torch.bool)
+    assert torch.equal(head.evaluate(raw, action, everything.expand(400, -1))[0], free)
+    assert np.array_equal(head.to_environment(head.mode(raw, mask))[1], box.to_environment(raw[:, 3:5]))
+    assert numbers.std() > 0.1
+
+
 @pytest.mark.parametrize(
     ("space", "squash"),
     [
