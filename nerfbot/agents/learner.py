@@ -340,7 +340,16 @@ class Learner:
 
     def policy(self, about: dict[str, Any] | None = None, seed: int = 0) -> Policy:
         """The policy as it stands, sharing its weights with the learner's."""
-        return Policy(self.network, self.batch.parts, self.norms, self.action_space, about, seed)
+        returns = None if self.return_scale is None else self.return_scale.norm
+        return Policy(self.network, self.batch.parts, self.norms, self.action_space, about, seed, returns)
+
+    def take_up(self, policy: Policy) -> None:
+        """Learn on from what a policy knows: its weights, its norms and its scale of returns.
+
+        Raises `InvalidCommand` for a policy that was made otherwise, with the field that differs, before
+        anything changes.
+        """
+        resume.take_up(self, policy)
 
     def state(self) -> dict[str, Any]:
         """All that going on needs, the worlds included where the environment can tell them."""

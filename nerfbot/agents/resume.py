@@ -15,10 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nerfbot.agents.saved import describe
 from nerfbot.errors import InvalidCommand
 
 if TYPE_CHECKING:
     from nerfbot.agents.learner import Learner
+    from nerfbot.agents.saved import Policy
 
 FORMAT = "nerfbot-checkpoint-1"
 
@@ -82,6 +84,31 @@ def _parts(learner: Learner) -> dict[str, Any]:
         "explorer": learner.explorer,
         "book": learner.book,
         "bonus": learner.bonus_signal,
+    }
+
+
+def take_up(learner: Learner, policy: Policy) -> None:
+    """Give a learner a policy's weights, norms and scale of returns.
+
+    Raises `InvalidCommand` where the two differ in what these belong to, before anything changes.
+    """
+    mine = learner.policy()
+    _compare(_shape(policy), _shape(mine))
+    learner.network.load_state_dict(policy.network.state_dict())
+    learner.norms.load_state_dict(policy.norms.state_dict())
+    if mine.returns is not None and policy.returns is not None:
+        mine.returns.load_state_dict(policy.returns.state_dict())
+
+
+def _shape(policy: Policy) -> dict[str, Any]:
+    """What two policies must have in common for one to take up the other's weights."""
+    return {
+        "observation": {name: [str(box.dtype), *box.shape] for name, box in policy.parts.items()},
+        "action": describe(policy.action_space),
+        "critics": list(policy.network.names),
+        "network": policy.network.config.model_dump(mode="json"),
+        "normalised": sorted(policy.norms),
+        "reward scale": policy.returns is not None,
     }
 
 

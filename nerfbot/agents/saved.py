@@ -35,6 +35,8 @@ class Policy:
         action_space: of one world.
         about: what it was trained on, for people.
         seed: of the sampling.
+        returns: running norm of the discounted returns that rewards were scaled by; None: they were not. The
+            critics' values are in that scale; acting needs none of it, learning on does.
 
     """
 
@@ -46,8 +48,10 @@ class Policy:
         action_space: spaces.Space[Any],
         about: Mapping[str, Any] | None = None,
         seed: int = 0,
+        returns: RunningNorm | None = None,
     ) -> None:
         self.network, self.parts, self.norms = network.eval(), dict(parts), norms
+        self.returns = returns
         self.action_space, self.about = action_space, dict(about or {})
         self.device = next(network.parameters()).device
         self.generator = torch.Generator(self.device).manual_seed(seed)
@@ -127,6 +131,8 @@ class Policy:
         """Write both files into `folder`, each whole or not at all. Raises `InvalidCommand` if it cannot."""
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
         tensors |= {f"norms.{name}": value for name, value in self.norms.state_dict().items()}
+        if self.returns is not None:
+            tensors |= {f"returns.{name}": value for name, value in self.returns.state_dict().items()}
         weights = weights_file.save({name: value.contiguous().cpu() for name, value in tensors.items()})
         described = {
             "format": FORMAT,
@@ -137,6 +143,7 @@ class Policy:
             "action": describe(self.action_space),
             "squash": any(getattr(head, "squash", False) for head in self.network.head.modules()),
             "normalised": sorted(name for name in self.parts if norm_key(name) in self.norms),
+            "scaled": self.returns is not None,
             "about": self.about,
         }
         try:
@@ -184,8 +191,13 @@ def load_policy(path: str | Path, device: str = "cpu", seed: int = 0) -> Policy:
         norms = torch.nn.ModuleDict(
             {norm_key(name): RunningNorm(parts[name].shape) for name in described["normalised"]}
         )
+        returns = RunningNorm(()) if described.get("scaled", False) else None
         tensors = weights_file.load(weights)
-        for prefix, module in (("network.", network), ("norms.", norms)):
+        for name, value in tensors.items():
+            if not value.isfinite().all():
+                raise ValueError(f"{WEIGHTS}: {name} holds a number that is not finite")
+        modules = {"network.": network, "norms.": norms} | ({} if returns is None else {"returns.": returns})
+        for prefix, module in modules.items():
             module.load_state_dict(
                 {
                     name.removeprefix(prefix): value
@@ -200,7 +212,7 @@ def load_policy(path: str | Path, device: str = "cpu", seed: int = 0) -> Policy:
         if isinstance(problem, KeyError):
             line = f"{line} is missing"
         raise InvalidCommand(f"policy: {folder} cannot be used: {line}") from None
-    return Policy(network, parts, norms, action_space, about, seed)
+    return Policy(network, parts, norms, action_space, about, seed, returns)
 
 
 UNUSABLE = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from nerfbot.agents.batch import Batch
 from nerfbot.agents.explorers import load_explorer
 from nerfbot.agents.learner import Bonus, Learner
 from nerfbot.agents.networks import NetworkConfig
+from nerfbot.agents.saved import load_policy
 from nerfbot.errors import InvalidCommand
 from nerfbot.grid.menu import MOVES
 from nerfbot.grid.vector_env import GridVectorEnv
@@ -257,3 +259,39 @@ def test_only_plain_values_may_be_kept_beside_a_run(tmp_path: Path) -> None:
     with pytest.raises(InvalidCommand, match=r"extra\.who: object cannot be saved"):
         learner_of().save(tmp_path / "checkpoint.pt", {"who": object()})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_learner_takes_up_what_a_policy_of_another_run_knows(tmp_path: Path) -> None:
+    first, second = learner_of(seed=1), learner_of(seed=2)
+    first.iterate()
+    first.policy().save(tmp_path)
+    second.take_up(load_policy(tmp_path))
+    for mine, theirs in ((second.network, first.network), (second.norms, first.norms)):
+        for name, value in mine.state_dict().items():
+            assert torch.equal(value, theirs.state_dict()[name]), name
+    assert first.return_scale is not None
+    assert second.return_scale is not None
+    assert second.return_scale.norm.seen == first.return_scale.norm.seen > 0
+    assert second.steps == 0
+    before = copy.deepcopy(second.network.state_dict())
+    second.iterate()
+    assert any(not torch.equal(value, before[name]) for name, value in second.network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"network": NetworkConfig(hidden=(17,))}, r"network.hidden = \[17\], this one \[16\]"),
+        ({"explorer": "random"}, "action.n = 3, this one 5"),
+        ({"bonus": Bonus("novelty")}, "critics = "),
+    ],
+)
+def test_a_policy_that_was_made_otherwise_is_not_taken_up_and_nothing_changes(
+    changes: dict[str, Any], says: str
+) -> None:
+    learner, other = learner_of(), learner_of(**changes)
+    before = copy.deepcopy(learner.network.state_dict())
+    with pytest.raises(InvalidCommand, match=says):
+        learner.take_up(other.policy())
+    for name, value in learner.network.state_dict().items():
+        assert torch.equal(value, before[name])

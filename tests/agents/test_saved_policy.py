@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from safetensors import torch as weights_file
 from toys import SMALL, corridor, ppo, scripted
 
 import nerfbot
@@ -200,6 +202,15 @@ def spoil_weights(folder: Path) -> None:
     (folder / WEIGHTS).write_bytes(bytes(data))
 
 
+def rewrite(folder: Path, name: str, value: float) -> None:
+    """Put a number into a tensor, and the hash that makes the description agree."""
+    tensors = weights_file.load((folder / WEIGHTS).read_bytes())
+    tensors[name].view(-1)[0] = value
+    weights = weights_file.save(tensors)
+    (folder / WEIGHTS).write_bytes(weights)
+    change(folder, sha256=hashlib.sha256(weights).hexdigest())
+
+
 def cut(name: str, size: int) -> Any:
     return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:size])
 
@@ -235,6 +246,8 @@ SPOILED: dict[str, Any] = {
     "odd box": lambda f: change(
         f, observation={"": {"kind": "box", "shape": [3], "dtype": "bad", "low": 0, "high": 1}}
     ),
+    "weights that are no numbers": lambda f: rewrite(f, "network.policy.weight", float("nan")),
+    "scaled by nothing": lambda f: change(f, scaled=True),
     "normalised what": lambda f: change(f, normalised=["x"]),
     **{
         f"without {name}": drop(name)
@@ -253,6 +266,18 @@ def test_a_file_that_cannot_be_used_gives_one_line(spoil: Any, tmp_path: Path) -
     text = str(caught.value)
     assert "\n" not in text
     assert str(folder) in text
+
+
+def test_the_scale_of_returns_is_saved_with_the_policy(tmp_path: Path) -> None:
+    policy = trained(normalise_rewards=True)
+    assert policy.returns is not None
+    assert policy.returns.seen == 24
+    policy.save(tmp_path)
+    loaded = load_policy(tmp_path).returns
+    assert loaded is not None
+    for name, value in policy.returns.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value)
+    assert trained().returns is None
 
 
 def test_the_policy_beside_a_missing_one_is_not_taken_for_it(tmp_path: Path) -> None:
