@@ -1,13 +1,14 @@
-"""Whether a saved policy belongs on an environment with the grid's layout; a mismatch names the field.
+"""Whether a saved policy belongs on an environment; a mismatch names the field.
 
-A policy says in ``about.layout`` what it was trained on: the version of the layout, the robot that the grid
-stands for, what each number of the vector is and what each action does.
+A policy says in ``about.layout`` what it was trained on: the version of the layout and the robot; on the
+grid's layout what each number of the vector is and what each action does, on ``nerfbot/Rover-v0``'s the
+channels that it commands, what each of its powers does and how long it holds an action.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gymnasium import spaces
 
@@ -15,10 +16,20 @@ from nerfbot.agents.saved import Policy
 from nerfbot.errors import InvalidCommand
 from nerfbot.grid.menu import MOVES
 
+if TYPE_CHECKING:
+    from nerfbot.bridge.cells_env import RoverCells
+    from nerfbot.sim.rover_env import RoverEnv
+
 LAYOUT = 1
 """Version of the grid's observation and action layout; a new meaning of a byte or an action is a new
 version.
 """
+
+ROVER_LAYOUT = 1
+"""Version of the layout of ``nerfbot/Rover-v0``'s observation and action."""
+
+PLACES = 6
+"""Decimal places of a period in s, so that 1 / rate is the same number as steps of 0.05 s."""
 
 ROBOT = "rover"
 """The robot whose body the grid's rules have."""
@@ -48,6 +59,64 @@ def layout_of(env: Any, robot: str = ROBOT) -> dict[str, Any]:
     if table is None or features is None:
         return {}
     return {"version": LAYOUT, "robot": robot, "features": list(features), "actions": list(table)}
+
+
+def robot_of(env: RoverEnv | RoverCells) -> str:
+    """The name of the robot that a simulated plant has."""
+    return env.nerfed.plant.description.name
+
+
+def rover_layout_of(env: RoverEnv, period: float) -> dict[str, Any]:
+    """What a policy that learns on ``nerfbot/Rover-v0`` says of it; an action is held for `period` s."""
+    return {
+        "version": ROVER_LAYOUT,
+        "robot": robot_of(env),
+        "channels": [channel.name for channel in env.nerfed.channels],
+        "period": round(period, PLACES),
+        "powers": list(env.action_table),
+    }
+
+
+def check_rover_fit(policy: Policy, env: RoverEnv, period: float) -> None:
+    """Raise `UnfitPolicy` for the first field in which a policy does not fit a robot's own environment.
+
+    Powers that either has and the other has not are no misfit: their actions stay shut, or are never used.
+    """
+    ours = rover_layout_of(env, period)
+    check_rover_layout(policy, **{name: ours[name] for name in ("version", "robot")})
+    seen = env.observation_space
+    known = dict(seen.spaces) if isinstance(seen, spaces.Dict) else {"": seen}
+    for name, box in policy.parts.items():
+        label = f"observation.{name}" if name else "observation"
+        if name not in known:
+            parts = ", ".join(known) if "" not in known else "one flat vector"
+            raise UnfitPolicy(f"policy: {label}: is no part of the rover's observation (it has {parts})")
+        _same(f"{label}.shape", box.shape, known[name].shape)
+        _same(f"{label}.dtype", str(box.dtype), str(known[name].dtype))
+    theirs, mine = _twist_of(policy.action_space), _twist_of(env.action_space)
+    assert mine is not None
+    if theirs is None:
+        raise UnfitPolicy(f"policy: action: is {policy.action_space}, must be a twist")
+    _same("action.twist.shape", theirs.shape, mine.shape)
+    for end in ("low", "high"):
+        _same(f"action.twist.{end}", getattr(theirs, end).tolist(), getattr(mine, end).tolist())
+    check_rover_layout(policy, **{name: ours[name] for name in ("channels", "period")})
+    powers = (policy.about.get("layout") or {}).get("powers", ours["powers"])
+    for index, (their, our) in enumerate(zip(powers, ours["powers"], strict=False)):
+        _same(f"about.layout.powers[{index}]", their, our)
+
+
+def check_rover_layout(policy: Policy, **ours: Any) -> None:
+    """Raise `UnfitPolicy` for the first of these fields of `rover_layout_of` that a policy has otherwise."""
+    told = policy.about.get("layout") or {}
+    for field, value in ours.items():
+        _same(f"about.layout.{field}", told.get(field, value), value)
+
+
+def _twist_of(space: spaces.Space[Any]) -> spaces.Box | None:
+    """The twist of an action space, alone or beside powers; None where there is none."""
+    twist = space.spaces.get("twist") if isinstance(space, spaces.Dict) else space
+    return twist if isinstance(twist, spaces.Box) else None
 
 
 def check_fit(

@@ -25,6 +25,7 @@ from nerfbot.hardware.parameters import COMMON, Parameter, channels_of
 from nerfbot.hardware.requests import SupervisorClient
 from nerfbot.hardware.zones import Pose
 from nerfbot.limits import AXES
+from nerfbot.sim.description import RobotDescription
 from nerfbot.sim.driver import Driver
 
 from .messages import ReadingsInput
@@ -71,9 +72,7 @@ class PolicyNode(ChainNode):
         if values["policy"] == "scripted":
             self._driver = Driver(self._course, robot=values["robot"])
         else:
-            from nerfbot.agents.saved import load_policy
-
-            self._policy = load_policy(Path(values["policy"]))
+            self._policy = self._loaded(values)
         self._kind = COMMAND_TYPES[values["command_type"]]
         self._message = self._kind.message_class()
         self._out = self.create_publisher(self._message, "cmd_vel_policy", COMMAND_QOS)
@@ -98,6 +97,22 @@ class PolicyNode(ChainNode):
         if values["trigger"] == "timer":
             self.every(1.0 / values["rate"], self._act)
         self._acted = 0
+
+    def _loaded(self, values: Mapping[str, Any]) -> Any:
+        """The saved policy, which must have been made for this robot, its channels and this rate."""
+        from nerfbot.agents.saved import load_policy
+        from nerfbot.bridge.fit import PLACES, ROVER_LAYOUT, check_rover_layout
+
+        policy = load_policy(Path(values["policy"]))
+        ours: dict[str, Any] = {
+            "version": ROVER_LAYOUT,
+            "robot": RobotDescription.load(values["robot"]).name,
+            "channels": [channel.name for channel in self._channels],
+        }
+        if values["trigger"] == "timer":
+            ours["period"] = round(1.0 / values["rate"], PLACES)
+        check_rover_layout(policy, **ours)
+        return policy
 
     def _take_odometry(self, message: Odometry) -> None:
         self._input.take_odometry(message)

@@ -17,7 +17,7 @@ from nerfbot.errors import MissingDependency
 
 if TYPE_CHECKING:
     from nerfbot.agents.saved import Policy
-    from nerfbot.experiment.config import ExperimentConfig
+    from nerfbot.experiment.config import DirectConfig, ExperimentConfig
 
 SET = typer.Option([], "--set", help="Change a field: key.key=value.")
 
@@ -25,22 +25,33 @@ SET = typer.Option([], "--set", help="Change a field: key.key=value.")
 def train(
     config: str = typer.Argument(help="A preset's name, or the path of a YAML file of the same form."),
     arm: str = typer.Option(
-        "", "--arm", help="How to train; default: powers-explore with a menu, else plain."
+        "",
+        "--arm",
+        help="How to train; default: plain without a menu, else powers-explore (on a robot: powers).",
     ),
     seed: int = typer.Option(0, "--seed", min=0, help="Of everything random."),
     changes: list[str] = SET,
     out: str = typer.Option("", "--out", help="The run's folder; default: runs/NAME/ARM-SEED."),
     resume: bool = typer.Option(False, "--resume", help="Go on from the folder's checkpoint."),
+    start: str = typer.Option("", "--from", help="A run's folder, whose policy learning begins with."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON for machines."),
 ) -> None:
-    """Train one policy; its folder holds config, metrics, events and the policy."""
+    """Train one policy; its folder holds config, metrics, events and the policy.
+
+    With `environment: nerfbot/Rover-v0` in the file it learns on the robot in PyBullet itself.
+    """
     with needs_training():
-        from nerfbot.experiment.config import InvalidExperiment, load_experiment
+        from nerfbot.experiment.config import DirectConfig, InvalidExperiment, load_experiment
         from nerfbot.experiment.results import plain
         from nerfbot.experiment.runs import METRICS
         from nerfbot.experiment.training import RunPlan, run
-    described = load_experiment(config, changes)
-    chosen = arm or ("powers-explore" if described.menu.powers else "plain")
+    described = load_experiment(config, changes, direct=True)
+    with_powers = "powers-explore"
+    if isinstance(described, DirectConfig):
+        with needs_training():
+            from nerfbot.experiment.direct import run
+        with_powers = "powers"
+    chosen = arm or (with_powers if described.menu.powers else "plain")
     folder = Path(out) if out else Path("runs") / described.name / f"{chosen}-{seed}"
     if (folder / METRICS).exists() and not resume:
         raise InvalidExperiment(f"{folder}: holds a run already; add --resume to go on, or --out for another")
@@ -53,7 +64,8 @@ def train(
             text = f"{chosen}, seed {seed}: goal reached in {told['success']:.0%} of episodes"
             bar.update(task, completed=told["steps"], description=text)
 
-        row = run(RunPlan(described, chosen, seed, folder), tell)
+        begin = Path(start) if start else None
+        row = run(RunPlan(described, chosen, seed, folder, start=begin), tell)
     if as_json:
         print(json.dumps(plain(row)))
         return
@@ -69,7 +81,7 @@ def evaluate(
     lift: float = typer.Option(-1.0, "--lift", help="Hold every axis lifted to this level, 0 to 1."),
     seed: int = typer.Option(0, "--seed", min=0, help="Of the sampling."),
     plant: str = typer.Option("grid", "--plant", help="grid, or rover: PyBullet, beside the grid."),
-    episodes: int = typer.Option(200, "--episodes", min=1, help="Levels to play on the rover."),
+    episodes: int = typer.Option(200, "--episodes", min=1, help="Episodes on the rover."),
     poses: str = typer.Option(
         "tracked", "--poses", help="Object poses on the rover: tracked, or seen by its own detector."
     ),
@@ -77,11 +89,12 @@ def evaluate(
 ) -> None:
     """Measure a saved policy with powers withdrawn: what its episodes meet first, sampled and greedy.
 
-    With --plant rover the same levels are played on the grid and on the rover in PyBullet.
+    With --plant rover the same levels are played on the grid and on the rover in PyBullet. A policy that
+    learned on nerfbot/Rover-v0 drives the robot that it learned on.
     """
     with needs_training():
         from nerfbot.agents.saved import load_policy
-        from nerfbot.experiment.config import ExperimentConfig, InvalidExperiment
+        from nerfbot.experiment.config import DirectConfig, ExperimentConfig, InvalidExperiment
         from nerfbot.experiment.evaluation import evaluate as measure
         from nerfbot.experiment.results import plain
         from nerfbot.experiment.training import levels
@@ -92,8 +105,14 @@ def evaluate(
         raise InvalidExperiment(f"{folder / 'config.yaml'}: is no run's; it has no field 'experiment'")
     if lift > 1.0 or (lift < 0.0 and lift != -1.0):
         raise InvalidExperiment(f"--lift {lift}: must be from 0 to 1")
-    config = validate(ExperimentConfig, told["experiment"], str(folder / "config.yaml"), InvalidExperiment)
+    model = DirectConfig if "environment" in told["experiment"] else ExperimentConfig
+    config = validate(model, told["experiment"], str(folder / "config.yaml"), InvalidExperiment)
     policy = load_policy(folder)
+    if isinstance(config, DirectConfig) and config.environment == "nerfbot/Rover-v0":
+        if lift != -1.0:
+            raise InvalidExperiment("--lift: a policy of nerfbot/Rover-v0 is measured nerfed")
+        _evaluate_itself(folder, config, policy, str(told.get("arm")), episodes, seed, as_json)
+        return
     part = "test" if final else "development"
     played = levels(config.course, getattr(config.levels, part), part, False)
     like = levels(config.course, config.levels.validation, "validation", True)
@@ -110,6 +129,24 @@ def evaluate(
         print(json.dumps(plain({"split": part, "lift": held, **row})))
         return
     _print_contacts(f"{folder} on {part} levels", row, ("", "greedy_", "train_"))
+
+
+def _evaluate_itself(
+    folder: Path, config: DirectConfig, policy: Policy, arm: str, episodes: int, seed: int, as_json: bool
+) -> None:
+    """A policy that drives by twists, on the robot that it learned on."""
+    from nerfbot.experiment.direct import columns_of, keywords_of, layout_on
+    from nerfbot.experiment.on_rover import one_thread
+    from nerfbot.experiment.results import plain
+
+    config = config.model_copy(update={"episodes": episodes})
+    layout_on(config, keywords_of(config, arm), policy)
+    with one_thread():
+        row = columns_of(policy, config, arm, seed)
+    if as_json:
+        print(json.dumps(plain({"episodes": episodes, **row})))
+        return
+    _print_contacts(f"{folder}, {episodes} episodes each", row, ("", "greedy_", "train_"))
 
 
 def _evaluate_on_rover(

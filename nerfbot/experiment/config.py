@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from nerfbot.agents.networks import NetworkConfig
 from nerfbot.agents.ppo import PPOConfig
 from nerfbot.errors import InvalidSpec
+from nerfbot.experiment.processes import Environment
 from nerfbot.limits.yamlio import read_yaml, suggestion, validate
 
 Count = Annotated[int, Field(ge=1)]
@@ -93,6 +94,29 @@ class ExperimentConfig(BaseModel):
     quick: dict[str, Any] = Field(default_factory=dict)
 
 
+class DirectConfig(ExperimentConfig):
+    """Learning on a robot in PyBullet itself: what an experiment has, and which `environment`.
+
+    `processes` side by side, in place of `worlds`. `hold`: control steps of 0.05 s that the robot carries on
+    with an action of ``nerfbot/Rover-v0``; a step of learning is one action. `parts` of the observation that
+    the policy is shown, all where there are none. `episodes` of each measurement. `options`: further keywords
+    of the environment, such as ``robot`` or ``reveal_lift``.
+    """
+
+    environment: Environment
+    processes: Count = 2
+    hold: Count = 1
+    parts: tuple[str, ...] = ()
+    episodes: Count = 50
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check(self) -> DirectConfig:
+        if self.hold > 1 and self.environment != "nerfbot/Rover-v0":
+            raise ValueError(f"hold: must be 1 on {self.environment}, whose action is a whole move")
+        return self
+
+
 def presets() -> tuple[str, ...]:
     """Names of the experiments that come with the package."""
     folder = files("nerfbot.experiment") / "presets"
@@ -101,11 +125,14 @@ def presets() -> tuple[str, ...]:
     )
 
 
-def load_experiment(source: str | Path, changes: Iterable[str] = (), quick: bool = False) -> ExperimentConfig:
+def load_experiment(
+    source: str | Path, changes: Iterable[str] = (), quick: bool = False, direct: bool = False
+) -> ExperimentConfig:
     """An experiment by a preset's name or a file's path, with changes of the form ``key.key=value`` (YAML).
 
-    `quick` applies the file's own `quick` section first. Raises `InvalidExperiment`, in one line, for an
-    unknown name or key, with the nearest known one.
+    `quick` applies the file's own `quick` section first; with `direct` a file may name an `environment`, and
+    is a `DirectConfig` then. Raises `InvalidExperiment`, in one line, for an unknown name or key, with the
+    nearest known one.
     """
     path = Path(source)
     if str(source) in presets():
@@ -122,8 +149,11 @@ def load_experiment(source: str | Path, changes: Iterable[str] = (), quick: bool
         data = _merged(data, data.get("quick", {}))
     for change in changes:
         data = _merged(data, parse_change(change))
-    _check_keys(ExperimentConfig, data, str(path))
-    return validate(ExperimentConfig, data, str(path), InvalidExperiment)
+    if "environment" in data and not direct:
+        raise InvalidExperiment(f"{path}: environment: only `nerfbot train` learns on a robot itself")
+    model = DirectConfig if "environment" in data else ExperimentConfig
+    _check_keys(model, data, str(path))
+    return validate(model, data, str(path), InvalidExperiment)
 
 
 def parse_change(text: str) -> dict[str, Any]:

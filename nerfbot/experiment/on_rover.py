@@ -17,7 +17,7 @@ import torch
 
 from nerfbot.agents.saved import Policy
 from nerfbot.bridge.cells_env import RoverCells
-from nerfbot.bridge.fit import check_fit
+from nerfbot.bridge.fit import check_fit, robot_of
 from nerfbot.experiment.config import ExperimentConfig
 from nerfbot.experiment.evaluation import moves_only, powers_at
 from nerfbot.experiment.measures import Contacts
@@ -103,7 +103,7 @@ def evaluate_on_rover(
     numbers = list(range(len(levels))) if which is None else list(which)
     env = rover_on(config, levels, lift, poses=poses)
     try:
-        check_fit(policy, env.observation_space, env, f"course {config.course!r}")
+        check_fit(policy, env.observation_space, env, f"course {config.course!r}", robot_of(env))
         episodes = []
         with one_thread():
             for done, number in enumerate(numbers, 1):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ import numpy as np
 from nerfbot.agents.curricula import Accel, Curriculum, LevelReplay, Recorder, Yoked
 from nerfbot.agents.explorers import load_explorer
 from nerfbot.agents.learner import Learner
-from nerfbot.agents.saved import DESCRIPTION
-from nerfbot.bridge.fit import layout_of
+from nerfbot.agents.saved import DESCRIPTION, load_policy
+from nerfbot.bridge.fit import check_fit, layout_of
 from nerfbot.course import load_plan
+from nerfbot.errors import InvalidCommand
 from nerfbot.experiment.arms import Arm, load_arm, menu_of, steps_of
-from nerfbot.experiment.config import ExperimentConfig
+from nerfbot.experiment.config import ExperimentConfig, InvalidExperiment
 from nerfbot.experiment.evaluation import batch_of, evaluate, world
 from nerfbot.experiment.measures import LIFTS
 from nerfbot.experiment.runs import CHECKPOINT, RunLog
@@ -52,7 +54,8 @@ def levels(course: str, count: int, split: str, training: bool, alpha: float = 0
 class RunPlan:
     """What is to be run: the experiment, an arm, a seed; `final` reads the sealed test set.
 
-    `probability` replaces the schedule's, for an arm that is matched to another.
+    `probability` replaces the schedule's, for an arm that is matched to another. `start`: the folder of the
+    policy that learning begins with; None: an untrained one.
     """
 
     config: ExperimentConfig
@@ -61,6 +64,7 @@ class RunPlan:
     folder: Path
     final: bool = False
     probability: float | None = None
+    start: Path | None = None
 
 
 class Tally:
@@ -94,10 +98,45 @@ def run(plan: RunPlan, tell: Tell = lambda told: None) -> dict[str, Any]:
     `tell` is called with the steps so far, the steps wanted, and the latest success rate. Raises the errors
     of the parts, one line each.
     """
-    config, arm = plan.config, load_arm(plan.arm)
     began = time.perf_counter()
-    tally = Tally()
-    learner = _learner(plan, arm, tally)
+    config, tally = plan.config, Tally()
+    learner = _learner(plan, load_arm(plan.arm), tally)
+    env: Any = learner.batch.env
+    if plan.start is not None:
+        with naming(plan.start):
+            policy = load_policy(plan.start)
+            check_fit(policy, env.single_observation_space, env, f"course {config.course!r}")
+            learner.take_up(policy)
+    return learn(plan, learner, tally, layout_of(env), _point, _row, tell, began)
+
+
+@contextlib.contextmanager
+def naming(folder: Path | None) -> Iterator[None]:
+    """Say of a policy that does not fit which folder it came from."""
+    try:
+        yield
+    except InvalidCommand as problem:
+        if folder is None:
+            raise
+        raise InvalidExperiment(f"--from {folder}: {problem}") from None
+
+
+def learn(
+    plan: RunPlan,
+    learner: Learner,
+    tally: Tally,
+    layout: Mapping[str, Any],
+    point: Callable[[RunPlan, Learner, Tally, dict[str, float]], dict[str, Any]],
+    finish: Callable[[RunPlan, Learner, Tally], dict[str, Any]],
+    tell: Tell,
+    began: float,
+) -> dict[str, Any]:
+    """Let a learner learn for its plan's steps and write the run's folder; what `finish` measures, its row.
+
+    `tally` hears of the episodes; `layout` is what the policy says it was made for; `point` measures a point
+    of the learning curve; `began`: when the run did, by `time.perf_counter`.
+    """
+    config = plan.config
     checkpoint = plan.folder / CHECKPOINT
     spent = 0.0
     if checkpoint.exists():
@@ -105,8 +144,10 @@ def run(plan: RunPlan, tell: Tell = lambda told: None) -> dict[str, Any]:
         tally.whole, tally.latest, spent = Counter(kept["whole"]), Counter(kept["latest"]), kept["seconds"]
     described = {"experiment": config.model_dump(mode="json"), "arm": plan.arm, "seed": plan.seed}
     about = {"experiment": config.name, "course": config.course, "arm": plan.arm, "seed": plan.seed}
-    about |= {"nerf": config.nerf, "layout": layout_of(learner.batch.env)}
-    wanted = steps_of(config, arm)
+    about |= {"nerf": config.nerf, "layout": layout}
+    if plan.start is not None:
+        described["from"] = about["from"] = str(plan.start)
+    wanted = steps_of(config, load_arm(plan.arm))
     marks = [wanted * (point + 1) // config.points for point in range(config.points)]
     marks = [mark for mark in marks if mark > learner.steps]
     saved = time.perf_counter()
@@ -117,12 +158,12 @@ def run(plan: RunPlan, tell: Tell = lambda told: None) -> dict[str, Any]:
                 {
                     "steps": learner.steps,
                     "of": wanted,
-                    "success": _share(tally.whole, "successes", "episodes"),
+                    "success": share(tally.whole, "successes", "episodes"),
                 }
             )
             if marks and learner.steps >= marks[0]:
                 marks = [mark for mark in marks if mark > learner.steps]
-                log.write(learner.steps, _point(plan, learner, tally, told))
+                log.write(learner.steps, point(plan, learner, tally, told))
             if time.perf_counter() - saved > CHECKPOINT_SECONDS:
                 seconds = spent + time.perf_counter() - began
                 learner.save(
@@ -131,7 +172,7 @@ def run(plan: RunPlan, tell: Tell = lambda told: None) -> dict[str, Any]:
                 )
                 saved = time.perf_counter()
     policy = learner.policy({**about, "steps": learner.steps})
-    row = _row(plan, learner, tally)
+    row = finish(plan, learner, tally)
     row["seconds"] = round(spent + time.perf_counter() - began, 1)
     policy.save(plan.folder)
     if isinstance(learner.curriculum, Recorder):
@@ -199,7 +240,8 @@ def _curriculum(plan: RunPlan, arm: Arm, schedule: Mapping[str, Any]) -> Curricu
     return None if arm.curriculum is None else CURRICULA[arm.curriculum]()
 
 
-def _share(counts: Counter[str], part: str, whole: str) -> float:
+def share(counts: Counter[str], part: str, whole: str) -> float:
+    """One count over another, 0 where there is nothing to count."""
     return counts[part] / counts[whole] if counts[whole] else 0.0
 
 
@@ -210,9 +252,9 @@ def _point(plan: RunPlan, learner: Learner, tally: Tally, told: dict[str, float]
     point: dict[str, Any] = {
         "learning": numbers,
         "training": {
-            "success": _share(latest, "successes", "episodes"),
-            "alpha_eff_steps": _share(latest, "apart_steps", "length"),
-            "alpha_eff_rewards": _share(latest, "apart_rewards", "rewards"),
+            "success": share(latest, "successes", "episodes"),
+            "alpha_eff_steps": share(latest, "apart_steps", "length"),
+            "alpha_eff_rewards": share(latest, "apart_rewards", "rewards"),
             "edits": {edit: latest[edit] for edit in EDITS},
             "illegal_edits": latest["illegal_edits"],
         },
@@ -251,8 +293,8 @@ def _row(plan: RunPlan, learner: Learner, tally: Tally) -> dict[str, Any]:
         "seed": plan.seed,
         "steps": learner.steps,
         "split": part,
-        "alpha_eff_steps": _share(whole, "apart_steps", "length"),
-        "alpha_eff_rewards": _share(whole, "apart_rewards", "rewards"),
+        "alpha_eff_steps": share(whole, "apart_steps", "length"),
+        "alpha_eff_rewards": share(whole, "apart_rewards", "rewards"),
         **columns,
         **{f"edits_{edit}": whole[edit] for edit in EDITS},
         "illegal_edits": whole["illegal_edits"],

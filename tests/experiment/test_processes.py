@@ -1,0 +1,95 @@
+"""Robots in processes: what crosses the pipe, what is in a worker, the same numbers as in one process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pybullet")
+
+from nerfbot.experiment.processes import Lean, in_processes, make
+from nerfbot.powers import EDITS
+from nerfbot.sim.rover_env import RoverEnv
+
+ROOM = {"course": "room", "nerf": "none"}
+FORWARD = np.array([0.5, 0.3], np.float32)
+
+
+def test_an_action_is_held_and_its_rewards_add_up_to_the_episode_s_return() -> None:
+    held, bare = make("nerfbot/Rover-v0", 5, **ROOM), RoverEnv(**ROOM)
+    first, told = held.reset(seed=3)
+    assert told == {}
+    np.testing.assert_array_equal(first["pose"], bare.reset(seed=3)[0]["pose"])
+    seen, *_, told = held.step(FORWARD)
+    for _ in range(5):
+        wanted, *_ = bare.step(FORWARD)
+    assert told == {}
+    for name, part in seen.items():
+        np.testing.assert_array_equal(part, wanted[name])
+    bare.close()
+    held.close()
+
+
+def test_an_episode_s_end_cuts_an_action_short_and_is_told_as_numbers() -> None:
+    env = make("nerfbot/Rover-v0", 7, task={"goal": {"kind": "coin"}, "horizon": 0.5}, **ROOM)
+    env.reset(seed=0)
+    assert env.step(np.zeros(2, np.float32))[3:] == (False, {})
+    *_, truncated, told = env.step(np.zeros(2, np.float32))
+    assert truncated
+    assert told["episode_summary"] == {
+        "return": 0.0,
+        "success": 0.0,
+        "first": 0.0,
+        "harmed": 0.0,
+        "time": pytest.approx(0.5),
+        "illegal_edits": 0.0,
+        **dict.fromkeys(EDITS, 0.0),
+    }
+    env.close()
+
+
+def test_a_held_action_uses_its_edit_once() -> None:
+    env = make("nerfbot/Rover-v0", 4, powers=("teleport",), schedule="always", **ROOM)
+    assert isinstance(env, Lean)
+    _, told = env.reset(seed=0)
+    assert told["action_mask"].tolist() == [True, True]
+    *_, told = env.step({"twist": np.zeros(2, np.float32), "power": 1})
+    assert told["action_mask"].tolist() == [True, True]
+    assert env.unwrapped._used == {"teleport": 1}
+    env.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="looks into workers through /proc")
+def test_a_worker_has_no_torch_and_one_thread_and_gives_the_same_numbers_as_one_process() -> None:
+    import torch  # noqa: F401  # it is here, and must not be there
+
+    before = os.environ.get("OMP_NUM_THREADS")
+    envs = in_processes("nerfbot/Rover-v0", 2, 2, powers=("phase",), schedule="occasional", **ROOM)
+    try:
+        assert os.environ.get("OMP_NUM_THREADS") == before
+        alone = [make("nerfbot/Rover-v0", 2, powers=("phase",), schedule="occasional", **ROOM) for _ in "ab"]
+        seen, told = envs.reset(seed=5)
+        assert told["action_mask"].tolist() == [[True, False]] * 2
+        for number, env in enumerate(alone):
+            env.reset(seed=5 + number)
+        action = {"twist": np.stack([FORWARD, -FORWARD]), "power": np.zeros(2, np.int64)}
+        for _ in range(3):
+            seen, *_ = envs.step(action)
+        for number, env in enumerate(alone):
+            for _ in range(3):
+                wanted, *_ = env.step({"twist": action["twist"][number], "power": 0})
+            for name, part in wanted.items():
+                np.testing.assert_array_equal(seen[name][number], part)
+            env.close()
+        assert len({process.pid for process in envs.processes}) == 2
+        for process in envs.processes:
+            here = Path(f"/proc/{process.pid}")
+            assert "bullet" in (here / "maps").read_text()
+            assert "torch" not in (here / "maps").read_text()
+            assert b"OMP_NUM_THREADS=1\0" in (here / "environ").read_bytes()
+            assert len(list((here / "task").iterdir())) == 1
+    finally:
+        envs.close(terminate=True)
