@@ -20,7 +20,7 @@ TESTS = "tests/hardware"
 
 
 class Mutant(NamedTuple):
-    """A text of a file of `hardware/` and what it is replaced by; ``tests`` must notice."""
+    """A text of a file (relative to `hardware/`) and what it is replaced by; ``tests`` must notice."""
 
     name: str
     file: str
@@ -32,28 +32,28 @@ class Mutant(NamedTuple):
 MUTANTS = [
     Mutant(
         "range of goals",
-        "shaping.py",
+        "../nerfbot/limits/shaping.py",
         "self.at = min(max(bounded, self.low), self.high)",
         "self.at = bounded",
         "test_shaping.py",
     ),
     Mutant(
         "velocity of goals",
-        "shaping.py",
+        "../nerfbot/limits/shaping.py",
         "top = min(velocity, self._velocity)",
         "top = velocity",
         "test_shaping.py",
     ),
     Mutant(
         "acceleration of goals",
-        "shaping.py",
+        "../nerfbot/limits/shaping.py",
         "push = min(acceleration, self._acceleration)",
         "push = acceleration",
         "test_shaping.py",
     ),
     Mutant(
         "lead of goals",
-        "shaping.py",
+        "../nerfbot/limits/shaping.py",
         "bounded = min(max(after, position - lead), position + lead)",
         "bounded = after",
         "test_shaping.py",

@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Any
 
 from nerfbot.limits import NerfSpec
+from nerfbot.limits.shaping import Shape
 
 from .bus import Bus, Reply
 from .connect import set_up, torque_off, write_limits
@@ -39,7 +40,6 @@ from .joint_command import CommandInbox
 from .registers import Servo
 from .robot import Joint, ServoRobot
 from .servo_permit import NOTHING, PermitWatch
-from .shaping import Shape
 
 CALM = 0.05
 """Nothing may have been wrong for this long (s) before a stopped arm follows commands again."""

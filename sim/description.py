@@ -41,12 +41,24 @@ class Drive(Model):
     track: Positive
 
 
+class ServoModel(Model):
+    """A hobby servo: ``stall_torque`` (N·m) and ``no_load_velocity`` (rad/s) of its motor; its position loop
+    as ``stiffness`` (N·m/rad) and ``damping`` (N·m·s/rad); Coulomb ``friction`` of its gears (N·m).
+    """
+
+    stall_torque: Positive
+    no_load_velocity: Positive
+    stiffness: Positive
+    damping: Annotated[float, Field(ge=0)] = 0.0
+    friction: Annotated[float, Field(ge=0)] = 0.0
+
+
 class ChannelRow(Model):
     """One row of the channel table.
 
     ``joint`` is the joint's name in the URDF (default: the channel's name); a twist channel has none.
     ``effort`` (N·m or N) and ``velocity`` (rad/s or m/s) state limits that the URDF leaves at 0, or tighten
-    those it gives.
+    those it gives. ``servo``: a position joint that yields under load as a hobby servo does.
     """
 
     name: str
@@ -55,6 +67,7 @@ class ChannelRow(Model):
     joint: str | None = None
     effort: Positive | None = None
     velocity: Positive | None = None
+    servo: ServoModel | None = None
 
     @property
     def joint_name(self) -> str:
@@ -67,6 +80,10 @@ class ChannelRow(Model):
         if self.name in TWIST and (self.mode != "velocity" or self.unit != TWIST[self.name]):
             raise ValueError(
                 f"{self.name} needs mode velocity, unit {TWIST[self.name]}, got {self.mode}, {self.unit}"
+            )
+        if self.servo is not None and (self.mode, self.unit) != ("position", "rad"):
+            raise ValueError(
+                f"{self.name}.servo: needs mode position, unit rad, got {self.mode}, {self.unit}"
             )
         return self
 

@@ -23,6 +23,7 @@ from .arena import Arena, layout
 from .client import CONTROL_STEP, SUBSTEP, SUBSTEPS, Client
 from .description import RobotDescription
 from .edits import WorldEdits
+from .errors import InvalidRobot
 from .events import Watch
 from .robot import BodyState, Robot
 from .sensors import Readings, Sensors
@@ -80,6 +81,12 @@ class Plant:
         course = course if isinstance(course, Course) else Course.load(course)
         self.description = robot if isinstance(robot, RobotDescription) else RobotDescription.load(robot)
         self.description.urdf_path()
+        for row in self.description.channels:
+            if row.servo is not None:
+                raise InvalidRobot(
+                    f"{self.description.name}: channels.{row.name}.servo: a course's physics steps of "
+                    f"{1e3 * SUBSTEP:.1f} ms are too coarse for servos (nerfbot.sim.arm steps finer)"
+                )
         self.force_limit, self._pictures = force_limit, pictures
         self.client = Client(gui)
         self.time = 0.0

@@ -8,7 +8,7 @@ that a motor pulls towards and never past. What the robot senses of the world is
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from nerfbot.limits.yamlio import suggestion
 from .client import Client
 from .description import TWIST, ChannelRow, RobotDescription
 from .errors import InvalidRobot, UnknownChannel
+from .servos import Servo, Servos
 
 GROUND, WALLS = 64, 128
 """Collision groups: the floor, ramps and steps; the walls."""
@@ -69,9 +70,10 @@ class Robot:
     Velocity channels are joint motors with the effort cap as their torque; a twist is turned into wheel
     speeds, and when a wheel would have to turn faster than its URDF allows, both components shrink together
     so that the path keeps its curvature. Position channels use the position motor with a velocity and an
-    effort cap. Effort channels use a velocity motor whose target is the joint's velocity limit in the
-    effort's direction and whose force is the effort: that is the commanded effort exactly, until the joint
-    reaches its velocity limit, where it holds (a plain torque would spin it past the limit).
+    effort cap, or are servos (`servos`), which yield under load. Effort channels use a velocity motor whose
+    target is the joint's velocity limit in the effort's direction and whose force is the effort: that is the
+    commanded effort exactly, until the joint reaches its velocity limit, where it holds (a plain torque would
+    spin it past the limit).
 
     A force from outside that exceeds the effort cap can still push the robot faster than commanded: its
     motors then brake with all the effort they are allowed. That is what a real robot does, and nothing more
@@ -96,6 +98,7 @@ class Robot:
         self._infos = [client.getJointInfo(self.body, i) for i in range(client.getNumJoints(self.body))]
         self.links = {info[12].decode(): i for i, info in enumerate(self._infos)}
         self._velocity_caps = [math.inf] * len(self.channels)
+        self._acceleration_caps = [math.inf] * len(self.channels)
         self._forces: dict[int, float] = {}
         self._compile()
         self._measured: tuple[BodyState, Measured] | None = None
@@ -159,11 +162,20 @@ class Robot:
             (i, row.mode, self._joint(row.joint_name, row, f"channels.{row.name}")) for i, row in singles
         ]
         self._moving = [(i, mode, joint) for i, mode, joint in joints if mode != "position"]
-        self._positioned = [(i, joint) for i, mode, joint in joints if mode == "position"]
+        self._served = [(i, joint) for i, _, joint in joints if rows[i].servo is not None]
+        served = {i for i, _ in self._served}
+        self._positioned = [(i, joint) for i, mode, joint in joints if mode == "position" and i not in served]
+        self.servos: Servos | None = None
+        if self._served:
+            models = [Servo(joint.index, rows[i].servo) for i, joint in self._served]  # type: ignore[arg-type]
+            self.servos = Servos(self.client, self.body, models)
         self._wheel_count = len(wheels)
         used = wheels + [joint for _, _, joint in joints]
         self.joint_names = tuple(joint.name for joint in used)
         self.joint_indices = [joint.index for joint in used]
+        served_indices = [joint.index for _, joint in self._served]
+        self._servo_places = [(self.joint_indices.index(index), index) for index in served_indices]
+        """Place among ``joint_indices`` and URDF index of each servo."""
         self._motors = [j.index for j in wheels] + [joint.index for _, _, joint in self._moving]
         self._idle = [
             info[0]
@@ -205,10 +217,18 @@ class Robot:
 
     # Moving
 
-    def place(self, x: float, y: float, heading: float, elevation: float = 0.0) -> None:
+    def place(
+        self,
+        x: float,
+        y: float,
+        heading: float,
+        elevation: float = 0.0,
+        joints: Mapping[str, float] | None = None,
+    ) -> None:
         """Put the robot at rest at (x, y) m, turned to ``heading`` rad, motors braking; ``elevation``:
-        ground, m.
+        ground, m. ``joints``: positions by joint in place of the description's rest.
         """
+        rest = {**self.description.rest, **(joints or {})}
         turn = self.client.getQuaternionFromEuler((0.0, 0.0, heading))
         position = (x, y, self.description.spawn_height + elevation)
         self.client.resetBasePositionAndOrientation(
@@ -217,9 +237,9 @@ class Robot:
         self.client.resetBaseVelocity(self.body, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
         for info in self._infos:
             if info[2] != self.client.JOINT_FIXED:
-                self.client.resetJointState(
-                    self.body, info[0], self.description.rest.get(info[1].decode(), 0.0)
-                )
+                self.client.resetJointState(self.body, info[0], rest.get(info[1].decode(), 0.0))
+        if self.servos is not None:
+            self.servos.rest()
         self.brake()
         self.state = self.read()
 
@@ -260,6 +280,14 @@ class Robot:
         or NaN.
 
         """
+        self._set_motors(*self.checked(value, effort_limit))
+
+    def checked(
+        self,
+        value: NDArray[np.float64] | Sequence[float],
+        effort_limit: NDArray[np.float64] | Sequence[float] | None = None,
+    ) -> tuple[list[float], list[float]]:
+        """Values and effort limits as lists, where `actuate` would take them; raises what it does."""
         values = value.tolist() if isinstance(value, np.ndarray) else list(value)
         if effort_limit is None:
             limits = [math.inf] * len(values)
@@ -277,7 +305,7 @@ class Robot:
                 raise InvalidCommand(
                     f"actuate: the effort limit of {channel.name} must be at least 0, got {limit}"
                 )
-        self._set_motors(values, limits)
+        return values, limits
 
     def cap_velocity(self, limit: NDArray[np.float64] | Sequence[float]) -> None:
         """Bound the speed at which joints move to a position or under an effort, from the next command on.
@@ -286,6 +314,13 @@ class Robot:
         from one control step's target to the next. A twist and a joint's velocity are commands already.
         """
         self._velocity_caps = [float(value) for value in limit]
+
+    def cap_acceleration(self, limit: NDArray[np.float64] | Sequence[float]) -> None:
+        """Bound the acceleration of servos' profiles, (channels,) rad/s², from the next command on.
+
+        Other motors need none: the limiter's targets for them have it.
+        """
+        self._acceleration_caps = [float(value) for value in limit]
 
     def _set_motors(self, values: list[float], limits: list[float]) -> None:
         speeds: list[float] = []
@@ -317,6 +352,12 @@ class Robot:
                 self.body, self._motors, client.VELOCITY_CONTROL, targetVelocities=speeds, forces=forces
             )
             self._forces.update(zip(self._motors, forces, strict=True))
+        for i, joint in self._served:
+            assert self.servos is not None
+            target = values[i] if joint.range is None else max(joint.range[0], min(joint.range[1], values[i]))
+            top = min(joint.velocity, self._velocity_caps[i])
+            self.servos.bound(joint.index, top, self._acceleration_caps[i])
+            self.servos.command(joint.index, target, min(limits[i], joint.effort))
         for i, joint in self._positioned:
             force = self._forces[joint.index] = min(limits[i], joint.effort)
             target = values[i] if joint.range is None else max(joint.range[0], min(joint.range[1], values[i]))
@@ -355,9 +396,12 @@ class Robot:
         # Of a motor without force, PyBullet goes on telling the last torque that it had
         forces = self._forces
         efforts = [
-            joint[3] if forces[index] else 0.0
+            joint[3] if forces.get(index) else 0.0
             for index, joint in zip(self.joint_indices, joints, strict=True)
         ]
+        if self.servos is not None:
+            for place, index in self._servo_places:
+                efforts[place] = self.servos.drive(index)
         wx, wy, wz = spin
         vx = velocity[0] + wy * sz - wz * sy
         vy = velocity[1] + wz * sx - wx * sz

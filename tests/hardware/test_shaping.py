@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nerfbot.hardware.shaping import LEAD, Shape
 from nerfbot.limits import ChannelEnvelope
+from nerfbot.limits.shaping import LEAD, Shape
 
 LIMITS = ChannelEnvelope(
     min_position=-1.0, max_position=1.5, max_velocity=3.0, max_acceleration=20.0, stop_deceleration=15.0

@@ -1,13 +1,13 @@
 """The envelope on a joint's goal: range, velocity, acceleration, and how far the goal may lead the joint.
 
-Small and on its own: what leaves `Shape.step` is written to a servo.
+Small and on its own: what leaves `Shape.step` is written to a servo, on a bus or in PyBullet.
 """
 
 from __future__ import annotations
 
 import math
 
-from nerfbot.limits import ChannelEnvelope
+from nerfbot.limits.envelope import ChannelEnvelope
 
 LEAD = 0.06
 """How far a goal may lead the joint beyond what the servo needs to keep its speed, rad."""
