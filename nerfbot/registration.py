@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-ENVIRONMENTS: dict[str, dict[str, str]] = {
+from typing import Any
+
+ENVIRONMENTS: dict[str, dict[str, Any]] = {
     "nerfbot/Rover-v0": {"entry_point": "nerfbot.sim.rover_env:RoverEnv"},
+    "nerfbot/Racecar-v0": {
+        "entry_point": "nerfbot.sim.rover_env:RoverEnv",
+        "kwargs": {"robot": "racecar", "nerf": "racecar-weak", "course": "chicane"},
+    },
     "nerfbot/RoverCells-v0": {"entry_point": "nerfbot.bridge.cells_env:RoverCells"},
     "nerfbot/Grid-v0": {
         "entry_point": "nerfbot.grid.env:GridEnv",
         "vector_entry_point": "nerfbot.grid.vector_env:GridVectorEnv",
     },
 }
-"""Entry points by id; what they need is imported when one is made."""
+"""Entry points by id, with keywords that differ from their defaults; what they need is imported when made."""
 
 
 def register() -> None:
@@ -19,4 +25,4 @@ def register() -> None:
 
     for name, entry_points in ENVIRONMENTS.items():
         if name not in registration.registry:
-            registration.register(id=name, **entry_points)  # type: ignore[arg-type]  # only texts, by name
+            registration.register(id=name, **entry_points)

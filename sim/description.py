@@ -10,9 +10,9 @@ import importlib
 import math
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from nerfbot.limits import Channel, Envelope
 from nerfbot.limits.channel import Mode
@@ -23,7 +23,7 @@ from .errors import InvalidRobot
 
 ROBOTS = Path(__file__).parent / "robots"
 TWIST = {"linear.x": "m/s", "angular.z": "rad/s"}
-"""The channels that a differential drive offers, and their units."""
+"""The channels that a drive offers, and their units."""
 
 PACKAGED = "pybullet_data:"
 """Prefix of a URDF path that is looked up among PyBullet's own models."""
@@ -39,6 +39,37 @@ class Drive(Model):
     right: Annotated[tuple[str, ...], Field(min_length=1)]
     wheel_radius: Positive
     track: Positive
+
+    @property
+    def driven(self) -> tuple[str, ...]:
+        """The driven wheels' joints."""
+        return (*self.left, *self.right)
+
+
+class Ackermann(Model):
+    """A car's drive: ``driven`` wheels and ``steering`` hinges, left then right; ``rolling`` wheels turn
+    freely. ``wheelbase`` and ``track`` in m; ``max_steering``: of a wheel in the middle, rad.
+    """
+
+    driven: tuple[str, str]
+    steering: tuple[str, str]
+    rolling: tuple[str, ...] = ()
+    wheel_radius: Positive
+    track: Positive
+    wheelbase: Positive
+    max_steering: Annotated[float, Field(gt=0, lt=math.pi / 2)]
+
+
+def _kind_of_drive(given: Any) -> str:
+    has = given.get("steering") if isinstance(given, dict) else getattr(given, "steering", None)
+    return "differential" if has is None else "ackermann"
+
+
+AnyDrive = Annotated[
+    Annotated[Drive, Tag("differential")] | Annotated[Ackermann, Tag("ackermann")],
+    Discriminator(_kind_of_drive),
+]
+"""A differential drive, or a car's where a steering is given."""
 
 
 class ServoModel(Model):
@@ -58,7 +89,8 @@ class ChannelRow(Model):
 
     ``joint`` is the joint's name in the URDF (default: the channel's name); a twist channel has none.
     ``effort`` (N·m or N) and ``velocity`` (rad/s or m/s) state limits that the URDF leaves at 0, or tighten
-    those it gives. ``servo``: a position joint that yields under load as a hobby servo does.
+    those it gives. ``capped: false``: nothing caps its effort. ``servo``: a position joint that yields under
+    load as a hobby servo does.
     """
 
     name: str
@@ -67,6 +99,7 @@ class ChannelRow(Model):
     joint: str | None = None
     effort: Positive | None = None
     velocity: Positive | None = None
+    capped: bool = True
     servo: ServoModel | None = None
 
     @property
@@ -88,12 +121,12 @@ class ChannelRow(Model):
         return self
 
     def channel(self) -> Channel:
-        """The same as the limits layer knows it; every channel here has a cap on effort and measures all it
-        can.
-        """
+        """The same as the limits layer knows it; a channel here measures all it can."""
         twist = self.name in TWIST
         measures = {"velocity", "effort"} if twist else {"position", "velocity", "effort"}
-        return Channel(self.name, self.mode, self.unit, effort_limit=True, measures=frozenset(measures))
+        return Channel(
+            self.name, self.mode, self.unit, effort_limit=self.capped, measures=frozenset(measures)
+        )
 
 
 class LidarModel(Model):
@@ -130,17 +163,18 @@ class SensorModels(Model):
 class RobotDescription(Model):
     """A robot: ``urdf`` (relative to the file, or ``pybullet_data:...``), channels, drive, envelope, sensors.
 
-    ``ground_links`` touch only the floor, ramps and steps (wheels whose collision shape bulges sideways);
-    ``spawn_height`` is the base link's height above the floor in m; ``rest`` gives joint positions at a
-    reset.
+    ``friction``: lateral coefficients of links in place of the URDF's. ``ground_links`` touch only the floor,
+    ramps and steps (wheels whose collision shape bulges sideways); ``spawn_height`` is the base link's height
+    above the floor in m; ``rest`` gives joint positions at a reset.
     """
 
     name: str
     urdf: str
-    drive: Drive | None = None
+    drive: AnyDrive | None = None
     channels: Annotated[tuple[ChannelRow, ...], Field(min_length=1)]
     envelope: Envelope | None = None
     sensors: SensorModels = SensorModels()
+    friction: dict[str, Positive] = Field(default_factory=dict)
     ground_links: tuple[str, ...] = ()
     fixed_base: bool = False
     spawn_height: Annotated[float, Field(ge=0)] = 0.0
@@ -156,8 +190,12 @@ class RobotDescription(Model):
         twist = [name for name in names if name in TWIST]
         if self.drive is None and twist:
             raise ValueError(f"channels: {twist[0]!r} needs a drive section (wheel joints, radius, track)")
-        if self.drive is not None and twist != list(TWIST):
-            raise ValueError(f"channels: a drive needs {' and '.join(TWIST)} in this order, got {twist}")
+        if self.drive is not None and names[:2] != list(TWIST):
+            raise ValueError(
+                f"channels: a drive needs {' and '.join(TWIST)} first, in this order, got {names}"
+            )
+        if isinstance(self.drive, Ackermann) and self.channels[1].capped:
+            raise ValueError("channels: angular.z needs `capped: false`: steering caps no moment")
         return self
 
     @classmethod

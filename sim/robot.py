@@ -21,6 +21,7 @@ from nerfbot.limits.yamlio import suggestion
 
 from .client import Client
 from .description import TWIST, ChannelRow, RobotDescription
+from .drives import drive_of
 from .errors import InvalidRobot, UnknownChannel
 from .servos import Servo, Servos
 
@@ -68,12 +69,11 @@ class Robot:
     """A robot standing in a client.
 
     Velocity channels are joint motors with the effort cap as their torque; a twist is turned into wheel
-    speeds, and when a wheel would have to turn faster than its URDF allows, both components shrink together
-    so that the path keeps its curvature. Position channels use the position motor with a velocity and an
-    effort cap, or are servos (`servos`), which yield under load. Effort channels use a velocity motor whose
-    target is the joint's velocity limit in the effort's direction and whose force is the effort: that is the
-    commanded effort exactly, until the joint reaches its velocity limit, where it holds (a plain torque would
-    spin it past the limit).
+    speeds and steering angles by its drive (`drives`). Position channels use the position motor with a
+    velocity and an effort cap, or are servos (`servos`), which yield under load. Effort channels use a
+    velocity motor whose target is the joint's velocity limit in the effort's direction and whose force is
+    the effort: that is the commanded effort exactly, until the joint reaches its velocity limit, where it
+    holds (a plain torque would spin it past the limit).
 
     A force from outside that exceeds the effort cap can still push the robot faster than commanded: its
     motors then brake with all the effort they are allowed. That is what a real robot does, and nothing more
@@ -106,6 +106,10 @@ class Robot:
         self._to_inertial = (offset, turn)
         self._from_inertial = client.invertTransform(offset, turn)
         self._is_turned = self._from_inertial[1] != (0.0, 0.0, 0.0, 1.0)
+        for link, friction in description.friction.items():
+            if link not in self.links:
+                raise self._unknown("friction", link, list(self.links))
+            client.changeDynamics(self.body, self.links[link], lateralFriction=friction)
         for link in description.ground_links:
             if link not in self.links:
                 raise self._unknown("ground_links", link, list(self.links))
@@ -147,16 +151,17 @@ class Robot:
         drive, rows = self.description.drive, self.description.channels
         wheels: list[Joint] = []
         self._twist: tuple[int, int] | None = None
+        self._hinges: list[Joint] = []
+        self._rolling: list[int] = []
         if drive is not None:
-            twist_rows = {row.name: row for row in rows if row.name in TWIST}
-            wheels = [self._joint(name, None, "drive") for name in (*drive.left, *drive.right)]
             names = [row.name for row in rows]
             self._twist = (names.index("linear.x"), names.index("angular.z"))
-            self._left, self._radius, self._half_track = len(drive.left), drive.wheel_radius, drive.track / 2
-            caps = [twist_rows["linear.x"].effort, twist_rows["angular.z"].effort]
-            self._twist_caps = [math.inf if cap is None else cap for cap in caps]
-            self._wheel_effort = min(wheel.effort for wheel in wheels)
-            self._wheel_speed = min(wheel.velocity for wheel in wheels)
+            self._twist_caps = [math.inf if row.effort is None else row.effort for row in rows[:2]]
+            wheels = [self._joint(name, None, "drive") for name in drive.driven]
+            effort, speed = (min(getattr(wheel, name) for wheel in wheels) for name in ("effort", "velocity"))
+            self.drive = drive_of(drive, effort, speed)
+            self._hinges = [self._joint(name, None, "drive.steering") for name in self.drive.hinges]
+            self._rolling = [self._joint(name, None, "drive.rolling").index for name in self.drive.rolling]
         singles = [(i, row) for i, row in enumerate(rows) if row.name not in TWIST]
         joints = [
             (i, row.mode, self._joint(row.joint_name, row, f"channels.{row.name}")) for i, row in singles
@@ -169,8 +174,8 @@ class Robot:
         if self._served:
             models = [Servo(joint.index, rows[i].servo) for i, joint in self._served]  # type: ignore[arg-type]
             self.servos = Servos(self.client, self.body, models)
-        self._wheel_count = len(wheels)
-        used = wheels + [joint for _, _, joint in joints]
+        self._drive_count = len(wheels) + len(self._hinges)
+        used = wheels + self._hinges + [joint for _, _, joint in joints]
         self.joint_names = tuple(joint.name for joint in used)
         self.joint_indices = [joint.index for joint in used]
         served_indices = [joint.index for _, joint in self._served]
@@ -180,7 +185,7 @@ class Robot:
         self._idle = [
             info[0]
             for info in self._infos
-            if info[2] != self.client.JOINT_FIXED and info[0] not in set(self.joint_indices)
+            if info[2] != self.client.JOINT_FIXED and info[0] not in {*self.joint_indices, *self._rolling}
         ]
         self._measured_joint = [i for i, _, _ in joints]
         for name in self.description.rest:
@@ -247,17 +252,14 @@ class Robot:
         """Hold still: velocity motors at zero with the joint's full effort, positions held, unused joints
         locked.
         """
-        for index in self._idle:
+        for index in (*self._idle, *self._rolling):
+            force = 0.0 if index in self._rolling else self._infos[index][10]
             self.client.setJointMotorControl2(
-                self.body,
-                index,
-                self.client.VELOCITY_CONTROL,
-                targetVelocity=0.0,
-                force=self._infos[index][10],
+                self.body, index, self.client.VELOCITY_CONTROL, targetVelocity=0.0, force=force
             )
         states = self.client.getJointStates(self.body, self.joint_indices)
         value = np.zeros(len(self.channels))
-        for channel, state in zip(self._measured_joint, states[self._wheel_count :], strict=True):
+        for channel, state in zip(self._measured_joint, states[self._drive_count :], strict=True):
             if self.channels[channel].mode == "position":
                 value[channel] = state[0]
         self.actuate(value, None)
@@ -273,8 +275,8 @@ class Robot:
             value: shape (channels,), in the channels' units.
             effort_limit: shape (channels,), N or N·m, inf where there is none. On ``linear.x`` a cap of F
                 newtons gives
-                each of n wheels F * radius / n; on ``angular.z`` a cap of T newton metres gives T * radius /
-                (n * half track). The tightest of these and of the URDF's effort holds.
+                each of n driven wheels F * radius / n; on ``angular.z`` a cap of T newton metres gives T *
+                radius / (n * half track). The tightest of these and of the URDF's effort holds.
 
         Raises `InvalidCommand`: a wrong number of values, one that is not finite, or an effort limit below 0
         or NaN.
@@ -325,19 +327,13 @@ class Robot:
     def _set_motors(self, values: list[float], limits: list[float]) -> None:
         speeds: list[float] = []
         forces: list[float] = []
+        angles: list[float] = []
         if self._twist is not None:
             forward, turning = self._twist
-            turn = values[turning] * self._half_track
-            left, right = (values[forward] - turn) / self._radius, (values[forward] + turn) / self._radius
-            excess = max(abs(left), abs(right)) / self._wheel_speed
-            if excess > 1.0:
-                left, right = left / excess, right / excess
             push = min(limits[forward], self._twist_caps[0])
-            twist = min(limits[turning], self._twist_caps[1])
-            per_wheel = self._radius / self._wheel_count
-            force = min(push * per_wheel, twist * per_wheel / self._half_track, self._wheel_effort)
-            speeds = [left] * self._left + [right] * (self._wheel_count - self._left)
-            forces = [force] * self._wheel_count
+            moment = min(limits[turning], self._twist_caps[1])
+            speeds, force, angles = self.drive.command(values[forward], values[turning], push, moment)
+            forces = [force] * len(speeds)
         for i, mode, joint in self._moving:
             cap = min(limits[i], joint.effort)
             if mode == "effort":
@@ -352,6 +348,16 @@ class Robot:
                 self.body, self._motors, client.VELOCITY_CONTROL, targetVelocities=speeds, forces=forces
             )
             self._forces.update(zip(self._motors, forces, strict=True))
+        for joint, angle in zip(self._hinges, angles, strict=True):
+            self._forces[joint.index] = joint.effort
+            client.setJointMotorControl2(
+                self.body,
+                joint.index,
+                client.POSITION_CONTROL,
+                targetPosition=angle,
+                maxVelocity=joint.velocity,
+                force=joint.effort,
+            )
         for i, joint in self._served:
             assert self.servos is not None
             target = values[i] if joint.range is None else max(joint.range[0], min(joint.range[1], values[i]))
@@ -431,12 +437,9 @@ class Robot:
         position, velocity, effort = [0.0] * count, [0.0] * count, [0.0] * count
         if self._twist is not None:
             forward, turning = self._twist
-            left = sum(torques[: self._left])
-            right = sum(torques[self._left : self._wheel_count])
             velocity[forward], velocity[turning] = state.velocity[0], state.rates[2]
-            effort[forward] = (left + right) / self._radius
-            effort[turning] = (right - left) / self._radius * self._half_track
-        for k, channel in enumerate(self._measured_joint, self._wheel_count):
+            effort[forward], effort[turning] = self.drive.efforts(torques)
+        for k, channel in enumerate(self._measured_joint, self._drive_count):
             position[channel], velocity[channel] = state.joints[k][:2]
             effort[channel] = torques[k]
         # A flat list: of a nested one numpy has to find out the shape first
