@@ -85,7 +85,7 @@ class ServoArm:
         until = time.monotonic() + seconds
         while True:
             if not self.state:
-                self._link.send(b"{}")  # no command, but the driver tells its state to who sends
+                self._link.listen()
             state = self.read()
             self.actuate(state["position"])
             if state["phase"] == "run" or time.monotonic() > until:

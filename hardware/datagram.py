@@ -21,6 +21,9 @@ from .errors import InvalidSetup
 LARGEST = 16384
 """Bytes of the largest message."""
 
+AT_ONCE = 256
+"""Messages read in one go: a flood must not keep a reader from its cycle."""
+
 LONGEST_PATH = 107
 """Bytes of the longest path that a Unix socket can have (`sun_path`, unix(7))."""
 
@@ -46,7 +49,7 @@ class Mailbox:
         self.path = Path(path)
         if len(os.fsencode(self.path)) > LONGEST_PATH:
             raise InvalidSetup(f"socket {self.path}: must be at most {LONGEST_PATH} bytes long")
-        if _is_read(self.path):
+        if is_read(self.path):
             raise InvalidSetup(f"socket {self.path}: another process reads it already")
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -61,8 +64,8 @@ class Mailbox:
             os.umask(mask)
 
     def read(self) -> Iterator[Datagram]:
-        """Yield what has arrived, oldest first, and return when nothing is left."""
-        while True:
+        """Yield what has arrived, oldest first, at most `AT_ONCE`; return when nothing is left."""
+        for _ in range(AT_ONCE):
             try:
                 data, extra, flags, sender = self._socket.recvmsg(
                     LARGEST, socket.CMSG_SPACE(_CREDENTIALS.size)
@@ -80,6 +83,12 @@ class Mailbox:
             if flags & socket.MSG_TRUNC:
                 data = b""  # a message that did not fit is none
             yield Datagram(data, pid, sender if isinstance(sender, str) else "")
+
+    def discard(self) -> None:
+        """Throw away what waits: of messages that waited nobody knows the age."""
+        for _ in range(8):  # longer than any queue; a flood does not keep us here
+            if not list(self.read()):
+                return
 
     def send(self, data: bytes, path: str | Path) -> bool:
         """Send without waiting; false where nobody reads there, or the reader's queue is full."""
@@ -101,7 +110,8 @@ class Mailbox:
             self.path.unlink(missing_ok=True)
 
 
-def _is_read(path: Path) -> bool:
+def is_read(path: str | Path) -> bool:
+    """Whether a living process reads the socket at ``path``."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(str(path))

@@ -37,9 +37,9 @@ from .guards import (
     reach,
 )
 from .joint_command import CommandInbox
+from .permit import NERFED, PermitWatch
 from .registers import Servo
 from .robot import Joint, ServoRobot
-from .servo_permit import NOTHING, PermitWatch
 
 CALM = 0.05
 """Nothing may have been wrong for this long (s) before a stopped arm follows commands again."""
@@ -133,7 +133,7 @@ class Driver:
         self._blocks = {j.id: j.servo.block(*j.servo.feedback) for j in robot.joints}
         self._written = {joint.id: _Written() for joint in robot.joints}
         self.phase = Phase.OFF
-        self.levels = list(NOTHING)
+        self.levels = list(NERFED)
         self.latch, self.latched = 0, ""
         self.reasons: list[str] = []
         self.guards: list[str] = []
@@ -155,7 +155,7 @@ class Driver:
         stands outside its range.
         """
         written = set_up(self.bus, self.robot)
-        write_limits(self.bus, self.plan.at(NOTHING))
+        write_limits(self.bus, self.plan.at(NERFED))
         for joint, state in zip(self.robot.joints, self.joints, strict=True):
             state.position = joint.radians(self.bus.read(joint.id, "present_position"))
             if not state.low - 0.08 <= state.position <= state.high + 0.08:
@@ -177,8 +177,7 @@ class Driver:
         period = self.robot.period
         gap = now - self._last if math.isfinite(self._last) else period
         if gap > PAUSE * period:
-            self.permits.withdraw()  # nobody knows how long these have been lying here
-            self.commands.forget()
+            self.commands.forget()  # nobody knows how long it has been lying here; a permit says so itself
         self._last = now
         self._reopened = False
         try:
@@ -206,9 +205,9 @@ class Driver:
         stop = worst > Severity.NONE or bool(self.latched)
         if stop:
             self._troubled = now
-        self._raise_levels(permit.levels if not stop else NOTHING, gap)
+        self._raise_levels(permit.levels if not stop else NERFED, gap)
         try:
-            self._act(stop, permit.valid, now, min(max(gap, 0.0), 2.0 * period))
+            self._act(stop, permit.alive, now, min(max(gap, 0.0), 2.0 * period))
         except PortError:
             self._lose()
         return self.report(now)
@@ -390,7 +389,7 @@ class Driver:
         """Torque on, with nerfed limits and the goal where each joint stands; checked servo by servo."""
         try:
             torque_off(self.bus)
-            write_limits(self.bus, self.plan.at(NOTHING))
+            write_limits(self.bus, self.plan.at(NERFED))
             for joint, state in zip(self.robot.joints, self.joints, strict=True):
                 state.position = joint.radians(self.bus.read(joint.id, "present_position"))
                 watchdog = joint.servo.watchdog

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
 
-from .servo_permit import PermitState
+from .permit import PermitState
 
 
 class Severity(IntEnum):
@@ -134,7 +134,7 @@ class Guard(NamedTuple):
 
 
 def _permit(cycle: Cycle) -> str:
-    return "" if cycle.permit.valid else cycle.permit.why
+    return cycle.permit.stop
 
 
 def _conflict(cycle: Cycle) -> str:

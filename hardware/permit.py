@@ -2,7 +2,8 @@
 
 One datagram is one JSON object. It holds for `valid_for_s` from when it was sent, by the machine's
 monotonic clock, which all processes of one machine share: a permit that lay in a queue while its reader
-hung is as old as it is. What a reader makes of the permits is `PermitWatch`; sockets are in `datagram`.
+hung is as old as it is. What a reader (nerf, gate, servo driver) makes of the permits is `PermitWatch`;
+sockets are in `datagram`.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from nerfbot.limits import AXES
 
 from .errors import InvalidPermit
 
-FORMAT = 1
+FORMAT = 2
 
 LONGEST = 2.0
 """Longest time in s that one permit may hold: one that a supervisor would never have to renew is refused."""
@@ -29,10 +30,6 @@ AHEAD = 0.01
 
 NERFED = (0.0,) * len(AXES)
 
-_KEYS = frozenset(
-    {"format", "session", "sequence", "sent", "valid_for_s", "levels", "charges", "region", "stop"}
-)
-
 
 @dataclass(frozen=True)
 class Permit:
@@ -40,7 +37,9 @@ class Permit:
 
     `session` tells one start of a supervisor from another; `sequence` counts within it. `charges` and
     `region` are those of the lease in force, for who shows them. A `stop` that is not empty is the reason
-    for a controlled stop: the permit says that its source lives, and that nothing may move.
+    for a controlled stop: the permit says that its source lives, and that nothing may move. `estop`: that
+    stop is an emergency stop, which a reader with a latch latches; `clear`: the number of the reader's latch
+    that may be cleared.
     """
 
     session: str
@@ -51,6 +50,8 @@ class Permit:
     charges: int | None = None
     region: Mapping[str, Any] | None = None
     stop: str = ""
+    estop: bool = False
+    clear: int | None = None
 
     def encode(self) -> bytes:
         """The datagram."""
@@ -64,9 +65,10 @@ class Permit:
             told = json.loads(data)
         except (ValueError, RecursionError):
             raise InvalidPermit(f"permit: must be one JSON object, got {data[:40]!r}") from None
-        if not isinstance(told, dict) or told.keys() != _KEYS:
-            missing = sorted(_KEYS ^ set(told)) if isinstance(told, dict) else [type(told).__name__]
-            raise InvalidPermit(f"permit: must have the fields {sorted(_KEYS)}, differs in {missing}")
+        keys = {"format", *cls.__dataclass_fields__}
+        if not isinstance(told, dict) or told.keys() != keys:
+            missing = sorted(keys ^ set(told)) if isinstance(told, dict) else [type(told).__name__]
+            raise InvalidPermit(f"permit: must have the fields {sorted(keys)}, differs in {missing}")
         _expect("format", told["format"], told["format"] == FORMAT, f"must be {FORMAT}")
         session, sequence = told["session"], told["sequence"]
         _expect("session", session, isinstance(session, str) and bool(session), "must be a text")
@@ -83,15 +85,13 @@ class Permit:
         _expect("charges", charges, charges is None or _is_count(charges), "must be a count or null")
         _expect("region", region, region is None or isinstance(region, dict), "must be a region or null")
         _expect("stop", stop, isinstance(stop, str), "must be a text")
+        estop, clear = told["estop"], told["clear"]
+        good = isinstance(estop, bool) and (bool(stop) or not estop)
+        _expect("estop", estop, good, "must be true or false, and true only with a stop")
+        _expect("clear", clear, clear is None or _is_count(clear), "must be a count or null")
+        sent, valid = float(told["sent"]), float(valid)
         return cls(
-            session,
-            sequence,
-            float(told["sent"]),
-            float(valid),
-            tuple(map(float, levels)),
-            charges,
-            region,
-            stop,
+            session, sequence, sent, valid, tuple(map(float, levels)), charges, region, stop, estop, clear
         )
 
 
@@ -113,11 +113,31 @@ class PermitSource:
         charges: int | None = None,
         region: Mapping[str, Any] | None = None,
         now: float | None = None,
+        estop: bool = False,
+        clear: int | None = None,
     ) -> Permit:
         """The next permit; `now` (s) is the monotonic clock's unless given."""
         self.sequence += 1
         sent = time.monotonic() if now is None else now
-        return Permit(self.session, self.sequence, sent, self.valid_for, levels, charges, region, stop)
+        return Permit(
+            self.session, self.sequence, sent, self.valid_for, levels, charges, region, stop, estop, clear
+        )
+
+
+class PermitState(NamedTuple):
+    """What a watch knows at one time.
+
+    `stop`: why nothing may move, "" where it may; `levels` (4,), nerfed where nothing may move. `alive`: a
+    source speaks, whatever it says. `conflict`: two sources do. `estop`: an emergency stop was asked for and
+    not yet acknowledged. `clear`: the latch that may be cleared.
+    """
+
+    stop: str
+    levels: tuple[float, ...] = NERFED
+    alive: bool = False
+    conflict: bool = False
+    estop: bool = False
+    clear: int | None = None
 
 
 class PermitWatch:
@@ -125,7 +145,7 @@ class PermitWatch:
 
     Without a valid permit the answer is no. A second source while the first one's permit holds is a stop,
     for as long as both are heard: no reader can tell which of two supervisors is right. `now` is the
-    monotonic clock's, s.
+    monotonic clock's, s. An emergency stop is heard even in a permit that does not count otherwise.
     """
 
     def __init__(self) -> None:
@@ -133,6 +153,7 @@ class PermitWatch:
         self._pid = 0
         self._until = -math.inf
         self._conflict_until = -math.inf
+        self._estop = False
         self.problem = ""
         """What was wrong with the last message that was refused ("" for none yet)."""
 
@@ -143,6 +164,7 @@ class PermitWatch:
         except InvalidPermit as error:
             self.problem = str(error)
             return
+        self._estop = self._estop or permit.estop
         until = min(permit.sent, now) + permit.valid_for_s
         if permit.sent > now + AHEAD:
             self.problem = f"permit: sent = {permit.sent:g}: is {permit.sent - now:g} s ahead of the clock"
@@ -177,6 +199,22 @@ class PermitWatch:
     def remaining(self, now: float) -> float:
         """Seconds for which the last permit still holds, 0 where it does not."""
         return max(self._until - now, 0.0)
+
+    def state(self, now: float) -> PermitState:
+        """All of it at `now`, for a reader that latches."""
+        alive, conflict = now < self._until, now < self._conflict_until
+        clear = self._permit.clear if self._permit is not None and alive and not conflict else None
+        return PermitState(
+            self.stop(now), self.levels(now), alive and not conflict, conflict, self._estop, clear
+        )
+
+    def acknowledge_estop(self) -> None:
+        """The emergency stop that was asked for has been latched by the reader."""
+        self._estop = False
+
+    def withdraw(self) -> None:
+        """Forget the permit: the reader ends."""
+        self._until = -math.inf
 
 
 def _is_number(value: object) -> bool:

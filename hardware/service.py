@@ -1,15 +1,14 @@
 """The driver as a process: port, two datagram sockets, a steady cycle, and an orderly end.
 
-Sockets in ``folder``: `permit` (the supervisor's), `command` (the policy's; state goes back to its sender).
-Started by `nerfbot drive`, or forked by the HIL campaign.
+Sockets in ``folder``: `permit` (the supervisor's), `command` (the policy's; state goes back to its sender,
+also to one that sends an empty datagram only to hear it). Started by `nerfbot servo drive`, or forked by the
+HIL campaign.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import signal
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,10 +19,10 @@ from nerfbot.limits import NerfSpec
 
 from .bus import MARGIN
 from .connect import open_bus
+from .datagram import Mailbox, is_read
 from .driver import Driver, Phase, as_json
 from .guards import COMMAND_TIMEOUT, PAUSE
 from .robot import ServoRobot
-from .servo_permit import DatagramReceiver, InvalidPermit, Permit
 
 PERMIT, COMMAND = "permit", "command"
 
@@ -59,8 +58,8 @@ class Service:
         try:
             self.driver = Driver(setting.robot, setting.spec, self.bus, clock, setting.allow, note=self._note)
             self.driver.start()
-            self.permits = DatagramReceiver(setting.folder / PERMIT)
-            self.commands = DatagramReceiver(setting.folder / COMMAND)
+            self.permits = Mailbox(setting.folder / PERMIT)
+            self.commands = Mailbox(setting.folder / COMMAND)
         except BaseException:
             self.bus.close()
             raise
@@ -71,21 +70,22 @@ class Service:
         """Take what has come, make a cycle, tell the state."""
         now = self.clock()
         if now - self._past > PAUSE * self.setting.robot.period:
-            self.permits.discard()
             self.commands.discard()
         self._past = now
-        for data, _ in self.permits.receive():
-            with contextlib.suppress(InvalidPermit):
-                self.driver.permits.offer(Permit.decode(data), now)
-        for data, sender in self.commands.receive():
-            self.driver.commands.offer(data, now, COMMAND_TIMEOUT)
+        for data, pid, _ in self.permits.read():
+            self.driver.permits.take(data, pid, now)
+        for data, _, sender in self.commands.read():
+            if data:
+                self.driver.commands.offer(data, now, COMMAND_TIMEOUT)
             if sender and sender not in self._clients:
                 self._clients = [*self._clients[-_CLIENTS + 1 :], sender]
         report = self.driver.cycle(now)
         if self._clients:
             message = json.dumps(as_json(report)).encode()
-            for client in list(self._clients):
-                self._tell(client, message)
+            # A client that is slow loses a state; one that has gone is told no more
+            self._clients = [
+                client for client in self._clients if self.commands.send(message, client) or is_read(client)
+            ]
 
     def run(self, ended: Callable[[], bool]) -> None:
         """Cycle at the robot's rate until ``ended()``, then bring the robot to rest and let it down."""
@@ -119,14 +119,6 @@ class Service:
         if self._log is not None:
             self._log.close()
 
-    def _tell(self, client: str, message: bytes) -> None:
-        try:
-            self.commands.socket.sendto(message, client)
-        except (BlockingIOError, InterruptedError):
-            pass  # it does not read: the state is not kept for it
-        except OSError:
-            self._clients.remove(client)
-
     def _note(self, event: str, **details: Any) -> None:
         if self._log is not None:
             self._log.append(event, self.clock(), **details)
@@ -155,39 +147,29 @@ def serve(setting: Setting, ready: Callable[[], None] = lambda: None) -> None:
 
 
 class StateListener:
-    """A client's end: sends datagrams to the driver's command socket and takes its state."""
+    """A client's end: sends datagrams to the driver's command socket and takes its state.
+
+    Raises `InvalidSetup` where another client has this ``name``.
+    """
 
     def __init__(self, folder: Path, name: str) -> None:
-        self.target = str(folder / COMMAND)
-        self._own = folder / f"client-{name}"
-        with contextlib.suppress(OSError):
-            self._own.unlink()
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.bind(str(self._own))
-        self.socket.setblocking(False)
+        self.target = folder / COMMAND
+        self._mailbox = Mailbox(folder / f"client-{name}")
 
     def send(self, data: bytes) -> bool:
         """Send a command; whether it was delivered."""
-        try:
-            self.socket.sendto(data, self.target)
-        except OSError:
-            return False
-        return True
+        return self._mailbox.send(data, self.target)
+
+    def listen(self) -> bool:
+        """Ask for the state without a command; whether there is a driver."""
+        return self.send(b"")
 
     def latest(self, wait: float = 0.0) -> dict[str, Any] | None:
         """The newest state that has come, None where there is none within ``wait`` s."""
-        newest = None
-        self.socket.settimeout(wait or 0.0)
-        while True:
-            try:
-                newest = self.socket.recv(8192)
-            except OSError:
-                break
-            self.socket.settimeout(0.0)
-        return None if newest is None else dict(json.loads(newest))
+        self._mailbox.wait(wait)
+        newest = [message.data for message in self._mailbox.read()][-1:]
+        return dict(json.loads(newest[0])) if newest else None
 
     def close(self) -> None:
         """Close the socket and remove its file."""
-        self.socket.close()
-        with contextlib.suppress(OSError):
-            self._own.unlink()
+        self._mailbox.close()

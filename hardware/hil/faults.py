@@ -13,19 +13,19 @@ import json
 import math
 import random
 import signal
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..datagram import Mailbox, private_path
 from ..errors import BusError
 from ..guards import COMMAND_TIMEOUT
 from ..joint_command import encode
+from ..permit import PermitSource
 from ..port import Port
 from ..service import PERMIT
-from ..servo_permit import DatagramSender, Permit
-from .rig import PERMIT_EVERY, PERMIT_VALID
+from .rig import PERMIT_EVERY, PERMIT_VALID, permit
 
 if TYPE_CHECKING:
     from .trial import Trial
@@ -208,10 +208,11 @@ def _policy(number: int) -> Callable[[Trial], float]:
 
 
 def _second_permit(trial: Trial) -> float:
-    sender = DatagramSender(trial.rig.folder / PERMIT)
+    path = trial.rig.folder / PERMIT
+    impostor = Mailbox(private_path(path))
     at = time.monotonic()
-    sender.send(Permit(1, PERMIT_VALID, "an impostor", {"speed": 1.0, "strength": 1.0}).encode())
-    sender.close()
+    impostor.send(permit(PermitSource(PERMIT_VALID), {"speed": 1.0, "strength": 1.0}), path)
+    impostor.close()
     return at
 
 
@@ -265,10 +266,11 @@ def _busy(trial: Trial) -> float:
 
 def _stray_client(trial: Trial) -> float:
     """Somebody sends rubbish to the permit socket."""
+    path = trial.rig.folder / PERMIT
+    rubbish = Mailbox(private_path(path))
     at = time.monotonic()
-    rubbish = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     for _ in range(5):
-        rubbish.sendto(trial.random.randbytes(50), str(trial.rig.folder / PERMIT))
+        rubbish.send(trial.random.randbytes(50), path)
     rubbish.close()
     return at
 
@@ -329,7 +331,8 @@ FAULTS: list[Fault] = [
     _setting("lift beyond 1", _permit_now(levels={"speed": 1.0, "strength": 5.0}), allowance=PERMIT_VALID),
     _setting("emergency stop", _permit_now(estop=True), seen=True, allowance=PERMIT_EVERY),
     _setting("lift with an emergency stop", _estop_at_lift, seen=True, allowance=PERMIT_EVERY),
-    _setting("no charges left", _permit_now(levels={"speed": 1.0}, charges=0), expect="ride"),
+    _setting("permits an hour ahead", _permit_now(ahead=3600.0), allowance=PERMIT_VALID),
+    _setting("permits an hour old", _permit_now(ahead=-3600.0), allowance=PERMIT_VALID),
     _setting("reset while the cause persists", _clear_too_early, seen=True, target=True),
     _serial("unplug and replug", _replug, expect="rest", seconds=0.6, restart=True),
     _serial("bus dead", _fault("dead"), expect="rest", seconds=0.6),

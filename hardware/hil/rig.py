@@ -16,15 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from nerfbot.errors import NerfbotError
-from nerfbot.limits import NerfSpec
+from nerfbot.limits import AXES, NerfSpec
 
+from ..datagram import Mailbox, private_path
 from ..emulated import EmulatedBus, settle
 from ..errors import BusError
 from ..joint_command import encode
+from ..permit import PermitSource
 from ..robot import ServoRobot
 from ..service import PERMIT, Setting, StateListener, serve
-from ..servo_permit import DatagramReceiver, DatagramSender, Permit
 
+SUPERVISOR = "supervisor"
 PERMIT_EVERY = 0.02
 PERMIT_VALID = 0.1
 """How often the rig's supervisor speaks, and for how long its word holds, s."""
@@ -76,20 +78,28 @@ class Child:
             self.pid = 0
 
 
-def supervise(folder: Path, source: str) -> None:
+def supervise(folder: Path) -> None:
     """The rig's supervisor: a permit every `PERMIT_EVERY` s, as it is told over the socket `supervisor`."""
-    orders = DatagramReceiver(folder / "supervisor")
-    sender = DatagramSender(folder / PERMIT)
+    box, source = Mailbox(folder / SUPERVISOR), PermitSource(PERMIT_VALID)
     told: dict[str, Any] = {}
-    sequence = 0
     while True:
-        for data, _ in orders.receive():
+        for data, _, _ in box.read():
             told = json.loads(data)
-        if not told.get("silent"):
-            sequence += 1
-            fields = {key: told[key] for key in ("levels", "estop", "clear", "charges") if key in told}
-            sender.send(Permit(sequence, PERMIT_VALID, source, **fields).encode())
+        box.send(permit(source, **told), folder / PERMIT)
         time.sleep(PERMIT_EVERY)
+
+
+def permit(
+    source: PermitSource,
+    levels: Mapping[str, float] | None = None,
+    estop: bool = False,
+    clear: int | None = None,
+    ahead: float = 0.0,
+) -> bytes:
+    """The next permit of ``source``, ``levels`` by axis; ``ahead``: how far its clock is ahead, s."""
+    by_axis = tuple((levels or {}).get(axis, 0.0) for axis in AXES)
+    now = time.monotonic() + ahead
+    return source.next(by_axis, "estop: told" if estop else "", now=now, estop=estop, clear=clear).encode()
 
 
 def pursue(folder: Path, source: str, names: Sequence[str], goal: Sequence[float], period: float) -> None:
@@ -125,7 +135,7 @@ class Rig:
         self.supervisor: Child | None = None
         self.policy: Child | None = None
         self.link = StateListener(folder, "rig")
-        self.orders = DatagramSender(folder / "supervisor")
+        self._box = Mailbox(private_path(folder / SUPERVISOR))
         self.told: dict[str, Any] = {}
         self.sequence = 0
         self.starts = 0
@@ -149,10 +159,8 @@ class Rig:
 
     def start_supervisor(self) -> None:
         """Fork a supervisor; one that starts anew is another source."""
-        self.starts += 1
-        source = f"supervisor-{self.starts}"
-        self.supervisor = Child(lambda: supervise(self.folder, source), self.folder / "supervisor-errors")
-        settle(lambda: (self.folder / "supervisor").exists(), READY)
+        self.supervisor = Child(lambda: supervise(self.folder), self.folder / "supervisor-errors")
+        settle(lambda: (self.folder / SUPERVISOR).exists(), READY)
         settle(lambda: self.tell(**self.told), 1.0)
 
     def start_policy(self, goal: Sequence[float]) -> None:
@@ -173,7 +181,7 @@ class Rig:
     def tell(self, **told: Any) -> bool:
         """Tell the supervisor what its permits are to say from now on."""
         self.told = told
-        return self.orders.send(json.dumps(told).encode())
+        return self._box.send(json.dumps(told).encode(), self.folder / SUPERVISOR)
 
     def command(self, positions: Sequence[float], source: str = "rig") -> None:
         """Send a command as the policy, rad in the order of the joints."""
@@ -193,7 +201,7 @@ class Rig:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             if not self.state:
-                self.link.send(b"{}")  # no command, but the driver tells its state to who sends
+                self.link.listen()
             state = self.look(0.05)
             if state:
                 self.command(state["position"])
@@ -222,7 +230,7 @@ class Rig:
             if child is not None:
                 child.end()
         self.link.close()
-        self.orders.close()
+        self._box.close()
         if self._own and self.emulated is not None:
             self.emulated.close()
 

@@ -8,9 +8,9 @@ import pytest
 
 from nerfbot.hardware import guards
 from nerfbot.hardware.guards import GUARDS, Cycle, JointState, Severity, judge
-from nerfbot.hardware.servo_permit import NOTHING, PermitState
+from nerfbot.hardware.permit import PermitState
 
-VALID = PermitState(True, NOTHING)
+VALID = PermitState("", alive=True)
 
 
 def joint(**changes):
@@ -24,9 +24,9 @@ def cycle(joints=None, **changes):
 
 
 SPEAKS = {
-    "permit": (cycle(permit=PermitState(False, NOTHING, "the permit has run out")), "has run out"),
-    "permit-conflict": (cycle(permit=PermitState(True, NOTHING, conflict=True)), "two sources"),
-    "estop": (cycle(permit=PermitState(True, NOTHING, estop=True)), "emergency stop"),
+    "permit": (cycle(permit=PermitState("the permit lapsed")), "lapsed"),
+    "permit-conflict": (cycle(permit=VALID._replace(conflict=True)), "two sources"),
+    "estop": (cycle(permit=VALID._replace(estop=True)), "emergency stop"),
     "command-age": (cycle(command_received=4.89), "no new command"),
     "command-invalid": (cycle(command_problem="command: grip = nan"), "grip = nan"),
     "command-conflict": (cycle(command_conflict=True), "two sources"),

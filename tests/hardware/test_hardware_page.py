@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nerfbot.hardware.driver import Phase
 from nerfbot.hardware.guards import GUARDS
-from nerfbot.hardware.servo_permit import Permit
+from nerfbot.hardware.permit import Permit
 
 PAGE = (Path(__file__).parents[2] / "docs" / "hardware.md").read_text(encoding="utf-8")
 

@@ -12,7 +12,7 @@ import pytest
 
 from nerfbot.hardware.datagram import Mailbox
 from nerfbot.hardware.errors import InvalidPermit, InvalidRequest, InvalidSetup, NoAnswer
-from nerfbot.hardware.permit import LONGEST, Permit, PermitSource, PermitWatch
+from nerfbot.hardware.permit import LONGEST, Permit, PermitSource, PermitState, PermitWatch
 from nerfbot.hardware.requests import RequestDesk, SupervisorClient, parse
 
 LIFT = (1.0, 0.5, 0.0, 0.25)
@@ -21,6 +21,37 @@ LIFT = (1.0, 0.5, 0.0, 0.25)
 def test_a_permit_survives_its_datagram() -> None:
     permit = PermitSource(0.2).next(LIFT, charges=2, region={"kind": "circle"}, now=7.0)
     assert Permit.decode(permit.encode()) == permit
+
+
+def test_a_reader_with_a_latch_is_told_of_the_stop_and_of_the_latch_that_may_go() -> None:
+    watch, source = PermitWatch(), PermitSource(0.2)
+    watch.take(source.next(LIFT, clear=4, now=1.0).encode(), 1, 1.0)
+    assert watch.state(1.0) == PermitState("", LIFT, alive=True, clear=4)
+    watch.take(source.next(stop="estop: button", estop=True, now=1.1).encode(), 1, 1.1)
+    assert watch.state(1.1) == PermitState("estop: button", alive=True, estop=True)
+    watch.acknowledge_estop()
+    assert not watch.state(1.1).estop
+    assert watch.state(1.3) == PermitState("the permit lapsed")
+    watch.take(source.next(LIFT, clear=4, now=1.3).encode(), 1, 1.3)
+    watch.take(PermitSource(0.2).next(now=1.3).encode(), 2, 1.3)
+    told = watch.state(1.3)
+    assert (told.alive, told.conflict, told.clear) == (False, True, None)
+
+
+def test_an_emergency_stop_is_heard_even_in_a_permit_that_does_not_count() -> None:
+    watch, source = PermitWatch(), PermitSource(0.2)
+    late = source.next(stop="estop: button", estop=True, now=1.0)
+    watch.take(source.next(now=1.0).encode(), 1, 1.0)
+    watch.take(late.encode(), 1, 1.0)
+    assert watch.state(1.0).estop
+
+
+def test_a_reader_that_ends_withdraws_its_permit() -> None:
+    watch = PermitWatch()
+    watch.take(PermitSource(0.2).next(now=1.0).encode(), 1, 1.0)
+    watch.withdraw()
+    assert not watch.state(1.0).alive
+    assert watch.stop(1.0) == "the permit lapsed"
 
 
 def test_without_a_permit_nothing_moves_and_nothing_is_lifted() -> None:
@@ -101,11 +132,14 @@ def test_a_permit_from_the_future_grants_nothing() -> None:
         ("sequence", -1),
         ("sequence", 1.5),
         ("sent", "now"),
-        ("format", 2),
+        ("format", 1),
         ("session", ""),
         ("stop", None),
         ("charges", -1),
         ("region", "everywhere"),
+        ("estop", 1),
+        ("estop", True),  # without a stop
+        ("clear", -1),
     ],
 )
 def test_a_bad_field_is_named_and_grants_nothing(field: str, value: object) -> None:
@@ -152,6 +186,14 @@ def test_the_kernel_names_the_sender(tmp_path: Path) -> None:
     assert (message.data, message.pid) == (b"hello", int(done.stdout))
     box.close()
     assert not box.path.exists()
+
+
+def test_what_waited_can_be_thrown_away(tmp_path: Path) -> None:
+    box, sender = Mailbox(tmp_path / "in"), Mailbox(tmp_path / "out")
+    for _ in range(5):
+        sender.send(b"x", box.path)
+    box.discard()
+    assert list(box.read()) == []
 
 
 def test_a_message_that_does_not_fit_is_none(tmp_path: Path) -> None:
