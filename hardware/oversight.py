@@ -96,6 +96,8 @@ class Oversight:
         self.permit: Permit | None = None
         self.levels: tuple[float, ...] = NERFED
         self._faults: dict[str, str] = {}
+        self._below = 0  # number of the servo driver's own latch; 0: it has none
+        self._clear: int | None = None
         self.audit.append("start", 0.0, session=self._source.session, latched=self.latch.reason)
         if self.latch.reason:
             self.authority.estop(0.0, f"latched before: {self.latch.reason}")
@@ -145,7 +147,24 @@ class Oversight:
             return refused
         self.ladder.clear("estop")
         self.authority.clear_estop(self.clock.now, reason)
+        if self._below:
+            self._clear = self._below
+            self._write("clear-below", number=self._below, reason=reason)
         return ""
+
+    def latched_below(self, number: int, reason: str) -> dict[str, Any]:
+        """Note a servo driver's own latch ("" for a reason: it has gone): no lift meanwhile.
+
+        Clearing the emergency stop clears it too; the driver itself looks whether its cause has gone.
+        """
+        if not reason:
+            self._below, self._clear = 0, None
+            self.fine("driver")
+        else:
+            self._clear = self._clear if number == self._below else None
+            self._below = number
+            self.condition("driver", Severity.NO_LIFT, f"latch {number}: {reason}")
+        return {"ok": True}
 
     # The heartbeat
 
@@ -163,6 +182,8 @@ class Oversight:
             charges=active[-1].charges if active else None,
             region=None,
             now=now,
+            estop=bool(self.latch.reason),
+            clear=self._clear,
         )
         return self.permit
 

@@ -28,8 +28,11 @@ KINDS: dict[str, dict[str, type]] = {
     "origin": {"reason": str},
     "backstop": {"reason": str},
     "fault": {"source": str, "name": str, "detail": str},
+    "latch": {"number": int, "reason": str},
 }
-"""The fields of each kind of request, all of them required."""
+"""The fields of each kind of request, all of them required. `latch` comes from a servo driver: the number of
+its own latch, and why it is latched ("": no more).
+"""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from nerfbot.limits import NerfSpec
 
 from .bus import MARGIN
 from .connect import open_bus
-from .datagram import Mailbox, is_read
+from .datagram import Mailbox, is_read, private_path
 from .driver import Driver, Phase, as_json
 from .guards import COMMAND_TIMEOUT, PAUSE
 from .robot import ServoRobot
@@ -29,12 +29,18 @@ PERMIT, COMMAND = "permit", "command"
 END_S = 1.0
 """How long an ending driver may take to bring the robot to rest, s."""
 
+TELL_EVERY = 0.5
+"""How often the supervisor is told of a latch that holds, s."""
+
 _CLIENTS = 4
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a driver process is started with; ``audit`` is the audit log's path, ``margin`` the bus's."""
+    """What a driver process is started with; ``audit`` is the audit log's path, ``margin`` the bus's.
+
+    ``supervisor``: its socket for requests, where the driver's own latch is told.
+    """
 
     robot: ServoRobot
     spec: NerfSpec
@@ -43,6 +49,7 @@ class Setting:
     audit: Path | None = None
     margin: float = MARGIN
     allow: tuple[str, ...] = ()
+    supervisor: Path | None = None
 
 
 class Service:
@@ -60,11 +67,13 @@ class Service:
             self.driver.start()
             self.permits = Mailbox(setting.folder / PERMIT)
             self.commands = Mailbox(setting.folder / COMMAND)
+            self._own = Mailbox(private_path(setting.folder / COMMAND))
         except BaseException:
             self.bus.close()
             raise
         self._clients: list[str] = []
         self._past = clock()
+        self._told: tuple[float, str] = (0.0, "")
 
     def step(self) -> None:
         """Take what has come, make a cycle, tell the state."""
@@ -80,6 +89,7 @@ class Service:
             if sender and sender not in self._clients:
                 self._clients = [*self._clients[-_CLIENTS + 1 :], sender]
         report = self.driver.cycle(now)
+        self._tell_supervisor(now)
         if self._clients:
             message = json.dumps(as_json(report)).encode()
             # A client that is slow loses a state; one that has gone is told no more
@@ -115,9 +125,20 @@ class Service:
         """Close port and sockets."""
         self.permits.close()
         self.commands.close()
+        self._own.close()
         self.bus.close()
         if self._log is not None:
             self._log.close()
+
+    def _tell_supervisor(self, now: float) -> None:
+        """Tell the latch when it changes, and again and again while it holds: a supervisor may start anew."""
+        when, latched = self._told
+        due = latched != self.driver.latched or (latched and now - when > TELL_EVERY)
+        if self.setting.supervisor is not None and due:
+            self._told = (now, self.driver.latched)
+            told = {"kind": "latch", "number": self.driver.latch, "reason": self.driver.latched}
+            self._own.discard()  # its answers
+            self._own.send(json.dumps(told).encode(), self.setting.supervisor)
 
     def _note(self, event: str, **details: Any) -> None:
         if self._log is not None:

@@ -245,6 +245,8 @@ class Supervisor(ChainNode):
         if kind == "fault":
             state.fault(fields["source"], fields["name"], fields["detail"])
             return {"ok": True}
+        if kind == "latch":
+            return state.latched_below(fields["number"], fields["reason"])
         if kind == "estop":
             state.estop(fields["reason"])
             return {"ok": True}

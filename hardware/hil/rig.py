@@ -26,7 +26,9 @@ from ..permit import PermitSource
 from ..robot import ServoRobot
 from ..service import PERMIT, Setting, StateListener, serve
 
-SUPERVISOR = "supervisor"
+SUPERVISOR, DESK = "supervisor", "desk"
+"""Sockets: where the rig's supervisor is told what to say, and where a driver tells its latch."""
+
 PERMIT_EVERY = 0.02
 PERMIT_VALID = 0.1
 """How often the rig's supervisor speaks, and for how long its word holds, s."""
@@ -150,8 +152,9 @@ class Rig:
         errors = self.folder / "driver-errors"
         errors.unlink(missing_ok=True)
         setting = Setting(
-            self.robot, self.spec, self.port, self.folder, self.folder / "audit.jsonl", self.margin
-        )
+            self.robot, self.spec, self.port, self.folder, self.folder / "audit.jsonl", self.margin,
+            supervisor=self.folder / DESK,
+        )  # fmt: skip
         self.driver = Child(lambda: serve(setting, ready.touch), errors)
         settle(lambda: ready.exists() or not self.driver_alive, READY)
         if not ready.exists():

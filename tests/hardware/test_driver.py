@@ -10,12 +10,18 @@ import time
 import pytest
 import yaml
 
+from nerfbot.course import Course
 from nerfbot.hardware.arm import ServoArm
+from nerfbot.hardware.datagram import Mailbox
 from nerfbot.hardware.emulated import settle
 from nerfbot.hardware.errors import BusError
 from nerfbot.hardware.firmware import RegisterPlan
-from nerfbot.hardware.hil.rig import Rig
+from nerfbot.hardware.hil.rig import DESK, Rig
+from nerfbot.hardware.oversight import Oversight
+from nerfbot.hardware.requests import RequestDesk
 from nerfbot.hardware.robot import ROBOTS, ServoRobot
+from nerfbot.hardware.service import PERMIT
+from nerfbot.hardware.zones import Odometry
 from nerfbot.limits import NerfSpec
 from nerfbot.powers import verify
 
@@ -177,6 +183,38 @@ def test_an_emergency_stop_latches_until_it_is_cleared_onto_a_still_command(rig)
     arm.tell(clear=number)
     assert not arm.follow([AWAY[0] + 0.5, *AWAY[1:]], 0.3, lambda state: not state["latched"])
     assert arm.follow(arm.state["position"], 2.0, lambda state: state["phase"] == "run")
+
+
+def test_the_supervisor_serves_the_driver_and_clears_its_latch_with_its_own(rig):
+    """The same permits as gate and nerf get, from the same `Oversight`; the driver tells it of its latch."""
+    arm = rig(running=False)
+    arm.start_driver()
+    box, desk = Mailbox(arm.folder / "supervising"), RequestDesk(arm.folder / DESK)
+    supervisor = Oversight(Course.load("gauntlet"), arm.folder / "state", 0.2, Odometry(1.5))
+
+    def permitted(done, seconds=6.0):
+        def look():
+            for request in desk.read():
+                supervisor.latched_below(**request.fields)
+            box.send(supervisor.tick(time.monotonic()).encode(), arm.folder / PERMIT)
+            if not arm.state:
+                arm.link.listen()
+            else:
+                arm.command(arm.state["position"])
+            return done(arm.look(0.02) or {"phase": "", "latched": ""})
+
+        return settle(look, seconds, 0.01)
+
+    assert permitted(lambda state: state["phase"] == "run"), arm.state
+    supervisor.estop("button")
+    assert permitted(lambda state: "estop" in state["latched"]), arm.state
+    assert permitted(lambda _: "driver" in supervisor.ladder.held())
+    assert not permitted(lambda state: not state["latched"], 0.3)
+    assert supervisor.clear_estop("test", at_rest=True) == ""
+    assert permitted(lambda state: state["phase"] == "run" and not state["latched"]), arm.state
+    assert permitted(lambda _: "driver" not in supervisor.ladder.held())
+    for each in (box, desk, supervisor):
+        each.close()
 
 
 def test_a_latch_is_not_cleared_while_its_cause_persists(rig):

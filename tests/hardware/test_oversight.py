@@ -103,6 +103,28 @@ def test_an_emergency_stop_survives_a_restart_and_is_cleared_by_an_operator_only
     verify(tmp_path / "audit.jsonl")
 
 
+def test_a_drivers_own_latch_ends_leases_and_is_cleared_with_the_stop(tmp_path: Path) -> None:
+    state = in_a_zone(oversight(tmp_path))
+    state.grant(STRENGTH, 0.4)
+    state.latched_below(3, "stuck: elbow")
+    assert state.tick(0.45).levels[0] == 0.0
+    assert state.grant(STRENGTH, 0.45)["detail"] == "driver: latch 3: stuck: elbow"
+    assert state.tick(0.5).clear is None
+    state.estop("operator")
+    told = state.tick(0.55)
+    assert (told.estop, told.clear) == (True, None)
+    assert state.clear_estop("operator", at_rest=True) == ""
+    told = state.tick(0.6)
+    assert (told.estop, told.clear) == (False, 3)
+    state.latched_below(3, "stuck: elbow")  # said again
+    assert state.tick(0.65).clear == 3
+    state.latched_below(4, "stuck: wrist")
+    assert state.tick(0.7).clear is None
+    state.latched_below(4, "")
+    assert state.tick(0.75).clear is None
+    assert state.grant(STRENGTH, 0.75)["ok"]
+
+
 def test_a_revocation_takes_the_lift_away_at_once(tmp_path: Path) -> None:
     state = in_a_zone(oversight(tmp_path))
     state.grant({**STRENGTH, "ramp": 0.5}, 0.4)
