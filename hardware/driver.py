@@ -145,6 +145,7 @@ class Driver:
         self._turn = 0
         self._reopened = False
         self._ready = False
+        self._resting = [False] * len(self.joints)
 
     # Set-up
 
@@ -380,10 +381,20 @@ class Driver:
     def _enter(self, phase: Phase, now: float) -> None:
         if phase is not self.phase:
             self._note("phase", phase=phase.value, reasons=self.reasons)
-        if phase is Phase.RUN:
-            for shape, state in zip(self.shapes, self.joints, strict=True):
+        for index, (shape, state) in enumerate(zip(self.shapes, self.joints, strict=True)):
+            if phase is Phase.STOP:  # here too: an arm that rests goes on to `HOLD` in this very cycle
+                self._resting[index] = shape.speed == 0.0
+                self._stop(index)
+            elif phase is Phase.RUN:
                 shape.begin(state.position)
         self.phase, self._since = phase, now
+
+    def _stop(self, index: int) -> None:
+        """Goal := measured position; but a joint that rests at its goal, but for its sag, keeps it."""
+        shape, position = self.shapes[index], self.joints[index].position
+        self._resting[index] &= abs(shape.at - position) < STUCK_ERROR
+        if not self._resting[index]:
+            shape.begin(position)
 
     def _enable(self, now: float) -> None:
         """Torque on, with nerfed limits and the goal where each joint stands; checked servo by servo."""
@@ -435,7 +446,7 @@ class Driver:
             servo, counts = joint.servo, dict(limits[joint.id])
             names = {field: carrier.ram for field, carrier in servo.limits.items()}
             if stopping:
-                shape.begin(state.position)
+                self._stop(index)
                 counts[names["acceleration"]] = self._stop_counts[joint.id]
                 counts[names["effort"]] = self._envelope_effort(joint)
             elif self.phase is Phase.RUN and wanted is not None:

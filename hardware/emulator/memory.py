@@ -200,6 +200,7 @@ class EmulatedServo:
         offset = held["homing_offset"] if self.feetech else -held["homing_offset"]
         fired = held.get("bus_watchdog") == -1
         velocity, acceleration = limits["velocity"].ram, limits["acceleration"].ram
+        offset -= self.encoder_offset  # the servo's own loop believes its encoder, as the driver does
         return Drive(
             goal=(held["goal_position"] + offset) * self.servo.radians,
             velocity=0.0 if fired else abs(held[velocity]) * registers[velocity].scale,

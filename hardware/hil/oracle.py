@@ -41,11 +41,15 @@ class Write:
 
 @dataclass
 class Judgement:
-    """What the log says about a trial; ``stopped`` is the time of the write that stopped (s), if there is."""
+    """What the log says about a trial; ``stopped`` is the time of the write that stopped (s), if there is.
+
+    ``cycles``: how many writes in a row still pulled a servo when its stop was due, the most of any servo.
+    """
 
     violations: list[str] = field(default_factory=list)
     stopped: float | None = None
     pulled: bool = False
+    cycles: int = 0
     writes: int = 0
 
 
@@ -132,11 +136,13 @@ class Oracle:
         pushed: bool = False,
         before: Sequence[Sequence[Any]] = (),
         until: float = -math.inf,
+        due: float | None = None,
     ) -> Judgement:
         """Judge a trial: ``cause`` its time (s), ``watched`` the servos that must stop, ``ways`` the sign of
         each one's commanded motion in counts; ``blind`` and ``pushed``: see `violations`. ``before``: the
         log's lines before the cause, which tell whether there was anything to stop; ``until`` (s) the log was
-        watched, also where nothing more was written.
+        watched, also where nothing more was written. ``due`` (s): from when on cycles count, the cause's time
+        or the end of the time-out that it has.
         """
         writes = self.writes(lines)
         result = Judgement(self.violations(writes, cause, blind, pushed), writes=len(writes))
@@ -146,15 +152,18 @@ class Oracle:
             id in watched and ways[id] * (write.values["goal_position"] - write.counts) > PULL
             for id, write in held.items()
         )
+        late: Counter[int] = Counter()
         for write in writes:
             goal = write.values.get("goal_position")
             if goal is None or write.id not in watched or write.time < cause or write.torque != 1:
                 continue
             if ways[write.id] * (goal - write.counts) > PULL:
                 result.pulled, result.stopped = True, None
+                late[write.id] += write.time >= (cause if due is None else due)
             elif result.stopped is None:
                 result.stopped = write.time
             last = max(last, write.time)
+        result.cycles = max(late.values(), default=0)
         if not result.pulled:
             result.stopped = None
         elif result.stopped is not None and last - result.stopped < 0.03:

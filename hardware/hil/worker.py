@@ -42,7 +42,7 @@ def attempt(trial: Trial, name: str, situation: str, seed: int) -> Result:
             trial.rig.driver.end()
         why = f"the rig broke: {problem}"
         return Result(
-            name, fault.kind, situation, seed, fault.expect, fault.seen, [], why, None, [], 0.0, 0.0
+            name, fault.kind, situation, seed, fault.expect, fault.seen, [], why, None, 0, [], 0.0, 0.0
         )
 
 

@@ -185,6 +185,21 @@ def test_an_emergency_stop_latches_until_it_is_cleared_onto_a_still_command(rig)
     assert arm.follow(arm.state["position"], 2.0, lambda state: state["phase"] == "run")
 
 
+@pytest.mark.parametrize(
+    ("fault", "value", "guard"), [("encoder_jump", 400, "encoder-jump"), ("stuck", 1, "stuck")]
+)
+def test_an_arm_at_rest_is_held_where_it_reads_when_a_guard_speaks(fault, value, guard, rig):
+    """A stop that finds the arm at rest writes the measured position too, and does not keep the goal."""
+    arm = rig()
+    hold = list(arm.state["position"])
+    arm.emulated.fault(fault, servo=1, value=value)
+    assert arm.follow([0.6, *hold[1:]], 3.0, lambda state: guard in state["latched"]), arm.state
+    assert arm.follow(hold, 1.0, lambda state: state["phase"] == "hold")
+    servo = arm.emulated.state()[1]
+    reads = servo["values"]["present_position"]
+    assert abs(held(arm, 1, "goal_position") - reads) < 14
+
+
 def test_the_supervisor_serves_the_driver_and_clears_its_latch_with_its_own(rig):
     """The same permits as gate and nerf get, from the same `Oversight`; the driver tells it of its latch."""
     arm = rig(running=False)
