@@ -8,37 +8,32 @@ next. There is no way to switch the envelope or a guard off.
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from nerfbot.limits import NerfSpec
 from nerfbot.limits.shaping import Shape
 
-from .bus import Bus, Reply
+from .bus import Bus
 from .connect import set_up, torque_off, write_limits
 from .errors import BusError, PortError
-from .firmware import RegisterPlan, envelope_registers, position_counts, stop_acceleration
+from .feedback import Feedback, Held
+from .firmware import RegisterPlan, position_counts, stop_acceleration
 from .guards import (
-    BELIEF,
     COMMAND_TIMEOUT,
     DEAF,
     LOST,
     PAUSE,
-    STRAY_TIME,
     STUCK_ERROR,
     STUCK_SPEED,
     Cycle,
-    JointState,
     Severity,
     judge,
-    reach,
 )
 from .joint_command import CommandInbox
 from .permit import NERFED, PermitWatch
-from .registers import Servo
 from .robot import Joint, ServoRobot
 
 CALM = 0.05
@@ -79,21 +74,6 @@ class Report:
     digest: str
 
 
-@dataclass
-class _Written:
-    """What a servo must hold, by register: ``values`` of the last cycle, ``marks`` since torque went on.
-
-    A servo that starts anew loses the marks: a Feetech its lock, a Dynamixel its watchdog.
-    """
-
-    values: dict[str, int] = field(default_factory=dict)
-    marks: dict[str, int] = field(default_factory=dict)
-
-    def all(self) -> dict[str, int]:
-        """Both, as they are read back."""
-        return {**self.marks, **self.values}
-
-
 class Driver:
     """Drives ``robot`` over ``bus`` under ``spec``; `start` first, then `cycle` at the robot's rate.
 
@@ -127,11 +107,9 @@ class Driver:
         self.shapes = [
             Shape(self._limits[joint.name], *ranges[joint.name], robot.period) for joint in robot.joints
         ]
-        self.joints = [self._joint_state(joint, *ranges[joint.name]) for joint in robot.joints]
+        self.feedback = Feedback(robot, bus, ranges)
+        self.joints = self.feedback.joints
         self._stop_counts = {j.id: stop_acceleration(j, self._limits[j.name]) for j in robot.joints}
-        self._eeprom = envelope_registers(robot)
-        self._blocks = {j.id: j.servo.block(*j.servo.feedback) for j in robot.joints}
-        self._written = {joint.id: _Written() for joint in robot.joints}
         self.phase = Phase.OFF
         self.levels = list(NERFED)
         self.latch, self.latched = 0, ""
@@ -140,10 +118,6 @@ class Driver:
         self._last = -math.inf
         self._since = self._troubled = 0.0
         self._without_permit = 0.0
-        self._strays: deque[tuple[float, int]] = deque()
-        self._stray_count = 0
-        self._turn = 0
-        self._reopened = False
         self._ready = False
         self._resting = [False] * len(self.joints)
 
@@ -165,7 +139,7 @@ class Driver:
                     f" {state.high:.3f}: move it by hand, or calibrate it"
                 )
             state.torque = False
-        self._stray_count = self.bus.stray
+        self.feedback.settle()
         self._ready = True
         self._note("start", envelope=self.digest, eeprom={str(id): names for id, names in written.items()})
 
@@ -180,11 +154,15 @@ class Driver:
         if gap > PAUSE * period:
             self.commands.forget()  # nobody knows how long it has been lying here; a permit says so itself
         self._last = now
-        self._reopened = False
+        reopened = False
         try:
-            self._read(now, gap)
+            reopened = not self.bus.port.is_open and self.bus.port.try_reopen()
+            if self.bus.port.is_open:
+                self.feedback.read(now, gap)
         except PortError:
-            self._lose()
+            self.feedback.lose()
+        if reopened:
+            self._note("port-reopened", port=self.bus.port.path)
         permit = self.permits.state(now)
         cycle = Cycle(
             now, period, gap, permit, self.joints,
@@ -192,8 +170,8 @@ class Driver:
             command_problem=self.commands.problem if now - self.commands.problem_at <= period else "",
             command_conflict=now - self.commands.conflict_at <= COMMAND_TIMEOUT,
             port_open=self.bus.port.is_open,
-            reopened=self._reopened,
-            strays=sum(count for _, count in self._strays),
+            reopened=reopened,
+            strays=self.feedback.strays,
             envelope_intact=self._fingerprint() == self._frozen,
             enabled=self.phase not in (Phase.OFF, Phase.RELEASE),
         )  # fmt: skip
@@ -210,7 +188,7 @@ class Driver:
         try:
             self._act(stop, permit.alive, now, min(max(gap, 0.0), 2.0 * period))
         except PortError:
-            self._lose()
+            self.feedback.lose()
         return self.report(now)
 
     def report(self, now: float) -> Report:
@@ -220,95 +198,6 @@ class Driver:
             [j.position for j in self.joints], [j.velocity for j in self.joints],
             [j.effort for j in self.joints], [shape.at for shape in self.shapes], self.digest,
         )  # fmt: skip
-
-    # Reading
-
-    def _read(self, now: float, gap: float) -> None:
-        if not self.bus.port.is_open:
-            if not self.bus.port.try_reopen():
-                return
-            self._reopened = True
-            self._note("port-reopened", port=self.bus.port.path)
-        replies = self.bus.read_blocks(self._blocks)
-        for joint, state in zip(self.robot.joints, self.joints, strict=True):
-            reply = replies.get(joint.id)
-            state.unheard += max(gap, self.robot.period)
-            if reply is None or not self._take(joint, state, reply):
-                state.missed += 1
-                continue
-            state.missed, state.unheard = 0, 0.0
-        self._look_closer(now)
-        while self._strays and now - self._strays[0][0] > STRAY_TIME:
-            self._strays.popleft()
-        if self.bus.stray > self._stray_count:
-            self._strays.append((now, self.bus.stray - self._stray_count))
-            self._stray_count = self.bus.stray
-
-    def _take(self, joint: Joint, state: JointState, reply: Reply) -> bool:
-        """Take an answer over; false where it cannot be true and nothing like it came before."""
-        servo = joint.servo
-        values = servo.split(self._blocks[joint.id][0], reply.data)
-        position = joint.radians(values["present_position"])
-        written = self._written[joint.id].all()
-        wrong = [(name, values[name]) for name in written if name in values and values[name] != written[name]]
-        near = reach(state, min(state.unheard, BELIEF * self.robot.period))
-        doubtful = abs(position - state.position) > near or bool(wrong)
-        if doubtful and not abs(position - state.suspect) <= near:
-            state.suspect = position
-            return False
-        state.suspect = position if doubtful else math.nan
-        state.reach = reach(state, state.unheard)
-        state.moved, state.position = position - state.position, position
-        registers = servo.registers
-        sign = joint.direction
-        state.velocity = sign * values["present_velocity"] * registers["present_velocity"].scale
-        state.effort = sign * _effort(servo, values)
-        state.temperature = values["present_temperature"]
-        state.voltage = values["present_voltage"] * 0.1
-        if "hardware_status" in values:
-            state.status = tuple(servo.faults(values["hardware_status"] | reply.error))
-        else:  # a Dynamixel's alert bit says that there is one; `_look_closer` finds out which
-            alert = self.bus.wire.alert(reply.error)
-            state.status = (state.status or ("alert",)) if alert else ()
-        if "torque_enable" in values:
-            state.torque = values["torque_enable"] == 1
-        state.watchdog_fired = values.get("bus_watchdog") == -1
-        state.different = state.different + 1 if wrong else 0
-        if wrong:
-            name, value = wrong[0]
-            state.wrong = f"{name} = {value}, but {written[name]} was written"
-        return True
-
-    def _look_closer(self, now: float) -> None:
-        """Read the EEPROM envelope, and torque and error of a Dynamixel, of one servo in each cycle."""
-        self._turn = (self._turn + 1) % len(self.joints)
-        joint, state = self.robot.joints[self._turn], self.joints[self._turn]
-        if state.missed:
-            return  # time is dear: the stop must still reach the others
-        servo, wanted = joint.servo, self._eeprom[joint.id]
-        registers = [servo.register(name) for name in wanted]
-        if "torque_enable" not in servo.split(*self._empty(joint)):
-            registers += [servo.register("torque_enable"), servo.register("hardware_status")]
-        start = min(register.address for register in registers)
-        length = max(register.end for register in registers) - start
-        reply = self.bus.read_blocks({joint.id: (start, length)}).get(joint.id)
-        if reply is None:
-            return
-        values = servo.split(start, reply.data)
-        wrong = [(name, values[name]) for name in wanted if values[name] != wanted[name]]
-        state.eeprom = f"{wrong[0][0]} = {wrong[0][1]}, set up as {wanted[wrong[0][0]]}" if wrong else ""
-        if "torque_enable" in values:
-            state.torque = values["torque_enable"] == 1
-            if values["hardware_status"]:
-                state.status = tuple(servo.faults(values["hardware_status"]))
-
-    def _empty(self, joint: Joint) -> tuple[int, bytes]:
-        address, length = self._blocks[joint.id]
-        return address, bytes(length)
-
-    def _lose(self) -> None:
-        for state in self.joints:
-            state.missed += 1
 
     # Deciding
 
@@ -416,12 +305,12 @@ class Driver:
                     self.bus.write_checked(joint.id, watchdog, counts)
                     marks[watchdog] = counts
                 state.torque, state.missed, state.different, state.stuck_for = True, 0, 0, 0.0
-                self._written[joint.id] = _Written(marks=marks)
+                self.feedback.held[joint.id] = Held(marks=marks)
         except BusError as problem:
             self._note("enable-failed", problem=str(problem))
             self._let_go()
             return
-        self._stray_count = self.bus.stray
+        self.feedback.settle()
         self._last = self.clock()
         self._enter(Phase.RUN, now)
 
@@ -464,9 +353,9 @@ class Driver:
             # is sent once to those too that only cannot be heard.
             deaf = state.missed > 0 and state.unheard > DEAF and not (stopping and now == self._since)
             if not state.torque or deaf:
-                self._written[joint.id].values = {}
+                self.feedback.held[joint.id].values = {}
                 continue
-            self._written[joint.id].values = values
+            self.feedback.held[joint.id].values = values
             goal_blocks[joint.id], rest = self._block(joint, values)
             if rest:
                 extra_blocks[joint.id] = self.bus.block_of(joint.id, rest)
@@ -493,23 +382,6 @@ class Driver:
 
     def _fingerprint(self) -> int:
         return hash(tuple(tuple(limits.__dict__.values()) for limits in self._limits.values()))
-
-    def _joint_state(self, joint: Joint, low: float, high: float) -> JointState:
-        servo, eeprom = joint.servo, envelope_registers(self.robot)[joint.id]
-        initial = {name: register.initial for name, register in servo.registers.items()} | eeprom
-        return JointState(
-            joint.name, low, high, servo.motor.no_load_velocity,
-            initial["temperature_limit"], initial["min_voltage_limit"] * 0.1,
-            initial["max_voltage_limit"] * 0.1,
-        )  # fmt: skip
-
-
-def _effort(servo: Servo, values: dict[str, int]) -> float:
-    """Torque as the servo reports it, N·m: from its load, or its current."""
-    if "present_load" in values:
-        return values["present_load"] * servo.registers["present_load"].scale
-    current = values["present_current"] * servo.registers["present_current"].scale
-    return current / servo.motor.stall_current * servo.motor.stall_torque
 
 
 def as_json(report: Report) -> dict[str, Any]:
