@@ -63,8 +63,10 @@ class ServoArm:
     def read(self, wait: float = 0.5) -> dict[str, Any]:
         """Wait at most ``wait`` s for a newer state of the driver, and keep and return it.
 
-        Raises `BusError` where none comes: the driver is not running, or nothing was ever sent to it.
+        Raises `BusError` where none comes: the driver is not running.
         """
+        if not self.state:
+            self._link.listen()  # the driver tells its state to who has sent something
         state = self._link.latest(wait)
         if state is None:
             raise BusError(f"{self.robot.name}: the driver at {self._link.target} tells nothing")
@@ -84,8 +86,6 @@ class ServoArm:
         """Ask for the measured position until the driver follows commands, at most ``seconds``."""
         until = time.monotonic() + seconds
         while True:
-            if not self.state:
-                self._link.listen()
             state = self.read()
             self.actuate(state["position"])
             if state["phase"] == "run" or time.monotonic() > until:

@@ -119,7 +119,7 @@ class Driver:
         self._since = self._troubled = 0.0
         self._without_permit = 0.0
         self._ready = False
-        self._resting = [False] * len(self.joints)
+        self._resting, self._moving = [False] * len(self.joints), [0.0] * len(self.joints)
 
     # Set-up
 
@@ -273,17 +273,22 @@ class Driver:
         for index, (shape, state) in enumerate(zip(self.shapes, self.joints, strict=True)):
             if phase is Phase.STOP:  # here too: an arm that rests goes on to `HOLD` in this very cycle
                 self._resting[index] = shape.speed == 0.0
+                self._moving[index] = state.velocity
                 self._stop(index)
             elif phase is Phase.RUN:
                 shape.begin(state.position)
         self.phase, self._since = phase, now
 
     def _stop(self, index: int) -> None:
-        """Goal := measured position; but a joint that rests at its goal, but for its sag, keeps it."""
-        shape, position = self.shapes[index], self.joints[index].position
-        self._resting[index] &= abs(shape.at - position) < STUCK_ERROR
-        if not self._resting[index]:
-            shape.begin(position)
+        """Goal := measured position, until the joint rests; then it keeps its goal, from which it may sag.
+
+        A joint that sinks would never rest if its goal sank with it.
+        """
+        shape, state = self.shapes[index], self.joints[index]
+        near = abs(shape.at - state.position) < STUCK_ERROR
+        if not (self._resting[index] and near):
+            shape.begin(state.position)
+            self._resting[index] = abs(state.velocity) < AT_REST or state.velocity * self._moving[index] < 0.0
 
     def _enable(self, now: float) -> None:
         """Torque on, with nerfed limits and the goal where each joint stands; checked servo by servo."""

@@ -248,6 +248,11 @@ class EmulatedServo:
         if counts > 0 and self.enabled and now - self._heard > counts * 0.02:
             self.values["bus_watchdog"] = -1
 
+    def relieve(self) -> None:
+        """End what acts on the servo from outside: a jam, a load, a wrong supply. What it has taken stays."""
+        self.plant.stuck, self.plant.extra_load, self.plant.supply = False, 0.0, self.servo.motor.voltage
+        self.auto_torque = True
+
     def place(self, angle: float, now: float) -> None:
         """Back to a healthy servo at ``angle`` (rad, 0 at count 0), freshly powered, EEPROM kept."""
         self.encoder_offset, self.auto_torque = 0, True

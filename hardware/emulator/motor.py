@@ -104,7 +104,8 @@ class Plant:
             growth = drive.acceleration * dt
             able = growth * (math.sqrt(0.25 + 2.0 * abs(gap) / (growth * dt)) - 0.5)
             wanted = math.copysign(min(abs(wanted), able), gap) if gap else 0.0
-            self.speed = max(self.speed - growth, min(self.speed + growth, wanted))
+            ramped = max(self.speed - growth, min(self.speed + growth, wanted))
+            self.speed = max(-top, min(top, ramped))  # a limit that comes back is obeyed at once
         else:
             self.speed = wanted
         step = self.speed * dt

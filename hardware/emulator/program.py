@@ -311,6 +311,8 @@ class Emulator:
         self._out.clear()
         self._buffer.clear()
         self._bus_free = 0.0
+        for servo in self.servos:
+            servo.relieve()
 
     def _fault(self, command: dict[str, Any], now: float) -> None:
         name, id, seconds, count, value = describe(command)

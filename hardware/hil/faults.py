@@ -4,7 +4,8 @@
 to rest by themselves) or ``ride`` (the arm may go on; nothing may leave the envelope). ``seen`` says that the
 driver sees the cause itself, so that its latency counts in bus cycles; ``allowance`` is the time-out that the
 design gives a cause that is noticed by silence, s. ``target``: it befalls one servo, ``moving`` the one that
-surely moves; ``pushed``: a force moves the arm, and goals stay behind.
+surely moves; ``pushed``: a force moves the arm, and goals stay behind. ``restart``: what it did outlasts it,
+and the next trial begins with a new driver and healthy servos.
 """
 
 from __future__ import annotations
@@ -351,9 +352,9 @@ FAULTS: list[Fault] = [
     _serial("one lost sync-write", _fault("lost_sync_write", count=1), expect="ride"),
     _servo("duplicate ID", _fault("duplicate_id", True), seen=True),
     _servo("stuck", _fault("stuck", True, value=1.0), moving=True, seconds=0.8, allowance=0.45),
-    _servo("encoder jumps", _fault("encoder_jump", True, value=_either(250, 900)), seen=True),
-    _servo("encoder wraps around", _fault("wrap", True), seen=True),
-    _servo("over-temperature", _fault("over_temperature", True), seen=True),
+    _servo("encoder jumps", _fault("encoder_jump", True, value=_either(250, 900)), seen=True, restart=True),
+    _servo("encoder wraps around", _fault("wrap", True), seen=True, restart=True),
+    _servo("over-temperature", _fault("over_temperature", True), seen=True, restart=True),
     _servo("overload", _fault("overload", True, value=_either(0.5, 2.0)), expect="ride", pushed=True),
     _servo("under-voltage", _fault("voltage", value=2.5), seen=True, target=False),
     _servo("over-voltage", _fault("voltage", value=17.0), seen=True, target=False),
@@ -361,7 +362,7 @@ FAULTS: list[Fault] = [
     _servo("brown-out of one", _fault("brown_out", True), seen=True, restart=True),
     _servo("limits forgotten", _fault("limits_forgotten"), expect="ride", target=False),
     _servo("torque dropped", _fault("torque_dropped", True), seen=True),
-    _servo("EEPROM changed", _fault("eeprom_changed", True, value=4000.0), allowance=0.06),
+    _servo("EEPROM changed", _fault("eeprom_changed", True, value=4000.0), allowance=0.06, restart=True),
 ]
 """Every fault of the campaign."""
 

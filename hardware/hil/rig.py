@@ -6,25 +6,21 @@ they start in milliseconds and can be killed, stopped and started anew.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nerfbot.errors import NerfbotError
 from nerfbot.limits import AXES, NerfSpec
 
+from ..child import READY, Child, start_driver
 from ..datagram import Mailbox, private_path
 from ..emulated import EmulatedBus, settle
-from ..errors import BusError
 from ..joint_command import encode
 from ..permit import PermitSource
 from ..robot import ServoRobot
-from ..service import PERMIT, Setting, StateListener, serve
+from ..service import PERMIT, Setting, StateListener
 
 SUPERVISOR, DESK = "supervisor", "desk"
 """Sockets: where the rig's supervisor is told what to say, and where a driver tells its latch."""
@@ -32,52 +28,6 @@ SUPERVISOR, DESK = "supervisor", "desk"
 PERMIT_EVERY = 0.02
 PERMIT_VALID = 0.1
 """How often the rig's supervisor speaks, and for how long its word holds, s."""
-
-READY = 10.0
-
-
-class Child:
-    """A forked process that runs ``body``; its standard error goes to ``errors``."""
-
-    def __init__(self, body: Callable[[], None], errors: Path) -> None:
-        self.errors = errors
-        self.pid = os.fork()
-        if self.pid == 0:
-            code = 1
-            try:
-                for number in (signal.SIGTERM, signal.SIGINT):
-                    signal.signal(number, signal.SIG_DFL)
-                with errors.open("a") as file:
-                    os.dup2(file.fileno(), 2)
-                body()
-                code = 0
-            except Exception as problem:
-                kind = "" if isinstance(problem, NerfbotError) else f"{type(problem).__name__}: "
-                os.write(2, f"{kind}{problem}\n".encode())
-            finally:
-                os._exit(code)
-
-    @property
-    def alive(self) -> bool:
-        """Whether it has not ended yet."""
-        if self.pid and os.waitpid(self.pid, os.WNOHANG)[0]:
-            self.pid = 0
-        return bool(self.pid)
-
-    def signal(self, number: int) -> None:
-        """Send it a signal."""
-        if self.pid:
-            os.kill(self.pid, number)
-
-    def end(self) -> None:
-        """Kill it and take its leave."""
-        if self.pid:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGCONT)
-                os.kill(self.pid, signal.SIGKILL)
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(self.pid, 0)
-            self.pid = 0
 
 
 def supervise(folder: Path) -> None:
@@ -146,19 +96,12 @@ class Rig:
     # Processes
 
     def start_driver(self) -> None:
-        """Fork a driver and wait until it takes permits; raises `BusError` with its own line."""
-        ready = self.folder / "ready"
-        ready.unlink(missing_ok=True)
-        errors = self.folder / "driver-errors"
-        errors.unlink(missing_ok=True)
+        """Start a driver; see `start_driver`."""
         setting = Setting(
             self.robot, self.spec, self.port, self.folder, self.folder / "audit.jsonl", self.margin,
             supervisor=self.folder / DESK,
         )  # fmt: skip
-        self.driver = Child(lambda: serve(setting, ready.touch), errors)
-        settle(lambda: ready.exists() or not self.driver_alive, READY)
-        if not ready.exists():
-            raise BusError(errors.read_text().strip() or "the driver did not start")
+        self.driver = start_driver(setting)
 
     def start_supervisor(self) -> None:
         """Fork a supervisor; one that starts anew is another source."""

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from nerfbot.cli.consent import YES, agree, motion
 from nerfbot.cli.registers import port_of
 from nerfbot.errors import InvalidCommand
 
@@ -79,6 +80,7 @@ def change_id(
     new: Annotated[int, typer.Option("--to", help="Its new ID.")],
     robot: ROBOT = "so101",
     model: Annotated[str | None, typer.Option(help="The servo's model; default: that of the robot.")] = None,
+    yes: YES = False,
 ) -> None:
     """Give one servo another ID. Connect that servo alone, or be sure that no other has either ID."""
     from nerfbot.hardware.bus import Bus
@@ -88,6 +90,7 @@ def change_id(
 
     description = ServoRobot.load(robot)
     servo = load_servo(model) if model else description.servos.get(old, description.joints[0].servo)
+    agree(port, f"the torque of servo {old} goes off, and its EEPROM gets the ID {new}.", yes)
     with (
         port_of(port, robot) as path,
         closing(Bus(Port(path, description.baud), servo.protocol, {old: servo})) as bus,
@@ -101,6 +104,7 @@ def calibrate(
     port: PORT,
     out: Annotated[Path, typer.Argument(help="The file to write, in LeRobot's format.")],
     robot: ROBOT = "so101",
+    yes: YES = False,
 ) -> None:
     """Record homing offsets and ranges while you move the arm by hand; torque stays off."""
     from nerfbot.hardware.calibration import Recorder
@@ -108,6 +112,7 @@ def calibrate(
     from nerfbot.hardware.robot import ServoRobot
 
     description, console = ServoRobot.load(robot), Console()
+    agree(port, f"the torque of {description.name} goes off: hold the arm, or it falls.", yes)
     with port_of(port, robot) as path, closing(open_bus(description, path)) as bus:
         recorder = Recorder(bus, description)
         console.input("Move every joint to the middle of its range and press Enter. ")
@@ -197,7 +202,11 @@ def drive(
     robot: ROBOT = "so101",
     folder: Annotated[Path | None, typer.Option(help="Where the sockets are made.")] = None,
     calibration: Annotated[Path | None, typer.Option(help="A calibration in LeRobot's format.")] = None,
+    supervisor: Annotated[
+        Path | None, typer.Option(help="The supervisor's socket, to be told of latches.")
+    ] = None,
     allow: Annotated[list[str] | None, typer.Option(help="A limit that may go unenforced, by name.")] = None,
+    yes: YES = False,
 ) -> None:
     """Run the driver until Ctrl-C: it moves nothing without a permit and a command."""
     from nerfbot.hardware.calibration import calibrated
@@ -209,10 +218,64 @@ def drive(
     if calibration is not None:
         description = calibrated(description, calibration)
     loaded = NerfSpec.load(spec)
+    agree(port, motion(description, loaded, allow or ()), yes)
     place = folder or Path(tempfile.mkdtemp(prefix="nerfbot-drive-"))
     place.mkdir(parents=True, exist_ok=True)
     with port_of(port, robot) as path:
-        setting = Setting(description, loaded, path, place, place / "audit.jsonl", allow=tuple(allow or ()))
+        setting = Setting(
+            description, loaded, path, place, place / "audit.jsonl",
+            allow=tuple(allow or ()), supervisor=supervisor,
+        )  # fmt: skip
         serve(
             setting, lambda: print(f"{description.name} under {loaded.name}: sockets in {place}", flush=True)
         )
+
+
+@app.command()
+def teleoperate(
+    leader: Annotated[str, typer.Option(help="The leader arm's port: moved by hand, its torque stays off.")],
+    port: PORT,
+    nerf: Annotated[str, typer.Option(help="The follower's nerf: a preset's name or a YAML file.")],
+    robot: ROBOT = "so101",
+    leader_calibration: Annotated[
+        Path | None, typer.Option(help="The leader's, in LeRobot's format.")
+    ] = None,
+    calibration: Annotated[Path | None, typer.Option(help="The follower's.")] = None,
+    supervised: Annotated[
+        bool, typer.Option("--supervised", help="Permits come from a supervisor of yours, not from here.")
+    ] = False,
+    folder: Annotated[Path | None, typer.Option(help="Where the driver's sockets are made.")] = None,
+    seconds: Annotated[float, typer.Option(help="How long; 0: until Ctrl-C.")] = 0.0,
+    yes: YES = False,
+) -> None:
+    """Let a leader arm command a nerfed follower of the same kind, through the driver and its guards.
+
+    While it runs, it permits the follower to move; when it ends, the follower stops and is let down.
+    """
+    from nerfbot.hardware.calibration import calibrated
+    from nerfbot.hardware.robot import ServoRobot
+    from nerfbot.hardware.teleoperation import teleoperating
+    from nerfbot.limits import NerfSpec
+
+    description, loaded = ServoRobot.load(robot), NerfSpec.load(nerf)
+    theirs = calibrated(description, leader_calibration) if leader_calibration else description
+    ours = calibrated(description, calibration) if calibration else description
+    agree(leader, f"the torque of the leader {theirs.name} goes off: hold the arm, or it falls.", yes)
+    agree(port, motion(ours, loaded), yes)
+    place = folder or Path(tempfile.mkdtemp(prefix="nerfbot-teleoperate-"))
+    place.mkdir(parents=True, exist_ok=True)
+    until = time.monotonic() + seconds if seconds > 0.0 else float("inf")
+    console, said = Console(), ""
+    with (
+        port_of(leader, robot) as led,
+        port_of(port, robot) as driven,
+        teleoperating(theirs, led, ours, driven, loaded, place, supervised) as arms,
+        suppress(KeyboardInterrupt),
+    ):
+        console.print(f"{ours.name} under {loaded.name} follows; Ctrl-C ends it (sockets in {place})")
+        while time.monotonic() < until:
+            state = arms.step()
+            told = state["phase"] + ": " + (state["latched"] or "; ".join(state["reasons"]) or "follows")
+            if told != said:
+                console.print(told)
+                said = told
