@@ -23,7 +23,7 @@ STOP = 0.05
 """How far beyond the envelope's range the emulated joints have their mechanical end stops, rad."""
 
 
-def build(robot: ServoRobot, link: Path, **options: Any) -> Emulator:
+def build(robot: ServoRobot, link: Path | None, **options: Any) -> Emulator:
     """An emulator of ``robot`` with its gravity; ``options`` as `Emulator` has them."""
     servos = [EmulatedServo(joint.servo, joint.id, joint.inertia) for joint in robot.joints]
     joints = {joint.name: (joint, servo) for joint, servo in zip(robot.joints, servos, strict=True)}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import heapq
 import json
+import math
 import os
 import random
 import select
@@ -51,20 +52,23 @@ SPEEDS = {getattr(termios, f"B{rate}"): rate for rate in (9600, 57600, 115200, 5
 class Emulator:
     """Servos on a pseudo terminal linked at ``link``, told of faults over the socket ``control``.
 
-    ``gravity`` gives the load on each servo, N·m in its own direction, for the servos' angles.
+    Without a ``link`` there is no terminal: see `lockstep`. ``clock`` is a steady one, s. ``gravity`` gives
+    the load on each servo, N·m in its own direction, for the servos' angles.
     """
 
     def __init__(
         self,
         servos: Sequence[EmulatedServo],
-        link: Path,
+        link: Path | None,
         baud: int = 1_000_000,
         log: Path | None = None,
         control: Path | None = None,
         seed: int = 0,
         gravity: Callable[[Sequence[EmulatedServo]], Mapping[int, float]] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.servos, self.link, self.baud, self.gravity = list(servos), link, baud, gravity
+        self.clock = clock
         self.wire = WIRES[servos[0].servo.protocol]
         self.line = Line(random.Random(seed))
         self.delay = 0.0
@@ -74,7 +78,7 @@ class Emulator:
         self._order = 0
         self._buffer = bytearray()
         self._bus_free = 0.0
-        self._past = time.monotonic()
+        self._past = clock()
         self._script: list[tuple[float, dict[str, Any]]] = []
         self._control: socket.socket | None = None
         if control is not None:
@@ -87,7 +91,7 @@ class Emulator:
 
     def plug(self) -> None:
         """Make the pseudo terminal and the link to it."""
-        if self._master >= 0:
+        if self._master >= 0 or self.link is None:
             return
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)
@@ -97,7 +101,7 @@ class Emulator:
 
     def unplug(self) -> None:
         """Pull the cable: whoever has it open gets an error, and the port is gone."""
-        if self._master < 0:
+        if self._master < 0 or self.link is None:
             return
         self.link.unlink(missing_ok=True)
         os.close(self._master)
@@ -115,14 +119,14 @@ class Emulator:
 
     def serve(self) -> None:
         """Wait for the next event and handle it."""
-        now = time.monotonic()
+        now = self.clock()
         due = min([now + IDLE, *(item[0] for item in self._out[:1]), *(item[0] for item in self._script[:1])])
         handles: list[Any] = [] if self._master < 0 else [self._master]
         if self._control is not None:
             handles.append(self._control)
         ready = select.select(handles, [], [], max(0.0, due - now))[0]
-        now = time.monotonic()
-        self._advance(now)
+        now = self.clock()
+        self.advance(now)
         for handle in ready:
             if handle is self._control:
                 self._obey()
@@ -130,10 +134,11 @@ class Emulator:
                 self._receive(now)
         while self._script and self._script[0][0] <= now:
             self.do(heapq.heappop(self._script)[1])
-        self._transmit(time.monotonic())
+        self._transmit(self.clock())
         self._flush()
 
-    def _advance(self, now: float) -> None:
+    def advance(self, now: float) -> None:
+        """Let the servos move until ``now`` (s)."""
         behind = now - self._past
         if behind > 0.5:  # stopped by a signal: the world went on, but not in steps that anyone could see
             self._past = now - 0.5
@@ -153,6 +158,10 @@ class Emulator:
             self._note(now, "x", rate)
             self._send(now + 0.001, self.line.rng.randbytes(4))  # what a wrong baud rate looks like
             return
+        self.take(data, now)
+
+    def take(self, data: bytes, now: float) -> None:
+        """Take bytes off the bus at ``now`` (s)."""
         if self.line.dead:
             return
         if self.line.echo:
@@ -166,11 +175,22 @@ class Emulator:
             self._handle(frame, now)
 
     def _transmit(self, now: float) -> None:
+        data = self.answers(now)
+        if data and self._master >= 0:
+            with contextlib.suppress(OSError):  # nobody reads: the bytes are gone, as on a wire
+                os.write(self._master, data)
+
+    def answers(self, now: float) -> bytes:
+        """What has arrived of the servos' answers by ``now`` (s), and not been taken yet."""
+        data = b""
         while self._out and self._out[0][0] <= now:
-            _, _, data = heapq.heappop(self._out)
-            if self._master >= 0:
-                with contextlib.suppress(OSError):  # nobody reads: the bytes are gone, as on a wire
-                    os.write(self._master, data)
+            data += heapq.heappop(self._out)[2]
+        return data
+
+    @property
+    def due(self) -> float:
+        """When the next answer arrives, s; inf where none is on its way."""
+        return self._out[0][0] if self._out else math.inf
 
     def _send(self, at: float, data: bytes) -> None:
         self._order += 1
@@ -267,7 +287,7 @@ class Emulator:
 
     def script(self, faults: Sequence[dict[str, Any]]) -> None:
         """Faults to come: each a command with ``at``, seconds from now."""
-        now = time.monotonic()
+        now = self.clock()
         for index, command in enumerate(faults):
             heapq.heappush(
                 self._script, (now + float(command["at"]) + index * 1e-9, {"do": "fault", **command})
@@ -275,7 +295,7 @@ class Emulator:
 
     def do(self, command: dict[str, Any]) -> dict[str, Any]:
         """Carry out one command of the control socket; returns the answer."""
-        now = time.monotonic()
+        now = self.clock()
         action = str(command.get("do"))
         if action == "fault":
             self._fault(command, now)

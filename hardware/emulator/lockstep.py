@@ -1,0 +1,94 @@
+"""An emulated arm and its driver in one process on one virtual clock: nobody waits, and a run replays.
+
+For what must not depend on how busy the machine is. Bytes, register maps, driver and guards are the real
+ones; what is left out is the pseudo terminal, and that processes run side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from nerfbot.limits import AXES, NerfSpec
+
+from ..bus import Bus
+from ..driver import Driver, as_json
+from ..errors import PortError
+from ..guards import COMMAND_TIMEOUT
+from ..joint_command import encode
+from ..permit import PermitSource
+from ..port import Port
+from ..robot import ServoRobot
+from .__main__ import build
+from .program import STEP, Emulator
+
+PERMIT_VALID = 0.1
+
+
+class LockstepPort(Port):
+    """A port to ``emulator`` whose time goes on only while somebody waits; ``now`` in s."""
+
+    def __init__(self, emulator: Emulator, baud: int) -> None:
+        self.now = 0.0
+        self.emulator = emulator
+        super().__init__("lockstep", baud, lambda: self.now)
+
+    def open(self) -> None:
+        """Nothing is to be opened."""
+        self._device = self.emulator
+
+    def close(self) -> None:
+        """Nothing is to be closed."""
+        self._device = None
+
+    def write(self, data: bytes) -> None:
+        """Send ``data``."""
+        if self._device is None:
+            raise PortError("port lockstep: is closed")
+        self.emulator.take(data, self.now)
+
+    def read(self, deadline: float) -> bytes:
+        """Let time pass until an answer comes, or until ``deadline`` (s)."""
+        self.wait(min(self.emulator.due, deadline))
+        return self.emulator.answers(self.now)
+
+    def wait(self, until: float) -> None:
+        """Let time pass until ``until`` (s)."""
+        while self.now < until:
+            self.now = min(self.now + STEP, until)
+            self.emulator.advance(self.now)
+
+
+class LockstepArm:
+    """``robot`` emulated, with its driver under ``spec``, as `ServoArm` has it; starts at rest at 0 rad.
+
+    ``levels``: the lift that the permits give, by axis; it may be set at any time. Raises what `Driver` does.
+    """
+
+    def __init__(self, robot: ServoRobot, spec: NerfSpec) -> None:
+        self.robot, self.channels = robot, robot.channels()
+        self.emulator = build(robot, None, clock=lambda: 0.0)
+        self.port = LockstepPort(self.emulator, robot.baud)
+        bus = Bus(self.port, robot.protocol, robot.servos)
+        self.driver = Driver(robot, spec, bus, self.port.clock)
+        self.driver.start()
+        self.levels: tuple[float, ...] = (0.0,) * len(AXES)
+        self._source = PermitSource(PERMIT_VALID)
+        self._sequence = 0
+        self.state: dict[str, Any] = {"position": [joint.position for joint in self.driver.joints]}
+        self.actuate(self.state["position"])
+
+    def actuate(self, value: Sequence[float]) -> None:
+        """Command a position for every joint, (channels,) in rad; it holds until the next one."""
+        self._goal = [float(item) for item in value]
+
+    def read(self, wait: float = 0.5) -> dict[str, Any]:
+        """Let one bus cycle pass; the driver's state after it."""
+        now = self.port.now
+        self._sequence += 1
+        self.driver.permits.take(self._source.next(self.levels, now=now).encode(), 1, now)
+        command = encode(self._sequence, "lockstep", dict(zip(self.robot.names, self._goal, strict=True)))
+        self.driver.commands.offer(command, now, COMMAND_TIMEOUT)
+        self.state = as_json(self.driver.cycle(now))
+        self.port.wait(max(self.port.now, now + self.robot.period))
+        return self.state
