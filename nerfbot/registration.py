@@ -10,6 +10,10 @@ ENVIRONMENTS: dict[str, dict[str, Any]] = {
         "entry_point": "nerfbot.sim.rover_env:RoverEnv",
         "kwargs": {"robot": "racecar", "nerf": "racecar-weak", "course": "chicane"},
     },
+    "nerfbot/A1-v0": {
+        "entry_point": "nerfbot.sim.rover_env:RoverEnv",
+        "kwargs": {"robot": "a1", "nerf": "a1-weak", "course": "dash"},
+    },
     "nerfbot/RoverCells-v0": {"entry_point": "nerfbot.bridge.cells_env:RoverCells"},
     "nerfbot/Grid-v0": {
         "entry_point": "nerfbot.grid.env:GridEnv",

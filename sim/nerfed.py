@@ -20,6 +20,7 @@ from nerfbot.limits import (
     Enforcement,
     ImageGeometry,
     Limited,
+    Measured,
     NerfSpec,
     RayGeometry,
     Reason,
@@ -215,8 +216,9 @@ class NerfedPlant:
         lift = self._levels = self.authority.update(now, (self.position,))
         self.lift = lift[0]
         lost = self._interfered(now)
-        sent = np.zeros_like(requested) if lost else requested
-        limited = self.limiter.apply(sent[None], plant.robot.measured(), now, lift)
+        measured = plant.robot.measured()
+        sent = self._nothing_sent(measured) if lost else requested
+        limited = self.limiter.apply(sent[None], measured, now, lift)
         if self._caps_velocity:
             plant.robot.cap_velocity(self.limiter.limits("velocity")[0])
         result = plant.step(limited.value[0], limited.effort_limit[0])
@@ -231,6 +233,11 @@ class NerfedPlant:
     def close(self) -> None:
         """Disconnect from the physics; closing twice does nothing."""
         self.plant.close()
+
+    def _nothing_sent(self, measured: Measured) -> Floats:
+        """What stands for a lost command (channels,): positions stay where they are, others are 0."""
+        stay = [channel.mode == "position" for channel in self.channels]
+        return np.where(stay, measured.position[0], 0.0)  # type: ignore[index]  # a robot measures them
 
     def _interfered(self, now: float) -> bool:
         """Whether the zone that the robot is in loses this command; drawn anew for every burst."""
