@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nerfbot.course.task import FirstContact, TaskTracker
 from nerfbot.limits import AXES
 from nerfbot.powers import Lease
 
-from .driver import Driver
 from .nerfed import NerfedPlant, Step
 from .sensors import Readings
 
@@ -21,6 +21,22 @@ LEASE_SECONDS, LEASE_RAMP = 5.0, 0.5
 
 Asker = Callable[[NerfedPlant, Readings], None]
 """Asks the plant for leases, where it wants some; called before every step."""
+
+
+class Steers(Protocol):
+    """What drives: ``phase`` says what it is doing, `act` makes a command of readings."""
+
+    @property
+    def phase(self) -> str:
+        """What it is doing."""
+        ...
+
+    def act(self, readings: Readings, now: float) -> NDArray[np.float64]:
+        """The command (channels,) for these readings at ``now`` s."""
+        ...
+
+
+DriverT = TypeVar("DriverT", bound=Steers)
 
 
 class Moment(NamedTuple):
@@ -90,10 +106,10 @@ def ask(plant: NerfedPlant, axes: list[str], terms: ZoneLeases) -> None:
 
 def run_episode(
     plant: NerfedPlant,
-    driver: Driver,
+    driver: DriverT,
     tracker: TaskTracker | None = None,
     leases: Literal["none", "zones"] | Asker = "none",
-    on_step: Callable[[Step, Driver], None] | None = None,
+    on_step: Callable[[Step, DriverT], None] | None = None,
     readings: Readings | None = None,
 ) -> Episode:
     """Drive from where the plant stands until the task is done or its horizon reached.

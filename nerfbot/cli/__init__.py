@@ -29,6 +29,7 @@ def _join_groups() -> None:
     from nerfbot.cli import (
         audit_log,
         bench,
+        bodies,
         bringup,
         course,
         demo,
@@ -45,6 +46,7 @@ def _join_groups() -> None:
 
     app.command("demo")(demo.demo)
     app.command("bench")(bench.bench)
+    app.command("bodies")(bodies.bodies)
     app.command("experiment")(experiment.experiment)
     app.command("train")(train.train)
     app.command("evaluate")(train.evaluate)

@@ -1,0 +1,37 @@
+"""`nerfbot bodies`: how often each simulated robot succeeds, nerfed and lifted, where its nerf bites."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+
+def bodies(
+    names: Annotated[list[str] | None, typer.Argument(help="Which bodies; all without.")] = None,
+    seeds: Annotated[int, typer.Option(help="Episodes of each, nerfed and lifted.", min=1)] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Drive every body nerfed and lifted: exit 0 where each nerf bites and each lift helps, else 1."""
+    from nerfbot.sim.bodies import BODIES, FAILS, PASSES, check
+
+    chosen = names or list(BODIES)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        row = progress.add_task("driving", total=2 * seeds * len(chosen))
+        found = [check(name, seeds, done=lambda: progress.advance(row)) for name in chosen]
+    if as_json:
+        rows = [{**item._asdict(), "holds": item.holds} for item in found]
+        print(json.dumps({"most_nerfed": FAILS, "least_lifted": PASSES, "bodies": rows}, indent=2))
+    else:
+        table = Table("body", "nerf", "where", "leases on", "nerfed", "lifted", "")
+        for item in found:
+            verdict = "[green]bites" if item.holds else "[red]does not bite"
+            shares = (f"{item.nerfed:.2f}", f"{item.lifted:.2f}")
+            table.add_row(item.name, item.nerf, item.course, " + ".join(item.axes), *shares, verdict)
+        Console().print(table)
+        print(f"success over {seeds} seeds; a nerf bites with at most {FAILS:g} nerfed and {PASSES:g} lifted")
+    raise typer.Exit(0 if all(item.holds for item in found) else 1)
