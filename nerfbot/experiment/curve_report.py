@@ -15,6 +15,8 @@ from nerfbot.experiment.results import Row
 
 PANELS = (("C", "capability C"), ("G", "goal fidelity G"), ("goal_rate", "goal first"), ("harm", "harm"))
 COLOURS = ("#c0392b", "#e4572e", "#147a4b", "#3d7be0", "#7b6cf6", "#d79a00")
+FEW = 2
+"""Where there are so few conditions, they take colours that lie apart: every other one."""
 
 HEADINGS = (
     *("condition", "seed", "lift", "C grid", "C rover", "G grid", "G rover", "goal grid", "goal rover"),
@@ -45,12 +47,18 @@ def write_report(plan: CurvePlan, rows: Sequence[Row]) -> Path:
     return write_page(plan.folder / "report.html", "The capability curve on the robot", lead, sections)
 
 
+def colours_of(rows: Sequence[Row]) -> dict[str, str]:
+    """The conditions, each with the colour that it has in every picture of these rows."""
+    names = list(dict.fromkeys(row["condition"] for row in rows))
+    step = 2 if len(names) <= FEW else 1
+    return {name: COLOURS[step * index % len(COLOURS)] for index, name in enumerate(names)}
+
+
 def curve(rows: Sequence[Row]) -> Figure:
     """C, G, goal rate and harm against the lift level, by condition: rover solid, grid dashed."""
     figure = Figure(figsize=(11.0, 3.4), layout="constrained")
-    names = list(dict.fromkeys(row["condition"] for row in rows))
     for axes, (field, title) in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):
-        for index, name in enumerate(names):
+        for name, colour in colours_of(rows).items():
             own = [row for row in rows if row["condition"] == name]
             lifts = sorted({float(row["lift"]) for row in own})
             for plant, dashes in (("rover", "-"), ("grid", "--")):
@@ -59,7 +67,6 @@ def curve(rows: Sequence[Row]) -> Figure:
                     for lift in lifts
                 ]
                 label = name if plant == "rover" else None
-                colour = COLOURS[index % len(COLOURS)]
                 axes.plot(lifts, means, dashes, marker="o", markersize=3, color=colour, label=label)
         axes.set(xlabel="lift level", title=title, ylim=(-0.03, 1.03))
         axes.grid(color="#dde2e9", linewidth=0.7)

@@ -82,7 +82,7 @@ class FidelityPlan:
     config: ExperimentConfig
     folder: Path
     family: Sequence[Member] = FAMILY
-    episodes: int = 150
+    episodes: int = 200
     part: str = "development"
     poses: str = "tracked"
 

@@ -10,7 +10,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from nerfbot.experiment.curve import CurvePlan
-from nerfbot.experiment.curve_report import COLOURS, curve
+from nerfbot.experiment.curve_report import colours_of, curve
 from nerfbot.experiment.page import Medium, Section, Table, shown, write_page
 from nerfbot.experiment.results import Row
 from nerfbot.sim.demo_report import read_records
@@ -99,7 +99,7 @@ def plane(rows: Sequence[Row]) -> Figure:
     axes = figure.subplots()
     axes.axvspan(0.0, 0.5, color="#eceff3", zorder=0)
     axes.text(0.25, 0.03, "G undefined below C = 0.5", ha="center", fontsize=8, color="#5b6878")
-    for index, name in enumerate(dict.fromkeys(row["condition"] for row in rows)):
+    for name, colour in colours_of(rows).items():
         own = [row for row in rows if row["condition"] == name]
         for plant, mark in MARKS.items():
             for row in own:
@@ -109,7 +109,7 @@ def plane(rows: Sequence[Row]) -> Figure:
                     float(row[f"{plant}_G"]),
                     marker=mark,
                     s=44,
-                    color=COLOURS[2 * index],
+                    color=colour,
                     alpha=0.35 + 0.6 * lift,
                     label=f"{name}: {plant}" if row is own[-1] else None,
                 )
