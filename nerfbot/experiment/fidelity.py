@@ -52,7 +52,7 @@ FAMILY = (
     Member("powers-explore", 0, 200_000),
     Member("powers-explore", 1, 200_000),
     Member("powers-explore", 0, 60_000),
-    Member("bonus-only", 0, 200_000),
+    Member("bonus-only", 0, 400_000),
     Member("bonus-only", 1, 200_000),
     Member("plain", 0, 200_000),
     Member("plain", 1, 200_000),
