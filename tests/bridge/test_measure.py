@@ -12,6 +12,7 @@ import yaml
 from nerfbot.bridge.measure import SimProbe, Trace, fitted, identify, measure, step_commands
 from nerfbot.cli import main
 from nerfbot.limits import NerfSpec
+from nerfbot.limits.spec import PRESETS
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,7 @@ def weak():
         ("linear.x", "latency", 0.1),
         ("linear.x", "velocity", 0.02),
         ("linear.x", "acceleration", 0.05),
+        ("linear.x", "deceleration", 0.05),
         ("linear.x", "dead_band", 0.3),
         ("angular.z", "velocity", 0.02),
         ("angular.z", "acceleration", 0.05),
@@ -40,9 +42,16 @@ def test_the_simulated_robot_has_the_limits_that_are_declared(weak, channel, fie
     assert item.effective == pytest.approx(item.declared, rel=tolerance)
 
 
-def test_a_limit_that_another_one_overrides_shows(weak) -> None:
+def test_a_limit_that_another_one_overrides_shows(tmp_path: Path) -> None:
     """12 N of traction cannot brake the rover's mass at the 2 m/s² that its nerf allows."""
-    item = weak[0]["linear.x", "deceleration"]
+    text = yaml.safe_load((PRESETS / "rover-weak.yaml").read_text())
+    text["channels"]["linear.x"]["effort"]["nerfed"] = 12.0
+    path = tmp_path / "weaker.yaml"
+    path.write_text(yaml.safe_dump(text))
+    probe = SimProbe(str(path))
+    found, _ = measure(probe, NerfSpec.load(path), room=1.5)
+    probe.close()
+    (item,) = [item for item in found if (item.channel, item.field) == ("linear.x", "deceleration")]
     assert item.effective < 0.8 * item.declared
 
 

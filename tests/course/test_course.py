@@ -55,8 +55,9 @@ def test_elevation_rises_along_a_ramp_to_its_platform() -> None:
     x, y = course.centre(row, 5)
     assert course.elevation(x - 0.24, y) == pytest.approx(0.003, abs=1e-6)
     assert course.elevation(x, y) == pytest.approx(0.075)
-    assert course.elevation(*course.centre(row, 6)) == 0.15
-    assert course.elevation(*course.centre(row, 8)) == pytest.approx(0.075)
+    assert course.elevation(*course.centre(row, 7)) == pytest.approx(0.375)
+    assert course.elevation(*course.centre(row, 8)) == 0.45
+    assert course.elevation(*course.centre(row, 12)) == pytest.approx(0.075)
     assert course.elevation(*course.centre(row, 2)) == 0.0
 
 

@@ -257,7 +257,7 @@ def test_capability_follows_the_spec_axis_by_axis() -> None:
     both = Abilities.from_spec(spec)
     for axes in ((), ("strength",), ("speed",), ("sensing",), ("strength", "sensing", "reliability")):
         assert both.at(axes) == Capability.from_spec(spec, dict.fromkeys(axes, 1.0))
-    assert (both.nerfed.push, both.lifted.push) == (12.0, 45.0)
+    assert (both.nerfed.push, both.lifted.push) == (17.0, 45.0)
     assert (both.nerfed.sight, both.lifted.sight) == (1.2, 8.0)
     assert 0.0 < both.nerfed.loss < 0.05
 

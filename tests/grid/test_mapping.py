@@ -43,7 +43,7 @@ def test_the_table_holds_what_the_specification_says():
         RATE: (0.4 / 1.2, 1.0),
         GAIN: (1.0, 1.0),
         NO_LOAD: (UNLIMITED / 1.2, UNLIMITED / 1.2),
-        PUSH: (12.0, 45.0),
+        PUSH: (17.0, 45.0),
         STALL: (UNLIMITED, UNLIMITED),
         LATENCY: (0.1, 0.0),
         DROP_RATE: (0.1, 0.0),

@@ -89,7 +89,7 @@ def test_a_gate_does_not_rise_under_the_robot(yard):
 def test_ramp_and_kerb_need_strength(cap, passes):
     with Plant("ramp") as plant:
         drive(plant, 300, 0.5, cap)
-        assert (plant.robot.state.position[0] > 5.6) == passes
+        assert (plant.robot.state.position[0] > 7.6) == passes
 
 
 def test_the_impulse_on_a_fragile_object_is_what_moves_it(yard):
