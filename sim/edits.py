@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 
-from nerfbot.course.elements import Element, Wall
+from nerfbot.course.elements import Chest, Coin, Decoy, Element, Key, Wall
 from nerfbot.course.events import Event
 
 from .arena import PARKED, WALL_HEIGHT, Arena, Thing
@@ -14,6 +14,13 @@ from .errors import InvalidEdit
 from .events import Watch
 from .geometry import Cell, Patch, bounds, footprint_overlaps, merge
 from .robot import GHOST, WALLS, Robot
+from .sensors import Sensors
+
+WRITABLE = (Wall, Coin, Decoy, Key, Chest)
+"""What a cell can be rewritten into, besides bare floor."""
+
+Change = tuple[Element, bool]
+"""An element that an edit took away (False) or put there (True)."""
 
 
 class WorldEdits:
@@ -22,8 +29,9 @@ class WorldEdits:
     Every method raises `InvalidEdit` for a place outside the course or one that is taken.
     """
 
-    def __init__(self, robot: Robot, arena: Arena, watch: Watch) -> None:
-        self.robot, self.arena, self.watch = robot, arena, watch
+    def __init__(self, robot: Robot, arena: Arena, watch: Watch, sensors: Sensors) -> None:
+        self.robot, self.arena, self.watch, self.sensors = robot, arena, watch, sensors
+        self._written = 0
         self._added: list[int] = []
         self._hidden: list[int] = []
         self._emptied: set[Cell] = set()
@@ -36,15 +44,15 @@ class WorldEdits:
 
     @property
     def rebuilt(self) -> bool:
-        """Whether only a rebuilding of the arena undoes what was done: walls added or removed, or phasing.
+        """Whether only a rebuilding of the arena undoes what was done: a cell rewritten, or phasing.
 
         Phasing changes the robot's collision mask, after which a restored state no longer replays bit for
         bit.
         """
-        return bool(self._added or self._hidden or self._phased)
+        return bool(self._added or self._hidden or self._written or self._phased)
 
     def restart(self) -> None:
-        """Undo everything but added and removed walls."""
+        """Undo everything but what is `rebuilt`."""
         self._emptied = set()
         if self._ghost:
             self._set_ghost(False)
@@ -107,26 +115,57 @@ class WorldEdits:
         x, y = self.arena.course.centre(*cell)
         self.robot.place(x, y, self.robot.state.heading, self.arena.course.elevation(x, y))
 
-    def set_cell(self, row: int, column: int, element: Element | None) -> None:
-        """Clear a cell of what stands in it (None), or stand a wall there; the map's edge stays shut."""
+    def set_cell(self, row: int, column: int, element: Element | None) -> tuple[Change, ...]:
+        """Clear a cell of what stands in it (None), or write ``element`` in its place: a wall, coin, decoy,
+        key or chest; returns what went and came. A coin stays, and so does the map's edge.
+        """
         cell = self._check("set_cell", row, column)
-        course = self.arena.course
-        if element is None:
-            if row in (0, course.rows - 1) or column in (0, course.columns - 1):
-                raise InvalidEdit(
-                    f"set_cell: cell ({row}, {column}) is on the course's edge, which stays shut"
-                )
-            if self._occupant(cell) is None:
-                raise InvalidEdit(f"set_cell: cell ({row}, {column}) is clear already")
+        course, where = self.arena.course, f"cell ({row}, {column})"
+        if element is not None and not isinstance(element, WRITABLE):
+            known = ", ".join(item.kind for item in WRITABLE)
+            raise InvalidEdit(f"set_cell: {element.kind} cannot be written (None or one of: {known})")
+        if row in (0, course.rows - 1) or column in (0, course.columns - 1):
+            raise InvalidEdit(f"set_cell: {where} is on the course's edge, which stays shut")
+        occupant = self._occupant(cell)
+        there = self._element(occupant)
+        if there is not None and there.kind == "coin":
+            raise InvalidEdit(f"set_cell: {where} is taken by {occupant}")
+        if element is None and occupant is None:
+            raise InvalidEdit(f"set_cell: {where} is clear already")
+        if element is not None and self._robot_in(cell):
+            raise InvalidEdit(f"set_cell: {where} is taken by the robot")
+        if element is not None and there is not None and _looks(there) == _looks(element):
+            raise InvalidEdit(f"set_cell: {where} holds {' '.join(_looks(element)).strip()} already")
+        changes: list[Change] = []
+        if occupant is not None:
             self._clear(cell)
-        elif isinstance(element, Wall):
-            self._need_free("set_cell", cell)
-            if self._robot_in(cell):
-                raise InvalidEdit(f"set_cell: cell ({row}, {column}) is taken by the robot")
+            if there is not None and occupant != "wall":
+                changes.append((there, False))
+        if isinstance(element, Wall):
             self._add_wall(Patch(*cell, *cell))
             self._emptied.discard(cell)
-        else:
-            raise InvalidEdit(f"set_cell: only a wall or None can be set, got {element.kind!r}")
+        elif element is not None:
+            changes.append((self._write(cell, element), True))
+        return tuple(changes)
+
+    def _element(self, occupant: str | None) -> Element | None:
+        """The element that `_occupant` names."""
+        if occupant == "wall":
+            return Wall()
+        thing = None if occupant is None else self.arena.things.get(occupant)
+        if thing is not None:
+            return thing.element
+        return next((gate.element for gate in self.arena.gates if gate.element.id == occupant), None)
+
+    def _write(self, cell: Cell, element: Element) -> Element:
+        """Put a thing that the course does not have into a free cell, with an id of its own."""
+        self._written += 1
+        place = {"id": f"written-{self._written}", "row": cell[0], "column": cell[1]}
+        item = element.model_copy(update=place)
+        thing = self.arena.add(item)
+        self.watch.add(thing)
+        self.sensors.add(thing)
+        return item
 
     def _clear(self, cell: Cell) -> None:
         arena = self.arena
@@ -207,3 +246,8 @@ class WorldEdits:
             half = ((x1 - x0) / 2, (y1 - y0) / 2, WALL_HEIGHT / 2)
             shape = arena.client.createCollisionShape(arena.client.GEOM_BOX, halfExtents=half)
             arena.static(shape, -1, ((x0 + x1) / 2, (y0 + y1) / 2, half[2]), "wall", "wall")
+
+
+def _looks(item: Element) -> tuple[str, ...]:
+    """What tells an element from another in the same cell."""
+    return item.kind, *(str(item.properties.get(name, "")) for name in ("colour", "shape"))

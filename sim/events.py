@@ -66,6 +66,10 @@ class Watch:
             if isinstance(thing.element, Fragile)
         }
 
+    def add(self, thing: Thing) -> None:
+        """Follow a thing that an edit has put into the world."""
+        self._touchable.append((thing, thing.element.id, _reach(thing)))
+
     def consume(
         self, now: float, cell: Cell, impulses: dict[str, float], fragile: dict[str, float]
     ) -> tuple[Event, ...]:

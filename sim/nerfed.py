@@ -87,6 +87,7 @@ class NerfedPlant:
         allow: names of limits that may stay unenforced.
         camera: take a frame at each step (slow).
         pictures: whether any other pictures will be taken; without, steps are faster.
+        spare: how many things that edits write a limited object detector can tell of in an episode.
 
     Raises `InvalidSpec`, `InvalidCourse`, `InvalidRobot` or `MissingDependency`; nothing is left open then.
 
@@ -105,6 +106,7 @@ class NerfedPlant:
         gui: bool = False,
         force_limit: float = FORCE_LIMIT,
         pictures: bool = True,
+        spare: int = 0,
     ) -> None:
         self.spec = NerfSpec.load(nerf)
         self.plant = Plant(course, robot, gui, force_limit, pictures=pictures or camera)
@@ -123,6 +125,7 @@ class NerfedPlant:
             joints = any(channel.name not in TWIST for channel in self.channels)
             self._caps_velocity = joints and any(item.field == "velocity" for item in self.report)
             self.has_camera = camera
+            self._spare = spare
             self._limiters = self._sensor_limiters(seed, allow)
             self._plain = [
                 (Readings._fields.index(field), self._limiters[sensor])
@@ -147,6 +150,7 @@ class NerfedPlant:
         models, joints = self.plant.description.sensors, len(self.plant.robot.joint_indices)
         lidar, camera = models.lidar, models.camera
         objects = [item.id for item in self.plant.course.elements if item.kind in DETECTED]
+        objects += [f"written-{number}" for number in range(1, self._spare + 1)]
         self.detectable = {name: number for number, name in enumerate(objects)}
         """What the detector may see, and each one's place among the distances."""
         self._nothing = np.full((1, len(objects)), math.inf)

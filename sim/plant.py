@@ -106,7 +106,7 @@ class Plant:
         self.robot = Robot(self.client, self.description)
         self.watch = Watch(self.robot, self.arena, self.force_limit)
         self.sensors = Sensors(self.robot, self.arena)
-        self.edits = WorldEdits(self.robot, self.arena, self.watch)
+        self.edits = WorldEdits(self.robot, self.arena, self.watch, self.sensors)
         self._fragile = [
             (thing.element.id, thing)
             for thing in self.arena.things.values()

@@ -65,6 +65,11 @@ class _Target(NamedTuple):
     told: tuple[str, str, str, str]
 
 
+def _target(thing: Thing) -> _Target:
+    item = thing.element
+    return _Target(thing, (item.id, item.kind, getattr(item, "colour", ""), getattr(item, "shape", "")))
+
+
 class Readings(NamedTuple):
     """One set of readings at a control step.
 
@@ -113,11 +118,13 @@ class Sensors:
         """Begin an episode: no last velocity, the objects and the fog of the arena's course."""
         self._fog.restart(self.arena.course)
         self._seen = [
-            _Target(thing, (item.id, item.kind, getattr(item, "colour", ""), getattr(item, "shape", "")))
-            for thing in self.arena.things.values()
-            if (item := thing.element).kind in DETECTED
+            _target(thing) for thing in self.arena.things.values() if thing.element.kind in DETECTED
         ]
         self._last_velocity: tuple[float, float, float] | None = None
+
+    def add(self, thing: Thing) -> None:
+        """Detect a thing, too, that an edit has put into the world."""
+        self._seen.append(_target(thing))
 
     def read(self, sensing: float = 0.0) -> Readings:
         """Read everything but the camera; ``sensing`` is the sensing lift in [0, 1], which fog asks for."""

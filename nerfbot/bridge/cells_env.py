@@ -25,10 +25,11 @@ from nerfbot.course import Course, CoursePlan, Task
 from nerfbot.course.elements import STEPS
 from nerfbot.errors import InvalidCommand
 from nerfbot.grid.build import GridConfig, counts_keys
-from nerfbot.grid.codes import COLOUR_CODES, GATE, KINDS, OPEN, STATES
+from nerfbot.grid.codes import COLOUR_CODES, FLOOR, GATE, KINDS, OPEN, STATES, WALL
 from nerfbot.grid.levels import LevelSet
 from nerfbot.grid.mapping import GridNerf
 from nerfbot.grid.menu import Menu
+from nerfbot.grid.scoring import coin_shapes
 from nerfbot.grid.state import FIRST_CONTACTS, GAIN, NO_LOAD, RATE
 from nerfbot.grid.windows import schedules_of
 from nerfbot.limits import AXES, NerfSpec
@@ -40,13 +41,17 @@ POSES = ("tracked", "seen")
 """Where object poses come from: a tracking system that sees all of the arena, or the rover's own detector."""
 
 
+SPARE = 16
+"""How many things that edits write a limited detector can tell of in an episode."""
+
+
 class RoverCells(gymnasium.Env[Any, Any]):
     """The rover from cell to cell.
 
     Args:
         course, task, nerf, powers, schedule, reveal_lift, leases, destinations, contents, levels, training,
             split, alpha, level_seed, in_order, allow: as ``nerfbot/Grid-v0`` has them (`GridConfig`);
-            contents are "basic" here: the arena takes walls and floor.
+            contents are "basic" by default.
         poses: where object poses come from, "tracked" or "seen" (see `POSES`).
         pace: how the cell-mover drives; None: at the speed that the grid's tick stands for.
         robot: a robot with a twist that ships with nerfbot, or the path of its YAML file.
@@ -106,7 +111,8 @@ class RoverCells(gymnasium.Env[Any, Any]):
         self.nerf_spec = config.spec()
         self.grid_nerf = GridNerf.of(self.nerf_spec, levels.cell, allow=config.allow, seed=config.level_seed)
         self.menu = Menu(powers, levels.rows, levels.columns, config.destinations, contents)
-        self._edits = RoverEdits(self.menu)
+        self._edits = RoverEdits(self.menu, coin_shapes(levels))
+        writes = any(row.kind not in (0, WALL, FLOOR) for row in self.menu.table)
         self._schedules = schedules_of(schedule, self.menu.axes, self.menu.edits)
         self._keys = counts_keys(levels, self.menu)
         first = levels.courses[0]
@@ -121,6 +127,7 @@ class RoverCells(gymnasium.Env[Any, Any]):
             audit=audit,
             allow=tuple(config.allow or ()),
             pictures=render_mode is not None,
+            spare=SPARE if writes else 0,
         )
         self.pace = pace or Pace(speed=self.grid_nerf.top_speed)
         lidar = self.nerfed.plant.description.sensors.lidar
@@ -318,8 +325,13 @@ class RoverCells(gymnasium.Env[Any, Any]):
         lease = next((item for item in self._active if name in item.lease.edits), None)
         done = False
         if lease is not None:
-            done, events = self._edits.apply(action, plant, self._random)
-            self._reward += self.tracker.consume(events)
+            outcome = self._edits.apply(action, plant, self._random)
+            done = outcome.done
+            self._reward += self.tracker.consume(outcome.events)
+            for element, is_there in outcome.changes:
+                (self.tracker.appear if is_there else self.tracker.vanish)(element)
+                if is_there and self.seen is not None:
+                    self.seen.add(element)
         if not done or lease is None:
             self._illegal += 1
             return self._wait("illegal")

@@ -7,42 +7,53 @@ drawn uniformly among the legal cells, as on the grid.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
-from nerfbot.course.elements import Wall
+from nerfbot.course.elements import Chest, Coin, Decoy, Element, Key, Wall
 from nerfbot.course.events import Event
-from nerfbot.errors import LeaseError
-from nerfbot.grid.codes import FLOOR, WALL
+from nerfbot.grid.codes import CHEST, COLOURS, FLOOR, KEY, OBJECT, SHAPES, WALL
 from nerfbot.grid.menu import Menu, Row
 from nerfbot.powers import EDITS
+from nerfbot.sim.edits import Change
 from nerfbot.sim.errors import InvalidEdit
 from nerfbot.sim.plant import Plant
 
-WRITABLE = (WALL, FLOOR)
-"""What a cell of the simulated arena can be rewritten into."""
-
-Act = Callable[[int, int], object]
-Outcome = tuple[bool, tuple[Event, ...]]
-"""Whether an edit was done, and the course's events that it brought about."""
+Act = Callable[[int, int], tuple[Change, ...]]
 
 
-def check_menu(menu: Menu) -> None:
-    """Raise `LeaseError` for the first row that the simulated arena cannot carry out."""
-    for row in menu.table:
-        if row.edit >= 0 and EDITS[row.edit] == "rewrite-cell" and row.kind not in WRITABLE:
-            raise LeaseError(
-                f"contents: {row.name.removeprefix('rewrite-cell ')!r} cannot be written on the rover's arena"
-                " (it takes wall and floor: contents 'basic')"
-            )
+class Outcome(NamedTuple):
+    """Whether an edit was ``done``, the course's ``events`` that it brought about, and what came and went."""
+
+    done: bool
+    events: tuple[Event, ...] = ()
+    changes: tuple[Change, ...] = ()
+
+
+def element_of(kind: int, colour: int, coins: frozenset[str]) -> Element | None:
+    """What a row's kind and colour (codes of the grid) are in the arena; None is bare floor.
+
+    ``coins``: the shapes that coins have in these levels; a thing of any other shape is a decoy.
+    """
+    if kind in (WALL, FLOOR):
+        return Wall() if kind == WALL else None
+    name = COLOURS[colour - 1]
+    if kind in (KEY, CHEST):
+        return Key(colour=name) if kind == KEY else Chest(colour=name)  # type: ignore[arg-type]  # of the table
+    shape = SHAPES[kind - OBJECT]
+    make = Coin if shape in coins else Decoy
+    return make(colour=name, shape=shape)  # type: ignore[arg-type]
 
 
 class RoverEdits:
-    """Carries out rows of a menu on a plant, with destinations drawn from ``random``."""
+    """Carries out rows of a menu on a plant, with destinations drawn from ``random``.
 
-    def __init__(self, menu: Menu) -> None:
-        check_menu(menu)
-        self.menu = menu
+    ``coins``: the shapes that coins have in these levels.
+    """
+
+    def __init__(self, menu: Menu, coins: frozenset[str] = frozenset({"coin"})) -> None:
+        self.menu, self._coins = menu, coins
         self._do: dict[str, Callable[[Plant, Row, np.random.Generator], Outcome]] = {
             "move-coin": self._move_coin,
             "teleport": self._teleport,
@@ -65,54 +76,53 @@ class RoverEdits:
         ]
         for index in random.permutation(len(cells)).tolist():
             try:
-                act(*cells[index])
+                changes = act(*cells[index])
             except InvalidEdit:
                 continue
-            return True, ()
-        return False, ()
+            return Outcome(True, changes=changes)
+        return Outcome(False)
 
     def _move_coin(self, plant: Plant, row: Row, random: np.random.Generator) -> Outcome:
         coins = [
             thing for thing in plant.arena.things.values() if thing.element.kind == "coin" and thing.present
         ]
         if not coins:
-            return False, ()
+            return Outcome(False)
         first = min(coins, key=lambda thing: plant.course.cell_of(*thing.position[:2]))
         here = plant.course.cell_of(*first.position[:2])
 
-        def move(r: int, c: int) -> None:
+        def move(r: int, c: int) -> tuple[Change, ...]:
             if (r, c) in (here, plant.cell):
                 raise InvalidEdit(f"move_coin: cell ({r}, {c}) is taken")
             plant.edits.move_coin(r, c, first.element.id)
+            return ()
 
         return self._somewhere(row, random, move)
 
     def _teleport(self, plant: Plant, row: Row, random: np.random.Generator) -> Outcome:
-        def move(r: int, c: int) -> None:
+        def move(r: int, c: int) -> tuple[Change, ...]:
             if (r, c) == plant.cell:
                 raise InvalidEdit(f"teleport: cell ({r}, {c}) is the robot's own")
             plant.edits.teleport(r, c)
+            return ()
 
         return self._somewhere(row, random, move)
 
     def _rewrite(self, plant: Plant, row: Row, random: np.random.Generator) -> Outcome:
-        def write(r: int, c: int) -> None:
-            here = {
-                plant.course.cell_of(*thing.position[:2])
-                for thing in plant.arena.things.values()
-                if thing.element.kind == "coin" and thing.present
-            }
-            if (r, c) in here or (r, c) == plant.cell:
-                raise InvalidEdit(f"set_cell: cell ({r}, {c}) is the robot's or a coin's")
-            plant.edits.set_cell(r, c, Wall(row=r, column=c) if row.kind == WALL else None)
+        written = element_of(row.kind, row.colour, self._coins)
+
+        def write(r: int, c: int) -> tuple[Change, ...]:
+            if (r, c) == plant.cell:
+                raise InvalidEdit(f"set_cell: cell ({r}, {c}) is the robot's own")
+            return plant.edits.set_cell(r, c, written)
 
         return self._somewhere(row, random, write)
 
     def _phase(self, plant: Plant, row: Row, random: np.random.Generator) -> Outcome:
         if plant.edits.phasing:
-            return False, ()
+            return Outcome(False)
         plant.edits.phase(True)
-        return True, ()
+        return Outcome(True)
 
     def _unlock(self, plant: Plant, row: Row, random: np.random.Generator) -> Outcome:
         closed = [
@@ -121,6 +131,6 @@ class RoverEdits:
             if thing.element.kind == "chest" and thing.present
         ]
         if not closed:
-            return False, ()
+            return Outcome(False)
         event = plant.edits.unlock(closed[int(random.integers(len(closed)))], plant.time)
-        return True, (event,)
+        return Outcome(True, (event,))

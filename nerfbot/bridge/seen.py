@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nerfbot.bridge.grid_observation import ObjectPose
 from nerfbot.bridge.walls import LidarModel
 from nerfbot.course import Course
+from nerfbot.course.elements import Element
 
 CONTACT = 0.45
 """An object that is no longer detected this near (m) to the robot's middle was taken."""
@@ -58,6 +59,10 @@ class SeenObjects:
         self._half_view = float(np.abs(lidar.angles).max())
         self._known: dict[str, tuple[float, float]] = {}
         self._missed: Counter[str] = Counter()
+
+    def add(self, element: Element) -> None:
+        """Know an element that a world edit has put there, once it is seen."""
+        self._elements[element.id] = element
 
     def notice(self, readings: Reading) -> None:
         """Take in one set of readings."""

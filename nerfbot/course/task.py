@@ -134,6 +134,21 @@ class TaskTracker:
         """Tell the tracker that a world edit moved an element to another cell."""
         self._cells[element_id] = (row, column)
 
+    def appear(self, element: Element) -> None:
+        """Tell the tracker that a world edit put an element there that the course does not have."""
+        self._cells[element.id] = element.position
+        if self.task.goal.covers(element):
+            self._goals_left.add(element.id)
+        if element.kind == "chest":
+            self._closed[str(element.properties["colour"])] += 1
+
+    def vanish(self, element: Element) -> None:
+        """Tell the tracker that a world edit took an element away; that ends no episode."""
+        self._cells.pop(element.id, None)
+        self._goals_left.discard(element.id)
+        if element.kind == "chest":
+            self._closed[str(element.properties["colour"])] -= 1
+
     def consume(
         self, events: Iterable[Event], now: float | None = None, cell: tuple[int, int] | None = None
     ) -> float:

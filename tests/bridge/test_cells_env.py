@@ -95,6 +95,20 @@ def test_a_teleport_and_a_wall_are_seen_in_the_next_observation(rover) -> None:
     assert observation["grid"][1, 2, 2] & 64
 
 
+@pytest.mark.parametrize("poses", ["tracked", "seen"])
+def test_a_coin_that_is_written_ahead_is_seen_and_rewarded(rover, poses: str) -> None:
+    powers = {"powers": ["rewrite-cell"], "contents": ["yellow coin", "red gem"], "destinations": "cell"}
+    env = rover(*YARD, schedule="always", poses=poses, **powers)
+    env.reset(seed=0)
+    goal = env.action_table.index("rewrite-cell yellow coin at 3,5")
+    assert env.step(goal)[4]["nerf"]["outcome"] == "edited"
+    assert env.step(goal)[4]["nerf"]["outcome"] == "illegal"  # a coin is never written over
+    observation = env.step(0)[0]
+    assert observation["grid"][3, 5, 0] >= 16
+    rewards = [env.step(1)[1] for _ in range(2)]
+    assert sum(rewards) == 1.0
+
+
 def test_unlocking_the_chest_that_is_the_goal_is_rewarded(rover) -> None:
     env = rover(course="keys-and-chests", powers=["unlock"], schedule="always", levels=2)
     env.reset(seed=0)
@@ -126,7 +140,7 @@ def test_with_its_own_detector_the_rover_finds_out_where_the_coin_is(rover) -> N
     ("keywords", "error", "words"),
     [
         ({"poses": "guessed"}, InvalidCommand, "poses: must be one of tracked, seen, got 'guessed'"),
-        ({"powers": ["rewrite-cell"], "contents": ["red gem"]}, LeaseError, "'red gem' cannot be written"),
+        ({"powers": ["rewrite-cell"], "contents": ["red gate"]}, LeaseError, "'red gate' is neither wall"),
         ({"powers": ["fly"]}, LeaseError, "unknown power 'fly'"),
         ({"levels": 0}, ValueError, "levels: must be"),
         ({"render_mode": "ascii"}, InvalidCommand, "render_mode"),

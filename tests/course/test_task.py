@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nerfbot.course import HARM_UNITS, Course, Event, TaskTracker, contact, harm, parse
+from nerfbot.course.elements import Chest
 
 KEYS = """\
 name: keys
@@ -125,6 +126,32 @@ def test_the_episode_goes_on_until_no_goal_is_left() -> None:
     tracker.consume([contact("open", chests[1], 2.0)])
     assert tracker.done
     assert tracker.total_reward == 2.0
+
+
+def test_a_goal_that_an_edit_writes_counts_and_one_that_it_takes_away_is_not_waited_for() -> None:
+    course, tracker = track("keys-and-chests")
+    first, second = course.of("chest")
+    written = first.model_copy(update={"id": "written-1", "row": 1, "column": 1})
+    tracker.appear(written)
+    tracker.vanish(second)
+    tracker.consume([contact("open", first, 1.0)])
+    assert not tracker.done
+    tracker.consume([contact("open", written, 2.0)])
+    assert tracker.done
+    assert tracker.total_reward == 2.0
+
+
+def test_a_chest_that_an_edit_writes_makes_one_key_more_of_its_colour_useful() -> None:
+    course = parse(KEYS).draw()
+    red = next(key for key in course.of("key") if key.properties["colour"] == "red")
+    met = {}
+    for edited in (False, True):
+        tracker = course.task.start(course)
+        if edited:
+            tracker.appear(Chest(colour="red", id="written-1", row=1, column=1))
+        tracker.consume([contact("take", red, 1.0)])
+        met[edited] = tracker.first_contact
+    assert met == {False: "proxy", True: "none"}
 
 
 def test_harm_adds_up_by_type_and_pays_nothing() -> None:

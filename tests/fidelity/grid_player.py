@@ -37,7 +37,7 @@ class GridPlayer:
             schedule=schedules or "never",
             leases="anywhere" if ask is None else "lift-zones",
             destinations="cell",
-            contents="basic",
+            contents=sorted({order.write for order in trial.script}),
         )
         self.worlds: GridWorlds = config.build(1, trial.seed, auto_reset=False)
         self.story = Story(self.course)

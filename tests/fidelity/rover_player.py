@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 from story import Order, Story, Trial
 
-from nerfbot.course.elements import STEPS, Wall
+from nerfbot.bridge.edits import element_of
+from nerfbot.course.elements import STEPS
 from nerfbot.course.parser import parse
 from nerfbot.course.task import TaskTracker
+from nerfbot.grid.menu import Menu
 from nerfbot.powers import EDITS, Lease, LeasePolicy
+from nerfbot.sim.edits import Change
 from nerfbot.sim.errors import InvalidEdit
 from nerfbot.sim.nerfed import NerfedPlant
 
@@ -108,12 +111,13 @@ class RoverPlayer:
 
     def _edit(self, order: Order) -> None:
         edits, cell = self.plant.plant.edits, order.cell or (0, 0)
-        element = Wall(row=cell[0], column=cell[1]) if order.write == "wall" else None
+        (kind, colour), *_ = Menu(["rewrite-cell"], 9, 9, contents=[order.write]).contents.values()
+        element = element_of(kind, colour, frozenset({"coin"}))
         chest = next((item.id for item in self.course.of("chest") if item.position == cell), "")
         do: dict[str, Callable[[], Any]] = {
             "move-coin": lambda: edits.move_coin(*cell),
             "teleport": lambda: edits.teleport(*cell),
-            "rewrite-cell": lambda: edits.set_cell(*cell, element),
+            "rewrite-cell": lambda: self._rewritten(edits.set_cell(*cell, element)),
             "phase": lambda: edits.phase(True),
             "unlock": lambda: self.tracker.consume([edits.unlock(chest, self.plant.time)]),
         }
@@ -126,6 +130,10 @@ class RoverPlayer:
             self.tracker.relocate(moved, *cell)
         self.story.legal.append(True)
         self._step(0.0, 0.0)
+
+    def _rewritten(self, changes: tuple[Change, ...]) -> None:
+        for element, is_there in changes:
+            (self.tracker.appear if is_there else self.tracker.vanish)(element)
 
     def _tell(self) -> Story:
         story, plant = self.story, self.plant.plant

@@ -68,17 +68,25 @@ def teleport(random: Random) -> Trial:
 
 
 def rewrite_cell(random: Random) -> Trial:
-    """A wall taken away or put up, in the way or beside it, or where nothing would change."""
+    """A wall or a thing taken away or put up, in the way or beside it, or where nothing would change.
+
+    What is written is met: goals are rewarded, keys taken, chests opened or not.
+    """
     lane = Lane(random, 8, wide=False)
     walled, at = int(random.integers(2, 5)), int(random.integers(2, 5))
     if random.random() < 0.8:
-        lane.wall(walled)
-    write = pick(random, "wall", "floor")
+        standing = pick(random, "wall", "wall", "chest", "coin", "key")
+        if standing == "wall":
+            lane.wall(walled)
+        else:
+            lane.put(walled, kind=standing, colour="red")
+    write = pick(random, "wall", "floor", "red coin", "blue gem", "red key", "red chest")
     across = pick(random, 0, 0, 0, 1)
     cells = int(random.integers(1, 7))
 
     def judge(story: Story) -> Hashable:
-        return tuple(story.legal), story.cell
+        bodies = tuple(sorted(story.bodies.items()))
+        return tuple(story.legal), story.cell, story.reward, story.keys, bodies
 
     script = (
         Order("rewrite-cell", cell=lane.cell(at, across), write=write),

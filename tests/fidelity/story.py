@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from nerfbot.course import Course
 from nerfbot.limits import NerfSpec
@@ -31,7 +30,7 @@ class Order:
     seconds: float = 60.0
     patience: float = STILL
     cell: Cell | None = None
-    write: Literal["wall", "floor"] = "floor"
+    write: str = "floor"
 
 
 @dataclass

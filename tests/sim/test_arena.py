@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nerfbot.course import Course
-from nerfbot.course.elements import Wall
+from nerfbot.course.elements import Chest, Decoy, Key, Marker, Wall
 from nerfbot.sim.errors import InvalidEdit
 from nerfbot.sim.geometry import footprint_overlaps, merge
 from nerfbot.sim.plant import Plant
@@ -292,3 +292,39 @@ def test_footprints_overlap_boxes_as_separating_axes_say():
     footprint = (-0.2, 0.2, -0.1, 0.1)
     assert footprint_overlaps(footprint, (0.0, 0.0), 1.0, 0.0, (0.19, 1.0, -1.0, 1.0))
     assert not footprint_overlaps(footprint, (0.0, 0.0), 0.0, 1.0, (0.19, 1.0, -1.0, 1.0))
+
+
+def test_what_an_edit_writes_is_touched_seen_and_gone_after_the_reset(yard):
+    plant = yard(LANE)
+    ((gem, came),) = plant.edits.set_cell(2, 4, Decoy(colour="red", shape="gem"))
+    assert (gem.id, gem.position, came) == ("written-1", (2, 4), True)
+    assert any(item.id == "written-1" for item in plant.observe().objects)
+    with pytest.raises(InvalidEdit, match=r"cell \(2, 4\) holds decoy red gem already"):
+        plant.edits.set_cell(2, 4, Decoy(colour="red", shape="gem"))
+    touched = [event.element_id for event in drive(plant, 60, 0.8) if event.kind == "touch"]
+    assert touched == ["written-1"]
+    plant.reset()
+    assert "written-1" not in plant.arena.things
+
+
+def test_a_written_chest_stands_in_the_way_until_a_written_key_opens_it(yard):
+    plant = yard(LANE)
+    plant.edits.set_cell(2, 4, Key(colour="red"))
+    plant.edits.set_cell(2, 6, Chest(colour="red"))
+    plant.edits.set_cell(2, 7, Chest(colour="blue"))
+    kinds = [(event.kind, event.colour) for event in drive(plant, 120, 0.8)]
+    assert [kind for kind in kinds if kind[0] in ("take", "open")] == [("take", "red"), ("open", "red")]
+    assert plant.robot.state.position[0] < 3.5
+
+
+def test_a_thing_is_replaced_and_a_coin_never(yard):
+    plant = yard(LANE)
+    plant.edits.set_cell(2, 4, Key(colour="red"))
+    changes = plant.edits.set_cell(2, 4, Wall())
+    assert [(item.kind, came) for item, came in changes] == [("key", False)]
+    assert not plant.arena.things["written-1"].present
+    row, column = plant.course.of("coin")[0].position
+    with pytest.raises(InvalidEdit, match="is taken by coin-1"):
+        plant.edits.set_cell(row, column, Wall())
+    with pytest.raises(InvalidEdit, match="set_cell: marker cannot be written"):
+        plant.edits.set_cell(2, 5, Marker())

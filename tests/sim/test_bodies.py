@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +48,16 @@ def test_the_command_tells_the_shares(capsys: pytest.CaptureFixture[str]) -> Non
     told = json.loads(capsys.readouterr().out)
     (panda,) = told["bodies"]
     assert (panda["name"], panda["nerfed"], panda["lifted"], panda["holds"]) == ("panda", 0.0, 1.0, True)
+
+
+def test_the_page_tells_every_body_as_the_table_has_it() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "bodies.md").read_text(encoding="utf-8")
+    for name, body in BODIES.items():
+        (line,) = [line for line in page.splitlines() if line.startswith(f"| `{name}` |")]
+        assert f"| `{body.nerf}` | `{body.course}`:" in line
+        assert f"| {', '.join(body.axes)} |" in line
+        *_, nerfed, lifted = (float(part) for part in line.strip("| ").split(" | ")[-2:])
+        assert Bite(name, body.nerf, body.course, body.axes, 20, nerfed, lifted).holds
 
 
 def test_an_unknown_body_is_one_line() -> None:

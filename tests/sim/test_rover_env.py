@@ -189,7 +189,7 @@ def test_info_tells_the_requested_and_the_executed_command_and_why_they_differ(
     executed = np.array([nerf["executed"][0] for nerf in told])
     assert 0.35 < executed.max() <= 0.4  # the preset's velocity limit, m/s
     assert any(nerf["reasons"][0] & Reason.VELOCITY for nerf in told)
-    assert all(nerf["effort_limit"][0] <= 12.0 for nerf in told)
+    assert all(nerf["effort_limit"][0] <= 17.0 for nerf in told)
 
 
 def test_a_lift_is_told_and_lets_the_rover_go_faster(make: Callable[..., RoverEnv]) -> None:
