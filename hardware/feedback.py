@@ -1,7 +1,8 @@
 """What the servos say: one read of all of them a cycle, believed or not, as the state that guards ask about.
 
-A single answer that cannot be true counts as none; a second one like it is believed, whatever it means. What
-a servo must hold is kept here too, to be compared with what it reads back.
+A single answer that cannot be true counts as none, and so does the first one after several that were lost:
+noise passes a Feetech checksum of one byte. A second one like it is believed, whatever it means. What a servo
+must hold is kept here too, to be compared with what it reads back.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 
 from .bus import Bus, Reply
 from .firmware import envelope_registers
-from .guards import BELIEF, STRAY_TIME, JointState, reach
+from .guards import BELIEF, MISSED, STRAY_TIME, JointState, reach
 from .registers import Servo
 from .robot import Joint, ServoRobot
 
@@ -83,7 +84,7 @@ class Feedback:
         written = self.held[joint.id].all()
         wrong = [(name, values[name]) for name in written if name in values and values[name] != written[name]]
         near = reach(state, min(state.unheard, BELIEF * self.robot.period))
-        doubtful = abs(position - state.position) > near or bool(wrong)
+        doubtful = abs(position - state.position) > near or bool(wrong) or state.missed >= MISSED
         if doubtful and not abs(position - state.suspect) <= near:
             state.suspect = position
             return False

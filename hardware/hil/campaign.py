@@ -48,8 +48,9 @@ class FaultFigures:
 
 @dataclass(frozen=True)
 class Figures:
-    """The campaign's figures. ``stop_p99_cycles`` counts the causes that the driver sees;
-    ``timer_p99_cycles`` is a bare timer's lateness in the same run.
+    """The campaign's figures. ``stop_p99_cycles`` counts the causes that the driver sees, by the clock;
+    ``stop_p99_writes`` the same in bus cycles of the log that still pulled. ``timer_p99_cycles`` is a bare
+    timer's lateness in the same run.
     """
 
     robot: str
@@ -58,6 +59,7 @@ class Figures:
     pooled: FaultFigures
     faults: list[FaultFigures]
     stop_p99_cycles: float | None
+    stop_p99_writes: float | None
     timer_p99_cycles: float | None
     problems: list[Row]
 
@@ -68,6 +70,7 @@ class Figures:
             "violations": self.pooled.violations,
             "missed_stops": self.pooled.missed,
             "stop_p99_cycles": self.stop_p99_cycles,
+            "stop_p99_writes": self.stop_p99_writes,
             "seconds": self.seconds,
             "timer_p99_cycles": self.timer_p99_cycles,
             "violation_bound_95": self.pooled.bound,
@@ -166,6 +169,7 @@ def summarise(robot: str, rows: Sequence[Row], seconds: float) -> Figures:
     faults = [_figures(f.name, f.kind, f.expect, [r for r in rows if r["fault"] == f.name]) for f in FAULTS]
     seen = [row["latency"] for row in rows if row["seen"] and row["latency"] is not None]
     p99, timer = percentile(seen, 0.99), percentile([row["timer"] for row in rows], 0.99)
+    writes = [row["cycles"] for row in rows if row["seen"] and row["latency"] is not None]
     return Figures(
         robot,
         period,
@@ -173,6 +177,7 @@ def summarise(robot: str, rows: Sequence[Row], seconds: float) -> Figures:
         _figures("all faults", "", "", rows),
         [figures for figures in faults if figures.trials],
         None if p99 is None else round(p99 / period, 2),
+        percentile(writes, 0.99),
         None if timer is None else round(timer / period, 2),
         [row for row in rows if row["violations"] or row["missed"]],
     )

@@ -16,7 +16,7 @@ from typing import Any
 from ..robot import Joint, ServoRobot
 
 PULL = 14
-"""A goal this many counts ahead of a joint, in the direction it was sent, still pulls it."""
+"""A goal this many counts further than a joint has been, in the direction it was sent, still pulls it."""
 
 BLIND = 6
 """So many writes may follow an encoder's jump before the driver has to know of it: two answers confirm it,
@@ -43,7 +43,7 @@ class Write:
 class Judgement:
     """What the log says about a trial; ``stopped`` is the time of the write that stopped (s), if there is.
 
-    ``cycles``: how many writes in a row still pulled a servo when its stop was due, the most of any servo.
+    ``cycles``: how many writes still pulled a servo when its stop was due, the most of any servo.
     """
 
     violations: list[str] = field(default_factory=list)
@@ -136,13 +136,13 @@ class Oracle:
         pushed: bool = False,
         before: Sequence[Sequence[Any]] = (),
         until: float = -math.inf,
-        due: float | None = None,
+        allowance: float = 0.0,
     ) -> Judgement:
         """Judge a trial: ``cause`` its time (s), ``watched`` the servos that must stop, ``ways`` the sign of
         each one's commanded motion in counts; ``blind`` and ``pushed``: see `violations`. ``before``: the
         log's lines before the cause, which tell whether there was anything to stop; ``until`` (s) the log was
-        watched, also where nothing more was written. ``due`` (s): from when on cycles count, the cause's time
-        or the end of the time-out that it has.
+        watched, also where nothing more was written. ``allowance`` (s): the time-out that the cause has;
+        from its end on cycles count. It begins anew where the driver stopped for another reason and went on.
         """
         writes = self.writes(lines)
         result = Judgement(self.violations(writes, cause, blind, pushed), writes=len(writes))
@@ -153,15 +153,19 @@ class Oracle:
             for id, write in held.items()
         )
         late: Counter[int] = Counter()
+        furthest = dict.fromkeys(watched, -math.inf)  # where a joint has been; a goal behind that holds it
+        since = dict.fromkeys(watched, cause)
         for write in writes:
             goal = write.values.get("goal_position")
             if goal is None or write.id not in watched or write.time < cause or write.torque != 1:
                 continue
-            if ways[write.id] * (goal - write.counts) > PULL:
+            furthest[write.id] = max(furthest[write.id], ways[write.id] * write.counts)
+            if ways[write.id] * goal - furthest[write.id] > PULL:
                 result.pulled, result.stopped = True, None
-                late[write.id] += write.time >= (cause if due is None else due)
-            elif result.stopped is None:
-                result.stopped = write.time
+                late[write.id] += write.time >= since[write.id] + allowance
+            else:
+                since[write.id] = write.time
+                result.stopped = result.stopped or write.time
             last = max(last, write.time)
         result.cycles = max(late.values(), default=0)
         if not result.pulled:

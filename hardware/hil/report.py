@@ -39,8 +39,9 @@ def write_html(figures: Figures, path: Path) -> None:
         f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>HIL campaign: {figures.robot}</title>
 <style>{STYLE}</style><h1>HIL campaign: {html.escape(figures.robot)}</h1>
 <p>{figures.pooled.trials} trials in {figures.seconds:g} s. Stop latency p99 for causes that the driver sees:
-{_cycles(figures.stop_p99_cycles)} bus cycles of {figures.period * 1e3:g} ms; a bare timer's p99 lateness in
-the same run: {_cycles(figures.timer_p99_cycles)} cycles. Latencies are in bus cycles from the cause, or from
+{_cycles(figures.stop_p99_writes)} bus cycles in the log, {_cycles(figures.stop_p99_cycles)} of
+{figures.period * 1e3:g} ms by the clock; a bare timer's p99 lateness in the same run:
+{_cycles(figures.timer_p99_cycles)} cycles. Latencies are in bus cycles from the cause, or from
 the end of the time-out by which the design notices it. The bound is the one-sided 95 % Clopper-Pearson
 upper bound on the probability of a violation.</p>
 <table><thead><tr>{head}</tr></thead><tbody>{rows}{total}</tbody></table>

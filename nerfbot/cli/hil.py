@@ -94,8 +94,9 @@ def _print(figures, out) -> None:  # type: ignore[no-untyped-def] # imported onl
     console = Console()
     console.print(table)
     console.print(
-        f"stop latency p99 of what the driver sees: {figures.stop_p99_cycles} cycles; a bare timer's:"
-        f" {figures.timer_p99_cycles}; {figures.seconds:g} s; report: {out / 'report.html'}"
+        f"stop latency p99 of what the driver sees: {figures.stop_p99_writes} bus cycles in the log,"
+        f" {figures.stop_p99_cycles} by the clock; a bare timer's: {figures.timer_p99_cycles};"
+        f" {figures.seconds:g} s; report: {out / 'report.html'}"
     )
     for row in figures.problems[:20]:
         text = "; ".join([*row["violations"], row["missed"]]).strip("; ")

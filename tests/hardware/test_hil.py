@@ -80,9 +80,20 @@ def test_a_stop_is_the_first_write_after_which_nothing_pulls():
     assert judged(0, 0, 0, 0, 0, 0).stopped == pytest.approx(1.01)
 
 
+def test_a_goal_behind_where_the_joint_has_been_holds_it_and_does_not_pull():
+    lines = [
+        line(1.0 + 0.01 * k, goal_position=2060, counts=counts)
+        for k, counts in enumerate((2050, 2070, 2060, 2040, 2030, 2040))
+    ]
+    found = Oracle(ROBOT).judge(lines, 1.0, [1], {1: 1}, before=[line(0.99, goal_position=2148)], until=1.2)
+    assert (found.cycles, found.stopped) == (0, 1.0)
+
+
 def test_cycles_are_counted_in_which_a_goal_pulls_once_a_stop_is_due():
     assert judged(100, 90, 0, 0, 0, 0, 0).cycles == 2
-    assert judged(100, 90, 80, 0, 0, 0, 0, due=1.025).cycles == 1
+    assert judged(100, 90, 80, 0, 0, 0, 0, allowance=0.025).cycles == 1
+    # a stop for another reason in between: the time-out begins anew
+    assert judged(100, 90, 0, 80, 80, 80, 0, 0, 0, 0, allowance=0.025).cycles == 1
     assert judged(0, 0, 0, 0).cycles == 0
     assert judged(-80, -40, 0, 0, 0, 0).stopped == pytest.approx(1.01)
 

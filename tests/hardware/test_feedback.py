@@ -1,0 +1,70 @@
+"""Which answers of a servo are believed: driver and emulator in lockstep, cycle by cycle."""
+
+from __future__ import annotations
+
+import pytest
+
+from nerfbot.hardware.emulator.lockstep import LockstepArm
+from nerfbot.hardware.robot import ServoRobot
+from nerfbot.limits import NerfSpec
+
+ID, INDEX = 5, 4  # the roll joint, which no gravity turns
+
+
+@pytest.fixture
+def arm():
+    """An arm that has held 0 rad for a while."""
+    made = LockstepArm(ServoRobot.load("so101"), NerfSpec.load("so101-weak"))
+    for _ in range(60):
+        made.actuate([0.0] * 6)
+        made.read()
+    assert made.state["phase"] == "run"
+    return made
+
+
+def fault(arm, name, **more):
+    arm.emulator.do({"do": "fault", "name": name, "servo": ID, **more})
+
+
+def read(arm, cycles=1):
+    """Positions of the joint as the driver believes them, cycle by cycle, rad."""
+    return [arm.read()["position"][INDEX] for _ in range(cycles)]
+
+
+def test_one_answer_that_cannot_be_true_is_not_believed(arm):
+    fault(arm, "encoder_jump", value=600)
+    assert abs(read(arm)[0]) < 0.02
+    fault(arm, "encoder_jump", value=-600)
+    assert max(map(abs, read(arm, 10))) < 0.1
+    assert not arm.state["latched"]
+
+
+def test_a_second_one_like_it_is_a_jump_and_the_joint_is_held_where_it_reads(arm):
+    fault(arm, "encoder_jump", value=600)
+    assert read(arm, 2)[1] == pytest.approx(600 * 2 * 3.14159 / 4096, abs=0.05)
+    assert "encoder-jump" in arm.state["latched"]
+    read(arm, 60)
+    servo = arm.emulator.servos[INDEX]
+    assert abs(servo.values["goal_position"] - servo.counts) < 14
+    assert abs(servo.plant.velocity) < 0.05
+
+
+def test_the_first_answer_after_several_that_were_lost_must_be_confirmed(arm):
+    fault(arm, "silence", count=3)
+    read(arm, 3)
+    assert "answers" in arm.state["guards"]
+    fault(arm, "encoder_jump", value=60)  # within reach: noise that passes for an answer
+    assert abs(read(arm)[0]) < 0.02
+    fault(arm, "encoder_jump", value=-60)
+    assert max(map(abs, read(arm, 10))) < 0.06
+    assert arm.state["phase"] == "run"
+
+
+def test_a_servo_that_is_heard_again_is_believed_at_its_second_answer(arm):
+    fault(arm, "silence", count=3)
+    read(arm, 3)
+    guards = []
+    for _ in range(2):
+        arm.read()
+        guards.append("answers" in arm.state["guards"])
+    assert guards == [True, False]
