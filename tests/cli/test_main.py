@@ -29,6 +29,7 @@ COMMANDS = (
     ("servo", "calibrate"),
     ("servo", "monitor"),
     ("servo", "drive"),
+    ("servo", "teleoperate"),
     ("audit-log",),
     ("audit-log", "verify"),
 )

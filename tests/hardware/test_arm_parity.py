@@ -60,7 +60,7 @@ def trace():
     """Positions (cycles, joints) in rad."""
     t = np.arange(400) * CYCLE
     free = np.where(t < 2.4, 1.2, 0.2)
-    lift = np.where(t < 1.1, 0.7, 0.0)
+    lift = np.where(t < 1.1, 0.5, 0.0)
     elbow, wrist = np.where(t > 2.0, -0.7, 0.0), np.where(t > 2.6, -0.9, 0.0)
     return np.stack([free, lift, elbow, wrist, free, free], axis=1)
 
@@ -104,6 +104,13 @@ def test_both_arms_move_alike_and_a_limit_that_is_a_fifth_off_is_found(limit):
     for factor in (0.8, 1.2):
         rms, most = differ(simulated(spec(limit, factor)), on_the_bus)
         assert ((rms > RMS) | (most > MOST)).all(), (factor, rms, most)
+
+
+def test_both_arms_move_alike_under_the_nerf_that_ships():
+    nerf = NerfSpec.load("so101-weak")
+    rms, most = differ(simulated(nerf), emulated(nerf))
+    assert (rms <= RMS).all(), rms
+    assert (most <= MOST).all(), most
 
 
 def test_both_have_the_same_servo():

@@ -15,6 +15,7 @@ from nerfbot.bridge.policy import PolicyNode
 from nerfbot.hardware.nerf import Nerf
 from nerfbot.hardware.parameters import COMMON
 from nerfbot.hardware.recorder import Recorder
+from nerfbot.hardware.servo_node import ServoNode
 from nerfbot.hardware.supervisor import Supervisor
 
 PAGE = (Path(__file__).parents[2] / "docs" / "ros.md").read_text(encoding="utf-8")
@@ -22,6 +23,7 @@ TABLES = {
     "What the nodes of the chain share": COMMON,
     "nerf": Nerf.OWN,
     "supervisor": Supervisor.OWN,
+    "servo": ServoNode.OWN,
     "plant": PlantNode.OWN,
     "policy": PolicyNode.OWN,
     "recorder": Recorder.OWN,
