@@ -120,7 +120,6 @@ def test_commands_move_the_arm_under_the_supervisors_permit_and_its_stop_stops_i
     [
         ({"command_type": "twist"}, "command_type = 'twist': must be one of float64_multi_array"),
         ({"folder": "/nowhere"}, "folder = '/nowhere': must be the folder"),
-        ({"robot": "so102"}, "did you mean 'so101'"),
     ],
 )
 def test_what_it_cannot_do_is_refused_in_one_line(change: dict[str, str], named: str, tmp_path: Path) -> None:
