@@ -269,6 +269,13 @@ MUTANTS = [
         "test_feedback.py",
     ),
     Mutant(
+        "by the very next answer",
+        "feedback.py",
+        "state.suspect = math.nan  # only",
+        "pass  # only",
+        "test_feedback.py",
+    ),
+    Mutant(
         "an answer that cannot be true is confirmed",
         "feedback.py",
         "abs(position - state.position) > near or ",

@@ -65,6 +65,8 @@ class Feedback:
         for joint, state in zip(self.robot.joints, self.joints, strict=True):
             reply = replies.get(joint.id)
             state.unheard += max(gap, self.robot.period)
+            if reply is None:
+                state.suspect = math.nan  # only the very next answer confirms one
             if reply is None or not self._take(joint, state, reply):
                 state.missed += 1
                 continue
@@ -85,7 +87,7 @@ class Feedback:
         wrong = [(name, values[name]) for name in written if name in values and values[name] != written[name]]
         near = reach(state, min(state.unheard, BELIEF * self.robot.period))
         doubtful = abs(position - state.position) > near or bool(wrong) or state.missed >= MISSED
-        if doubtful and not abs(position - state.suspect) <= near:
+        if doubtful and not abs(position - state.suspect) <= BELIEF * self.robot.period * state.fastest:
             state.suspect = position
             return False
         state.suspect = position if doubtful else math.nan

@@ -26,7 +26,7 @@ from ..joint_command import encode
 from ..permit import PermitSource
 from ..port import Port
 from ..service import PERMIT
-from .rig import PERMIT_EVERY, PERMIT_VALID, permit
+from .rig import PERMIT_EVERY, PERMIT_VALID
 
 if TYPE_CHECKING:
     from .trial import Trial
@@ -209,12 +209,15 @@ def _policy(number: int) -> Callable[[Trial], float]:
 
 
 def _second_permit(trial: Trial) -> float:
-    path = trial.rig.folder / PERMIT
-    impostor = Mailbox(private_path(path))
+    trial.rig.impostor = PermitSource(PERMIT_VALID)
     at = time.monotonic()
-    impostor.send(permit(PermitSource(PERMIT_VALID), {"speed": 1.0, "strength": 1.0}), path)
-    impostor.close()
+    trial.rig.impersonate()
     return at
+
+
+def _impersonate(trial: Trial) -> None:
+    trial.rig.command(trial.goal)
+    trial.rig.impersonate()
 
 
 # Configuration
@@ -327,7 +330,7 @@ FAULTS: list[Fault] = [
     _process("driver killed", _signal("driver", signal.SIGKILL), expect="rest", restart=True, seconds=0.6),
     _process("driver paused", _driver_pause, expect="ride", seconds=0.4),
     _process("bus hangs", _bus_hang, expect="ride", seconds=0.4),
-    _process("two supervisors", _second_permit, seen=True),
+    _process("two supervisors", _second_permit, _impersonate, seen=True),
     _setting("rubbish as permit", _stray_client, expect="ride"),
     _setting("lift beyond 1", _permit_now(levels={"speed": 1.0, "strength": 5.0}), allowance=PERMIT_VALID),
     _setting("emergency stop", _permit_now(estop=True), seen=True, allowance=PERMIT_EVERY),

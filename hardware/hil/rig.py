@@ -88,6 +88,7 @@ class Rig:
         self.policy: Child | None = None
         self.link = StateListener(folder, "rig")
         self._box = Mailbox(private_path(folder / SUPERVISOR))
+        self.impostor = PermitSource(PERMIT_VALID)
         self.told: dict[str, Any] = {}
         self.sequence = 0
         self.starts = 0
@@ -128,6 +129,11 @@ class Rig:
         """Tell the supervisor what its permits are to say from now on."""
         self.told = told
         return self._box.send(json.dumps(told).encode(), self.folder / SUPERVISOR)
+
+    def impersonate(self) -> None:
+        """Send a permit as a second supervisor would."""
+        levels = {"speed": 1.0, "strength": 1.0}
+        self._box.send(permit(self.impostor, levels), self.folder / PERMIT)
 
     def command(self, positions: Sequence[float], source: str = "rig") -> None:
         """Send a command as the policy, rad in the order of the joints."""

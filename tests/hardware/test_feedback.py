@@ -60,6 +60,17 @@ def test_the_first_answer_after_several_that_were_lost_must_be_confirmed(arm):
     assert arm.state["phase"] == "run"
 
 
+def test_an_answer_like_one_before_the_last_confirms_nothing(arm):
+    fault(arm, "encoder_jump", value=600)
+    read(arm)
+    fault(arm, "silence", count=1)
+    read(arm)
+    assert abs(read(arm)[0]) < 0.02
+    fault(arm, "encoder_jump", value=-600)
+    assert max(map(abs, read(arm, 10))) < 0.2
+    assert not arm.state["latched"]
+
+
 def test_a_servo_that_is_heard_again_is_believed_at_its_second_answer(arm):
     fault(arm, "silence", count=3)
     read(arm, 3)
