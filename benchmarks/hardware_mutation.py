@@ -231,7 +231,7 @@ MUTANTS = [
         "driver.py",
         "self._stop(index)\n                counts[names",
         "pass\n                counts[names",
-        "test_driver.py -k commands_cease",
+        "test_stop.py",
     ),
     Mutant(
         "a clear needs its number",
@@ -245,7 +245,7 @@ MUTANTS = [
         "driver.py",
         "if not state.torque or deaf:",
         "if deaf:",
-        "test_driver.py -k torque_went_off",
+        "test_stop.py",
     ),
     Mutant(
         "a stop at rest writes what is measured",
@@ -259,7 +259,7 @@ MUTANTS = [
         "driver.py",
         "if not (self._resting[index] and near):",
         "if True:",
-        "test_driver.py -k sink",
+        "test_stop.py",
     ),
     Mutant(
         "an answer after silence is confirmed",

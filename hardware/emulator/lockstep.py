@@ -62,7 +62,8 @@ class LockstepPort(Port):
 class LockstepArm:
     """``robot`` emulated, with its driver under ``spec``, as `ServoArm` has it; starts at rest at 0 rad.
 
-    ``levels``: the lift that the permits give, by axis; it may be set at any time. Raises what `Driver` does.
+    ``levels``: the lift that the permits give, by axis; ``stop``: why they are emergency stops, "" where they
+    are none. Both may be set at any time. Raises what `Driver` does.
     """
 
     def __init__(self, robot: ServoRobot, spec: NerfSpec) -> None:
@@ -73,6 +74,7 @@ class LockstepArm:
         self.driver = Driver(robot, spec, bus, self.port.clock)
         self.driver.start()
         self.levels: tuple[float, ...] = (0.0,) * len(AXES)
+        self.stop = ""
         self._source = PermitSource(PERMIT_VALID)
         self._sequence = 0
         self.state: dict[str, Any] = {"position": [joint.position for joint in self.driver.joints]}
@@ -86,7 +88,8 @@ class LockstepArm:
         """Let one bus cycle pass; the driver's state after it."""
         now = self.port.now
         self._sequence += 1
-        self.driver.permits.take(self._source.next(self.levels, now=now).encode(), 1, now)
+        permit = self._source.next(self.levels, self.stop, now=now, estop=bool(self.stop))
+        self.driver.permits.take(permit.encode(), 1, now)
         command = encode(self._sequence, "lockstep", dict(zip(self.robot.names, self._goal, strict=True)))
         self.driver.commands.offer(command, now, COMMAND_TIMEOUT)
         self.state = as_json(self.driver.cycle(now))
