@@ -114,11 +114,11 @@ def test_scan_and_monitor_read_a_bus_and_write_nothing(capsys):
 def test_an_id_is_changed_only_to_a_free_one(emulate, capsys):
     emulated = emulate()
     port = str(emulated.port)
-    assert main(["servo", "id", "--port", port, "--from", "6", "--to", "5"]) == 2
+    assert main(["servo", "id", "--yes", "--port", port, "--from", "6", "--to", "5"]) == 2
     assert "there is a servo 5 already" in capsys.readouterr().err
-    assert main(["servo", "id", "--port", port, "--from", "9", "--to", "11"]) == 2
+    assert main(["servo", "id", "--yes", "--port", port, "--from", "9", "--to", "11"]) == 2
     assert "servo 9 does not answer" in capsys.readouterr().err
-    assert main(["servo", "id", "--port", port, "--from", "6", "--to", "16"]) == 0
+    assert main(["servo", "id", "--yes", "--port", port, "--from", "6", "--to", "16"]) == 0
     assert 16 in emulated.state()
     assert emulated.state()[16]["values"]["lock"] == 1
 
@@ -129,7 +129,7 @@ def test_an_id_is_changed_only_to_a_free_one(emulate, capsys):
         (("scan", "--port", "/nowhere/tty"), "there is no such port"),
         (("scan", "--port", "emulator", "--last", "300"), "--last = 300"),
         (("monitor", "--port", "emulator", "--robot", "so102"), "did you mean 'so101'"),
-        (("drive", "so101-weak", "--port", "/nowhere/tty"), "there is no such port"),
+        (("drive", "so101-weak", "--port", "/nowhere/tty", "--yes"), "there is no such port"),
         (("drive", "rover-weak", "--port", "emulator"), "the robot has no such channel"),
     ],
 )
