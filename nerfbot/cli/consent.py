@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -26,9 +27,9 @@ def agree(port: str, what: str, yes: bool) -> None:
     """
     if port == EMULATOR or yes:
         return
-    print(f"{port}: {what}")
+    print(f"{port}: {what}", file=sys.stderr)
     try:
-        agreed = typer.confirm("Go on?")
+        agreed = typer.confirm("Go on?", err=True)
     except typer.Abort:
         agreed = False
     if not agreed:

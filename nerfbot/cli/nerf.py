@@ -11,6 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from nerfbot.cli.consent import YES, agree
 from nerfbot.errors import InvalidCommand
 from nerfbot.limits import AXES, Limit, NerfSpec, enforcement
 from nerfbot.limits.channel import Channel
@@ -92,11 +93,14 @@ def check(
         typer.Option(help="A servo bus (/dev/ttyUSB0, or `emulator`): reads back."),
     ] = None,
     as_json: JSON = False,
+    yes: YES = False,
 ) -> None:
     """Check a specification on a robot: exit 0 where all of it is enforced, 1 where something is not."""
     from nerfbot.cli.registers import check_registers, is_servo_robot
 
     if is_servo_robot(robot, port):
+        if port is not None:
+            agree(port, f"the torque of {robot} goes off: hold the arm, or it falls.", yes)
         raise typer.Exit(check_registers(spec, robot, port, as_json))
     from nerfbot.sim.description import RobotDescription
 

@@ -202,7 +202,7 @@ def test_the_command_reads_every_limit_back_from_the_bus(capsys):
     [
         (("rover-weak", "--robot", "so101"), "channels[linear.x]: the robot has no such channel"),
         (("so101-weak", "--robot", "so102", "--port", "emulator"), "did you mean 'so101'"),
-        (("so101-weak", "--robot", "so101", "--port", "/nowhere/tty"), "there is no such port"),
+        (("so101-weak", "--robot", "so101", "--port", "/nowhere/tty", "--yes"), "there is no such port"),
         (("so101-weak", "--robot", "koch"), "is above the envelope"),
     ],
 )

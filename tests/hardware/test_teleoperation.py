@@ -92,8 +92,8 @@ def test_a_real_port_is_asked_about_first(capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
     arguments = ("--leader", "emulator", "--port", "/dev/ttyUSB7", "--nerf", "so101-weak")
     assert main(["servo", "teleoperate", *arguments]) == 2
-    told = capsys.readouterr()
-    assert "wrist_roll (servo 5) from -2.7 to 2.7 rad at up to 1 rad/s (3 lifted)" in told.out
-    assert "--port /dev/ttyUSB7: not touched" in told.err
+    told = capsys.readouterr().err
+    assert "wrist_roll (servo 5) from -2.7 to 2.7 rad at up to 1 rad/s (3 lifted)" in told
+    assert "--port /dev/ttyUSB7: not touched" in told
     assert main(["servo", "teleoperate", *arguments, "--yes"]) == 2
     assert "there is no such port" in capsys.readouterr().err
