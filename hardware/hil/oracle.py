@@ -148,12 +148,16 @@ class Oracle:
         result = Judgement(self.violations(writes, cause, blind, pushed), writes=len(writes))
         last = max(cause, until)
         held = {write.id: write for write in self.writes(before) if "goal_position" in write.values}
+        # where a joint has been, in its direction: a goal behind that holds it and does not pull
+        furthest = dict.fromkeys(watched, -math.inf)
+        for write in self.writes(before):
+            if write.id in furthest:
+                furthest[write.id] = max(furthest[write.id], ways[write.id] * write.counts)
         result.pulled = any(
-            id in watched and ways[id] * (write.values["goal_position"] - write.counts) > PULL
+            id in watched and ways[id] * write.values["goal_position"] - furthest[id] > PULL
             for id, write in held.items()
         )
         late: Counter[int] = Counter()
-        furthest = dict.fromkeys(watched, -math.inf)  # where a joint has been; a goal behind that holds it
         since = dict.fromkeys(watched, cause)
         for write in writes:
             goal = write.values.get("goal_position")

@@ -87,6 +87,9 @@ def test_a_goal_behind_where_the_joint_has_been_holds_it_and_does_not_pull():
     ]
     found = Oracle(ROBOT).judge(lines, 1.0, [1], {1: 1}, before=[line(0.99, goal_position=2148)], until=1.2)
     assert (found.cycles, found.stopped) == (0, 1.0)
+    # an arm that had stopped before, and swings back to the goal that holds it: there is nothing to stop
+    swung = [line(0.9, goal_position=2060, counts=2062), line(0.95, goal_position=2060, counts=2040)]
+    assert not Oracle(ROBOT).judge([], 1.0, [1], {1: 1}, before=swung, until=1.2).pulled
 
 
 def test_cycles_are_counted_in_which_a_goal_pulls_once_a_stop_is_due():
