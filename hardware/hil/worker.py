@@ -19,6 +19,10 @@ from .faults import named
 from .trial import Result, Trial
 
 
+TRIES = 3
+"""How often a trial is begun whose rig breaks: on a busy machine servos seem silent while it starts."""
+
+
 def run_all(robot: ServoRobot, spec: NerfSpec, plan: list[list[Any]], margin: float, out: Any) -> None:
     """Make the trials of ``plan``, [fault, situation, seed] each, and write a line for each to ``out``."""
     with tempfile.TemporaryDirectory(prefix="nerfbot-hil-") as folder:
@@ -33,17 +37,16 @@ def run_all(robot: ServoRobot, spec: NerfSpec, plan: list[list[Any]], margin: fl
 
 
 def attempt(trial: Trial, name: str, situation: str, seed: int) -> Result:
-    """One trial; a rig that breaks is a missed stop, not the end of the campaign."""
-    fault = named(name)
-    try:
-        return trial.run(fault, situation, seed)
-    except (NerfbotError, RuntimeError, OSError) as problem:
-        if trial.rig.driver is not None:
-            trial.rig.driver.end()
-        why = f"the rig broke: {problem}"
-        return Result(
-            name, fault.kind, situation, seed, fault.expect, fault.seen, [], why, None, 0, [], 0.0, 0.0
-        )
+    """One trial; a rig that breaks `TRIES` times is a missed stop, not the end of the campaign."""
+    fault, why = named(name), ""
+    for _ in range(TRIES):
+        try:
+            return trial.run(fault, situation, seed)
+        except (NerfbotError, RuntimeError, OSError) as problem:
+            if trial.rig.driver is not None:
+                trial.rig.driver.end()
+            why = f"the rig broke: {problem}"
+    return Result(name, fault.kind, situation, seed, fault.expect, fault.seen, [], why, None, 0, [], 0.0, 0.0)
 
 
 def main() -> int:
