@@ -18,7 +18,6 @@ from ..robot import ServoRobot
 from .faults import named
 from .trial import Result, Trial
 
-
 TRIES = 3
 """How often a trial is begun whose rig breaks: on a busy machine servos seem silent while it starts."""
 
