@@ -2,7 +2,8 @@
 
 The bare passes are what no loop can do without: the same network's forward passes of a rollout, and forward
 and backward of every minibatch, on data that already lies there. Ours, the bare passes and the peers run in
-turn, so that a machine whose speed changes slows all of them alike.
+turn, so that a machine whose speed changes slows all of them alike. Training on the rover in PyBullet is
+measured in `nerfbot.bench.learn_sim`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -112,6 +114,10 @@ def figures(progress: Callable[[str], None] = lambda _: None) -> list[Figure]:
             against = Against(str(peer.title), statistics.median(rates))
             both = zip(mlp.rates, rates, strict=True)
             found.append(Figure(ratio, statistics.median(a / b for a, b in both), "1", "higher", against))
+    if find_spec("pybullet") is not None:
+        from nerfbot.bench import learn_sim
+
+        found += learn_sim.figures(progress)
     return found
 
 

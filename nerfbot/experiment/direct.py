@@ -213,7 +213,8 @@ def play(policy: Policy, batch: Batch, episodes: int, sample: bool = True, seed:
     policy.reset()
     policy.generator.manual_seed(seed)
     while left.any():
-        seen = {name: part.numpy() for name, part in batch.observation.items()}
+        parts = {name: part.numpy() for name, part in batch.observation.items()}
+        seen = parts.get("", parts)  # a flat vector has no parts
         mask = None if batch.mask is None else batch.mask.numpy()
         batch.step(policy.act(seen, mask, sample))
         ended = (batch.terminated | batch.truncated).numpy()

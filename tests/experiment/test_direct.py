@@ -30,6 +30,8 @@ TINY = {
     "ppo.rollout_steps": 8,
     "ppo.epochs": 1,
     "ppo.squash": True,
+    "options": "{observation: dict}",
+    "parts": "[lidar, twist, objects, lift, lease]",
     "task": "{goal: {kind: coin}, horizon: 2.0}",
 }
 
@@ -53,8 +55,8 @@ def test_a_run_with_lifts_and_edits_is_written_and_its_policy_acts(tmp_path: Pat
         "version": 1,
         "robot": "rover",
         "channels": ["linear.x", "angular.z"],
-        "period": 0.2,
-        "powers": ["none", "teleport"],
+        "period": 0.25,
+        "powers": ["none", "move-coin", "teleport"],
     }
     assert set(policy.norms) == {f"norm_{name}" for name in config.parts}
     assert policy.norms["norm_lidar"].seen == row["steps"]
@@ -62,7 +64,7 @@ def test_a_run_with_lifts_and_edits_is_written_and_its_policy_acts(tmp_path: Pat
     assert policy.returns.seen == row["steps"]
     env = make("nerfbot/Rover-v0", config.hold, **keywords_of(config, "powers"))
     observation, info = env.reset(seed=1)
-    assert policy.act(observation, np.array([True, False]))["power"] == 0
+    assert policy.act(observation, np.array([True, False, False]))["power"] == 0
     for _ in range(5):
         action = policy.act(observation, info["action_mask"], sample=True)
         assert env.action_space.contains(action)
@@ -88,7 +90,7 @@ def test_a_used_power_that_is_shut_has_no_probability_in_the_update_either() -> 
     told = learner.iterate()
     assert learner.rollout.mask is not None
     assert learner.rollout.mask[..., 0].all()
-    assert not learner.rollout.mask[..., 1].any()
+    assert not learner.rollout.mask[..., 1:].any()
     assert (learner.rollout.action[..., 0] == 0).all()
     assert told["approx_kl"] < 0.1
     learner.batch.close()
@@ -117,6 +119,8 @@ def grid_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 CELLS = {
+    "options": "{}",
+    "parts": "[]",
     "environment": "nerfbot/RoverCells-v0",
     "levels.train": 4,
     "episodes": 1,
@@ -161,7 +165,7 @@ def test_a_policy_held_for_another_time_or_of_another_network_is_refused(tmp_pat
     layout = layout_on(config, keywords_of(config, "plain"))
     learner.policy({"layout": layout}).save(tmp_path / "start")
     learner.batch.close()
-    assert "about.layout.period: is 0.2, must be 0.1 here" in refused(
+    assert "about.layout.period: is 0.25, must be 0.1 here" in refused(
         config_of(hold=2), tmp_path / "start", tmp_path
     )
     wider = config_of(network__hidden="[9]", processes=1)
