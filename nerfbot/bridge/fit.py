@@ -67,7 +67,7 @@ def robot_of(env: RoverEnv | RoverCells) -> str:
 
 
 def rover_layout_of(env: RoverEnv, period: float) -> dict[str, Any]:
-    """What a policy that learns on ``nerfbot/Rover-v0`` says of it; an action is held for `period` s."""
+    """What a policy that learns on ``nerfbot/Rover-v0`` or its like says; an action is held `period` s."""
     return {
         "version": ROVER_LAYOUT,
         "robot": robot_of(env),
@@ -90,13 +90,13 @@ def check_rover_fit(policy: Policy, env: RoverEnv, period: float) -> None:
         label = f"observation.{name}" if name else "observation"
         if name not in known:
             parts = ", ".join(known) if "" not in known else "one flat vector"
-            raise UnfitPolicy(f"policy: {label}: is no part of the rover's observation (it has {parts})")
+            raise UnfitPolicy(f"policy: {label}: is no part of the robot's observation (it has {parts})")
         _same(f"{label}.shape", box.shape, known[name].shape)
         _same(f"{label}.dtype", str(box.dtype), str(known[name].dtype))
     theirs, mine = _twist_of(policy.action_space), _twist_of(env.action_space)
     assert mine is not None
     if theirs is None:
-        raise UnfitPolicy(f"policy: action: is {policy.action_space}, must be a twist")
+        raise UnfitPolicy(f"policy: action: is {policy.action_space}, must be a box of commands")
     _same("action.twist.shape", theirs.shape, mine.shape)
     for end in ("low", "high"):
         _same(f"action.twist.{end}", getattr(theirs, end).tolist(), getattr(mine, end).tolist())

@@ -108,9 +108,9 @@ def evaluate(
     model = DirectConfig if "environment" in told["experiment"] else ExperimentConfig
     config = validate(model, told["experiment"], str(folder / "config.yaml"), InvalidExperiment)
     policy = load_policy(folder)
-    if isinstance(config, DirectConfig) and config.environment == "nerfbot/Rover-v0":
+    if isinstance(config, DirectConfig) and config.environment != "nerfbot/RoverCells-v0":
         if lift != -1.0:
-            raise InvalidExperiment("--lift: a policy of nerfbot/Rover-v0 is measured nerfed")
+            raise InvalidExperiment(f"--lift: a policy of {config.environment} is measured nerfed")
         _evaluate_itself(folder, config, policy, str(told.get("arm")), episodes, seed, as_json)
         return
     part = "test" if final else "development"

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from nerfbot.agents.networks import NetworkConfig
 from nerfbot.agents.ppo import PPOConfig
 from nerfbot.errors import InvalidSpec
-from nerfbot.experiment.processes import Environment
+from nerfbot.experiment.processes import CELLS, Environment
 from nerfbot.limits.yamlio import read_yaml, suggestion, validate
 
 Count = Annotated[int, Field(ge=1)]
@@ -98,9 +98,9 @@ class DirectConfig(ExperimentConfig):
     """Learning on a robot in PyBullet itself: what an experiment has, and which `environment`.
 
     `processes` side by side, in place of `worlds`. `hold`: control steps of 0.05 s that the robot carries on
-    with an action of ``nerfbot/Rover-v0``; a step of learning is one action. `parts` of the observation that
-    the policy is shown, all where there are none. `episodes` of each measurement. `options`: further keywords
-    of the environment, such as ``robot`` or ``reveal_lift``.
+    with an action (not on ``nerfbot/RoverCells-v0``); a step of learning is one action. `parts` of the
+    observation that the policy is shown, all where there are none. `episodes` of each measurement. `options`:
+    further keywords of the environment, such as ``robot`` or ``reveal_lift``.
     """
 
     environment: Environment
@@ -112,7 +112,7 @@ class DirectConfig(ExperimentConfig):
 
     @model_validator(mode="after")
     def _check(self) -> DirectConfig:
-        if self.hold > 1 and self.environment != "nerfbot/Rover-v0":
+        if self.hold > 1 and self.environment == CELLS:
             raise ValueError(f"hold: must be 1 on {self.environment}, whose action is a whole move")
         return self
 

@@ -1,8 +1,8 @@
 """One run on a robot in PyBullet itself: trained, measured and written to its folder; its row.
 
-On ``nerfbot/Rover-v0`` the policy drives the robot by twists; on ``nerfbot/RoverCells-v0`` it has the grid's
-observation and moves, so that a grid policy can learn on there. Lifts come and go by the schedule, and world
-edits are the policy's own to use while granted.
+On ``nerfbot/Rover-v0`` and its like the policy commands the robot's own channels. On
+``nerfbot/RoverCells-v0`` it has the grid's observation and moves, so that a grid policy can learn on there.
+Lifts come and go by the schedule, and world edits are the policy's own to use while granted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from nerfbot.experiment.arms import load_arm, menu_of, steps_of
 from nerfbot.experiment.config import DirectConfig, InvalidExperiment
 from nerfbot.experiment.measures import Contacts
 from nerfbot.experiment.on_rover import evaluate_on_rover, one_thread
-from nerfbot.experiment.processes import in_processes, make
+from nerfbot.experiment.processes import CELLS, in_processes, make
 from nerfbot.experiment.training import RunPlan, Tally, Tell, learn, levels, naming, share
 from nerfbot.powers import EDITS
 from nerfbot.sim.client import CONTROL_STEP
@@ -76,7 +76,7 @@ def keywords_of(
         "schedule": menu.schedule if granted and menu.powers else "never",
         "training": training,
     }
-    if config.environment == "nerfbot/RoverCells-v0":
+    if config.environment == CELLS:
         keywords["levels"], keywords["split"] = config.levels.train, "train"
         keywords["level_seed"], keywords["destinations"] = seed, menu.destinations
         keywords["contents"] = "basic" if menu.contents == "all" else menu.contents
@@ -86,7 +86,7 @@ def keywords_of(
 def batch_of(config: DirectConfig, env: AsyncVectorEnv) -> Batch:
     """The environment as its policy sees it."""
     only = config.parts or None
-    if only is None and config.environment == "nerfbot/RoverCells-v0" and not config.network.vector:
+    if only is None and config.environment == CELLS and not config.network.vector:
         only = ("grid",)
     return Batch(env, only=only)
 
@@ -192,7 +192,7 @@ def columns_of(policy: Policy, config: DirectConfig, arm: str, seed: int = 0) ->
     """
     found: dict[str, Contacts] = {}
     for training, ways in ((False, {"": True, "greedy_": False}), (True, {"train_": True})):
-        if config.environment == "nerfbot/RoverCells-v0":
+        if config.environment == CELLS:
             played = levels(
                 config.course, config.episodes, "validation" if training else "development", training
             )

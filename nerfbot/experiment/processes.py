@@ -17,7 +17,10 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from nerfbot.experiment.measures import FIRST
 from nerfbot.powers import EDITS
 
-Environment = Literal["nerfbot/Rover-v0", "nerfbot/RoverCells-v0"]
+Environment = Literal["nerfbot/Rover-v0", "nerfbot/Racecar-v0", "nerfbot/A1-v0", "nerfbot/RoverCells-v0"]
+
+CELLS: Environment = "nerfbot/RoverCells-v0"
+"""The one whose actions are whole moves."""
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 """What tells numeric libraries how many threads they may start."""

@@ -70,7 +70,7 @@ def test_its_own_environment_fits_after_saving_and_with_other_powers(env: RoverE
         ({"parts": {"lidar": spaces.Box(0.0, 8.0, (16,))}}, r"observation.lidar.shape: is \(16,\)"),
         ({"parts": {"lidar": spaces.Box(0, 8, (32,), np.uint8)}}, "observation.lidar.dtype: is 'uint8'"),
         ({"parts": {"grid": spaces.Box(0, 9, (9, 9, 3), np.uint8)}}, "observation.grid: is no part"),
-        ({"action": spaces.Discrete(5)}, r"action: is Discrete\(5\), must be a twist"),
+        ({"action": spaces.Discrete(5)}, r"action: is Discrete\(5\), must be a box of commands"),
         ({"action": box(1.5)}, r"action.twist.shape: is \(1,\), must be \(2,\)"),
         ({"action": box(1.5, 4.0)}, r"action.twist.low: is \[-1.5, -4.0\], must be \[-1.5, -3.0\]"),
     ],

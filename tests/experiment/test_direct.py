@@ -13,7 +13,7 @@ pytest.importorskip("pybullet")
 
 import nerfbot
 from nerfbot.agents.learner import Learner
-from nerfbot.agents.saved import Policy, load_policy
+from nerfbot.agents.saved import load_policy
 from nerfbot.experiment.config import DirectConfig, InvalidExperiment, load_experiment
 from nerfbot.experiment.direct import keywords_of, layout_on, run
 from nerfbot.experiment.evaluation import batch_of, world
@@ -149,7 +149,7 @@ def refused(config: DirectConfig, start: Path, tmp_path: Path) -> str:
 
 def test_a_grid_policy_is_refused_where_twists_are_driven(grid_run: Path, tmp_path: Path) -> None:
     line = refused(config_of(), grid_run, tmp_path)
-    assert line.startswith(f"--from {grid_run}: policy: observation.grid: is no part of the rover's")
+    assert line.startswith(f"--from {grid_run}: policy: observation.grid: is no part of the robot's")
 
 
 def test_a_course_larger_than_a_grid_policy_s_view_is_refused(grid_run: Path, tmp_path: Path) -> None:
@@ -174,16 +174,11 @@ def test_a_policy_held_for_another_time_or_of_another_network_is_refused(tmp_pat
     assert "changed or damaged" in refused(config, tmp_path / "start", tmp_path)
 
 
-def test_the_policy_of_another_robot_is_refused(tmp_path: Path) -> None:
-    from nerfbot.sim.description import ROBOTS
-
-    text = (ROBOTS / "rover.yaml").read_text().replace("name: rover", "name: lorry")
-    (tmp_path / "lorry.yaml").write_text(text)
-    (tmp_path / "rover.urdf").write_bytes((ROBOTS / "rover.urdf").read_bytes())
-    config = config_of(options=f"{{robot: {tmp_path / 'lorry.yaml'}}}")
+def test_the_rover_s_policy_is_refused_on_the_racecar(tmp_path: Path) -> None:
+    config = config_of()
     learner = learner_for(config, "plain")
-    policy: Policy = learner.policy({"layout": layout_on(config, keywords_of(config, "plain"))})
+    learner.policy({"layout": layout_on(config, keywords_of(config, "plain"))}).save(tmp_path / "start")
     learner.batch.close()
-    policy.save(tmp_path / "start")
-    line = refused(config_of(), tmp_path / "start", tmp_path)
-    assert "about.layout.robot: is 'lorry', must be 'rover' here" in line
+    car = config_of(environment="nerfbot/Racecar-v0")
+    line = refused(car, tmp_path / "start", tmp_path)
+    assert "about.layout.robot: is 'rover', must be 'racecar' here" in line
