@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 pytest.importorskip("pybullet")
 
@@ -131,12 +130,16 @@ CELLS = {
 
 def test_a_grid_policy_learns_on_with_the_grid_s_view_on_the_rover(grid_run: Path, tmp_path: Path) -> None:
     config = config_of("coin-in-corner", **CELLS, task="{horizon: 6.0}", steps=8)
-    run(RunPlan(config, "random-policy", 0, tmp_path / "none", start=grid_run))
-    begun, same = load_policy(grid_run), load_policy(tmp_path / "none")
-    for name, value in begun.network.state_dict().items():
-        assert torch.equal(value, same.network.state_dict()[name])
-    assert same.about["from"] == str(grid_run)
-    assert same.about["layout"] == begun.about["layout"]
+    row = run(RunPlan(config, "plain", 0, tmp_path / "on", start=grid_run))
+    assert row["steps"] == 8
+    begun, after = load_policy(grid_run), load_policy(tmp_path / "on")
+    assert after.about["from"] == str(grid_run)
+    assert after.about["layout"] == begun.about["layout"]
+    changed = [
+        float((value - after.network.state_dict()[name]).abs().max())
+        for name, value in begun.network.state_dict().items()
+    ]
+    assert 0.0 < max(changed) < 0.05  # one update away from where it began
 
 
 def refused(config: DirectConfig, start: Path, tmp_path: Path) -> str:

@@ -16,9 +16,9 @@ from nerfbot.experiment.training import RunPlan
 
 @pytest.mark.slow
 def test_the_rover_learns_to_drive_to_the_coin_in_a_small_room(tmp_path: Path) -> None:
-    config = load_experiment("rover-room", ["steps=5120", "episodes=60", "points=1"], direct=True)
+    config = load_experiment("rover-room", ["episodes=20", "points=1"], direct=True)
     before = run(RunPlan(config, "random-policy", 0, tmp_path / "before"))
     after = run(RunPlan(config, "plain", 0, tmp_path / "after"))
-    assert before["train_success"] < 0.5
-    assert after["train_success"] > before["train_success"] + 0.3
-    assert after["success"] > before["success"] + 0.3
+    assert before["success"] < 0.4  # 0.11 of 100 episodes
+    assert after["success"] > 0.7  # 0.98
+    assert after["train_success"] > before["train_success"] + 0.4
