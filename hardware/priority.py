@@ -19,12 +19,21 @@ def ask(level: int) -> str:
         return ""
     if not hasattr(os, "sched_setscheduler"):
         return "this system has no real-time priorities"
-    wanted = os.sched_param(level)
     try:
-        os.sched_setscheduler(0, os.SCHED_RR, wanted)
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(level))
     except OSError as error:
         return str(error.strerror)
+    _set_all(os.SCHED_RR, level)
+    return ""
+
+
+def release() -> None:
+    """Give every thread of this process the ordinary priority again."""
+    if hasattr(os, "sched_setscheduler"):
+        _set_all(os.SCHED_OTHER, 0)
+
+
+def _set_all(policy: int, level: int) -> None:
     for thread in os.listdir("/proc/self/task"):
         with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
-            os.sched_setscheduler(int(thread), os.SCHED_RR, wanted)
-    return ""
+            os.sched_setscheduler(int(thread), policy, os.sched_param(level))

@@ -1,40 +1,31 @@
-"""What limits a plant really has: steps and small commands played on it, and the limits fitted to its answer.
+"""What limits a plant really has: steps, small commands and chirps played on it, beside what is declared.
 
-Here are the commands and the arithmetic; a `Probe` plays them on some plant. Standard step-response
-identification: the ramp between a fifth and four fifths of the plateau, extended to zero, gives dead time and
-acceleration (Seborg, Edgar, Mellichamp, Doyle: Process Dynamics and Control, ch. 7).
+The commands and the arithmetic are in `identify`; a `Probe` plays them on some plant: `sim_probe`,
+`ros_probe`, `servo_probe`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nerfbot.errors import InvalidCommand
 from nerfbot.limits import Channel, Envelope, NerfSpec
 
-LOW, HIGH = 0.2, 0.8
+from .identify import Floats, Trace, chirp_commands, identify, identify_chirp, stairs, step_commands
+
 TURNS = 6.0
-"""How far a step of a turning channel may go, rad."""
+"""How far a step of a channel that turns without end may go, rad."""
 
-QUIET = 0.6
-"""Seconds of rest before each step."""
+FIRST_HOLD, LAST_HOLD = 2.0, 8.0
+"""How long a joint's step is held, s: at first, and at most."""
 
-SMALLEST, LARGEST, STAIRS = 0.002, 0.1, 14
-"""The dead band is looked for with commands of these shares of the largest, in so many steps."""
-
-
-class Trace(NamedTuple):
-    """Times (n,) s, commands (n,) and measured velocities (n,) of one channel."""
-
-    time: NDArray[np.float64]
-    command: NDArray[np.float64]
-    measured: NDArray[np.float64]
+SHARE = 0.6
+"""A joint's step goes over this share of its range, in the middle of it."""
 
 
 class Probe(Protocol):
@@ -43,7 +34,7 @@ class Probe(Protocol):
     channels: Sequence[Channel]
     envelope: Envelope
 
-    def play(self, channel: int, commands: NDArray[np.float64]) -> Trace:
+    def play(self, channel: int, commands: Floats) -> Trace:
         """Play `commands` (n,), one a control period, the other channels at rest; returns what came."""
 
     @property
@@ -62,59 +53,29 @@ class Found:
     declared: float | None
 
 
-def step_commands(top: float, period: float, hold: float) -> NDArray[np.float64]:
-    """Rest, a step to `top` for `hold` s, rest again."""
-    quiet = np.zeros(round(QUIET / period))
-    return np.concatenate([quiet, np.full(round(hold / period), top), np.zeros(round(1.5 / period))])
-
-
-def ramp(time: NDArray[np.float64], speed: NDArray[np.float64], plateau: float) -> tuple[float, float]:
-    """When a rise to `plateau` began (s) and how steep it was (per s); NaN where there is none."""
-    inside = (speed > LOW * plateau) & (speed < HIGH * plateau)
-    above = np.flatnonzero(speed >= HIGH * plateau)
-    if not len(above):
-        return math.nan, math.nan
-    until = above[0]
-    # At least the last sample below and the first above: a rise of one period is as steep as can be told
-    chosen = np.flatnonzero(inside[:until])
-    rows = np.unique(np.concatenate([chosen, [max(until - 1, 0), until]]))
-    slope, offset = np.polyfit(time[rows], speed[rows], 1)
-    return (-offset / slope, float(slope)) if slope > 0.0 else (math.nan, math.nan)
-
-
-def identify(trace: Trace) -> dict[str, float]:
-    """Latency (s), velocity, acceleration and deceleration of a trace of `step_commands`."""
-    time, command, measured = trace
-    up = int(np.flatnonzero(command)[0])
-    down = int(np.flatnonzero(command)[-1]) + 1
-    sign = math.copysign(1.0, command[up])
-    speed = sign * measured
-    plateau = float(np.median(speed[down - max((down - up) // 3, 2) : down]))
-    if plateau <= 0.0:
-        return {"latency": math.nan, "velocity": 0.0, "acceleration": math.nan, "deceleration": math.nan}
-    began, rise = ramp(time[up:down], speed[up:down], plateau)
-    falling = plateau - speed[down:]
-    _, fall = ramp(time[down:], falling, plateau)
+def units(channel: Channel) -> dict[str, str]:
+    """What is measured of a channel, by the limit's name, and in which unit, in the order of `Found`."""
+    base = channel.base_unit
     return {
-        "latency": max(began - float(time[up]), 0.0),
-        "velocity": plateau,
-        "acceleration": rise,
-        "deceleration": fall,
+        "latency": "s",
+        "chirp_latency": "s",
+        "gain": "1",
+        "velocity": f"{base}/s",
+        "acceleration": f"{base}/s^2",
+        "deceleration": f"{base}/s^2",
+        "effort": channel.effort_unit,
+        "dead_band": channel.unit,
     }
 
 
-def stairs(top: float) -> NDArray[np.float64]:
-    """The small commands with which the dead band is looked for."""
-    return np.geomspace(SMALLEST, LARGEST, STAIRS) * top
-
-
-def dead_band(probe: Probe, channel: int, top: float) -> float:
+def dead_band(probe: Probe, channel: int, top: float, rest: float = 0.0) -> float:
     """The largest of the small commands that moved nothing; 0 where all did."""
     still = 0.0
     count = round(0.6 / probe.period)
     for value in stairs(top):
-        trace = probe.play(channel, np.concatenate([np.full(count, value), np.zeros(count // 2)]))
-        moved = np.median(trace.measured[count // 2 : count])
+        before, after = np.full(2, rest), np.full(count // 2, rest)
+        trace = probe.play(channel, np.concatenate([before, np.full(count, rest + value), after]))
+        moved = np.median(trace.answer[count // 2 : count]) - trace.answer[0]
         if moved < 0.5 * value:
             still = float(value)
         else:
@@ -122,36 +83,79 @@ def dead_band(probe: Probe, channel: int, top: float) -> float:
     return still
 
 
-def measure(probe: Probe, spec: NerfSpec | None = None, room: float = 0.8) -> tuple[list[Found], list[Trace]]:
-    """Play steps and small commands on every channel, within the envelope; limits found, steps' traces.
+def measure(
+    probe: Probe,
+    spec: NerfSpec | None = None,
+    room: float = 0.8,
+    only: Sequence[str] = (),
+    report: Callable[[str], None] = lambda text: None,
+) -> tuple[list[Found], dict[str, list[Trace]]]:
+    """Play steps, small commands and a chirp on every channel (or `only` those), within the envelope.
 
-    `spec` is what is declared, `room` how far (m or rad) a step may travel. Raises `InvalidCommand` for a
-    channel that is not commanded by velocity.
+    Returns the limits found, and by channel the traces of its step and its chirp. `spec` is what is declared,
+    `room` how far (m or rad) a step of a twist may travel; a joint stays in the middle of its range. Raises
+    `InvalidCommand` for a channel that is commanded by effort, or for an unknown one in `only`.
     """
+    names = [channel.name for channel in probe.channels]
+    for name in only:
+        if name not in names:
+            raise InvalidCommand(f"channel {name!r}: is not the plant's, which has {', '.join(names)}")
     found: list[Found] = []
-    traces: list[Trace] = []
+    traces: dict[str, list[Trace]] = {}
     for index, channel in enumerate(probe.channels):
-        if channel.mode != "velocity":
-            raise InvalidCommand(f"channel {channel.name}: is measured by velocity only, got {channel.mode}")
-        limits = probe.envelope.channel(channel)
-        top = float(limits.max_velocity or 0.0)
-        trace = _settled_step(probe, index, top, room if channel.base_unit == "m" else TURNS)
-        traces.append(trace)
-        told = identify(trace)
-        told["dead_band"] = dead_band(probe, index, top)
-        declared = {} if spec is None else _declared(spec, channel.name)
-        base = channel.base_unit
-        units = {
-            "latency": "s",
-            "velocity": f"{base}/s",
-            "acceleration": f"{base}/s^2",
-            "deceleration": f"{base}/s^2",
-            "dead_band": channel.unit,
-        }
+        if only and channel.name not in only:
+            continue
+        if channel.mode == "effort":
+            raise InvalidCommand(f"channel {channel.name}: is commanded by effort, which is not measured")
+        told, traces[channel.name] = _channel(probe, index, room, report)
+        declared = {} if spec is None else _declared(spec, channel.name, probe.envelope)
         found += [
-            Found(channel.name, field, units[field], told[field], declared.get(field)) for field in units
+            Found(channel.name, field, unit, told[field], declared.get(field))
+            for field, unit in units(channel).items()
         ]
     return found, traces
+
+
+def _channel(
+    probe: Probe, index: int, room: float, report: Callable[[str], None]
+) -> tuple[dict[str, float], list[Trace]]:
+    channel = probe.channels[index]
+    limits = probe.envelope.channel(channel)
+    moves = channel.mode == "position"
+    report(f"{channel.name}: steps")
+    if moves:
+        low, high = limits.range("position")
+        assert low is not None
+        assert high is not None
+        rest, top = (low + high) / 2.0 - SHARE * (high - low) / 2.0, SHARE * (high - low)
+        step = _arrived_step(probe, index, rest, top)
+        about, smallest = rest + top / 2.0, 0.2 * top
+    else:
+        rest, top = 0.0, float(limits.max_velocity or 0.0)
+        step = _settled_step(probe, index, top, room if channel.base_unit == "m" else TURNS)
+        about, smallest = 0.0, top
+    told = identify(step, moves)
+    report(f"{channel.name}: small commands")
+    told["dead_band"] = dead_band(probe, index, smallest, rest)
+    report(f"{channel.name}: chirp")
+    amplitude, fastest = _swing(told, moves, 0.1 / probe.period)
+    if moves:
+        probe.play(index, np.full(round(2.0 / probe.period), about))
+    chirp = probe.play(index, chirp_commands(amplitude, fastest, probe.period, about))
+    told |= identify_chirp(chirp)
+    return told, [step, chirp]
+
+
+def _swing(told: dict[str, float], moves: bool, most: float) -> tuple[float, float]:
+    """Amplitude and highest frequency (Hz, at most `most`) of a chirp within the limits of a step."""
+    velocity = told["velocity"] or 0.1
+    steepest = np.nanmin([told["acceleration"], told["deceleration"], 1e3])
+    if not moves:
+        amplitude = 0.4 * velocity
+        return amplitude, min(most, 0.6 * float(steepest) / (2.0 * math.pi * amplitude))
+    fastest = min(most, 1.5)
+    turning = 2.0 * math.pi * fastest
+    return min(0.5 * velocity / turning, 0.5 * float(steepest) / turning**2), fastest
 
 
 def _settled_step(probe: Probe, channel: int, top: float, room: float) -> Trace:
@@ -164,17 +168,40 @@ def _settled_step(probe: Probe, channel: int, top: float, room: float) -> Trace:
         commands = step_commands(top, probe.period, hold)
         trace = probe.play(channel, commands)
         probe.play(channel, -commands)
-        driven = trace.measured[np.flatnonzero(trace.command)]
+        driven = trace.velocity[np.flatnonzero(trace.command)]
         last, before = driven[-len(driven) // 5 :], driven[-2 * len(driven) // 5 : -len(driven) // 5]
         if np.median(last) < 1.02 * np.median(before) or 2.0 * np.median(last) * hold > room:
             return trace
         hold *= 2.0
 
 
-def _declared(spec: NerfSpec, channel: str) -> dict[str, float]:
-    told = {field: limit.at(0.0) for field, limit in spec.channel(channel).limits()}
+def _arrived_step(probe: Probe, channel: int, rest: float, top: float) -> Trace:
+    """The first of ever longer steps by `top` from `rest` in which the joint arrives, or the longest.
+
+    It is brought to `rest` before, and again after each one.
+    """
+    hold = FIRST_HOLD
+    while True:
+        probe.play(channel, np.full(round(hold / probe.period), rest))
+        trace = probe.play(channel, step_commands(rest + top, probe.period, hold, rest))
+        late = trace.answer[np.flatnonzero(trace.command - rest)]
+        if abs(late[-1] - late[-len(late) // 5]) < 0.01 * top or hold >= LAST_HOLD:
+            probe.play(channel, np.full(round(hold / probe.period), rest))
+            return trace
+        hold *= 2.0
+
+
+def _declared(spec: NerfSpec, channel: str, envelope: Envelope) -> dict[str, float]:
+    section = spec.channel(channel, envelope.find(channel))
+    told = {field: limit.at(0.0) for field, limit in section.limits()}
     told |= {field: limit.at(0.0) for field, limit in spec.link().limits()}
+    if "latency" in told:
+        told["chirp_latency"] = told["latency"]
     return told
+
+
+FITTED = ("velocity", "acceleration", "deceleration", "dead_band")
+"""What goes into a fitted specification; an effort that was seen is only what the limit is at least."""
 
 
 def fitted(found: Sequence[Found], name: str, envelope: Envelope) -> dict[str, object]:
@@ -189,6 +216,7 @@ def fitted(found: Sequence[Found], name: str, envelope: Envelope) -> dict[str, o
             continue
         if item.field == "latency":
             latencies.append(item.effective)
+        if item.field not in FITTED:
             continue
         value = item.effective
         limits = envelope.find(item.channel)
@@ -211,37 +239,3 @@ def fitted(found: Sequence[Found], name: str, envelope: Envelope) -> dict[str, o
     if latencies:
         spec["command"] = {"latency": round(float(np.median(latencies)), 4)}
     return spec
-
-
-class SimProbe:
-    """The simulated robot behind a nerf, on a course with room around its start."""
-
-    def __init__(self, nerf: str, course: str = "corner", robot: str = "rover", seed: int = 0) -> None:
-        from nerfbot.sim.client import CONTROL_STEP
-        from nerfbot.sim.nerfed import NerfedPlant
-
-        self._plant = NerfedPlant(course, nerf, robot, seed=seed, pictures=False)
-        self._plant.reset(seed=seed)
-        self.channels = self._plant.channels
-        self.envelope = self._plant.limiter.envelope
-        self._period = CONTROL_STEP
-
-    @property
-    def period(self) -> float:
-        """The control period, s."""
-        return self._period
-
-    def play(self, channel: int, commands: NDArray[np.float64]) -> Trace:
-        """Play the commands; a measured velocity is that at the end of the period before."""
-        rows = []
-        for value in commands:
-            command = np.zeros(len(self.channels))
-            command[channel] = value
-            before = self._plant.plant.robot.measured().velocity
-            rows.append((self._plant.time, value, 0.0 if before is None else before[0, channel]))
-            self._plant.step(command)
-        return Trace(*np.array(rows, np.float64).T)
-
-    def close(self) -> None:
-        """Close the physics."""
-        self._plant.close()

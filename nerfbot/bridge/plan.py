@@ -138,9 +138,9 @@ def make(kind: str, given: Mapping[str, str]) -> Plan:
     folder = Path(values["run_folder"] or f"runs/bringup-{secrets.token_hex(3)}").absolute()
     sockets = Path(tempfile.gettempdir(), f"nerfbot-{secrets.token_hex(4)}")  # a socket's path is short
     params = Path(values["params_file"]).absolute() if values["params_file"] else None
-    file_values = _file_values(params)
+    from_file = file_values(params)
     simulated = kind == "sim"
-    common = _common(values, kind, sockets, file_values)
+    common = _common(values, kind, sockets, from_file)
     nodes = [
         NodePlan(
             "supervisor",
@@ -244,7 +244,7 @@ def _supervisor(
     }
 
 
-def _file_values(path: Path | None) -> dict[str, Any]:
+def file_values(path: Path | None) -> dict[str, Any]:
     """Parameters for all nodes in a parameter file: the launch needs to know the command's type."""
     if path is None:
         return {}

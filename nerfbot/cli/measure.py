@@ -14,31 +14,44 @@ from rich.table import Table
 
 from nerfbot.errors import InvalidCommand, MissingDependency
 
-PLANTS = ("sim", "ros", "servo")
+ROBOTS = {"sim": "rover", "ros": "", "servo": "so101"}
+"""The plants, and whose robot each has unless told otherwise."""
 
 
 def measure(
-    plant: Annotated[str, typer.Option(help="sim, or ros: a robot that is brought up.")] = "sim",
-    nerf: Annotated[str, typer.Option(help="What is declared: a preset or a file.")] = "rover-weak",
-    course: Annotated[str, typer.Option(help="Simulation: where there is room around the start.")] = "corner",
-    room: Annotated[float, typer.Option(help="How far a step may travel, m.", min=0.05)] = 1.5,
-    plot: Annotated[Path | None, typer.Option(help="Write the steps as a picture.")] = None,
+    plant: Annotated[
+        str,
+        typer.Option(help="sim; ros: a robot that is brought up; servo: on its bus, through its driver."),
+    ] = "sim",
+    nerf: Annotated[
+        str | None, typer.Option(help="What is declared: a preset or a file; default: ROBOT-weak.")
+    ] = None,
+    robot: Annotated[str | None, typer.Option(help="sim, servo: the robot; default: rover, so101.")] = None,
+    course: Annotated[str, typer.Option(help="sim: where there is room around the start.")] = "corner",
+    port: Annotated[str, typer.Option(help="servo: the bus, /dev/ttyUSB0 or the like.")] = "emulator",
+    params_file: Annotated[
+        Path | None, typer.Option(help="ros: the chain's parameter file; default: the rover's.")
+    ] = None,
+    channel: Annotated[list[str] | None, typer.Option(help="Only this channel; may be repeated.")] = None,
+    room: Annotated[float, typer.Option(help="How far a step of a base may travel, m.", min=0.05)] = 1.5,
+    plot: Annotated[Path | None, typer.Option(help="Write the steps and chirps as a picture.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the fitted specification.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """Play steps and small commands on a plant; print effective against declared limits."""
+    """Play steps, small commands and chirps on a plant; print effective against declared limits."""
     from nerfbot.bridge.measure import fitted
     from nerfbot.bridge.measure import measure as play
     from nerfbot.limits import NerfSpec
 
-    if plant not in PLANTS:
-        raise InvalidCommand(f"--plant = {plant!r}: must be one of {', '.join(PLANTS)}")
-    if plant == "servo":
-        raise InvalidCommand("--plant = 'servo': is measured on its bus by `nerfbot servo`, not here yet")
-    spec = NerfSpec.load(nerf)
-    probe = _probe(plant, nerf, course)
+    if plant not in ROBOTS:
+        raise InvalidCommand(f"--plant = {plant!r}: must be one of {', '.join(ROBOTS)}")
+    whose = robot or ROBOTS[plant]
+    spec = NerfSpec.load(nerf or f"{whose or 'rover'}-weak")
+    probe = _probe(plant, spec, nerf or f"{whose}-weak", whose, course, port, params_file)
+    console = Console(stderr=True)
     try:
-        found, traces = play(probe, spec, room)
+        with console.status("measuring") as status:
+            found, traces = play(probe, spec, room, channel or (), lambda text: status.update(text))
     finally:
         probe.close()
     if out is not None:
@@ -61,26 +74,31 @@ def measure(
         table.add_column(heading, justify="left" if heading in ("channel", "limit", "unit") else "right")
     for item in found:
         declared = "" if item.declared is None else f"{item.declared:.4g}"
+        effective = f"{item.effective:.4g}" if math.isfinite(item.effective) else "not told"
         ratio = f"{item.effective / item.declared:.2f}" if item.declared else ""
-        table.add_row(item.channel, item.field, item.unit, declared, f"{item.effective:.4g}", ratio)
+        table.add_row(item.channel, item.field, item.unit, declared, effective, ratio)
     Console().print(table)
 
 
-def _probe(plant: str, nerf: str, course: str) -> Any:
+def _probe(
+    plant: str, spec: Any, nerf: str, robot: str, course: str, port: str, params_file: Path | None
+) -> Any:
     if plant == "sim":
-        from nerfbot.bridge.measure import SimProbe
+        from nerfbot.bridge.sim_probe import SimProbe
 
-        return SimProbe(nerf, course)
+        return SimProbe(nerf, course, robot)
+    if plant == "servo":
+        from nerfbot.bridge.servo_probe import ServoProbe
+        from nerfbot.cli.registers import EMULATOR
+
+        return ServoProbe(spec, robot, None if port == EMULATOR else port)
     try:
         from nerfbot.bridge.ros_probe import RosProbe
     except ImportError as error:
         raise MissingDependency(f"--plant ros: needs ROS 2: {error}") from None
-    from nerfbot.sim.description import RobotDescription
+    from nerfbot.bridge.plan import ROVER_LIMITS, file_values
 
-    envelope = RobotDescription.load("rover").envelope
-    if envelope is None:
-        raise InvalidCommand("--plant ros: the robot's description has no envelope")
-    return RosProbe(envelope)
+    return RosProbe(ROVER_LIMITS if params_file is None else file_values(params_file))
 
 
 def _plot(path: Path, probe: Any, traces: Any) -> None:
@@ -91,13 +109,15 @@ def _plot(path: Path, probe: Any, traces: Any) -> None:
         from matplotlib import pyplot
     except ImportError:
         raise MissingDependency("--plot: needs matplotlib: pip install 'nerfbot[train]'") from None
-    figure, axes = pyplot.subplots(len(traces), 1, figsize=(8, 3 * len(traces)), squeeze=False)
-    for axis, trace, channel in zip(axes[:, 0], traces, probe.channels, strict=True):
-        seconds = trace.time - trace.time[0]
-        axis.step(seconds, trace.command, where="post", color="0.6", label="requested")
-        axis.plot(seconds, trace.measured, color="tab:red", label="measured")
-        axis.set(ylabel=f"{channel.name}, {channel.unit}", xlabel="s")
-        axis.legend(frameon=False)
-    figure.tight_layout()
+    by_name = {channel.name: channel for channel in probe.channels}
+    size = (11, 2.6 * len(traces))
+    figure, axes = pyplot.subplots(len(traces), 2, figsize=size, squeeze=False, layout="constrained")
+    for row, (name, pair) in zip(axes, traces.items(), strict=True):
+        for axis, trace, what in zip(row, pair, ("step", "chirp"), strict=True):
+            seconds = trace.time - trace.time[0]
+            axis.step(seconds, trace.command, where="post", color="0.6", label="requested")
+            axis.plot(seconds, trace.answer, color="tab:red", label="measured")
+            axis.set(ylabel=f"{name}, {by_name[name].unit}", xlabel=f"{what}, s")
+        row[0].legend(frameon=False)
     figure.savefig(path)
     pyplot.close(figure)

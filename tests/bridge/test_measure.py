@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 import yaml
 
-from nerfbot.bridge.measure import SimProbe, Trace, fitted, identify, measure, step_commands
+from nerfbot.bridge.identify import Trace, chirp_commands, identify, identify_chirp, step_commands
+from nerfbot.bridge.measure import fitted, measure
+from nerfbot.bridge.servo_probe import ServoProbe
+from nerfbot.bridge.sim_probe import SimProbe
 from nerfbot.cli import main
 from nerfbot.limits import NerfSpec
 from nerfbot.limits.spec import PRESETS
@@ -27,10 +30,13 @@ def weak():
     ("channel", "field", "tolerance"),
     [
         ("linear.x", "latency", 0.1),
+        ("linear.x", "chirp_latency", 0.1),
+        ("linear.x", "effort", 0.02),
         ("linear.x", "velocity", 0.02),
         ("linear.x", "acceleration", 0.05),
         ("linear.x", "deceleration", 0.05),
         ("linear.x", "dead_band", 0.3),
+        ("angular.z", "chirp_latency", 0.1),
         ("angular.z", "velocity", 0.02),
         ("angular.z", "acceleration", 0.05),
         ("angular.z", "deceleration", 0.05),
@@ -62,24 +68,68 @@ def test_the_fitted_specification_can_be_loaded_and_says_what_was_found(weak, tm
     assert spec.channel("linear.x").velocity.at(0.0) == pytest.approx(0.4, rel=0.02)
 
 
+def trace(time: np.ndarray, commands: np.ndarray, velocity: np.ndarray, effort: float = np.nan) -> Trace:
+    return Trace(time, commands, velocity, velocity, np.full(len(time), effort))
+
+
 def test_latency_and_ramps_are_told_from_a_made_up_answer() -> None:
     commands = step_commands(1.0, 0.01, 1.0)
     time = 0.01 * np.arange(len(commands))
     start, end = time[np.flatnonzero(commands)[0]], time[np.flatnonzero(commands)[-1]] + 0.01
     rising = np.clip((time - start - 0.08) * 4.0, 0.0, 0.5)
     measured = np.clip(np.minimum(rising, 0.5 - (time - end - 0.08) * 2.0), 0.0, None)
-    told = identify(Trace(time, commands, measured))
+    told = identify(trace(time, commands, measured, -7.0))
     assert told["latency"] == pytest.approx(0.08, abs=1e-6)
     assert told["velocity"] == pytest.approx(0.5)
     assert told["acceleration"] == pytest.approx(4.0)
     assert told["deceleration"] == pytest.approx(2.0, rel=0.01)
+    assert told["effort"] == 7.0
 
 
-def test_a_plant_that_does_not_move_has_no_velocity_and_no_guessed_ramps() -> None:
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_the_way_to_a_position_tells_the_same(sign: float) -> None:
+    commands = sign * step_commands(1.0, 0.01, 2.0, -0.3)
+    time = 0.01 * np.arange(len(commands))
+    since = time - time[np.flatnonzero(commands - commands[0])[0]] - 0.05
+    velocity = np.clip(np.minimum(np.minimum(since * 5.0, 0.8), (1.7 - since) * 4.0), 0.0, None)
+    told = identify(trace(time, commands, sign * velocity), moves=True)
+    assert told["latency"] == pytest.approx(0.05, abs=1e-6)
+    assert told["velocity"] == pytest.approx(0.8)
+    assert told["acceleration"] == pytest.approx(5.0)
+    assert told["deceleration"] == pytest.approx(4.0, rel=0.01)
+
+
+def test_a_chirps_delay_and_gain_are_told_from_a_made_up_answer() -> None:
+    commands = chirp_commands(0.3, 2.0, 0.05, about=0.5)
+    time = 0.05 * np.arange(len(commands))
+    late = np.interp(time - 0.05 - 0.13, time, commands)  # one period is not the plant's
+    told = identify_chirp(trace(time, commands, 0.5 + 0.7 * (late - 0.5)))
+    assert told["chirp_latency"] == pytest.approx(0.13, abs=0.002)
+    assert told["gain"] == pytest.approx(0.7, abs=1e-3)
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_a_plant_that_does_not_move_has_no_velocity_and_no_guessed_ramps(moves: bool) -> None:
     commands = step_commands(1.0, 0.01, 1.0)
-    told = identify(Trace(0.01 * np.arange(len(commands)), commands, np.zeros(len(commands))))
+    still = trace(0.01 * np.arange(len(commands)), commands, np.zeros(len(commands)))
+    assert identify_chirp(still)["gain"] == 0.0
+    told = identify(still, moves)
     assert told["velocity"] == 0.0
     assert np.isnan(told["acceleration"])
+    assert np.isnan(told["effort"])
+
+
+def test_servos_under_their_driver_have_the_limits_that_their_registers_declare() -> None:
+    probe = ServoProbe(NerfSpec.load("so101-weak"))
+    try:
+        wrist = [channel.name for channel in probe.channels].index("wrist_flex")
+        probe.play(wrist, np.full(round(1.5 / probe.period), -0.4))
+        told = identify(probe.play(wrist, step_commands(0.4, probe.period, 1.5, -0.4)), moves=True)
+    finally:
+        probe.close()
+    assert told["velocity"] == pytest.approx(1.0, rel=0.05)
+    assert 0.0 < told["effort"] <= 0.56
+    assert told["acceleration"] < 16.0
 
 
 def test_the_command_prints_json_and_writes_plot_and_specification(tmp_path: Path, capsys) -> None:
@@ -92,6 +142,14 @@ def test_the_command_prints_json_and_writes_plot_and_specification(tmp_path: Pat
     assert NerfSpec.load(tmp_path / "fitted.yaml").name == "rover-slow-measured"
 
 
-def test_an_unknown_plant_is_named(capsys) -> None:
-    assert main(["nerf", "measure", "--plant", "moon"]) == 2
-    assert "--plant = 'moon'" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--plant", "moon"], "--plant = 'moon'"),
+        (["--channel", "linear.y"], "channel 'linear.y': is not the plant's, which has linear.x, angular.z"),
+        (["--plant", "servo", "--robot", "so102"], "so102"),
+    ],
+)
+def test_what_cannot_be_measured_is_named(words: list[str], named: str, capsys) -> None:
+    assert main(["nerf", "measure", *words]) == 2
+    assert named in capsys.readouterr().err
