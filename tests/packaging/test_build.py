@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from nerfbot.cli.nodes import NODES
+
 ROOT = Path(__file__).parents[2]
 COLCON = Path(sys.executable).parent / "colcon"
 LEFT_OUT = shutil.ignore_patterns(
@@ -40,7 +42,8 @@ def test_colcon_builds_a_package_that_works(tmp_path: Path, mode: list[str]) -> 
     prefix = tmp_path / "install" / "nerfbot"
     assert (prefix / "share/ament_index/resource_index/packages/nerfbot").exists()
     assert (prefix / "share/nerfbot/package.xml").exists()
-    assert (prefix / "lib/nerfbot/nerfbot").exists()
+    for program in ("nerfbot", *(f"nerfbot_{name}" for name in NODES)):
+        assert (prefix / "lib/nerfbot" / program).exists()
     for file in ("sim.launch.py", "params/turtlebot3.yaml", "rviz/nerfbot.rviz"):
         assert (prefix / "share/nerfbot/launch" / file).exists()
 
@@ -62,6 +65,16 @@ def test_a_project_with_its_own_sim_and_hardware_folders_can_use_nerfbot(tmp_pat
         tmp_path,
     )
     assert told.split() == ["sim", "hardware"]
+
+
+@pytest.mark.parametrize("name", ["gate", "policy"])
+def test_each_node_is_a_program_that_says_in_one_line_why_it_does_not_start(name: str) -> None:
+    code = f"import sys; from nerfbot.cli.nodes import {name}; sys.exit({name}())"
+    words = [sys.executable, "-c", code, "--ros-args", "-p", "no_such_parameter:=1"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert "no_such_parameter" in line or "needs" in line
 
 
 def test_importing_nerfbot_loads_nothing_heavy() -> None:

@@ -1,0 +1,32 @@
+"""The ROS 2 nodes as programs: `nerfbot_gate` and so on, for `ros2 run nerfbot nerfbot_gate`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from functools import partial
+
+NODES = {
+    "nerf": "nerfbot.hardware.nerf",
+    "gate": "nerfbot.hardware.gate",
+    "supervisor": "nerfbot.hardware.supervisor",
+    "recorder": "nerfbot.hardware.recorder",
+    "plant": "nerfbot.bridge.plant",
+    "policy": "nerfbot.bridge.policy",
+}
+
+
+def run(name: str) -> int:
+    """Run a node until it is ended; its exit code, 2 with one line where something is missing."""
+    try:
+        module = importlib.import_module(NODES[name])
+    except ImportError as error:
+        print(
+            f"nerfbot_{name}: needs {error.name}, with ROS 2 sourced or nerfbot[ros] installed",
+            file=sys.stderr,
+        )
+        return 2
+    return int(module.main())
+
+
+nerf, gate, supervisor, recorder, plant, policy = (partial(run, name) for name in NODES)
