@@ -49,7 +49,8 @@ class Course:
         for way, (there, back) in WAYS.items():
             self._outs[way] = rig.node.create_publisher(TwistStamped, there, COMMAND_QOS)
             rig.node.create_subscription(TwistStamped, back, self._hearer(way), QoSProfile(depth=100))
-        rig.until(lambda: all(out.get_subscription_count() for out in self._outs.values()))
+        if not rig.until(lambda: all(out.get_subscription_count() for out in self._outs.values()), 120.0):
+            raise RuntimeError("bench ros: the nerf or the relay did not start within two minutes")
 
     def _hearer(self, way: str) -> Callable[[TwistStamped], None]:
         def hear(message: TwistStamped) -> None:
