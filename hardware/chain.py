@@ -20,6 +20,9 @@ from .clamp import LastClamp
 from .permit import PermitWatch
 from .stream import CommandStream
 
+SETTLE = 0.02
+"""s that the middleware has, after this process stood still, to bring what came meanwhile."""
+
 
 class Output(NamedTuple):
     """What to send: values (channels,), effort caps (channels,) or None where there are none, the bits of
@@ -86,6 +89,10 @@ class CommandChain:
         self._stamped, self._ahead, self._seed = False, 0.0, seed
         self._awake, self._settled = -math.inf, -math.inf
         self._stopping = False
+        self.settling = False
+        """Whether this process has just stood still: nothing is taken, and who calls `tick` empties its queue
+        before it, until a tick ends this.
+        """
         self.requested: list[float] | None = None
         """The last command that was taken."""
 
@@ -117,7 +124,7 @@ class CommandChain:
         `values` (channels,), or what was wrong with the message: that ends the stream, and stops.
         """
         self._notice_stall(now)
-        if now < self._settled:
+        if self.settling:
             self.refused = "received after this process had stood still"
             return None
         problem = self.stream.take(now, stamp, source)
@@ -146,6 +153,7 @@ class CommandChain:
     def tick(self, now: float, measured: Measured | None) -> Output | None:
         """Look at ages at `now` (s, steady): a step of the stop where one is due, else None."""
         self._notice_stall(now)
+        self.settling = self.settling and now < self._settled
         stop = self.stop_reason(now)
         return self._stop(stop, now, measured) if stop else None
 
@@ -167,7 +175,7 @@ class CommandChain:
     def _notice_stall(self, now: float) -> None:
         """After standing still, what waits in the queues is as old as that: take nothing from them."""
         if now - self._awake > self.stream.timeout and not math.isinf(self._awake):
-            self._settled = now + 0.02
+            self.settling, self._settled = True, now + SETTLE
             self.stream.forget()
             self.refused = f"this process stood still for {now - self._awake:.3f} s"
         self._awake = now

@@ -7,6 +7,7 @@ stop the robot.
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
@@ -31,10 +32,15 @@ class Gate(LinkNode):
         super().__init__("gate")
 
     def configure(self) -> None:
-        """Besides the command, pass on the nerf's effort caps, never above the envelope's."""
+        """Besides the command, pass on the nerf's effort caps within what holds the load and the envelope."""
         super().configure()
         envelope = self.chain.limiter.envelope
-        self._most = [envelope.channel(channel).max_effort for channel in self.chain.channels]
+        limits = [envelope.channel(channel) for channel in self.chain.channels]
+        # Not below what holds the load, nor above what the envelope allows
+        self._caps = [
+            (item.holding_effort or 0.0, math.inf if item.max_effort is None else item.max_effort)
+            for item in limits
+        ]
         self._mute_until = -1e9
         self.create_service(Trigger, "~/probe_backstop", self._probe)
         self.create_subscription(
@@ -59,12 +65,10 @@ class Gate(LinkNode):
 
     def _take_caps(self, message: Float64MultiArray) -> None:
         caps = list(message.data)
-        if len(caps) != len(self._most) or not all(cap >= 0.0 for cap in caps):
-            self.chain.refused = f"effort_limit_nerfed: must be {len(self._most)} numbers, got {caps}"
+        if len(caps) != len(self._caps) or not all(cap >= 0.0 for cap in caps):
+            self.chain.refused = f"effort_limit_nerfed: must be {len(self._caps)} numbers, got {caps}"
             return
-        bounded = [
-            cap if most is None else min(cap, most) for cap, most in zip(caps, self._most, strict=True)
-        ]
+        bounded = [min(max(cap, low), high) for cap, (low, high) in zip(caps, self._caps, strict=True)]
         self._caps_out.publish(Float64MultiArray(data=bounded))
 
 

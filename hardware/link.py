@@ -22,7 +22,7 @@ from .datagram import Mailbox
 from .errors import InvalidSetup
 from .node import COMMAND_QOS, NEWEST_QOS, SUCCESS, ChainNode
 from .parameters import COMMON, Parameter, channels_of, envelope_of, limit_parameters
-from .rations import Ration
+from .rations import Ration, empty
 
 MOST_SENDERS = 64
 """Senders whose message numbers are kept."""
@@ -100,7 +100,7 @@ class LinkNode(ChainNode):
         events = SubscriptionEventCallbacks(incompatible_qos=self._notice_qos, use_default_callbacks=False)
         # Between two ticks of the timer, half a queue is taken at most
         self._ration = Ration(COMMAND_QOS.depth // 2)
-        self.create_subscription(
+        self._in = self.create_subscription(
             self._message,
             self.TAKES,
             self.guarded(self._take),
@@ -174,6 +174,8 @@ class LinkNode(ChainNode):
     def _tick(self) -> None:
         now = self.now()
         self._ration.renew()
+        if self.chain.settling:
+            empty(self._in, COMMAND_QOS.depth)
         self._read_permits(now)
         output = self.chain.tick(now, self._fresh_measurement(now))
         if output is not None:
@@ -231,12 +233,13 @@ class LinkNode(ChainNode):
         Of what we take, the messages themselves tell: the graph goes on showing a process that was killed
         until its lease ends.
         """
-        full = self.resolve_topic_name(self.SENDS)
-        count = self.count_publishers(full)
-        if count > 1:
-            self.chain.conditions["second-publisher"] = f"{count} publishers on {full}"
-        else:
-            self.chain.conditions.pop("second-publisher", None)
+        for name in (self.SENDS, self.name_of("effort_limit", self.SENDS)):
+            full = self.resolve_topic_name(name)
+            count = self.count_publishers(full)
+            if count > 1:
+                self.chain.conditions["second-publisher"] = f"{count} publishers on {full}"
+                return
+        self.chain.conditions.pop("second-publisher", None)
 
     def _notice_qos(self, event: Any) -> None:
         self._wrong_qos = event.total_count

@@ -37,3 +37,11 @@ def newest(subscription: Any) -> Any:
     with subscription.handle:
         taken = subscription.handle.take_message(subscription.msg_type, False)
     return None if taken is None else taken[0]
+
+
+def empty(subscription: Any, most: int) -> None:
+    """Throw away what waits in a subscription's queue, at most so many messages."""
+    with subscription.handle:
+        for _ in range(most):
+            if subscription.handle.take_message(subscription.msg_type, False) is None:
+                return

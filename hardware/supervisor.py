@@ -44,6 +44,9 @@ _NAMES = (
 )
 
 
+SILENT = 1.0
+"""Seconds without a command after which nobody asks for anything."""
+
 PROBE_SPEED = 0.05
 """Speed in m/s from which a probe of the robot's own time-out tells something."""
 
@@ -130,7 +133,7 @@ class Supervisor(ChainNode):
         self._speed = 0.0
         self._off_since: float | None = None
         self._fast_since: float | None = None
-        self._heard_gate = -1e9
+        self._heard = {"requested": -1e9, "executed": -1e9}
         self._clock_moved, self._clock_last = self.now(), 0.0
         self.create_subscription(
             OdometryMessage, "odom", self.guarded(self._take_odometry), qos_profile_sensor_data
@@ -207,12 +210,16 @@ class Supervisor(ChainNode):
             state.condition("runaway", Severity.ESTOP, f"{self._speed:.2f} m/s measured")
         elif not fast:
             state.fine("runaway")
-        off = executed is not None and abs(executed[0] - self._speed) > values["tracking_tolerance"]
+        off = (
+            executed is not None
+            and executed != []
+            and abs(executed[0] - self._speed) > values["tracking_tolerance"]
+        )
         off = off and values["use_odometry"]
         self._off_since = (self._off_since or now) if off else None
         lagging = self._off_since is not None and now - self._off_since > 1.0
         self._hold("tracking", lagging, Severity.NO_LIFT, f"measured {self._speed:.2f} m/s, told otherwise")
-        mute = now - self._heard_gate > 1.0 and now - self._started > 5.0
+        mute = now - self._heard["executed"] > 1.0 and now - self._started > 5.0
         self._hold("gate", mute, Severity.NO_LIFT, "the gate sends nothing")
 
     def _hold(self, name: str, holds: bool, severity: Severity, detail: str) -> None:
@@ -250,11 +257,18 @@ class Supervisor(ChainNode):
         if kind == "estop":
             state.estop(fields["reason"])
             return {"ok": True}
-        # A position may be asked for anywhere; what moves is told by its speed
-        asked = [] if self._channels[0].mode == "position" else self._command.get("requested", [])
-        at_rest = all(abs(value) < 1e-3 for value in asked) and abs(self._speed) < 0.02
-        refused = state.clear_estop(fields["reason"], at_rest)
+        refused = state.clear_estop(fields["reason"], self._asks_nothing(now) and abs(self._speed) < 0.02)
         return {"ok": not refused, "detail": refused}
+
+    def _asks_nothing(self, now: float) -> bool:
+        """Whether the last command asks for no motion; one that could not be read asks for who knows what.
+
+        A position may be asked for anywhere: what moves is told by its speed. Nor does who fell silent ask.
+        """
+        if self._channels[0].mode == "position" or now - self._heard["requested"] > SILENT:
+            return True
+        asked = self._command["requested"]
+        return bool(asked) and all(abs(value) < 1e-3 for value in asked)
 
     def _begin_probe(self) -> dict[str, Any]:
         """Let the gate fall silent while the robot drives, and see whether the robot stops itself."""
@@ -271,7 +285,7 @@ class Supervisor(ChainNode):
         """A robot that rests while the gate is silent has a time-out of its own; else lifts are refused."""
         if self._probing is None:
             return
-        silent = now - self._heard_gate
+        silent = now - self._heard["executed"]
         if silent > 2.0 * self.values["permit_period"] and abs(self._speed) < 0.02:
             self.oversight.backstop_shown(f"shown: at rest {silent:.2f} s after the gate fell silent")
             self._probing = None
@@ -307,8 +321,7 @@ class Supervisor(ChainNode):
             message = newest(subscription)
             if message is None:
                 continue
-            if name == "executed":
-                self._heard_gate = now
+            self._heard[name] = now
             try:
                 self._command[name] = self._kind.read(message, self._channels)
             except ValueError as error:

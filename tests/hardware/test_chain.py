@@ -150,3 +150,20 @@ def test_a_stop_that_has_begun_goes_by_the_timer(values: object) -> None:
     permitted(link, 0.1, stop="told so")
     assert link.tick(0.1, None) is not None
     assert link.command(values, 0.11, 0.0, "a", None) is None  # type: ignore[arg-type]
+
+
+def test_after_standing_still_nothing_is_taken_until_a_tick_says_so() -> None:
+    link = chain(spec=NerfSpec(name="none"))
+    permitted(link, 0.05)
+    link.command([0.4, 0.0], 0.05, 0.0, "a", None)
+    link.tick(0.06, None)
+    permitted(link, 0.5)
+    link.command([0.4, 0.0], 0.5, 0.0, "a", None)  # 0.44 s later
+    assert link.settling
+    permitted(link, 0.6)
+    assert link.command([0.4, 0.0], 0.55, 0.0, "a", None) is None
+    link.tick(0.56, None)
+    assert not link.settling
+    good = link.command([0.4, 0.0], 0.57, 0.0, "a", None)
+    assert good is not None
+    assert good.stop == ""

@@ -27,7 +27,7 @@ PATIENT = {"cmd_vel_timeout": 2.0}  # a link that was held up for less takes wha
 class Held(Partner):
     """A nerf that can be held up; numbered commands go in."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, **more: float) -> None:
         super().__init__(world, "cmd_vel_policy", "cmd_vel_nerfed", "permit.nerf")
         self.node.destroy_publisher(self.publisher)
         self.publisher = self.node.create_publisher(TwistStamped, "cmd_vel_policy", COMMAND_QOS)
@@ -36,7 +36,7 @@ class Held(Partner):
             permit_socket=world.folder / "permit.nerf",
             nerf="rover-slow",
             use_odometry=False,
-            **PATIENT,
+            **more,
             **TWIST_LIMITS,
         )
         self.until(lambda: "command: none yet" in self.reasons("nerf"), self.permit)
@@ -69,7 +69,7 @@ class Held(Partner):
 
 @pytest.fixture(scope="module")
 def nerf() -> Iterator[Held]:
-    yield from partnered(Held)
+    yield from partnered(lambda world: Held(world, **PATIENT))
 
 
 def test_a_short_hold_up_loses_no_command_and_keeps_their_order(nerf: Held) -> None:
@@ -86,6 +86,24 @@ def test_of_more_than_the_queue_holds_the_newest_come_and_the_others_are_counted
     assert came == sorted(came)
     assert came[-COMMAND_QOS.depth :] == sent[-COMMAND_QOS.depth :]
     nerf.until(lambda: int(nerf.values("nerf")["dropped"]) - before == len(sent) - len(came), nerf.permit)
+
+
+def test_after_a_longer_hold_up_nothing_is_taken_that_waited() -> None:
+    with a_world() as world:
+        nerf = Held(world)
+        nerf.spin(0.3)
+        nerf.heard.clear()
+        nerf.process.send_signal(signal.SIGSTOP)
+        first = nerf.number + 1
+        for _ in range(COMMAND_QOS.depth):
+            nerf.numbered()
+            nerf.spin(0.015)  # 0.3 s in all, and `cmd_vel_timeout` is 0.1 s
+        last = nerf.number
+        nerf.process.send_signal(signal.SIGCONT)
+        nerf.spin(0.2)
+        nerf.until(lambda: bool(nerf.numbers) and nerf.numbers[-1] > last, nerf.numbered)
+        assert not set(nerf.numbers) & set(range(first, last + 1))
+        nerf.close()
 
 
 @pytest.fixture

@@ -52,13 +52,14 @@ class Supervised(Partner):
         self.until(lambda: (self.world.folder / "sup").exists())
         self.until(lambda: self.stop() == "" and self.ask("status")["position"] is not None)
 
-    def alive(self, speed: float = 0.0) -> None:
+    def alive(self, speed: float = 0.0, told: bool = True) -> None:
         """Odometry and the gate's output, as a robot at rest has them; read the permits."""
         message = Odometry()
         message.pose.pose.position.x, message.pose.pose.orientation.w = self.x, 1.0
         message.twist.twist.linear.x = speed
         self.odometry.publish(message)
-        self.send(0.0)
+        if told:
+            self.send(0.0)
         for data, pid, _ in self.box.read():
             self.watch.take(data, pid, time.monotonic())
 
@@ -224,6 +225,45 @@ def test_an_estop_survives_kill_9_and_clears_only_at_rest(supervised: Supervised
     supervised.until(lambda: supervised.ask("status")["speed"] == 0.0)
     assert supervised.ask("clear-estop", reason="test")["ok"]
     supervised.until(lambda: supervised.stop() == "")
+
+
+def test_a_robot_that_does_not_do_as_it_is_told_gets_no_lift(supervised: Supervised) -> None:
+    def off() -> None:
+        supervised.alive(speed=1.0)  # and told 0
+
+    supervised.granted(duration=20.0)
+    supervised.until(lambda: "tracking" in supervised.ask("status", off)["conditions"], off)
+    assert supervised.ask("status", off)["leases"] == []
+    assert supervised.ask("grant", off, **GRANT)["reason"] == "not-now"
+    supervised.until(lambda: "tracking" not in supervised.ask("status")["conditions"])
+
+
+def test_a_gate_that_sends_nothing_gets_no_lift(supervised: Supervised) -> None:
+    def mute() -> None:
+        supervised.alive(told=False)
+
+    supervised.until(lambda: "gate" in supervised.ask("status", mute)["conditions"], mute)
+    assert supervised.ask("grant", mute, **GRANT)["reason"] == "not-now"
+    supervised.until(lambda: "gate" not in supervised.ask("status")["conditions"])
+
+
+def test_an_estop_is_not_cleared_while_the_policy_asks_for_motion_or_for_garbage(
+    supervised: Supervised,
+) -> None:
+    policy = supervised.node.create_publisher(type(supervised.message(0.0)), "cmd_vel_policy", 1)
+    assert supervised.ask("estop", reason="button")["ok"]
+    for value in (0.3, math.nan):
+
+        def asking(value: float = value) -> None:
+            supervised.alive()
+            policy.publish(supervised.message(value))
+
+        for _ in range(10):
+            asking()
+            supervised.spin(0.03)
+        assert "at rest" in supervised.ask("clear-estop", asking, reason="test")["detail"]
+    supervised.node.destroy_publisher(policy)
+    supervised.until(lambda: supervised.ask("clear-estop", reason="test")["ok"])
 
 
 def test_a_runaway_latches(supervised: Supervised) -> None:
