@@ -337,9 +337,8 @@ def killed(mutant: Mutant, copy: Path) -> bool:
     return done.returncode == 1
 
 
-def main() -> int:
-    """Try every mutant; print a line for each."""
-    word = sys.argv[1] if len(sys.argv) > 1 else ""
+def report(mutants: list[Mutant], word: str) -> int:
+    """Try every mutant whose name holds the word; print a line for each. The exit code."""
     alive = 0
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy"
@@ -347,7 +346,7 @@ def main() -> int:
             ".git", ".venv", "runs", "results", "build", "__pycache__", ".mypy_cache"
         )
         shutil.copytree(ROOT, copy, symlinks=True, ignore=skip)
-        for mutant in [*guards(), *MUTANTS]:
+        for mutant in mutants:
             if word not in mutant.name:
                 continue
             dead = killed(mutant, copy)
@@ -358,4 +357,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(report([*guards(), *MUTANTS], sys.argv[1] if len(sys.argv) > 1 else ""))

@@ -25,7 +25,7 @@ from nerfbot.errors import NerfbotError
 
 from . import priority
 from .datagram import Mailbox, private_path
-from .parameters import Parameter, check, check_names
+from .parameters import Parameter, check, check_names, shared_names
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
@@ -122,7 +122,9 @@ class ChainNode(LifecycleNode):
                 done.add(item.name)
             table += fresh
             check(self.values, [item for item in fresh if item.default is not None])
-        check_names([name for name in given if name != "use_sim_time"], sorted(done | {"use_sim_time"}))
+        channels = given["channels"].value if "channels" in given else None
+        known = done | shared_names(channels if isinstance(channels, (list, tuple)) else None)
+        check_names(list(given), sorted(known | {"use_sim_time"}))
         self.values["use_sim_time"] = bool(self.get_parameter("use_sim_time").value)
 
     # Lifecycle

@@ -90,6 +90,16 @@ def limit_parameters(channels: Sequence[str]) -> list[Parameter]:
     return table
 
 
+def shared_names(channels: Sequence[str] | None) -> set[str]:
+    """What one file for the whole chain may hold: a node passes over what only the others read.
+
+    Limits are those of these `channels`, or of the default ones.
+    """
+    defaults = {item.name: item.default for item in COMMON}
+    channels = defaults["channels"] if channels is None else channels
+    return {item.name for item in (*COMMON, *limit_parameters(channels))}
+
+
 def channels_of(values: Mapping[str, Any]) -> tuple[Channel, ...]:
     """The channels that the parameters describe.
 

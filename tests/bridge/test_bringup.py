@@ -11,10 +11,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from ros import PATIENCE, fresh_domain
+import yaml
+from nav_msgs.msg import Odometry
+from ros import PATIENCE, Partner, a_world, fresh_domain
 
+from nerfbot.bridge.plan import ROVER_LIMITS
 from nerfbot.hardware.requests import SupervisorClient
 from nerfbot.powers.audit import verify
 
@@ -22,10 +26,11 @@ MAIN = "import sys; from nerfbot.cli import main; sys.exit(main())"
 
 
 class BringUp:
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, kind: str = "sim", domain: int = 0) -> None:
         self.folder = folder
-        self.environment = {**os.environ, "ROS_DOMAIN_ID": str(fresh_domain()), "OMP_NUM_THREADS": "1"}
-        words = ["bringup", "sim", f"run_folder:={folder}", *arguments]
+        domain = domain or fresh_domain()
+        self.environment = {**os.environ, "ROS_DOMAIN_ID": str(domain), "OMP_NUM_THREADS": "1"}
+        words = ["bringup", kind, f"run_folder:={folder}", *arguments]
         self.log = folder.with_suffix(".log")
         with open(self.log, "w") as out:
             self.process = subprocess.Popen(
@@ -84,8 +89,8 @@ class BringUp:
 def bring_up(tmp_path: Path) -> Iterator:
     started: list[BringUp] = []
 
-    def start(*arguments: str) -> BringUp:
-        started.append(BringUp(tmp_path / "run", *arguments))
+    def start(*arguments: str, **more: Any) -> BringUp:
+        started.append(BringUp(tmp_path / "run", *arguments, **more))
         return started[-1]
 
     yield start
@@ -142,6 +147,32 @@ def test_an_essential_node_that_dies_ends_everything_and_says_so(bring_up) -> No
     run.process.wait(timeout=40.0)
     assert run.process.returncode == 1
     assert "gate ended with -9" in run.log.read_text()
+
+
+@pytest.mark.slow
+def test_the_hardware_bring_up_drives_a_robot_that_has_topics_of_its_own(bring_up, tmp_path: Path) -> None:
+    """The simulated robot stands for one: its node is none of the bring-up's."""
+    limits = {key: value for key, value in ROVER_LIMITS.items() if not key.endswith("effort")}
+    settings = {"channels": ["linear.x", "angular.z"], "cmd_vel_timeout": 0.5, **limits}
+    params = tmp_path / "robot.yaml"
+    params.write_text(yaml.safe_dump({"/**": {"ros__parameters": settings}}))
+    with a_world() as world:
+        world.start("bridge.plant", course="corner", publish_clock=False)
+        partner = Partner(world, "cmd_vel_policy", "cmd_vel")
+        speeds: list[float] = []
+        partner.node.create_subscription(
+            Odometry, "odom", lambda m: speeds.append(m.twist.twist.linear.x), 10
+        )
+        words = ["record:=false", "policy:=none", "nerf:=rover-slow", f"params_file:={params}"]
+        run = bring_up(*words, kind="hardware", domain=world.domain)
+        with run.supervisor() as client:
+            partner.until(lambda: bool(speeds) and speeds[-1] > 0.3, lambda: partner.send(1.5))
+            refused = client.ask("grant", axes={"speed": 1.0}, duration=1.0, ramp=0.0, reason="test")
+            assert refused["reason"] == "no-backstop"
+        assert max(message.twist.linear.x for _, message in partner.heard) <= 0.4 + 1e-9  # rover-slow's
+        assert run.end() == 0
+        partner.until(lambda: abs(speeds[-1]) < 0.02)
+        partner.close()
 
 
 @pytest.mark.slow

@@ -9,7 +9,14 @@ import pytest
 
 from nerfbot.errors import InvalidSpec
 from nerfbot.hardware.errors import InvalidSetup
-from nerfbot.hardware.parameters import COMMON, channels_of, check, check_names, envelope_of
+from nerfbot.hardware.parameters import (
+    COMMON,
+    channels_of,
+    check,
+    check_names,
+    envelope_of,
+    shared_names,
+)
 
 TWIST: dict[str, Any] = {
     "command_type": "twist_stamped",
@@ -105,3 +112,11 @@ def test_values_are_checked_against_their_table() -> None:
 def test_a_misspelt_parameter_is_not_overlooked() -> None:
     with pytest.raises(InvalidSetup, match=r"did you mean 'linear\.x\.max_velocity'"):
         check_names(["linear.x.max_velocty"], ["linear.x.max_velocity"])
+
+
+def test_one_file_for_the_whole_chain_may_hold_what_only_some_nodes_read() -> None:
+    assert {"linear.x.max_velocity", "command_mode"} <= shared_names(None)
+    names = shared_names(["elbow"])
+    assert "joint_limits.elbow.max_effort" in names
+    assert "linear.x.max_velocity" not in names
+    assert "linear.x.max_velocty" not in shared_names(None)
