@@ -58,7 +58,7 @@ class ServoProbe:
         return self._period
 
     def _settle(self) -> None:
-        if not self._rig.settle_running(10.0):
+        if not self._rig.settle_running(20.0):
             reasons = "; ".join(self._rig.state.get("reasons", [])) or "it tells nothing"
             raise InvalidCommand(f"measure: the driver follows no command: {reasons}")
 

@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 import yaml
+
+pytest.importorskip("rclpy", reason="the ROS 2 wheels are not installed")
+
 from nav_msgs.msg import Odometry
 from ros import PATIENCE, Partner, a_world, fresh_domain
 
