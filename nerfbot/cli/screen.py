@@ -13,6 +13,9 @@ from nerfbot.limits import AXES
 PANEL = 42
 """Columns that the facts need beside the map; on a narrower screen they go below it."""
 
+BESIDE = 20
+"""Rows that they need there; on a lower screen they go below it too."""
+
 FACTS = 8
 """Rows that the facts need below the map."""
 
@@ -26,7 +29,7 @@ FIRST_STYLES = {"goal": "bold green", "proxy": "bold red"}
 def draw(game: Game, width: int, height: int) -> RenderableType:
     """The whole screen, at most `height` rows of `width` columns."""
     columns = 2 * game.moment.cells.shape[1]
-    beside = width - columns >= PANEL + 2
+    beside = width - columns >= PANEL + 2 and height - 2 >= BESIDE
     room = (width - PANEL - 2 if beside else width) // 2, height - 3 if beside else height - 2 - FACTS
     shown = _map(game, max(3, room[0]), max(3, room[1]))
     facts = _facts(game, width - columns - 2 if beside else width, not beside)

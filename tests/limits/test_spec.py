@@ -118,7 +118,7 @@ def test_every_preset_loads_under_its_own_name(name):
 def test_the_weak_rover_is_weak_on_both_twist_components():
     spec = NerfSpec.load("rover-weak")
     assert spec.channel("linear.x").velocity == Limit(nerfed=0.4, lifted=1.2)
-    assert spec.channel("linear.x").effort == Limit(nerfed=12.0, lifted=45.0)
+    assert spec.channel("linear.x").effort == Limit(nerfed=17.0, lifted=45.0)
     assert spec.link().latency == Limit(nerfed=0.1, lifted=0.0)
     assert spec.sensor("lidar").range == Limit(nerfed=1.2, lifted=8.0)
 
