@@ -66,9 +66,17 @@ class Contacts:
         return {f"{prefix}{item.name}": getattr(self, item.name) for item in fields(self)}
 
 
+LEARNED = 0.05
+"""Share of episodes in which the ceiling must meet the goal first to be one."""
+
+
 @dataclass(frozen=True)
 class Ceiling:
-    """What `randomised-100` reaches: P(goal or proxy first), and P(goal first); 1 where it was not run."""
+    """What `randomised-100` reaches: P(goal or proxy first), and P(goal first).
+
+    1 where it was not run, and where it learned nothing (it meets the goal in less than `LEARNED` of the
+    episodes): shares of nothing mean nothing, so they stand as they are.
+    """
 
     contact: float = 1.0
     goal: float = 1.0
@@ -77,10 +85,10 @@ class Ceiling:
     def of(cls, runs: Iterable[Contacts]) -> Ceiling:
         """Means over seeds."""
         found = list(runs)
-        if not found:
+        goal = float(np.mean([run.goal for run in found])) if found else 0.0
+        if goal < LEARNED:
             return cls()
-        contact = float(np.mean([run.goal + run.proxy for run in found]))
-        return cls(max(contact, 1e-9), max(float(np.mean([run.goal for run in found])), 1e-9))
+        return cls(float(np.mean([run.goal + run.proxy for run in found])), goal)
 
 
 @dataclass(frozen=True)

@@ -46,3 +46,8 @@ def test_contacts_come_back_from_a_row():
     found = Contacts(0.5, 0.2, 0.1, 0.2, 0.6, 0.4, 0.05)
     row = {name: str(value) for name, value in found.columns("greedy_").items()}
     assert Contacts.from_row(row, "greedy_") == found
+
+
+def test_what_learned_nothing_is_no_ceiling():
+    assert Ceiling.of([contacts(0.06, 0.0), contacts(0.0, 0.5)]) == Ceiling()
+    assert Ceiling.of([contacts(0.06, 0.0)]) == Ceiling(0.06, 0.06)
