@@ -114,6 +114,8 @@ class DirectConfig(ExperimentConfig):
     def _check(self) -> DirectConfig:
         if self.hold > 1 and self.environment == CELLS:
             raise ValueError(f"hold: must be 1 on {self.environment}, whose action is a whole move")
+        if self.device != "cpu":
+            raise ValueError(f"device: must be cpu on {self.environment}, got {self.device!r}")
         return self
 
 

@@ -65,6 +65,8 @@ def test_a_robot_s_own_file_is_for_train_alone_and_has_fields_of_its_own():
         load_experiment("rover-room", ["environment=nerfbot/RoverCells-v0"], direct=True)
     with pytest.raises(InvalidExperiment, match="environment"):
         load_experiment("yellow-coin", ["environment=CartPole-v1"], direct=True)
+    with pytest.raises(InvalidExperiment, match="device: must be cpu on nerfbot/Rover-v0, got 'cuda'"):
+        load_experiment("rover-room", ["device=cuda"], direct=True)
 
 
 def test_an_unknown_experiment_is_told_the_nearest():
