@@ -17,7 +17,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from nerfbot.limits import Channel, Envelope
 from nerfbot.limits.channel import Mode
 from nerfbot.limits.value import Model
-from nerfbot.limits.yamlio import read_yaml, suggestion, validate
+from nerfbot.limits.yamlio import read_yaml, shipped, validate
 
 from .errors import InvalidRobot
 
@@ -204,15 +204,7 @@ class RobotDescription(Model):
 
         Raises `InvalidRobot`: no such robot or file, or a field that is missing, unknown or wrong.
         """
-        path = ROBOTS / f"{source}.yaml"
-        if not path.is_file():
-            path = Path(source)
-            if path.suffix not in (".yaml", ".yml"):
-                known = [file.stem for file in sorted(ROBOTS.glob("*.yaml"))]
-                raise InvalidRobot(
-                    f"robot: none is called {str(source)!r} (known: {', '.join(known)}; or name a YAML file)"
-                    + suggestion(str(source), known)
-                )
+        path = shipped(ROBOTS, source, "robot", InvalidRobot)
         data = read_yaml(path, InvalidRobot)
         if not isinstance(data, dict):
             raise InvalidRobot(f"{path}: a robot description is a mapping such as `urdf: ...`")

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from nerfbot.limits import AXES, NerfSpec
 from nerfbot.limits.value import Model
-from nerfbot.limits.yamlio import read_yaml, suggestion, validate
+from nerfbot.limits.yamlio import read_yaml, shipped, suggestion, validate
 from nerfbot.powers import AuditLog, Lease, LeaseAuthority, LeasePolicy
 
 from .arm import CYCLE, SimulatedArm
@@ -65,15 +65,7 @@ class RaiseTask(Model):
     @classmethod
     def load_task(cls, source: str | Path) -> RaiseTask:
         """Read the task that ships as ``source``, or a YAML file; raises `InvalidRobot`, one line."""
-        path = TASKS / f"{source}.yaml"
-        if not path.is_file():
-            path = Path(source)
-            if path.suffix not in (".yaml", ".yml"):
-                known = [file.stem for file in sorted(TASKS.glob("*.yaml"))]
-                raise InvalidRobot(
-                    f"task: none is called {str(source)!r} (known: {', '.join(known)}; or name a YAML file)"
-                    + suggestion(str(source), known)
-                )
+        path = shipped(TASKS, source, "task", InvalidRobot)
         return validate(cls, read_yaml(path, InvalidRobot), str(path), InvalidRobot)
 
 

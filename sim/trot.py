@@ -16,7 +16,7 @@ from pydantic import Field
 
 from nerfbot.limits import Channel
 from nerfbot.limits.value import Model
-from nerfbot.limits.yamlio import read_yaml, suggestion, validate
+from nerfbot.limits.yamlio import read_yaml, shipped, validate
 
 from .description import Positive
 from .errors import InvalidRobot
@@ -62,15 +62,7 @@ class Gait(Model):
     @classmethod
     def load(cls, source: str | Path) -> Gait:
         """Read the gait that ships as ``source``, or a YAML file; raises `InvalidRobot`, one line."""
-        path = GAITS / f"{source}.yaml"
-        if not path.is_file():
-            path = Path(source)
-            if path.suffix not in (".yaml", ".yml"):
-                known = [file.stem for file in sorted(GAITS.glob("*.yaml"))]
-                raise InvalidRobot(
-                    f"gait: none is called {str(source)!r} (known: {', '.join(known)}; or name a YAML file)"
-                    + suggestion(str(source), known)
-                )
+        path = shipped(GAITS, source, "gait", InvalidRobot)
         return validate(cls, read_yaml(path, InvalidRobot), str(path), InvalidRobot)
 
     def speed(self, level: float) -> float:

@@ -33,6 +33,24 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def shipped(folder: Path, source: str | Path, what: str, error: type[Exception]) -> Path:
+    """The YAML file that ships in ``folder`` as ``source``, or the user's own of that path.
+
+    Raises ``error``, one line that begins with ``what``, for a name that is neither.
+    """
+    path = folder / f"{source}.yaml"
+    if path.is_file():
+        return path
+    path = Path(source)
+    if path.suffix in (".yaml", ".yml"):
+        return path
+    known = [file.stem for file in sorted(folder.glob("*.yaml"))]
+    raise error(
+        f"{what}: none is called {str(source)!r} (known: {', '.join(known)}; or name a YAML file)"
+        + suggestion(str(source), known)
+    )
+
+
 def read_yaml(path: Path, error: type[Exception] = InvalidSpec) -> Any:
     """Parse ``path``; raises ``error`` with file, line and column for unreadable or malformed YAML."""
     try:
