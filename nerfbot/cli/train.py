@@ -96,6 +96,7 @@ def evaluate(
         from nerfbot.agents.saved import load_policy
         from nerfbot.experiment.config import DirectConfig, ExperimentConfig, InvalidExperiment
         from nerfbot.experiment.evaluation import evaluate as measure
+        from nerfbot.experiment.processes import CELLS
         from nerfbot.experiment.results import plain
         from nerfbot.experiment.training import levels
         from nerfbot.limits.yamlio import read_yaml, validate
@@ -108,7 +109,7 @@ def evaluate(
     model = DirectConfig if "environment" in told["experiment"] else ExperimentConfig
     config = validate(model, told["experiment"], str(folder / "config.yaml"), InvalidExperiment)
     policy = load_policy(folder)
-    if isinstance(config, DirectConfig) and config.environment != "nerfbot/RoverCells-v0":
+    if isinstance(config, DirectConfig) and config.environment != CELLS:
         if lift != -1.0:
             raise InvalidExperiment(f"--lift: a policy of {config.environment} is measured nerfed")
         _evaluate_itself(folder, config, policy, str(told.get("arm")), episodes, seed, as_json)
