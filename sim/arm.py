@@ -87,6 +87,7 @@ class SimulatedArm:
         except BaseException:
             self.client.close()
             raise
+        self._declared = {item.field for item in self.limiter.report}
         bounds = [self.limiter.envelope.channel(channel) for channel in self.channels]
         self._top = np.array([limits.max_velocity for limits in bounds], np.float64)
         self._push = np.array([limits.max_acceleration for limits in bounds], np.float64)
@@ -190,7 +191,7 @@ class SimulatedArm:
 
     def _bound(self, field: str, envelope: Floats) -> Floats:
         """The effective limit ``field`` now, (channels,): the nerf's where it states one."""
-        if not any(item.field == field for item in self.limiter.report):
+        if field not in self._declared:
             return envelope
         return np.minimum(self.limiter.limits(field)[0], envelope)
 
