@@ -46,6 +46,7 @@ class Feedback:
         self.joints = [self._joint_state(joint, *ranges[joint.name]) for joint in robot.joints]
         self.held = {joint.id: Held() for joint in robot.joints}
         self._blocks = {j.id: j.servo.block(*j.servo.feedback) for j in robot.joints}
+        self._watched = {j.id: j.servo.block(*j.servo.watch) for j in robot.joints if j.servo.watch}
         self._strays: deque[tuple[float, int]] = deque()
         self._stray_count = 0
         self._turn = 0
@@ -71,7 +72,8 @@ class Feedback:
                 state.missed += 1
                 continue
             state.missed, state.unheard = 0, 0.0
-        self._look_closer(now)
+        self._watch()
+        self._look_closer()
         while self._strays and now - self._strays[0][0] > STRAY_TIME:
             self._strays.popleft()
         if self.bus.stray > self._stray_count:
@@ -101,7 +103,7 @@ class Feedback:
         state.voltage = values["present_voltage"] * 0.1
         if "hardware_status" in values:
             state.status = tuple(servo.faults(values["hardware_status"] | reply.error))
-        else:  # a Dynamixel's alert bit says that there is one; `_look_closer` finds out which
+        else:  # a Dynamixel's alert bit says that there is one; `_watch` finds out which
             alert = self.bus.wire.alert(reply.error)
             state.status = (state.status or ("alert",)) if alert else ()
         if "torque_enable" in values:
@@ -113,16 +115,31 @@ class Feedback:
             state.wrong = f"{name} = {value}, but {written[name]} was written"
         return True
 
-    def _look_closer(self, now: float) -> None:
-        """Read the EEPROM envelope, and torque and error of a Dynamixel, of one servo in each cycle."""
+    def _watch(self) -> None:
+        """Torque and error of the servos that have them far from the rest, those that answered."""
+        asked = {
+            joint.id: self._watched[joint.id]
+            for joint, state in zip(self.robot.joints, self.joints, strict=True)
+            if joint.id in self._watched and not state.missed  # else time is dear: the others must be stopped
+        }
+        if not asked:
+            return
+        replies = self.bus.read_blocks(asked)
+        for joint, state in zip(self.robot.joints, self.joints, strict=True):
+            if joint.id in replies:
+                values = joint.servo.split(asked[joint.id][0], replies[joint.id].data)
+                state.torque = values["torque_enable"] == 1
+                if values["hardware_status"]:
+                    state.status = tuple(joint.servo.faults(values["hardware_status"]))
+
+    def _look_closer(self) -> None:
+        """Read the EEPROM envelope of one servo in each cycle."""
         self._turn = (self._turn + 1) % len(self.joints)
         joint, state = self.robot.joints[self._turn], self.joints[self._turn]
         if state.missed:
             return  # time is dear: the stop must still reach the others
         servo, wanted = joint.servo, self._eeprom[joint.id]
         registers = [servo.register(name) for name in wanted]
-        if "torque_enable" not in servo.split(*self._empty(joint)):
-            registers += [servo.register("torque_enable"), servo.register("hardware_status")]
         start = min(register.address for register in registers)
         length = max(register.end for register in registers) - start
         reply = self.bus.read_blocks({joint.id: (start, length)}).get(joint.id)
@@ -131,14 +148,6 @@ class Feedback:
         values = servo.split(start, reply.data)
         wrong = [(name, values[name]) for name in wanted if values[name] != wanted[name]]
         state.eeprom = f"{wrong[0][0]} = {wrong[0][1]}, set up as {wanted[wrong[0][0]]}" if wrong else ""
-        if "torque_enable" in values:
-            state.torque = values["torque_enable"] == 1
-            if values["hardware_status"]:
-                state.status = tuple(servo.faults(values["hardware_status"]))
-
-    def _empty(self, joint: Joint) -> tuple[int, bytes]:
-        address, length = self._blocks[joint.id]
-        return address, bytes(length)
 
     def lose(self) -> None:
         """Nothing was heard in this cycle: the port is lost."""

@@ -87,7 +87,10 @@ class Carrier(Model):
 
 
 class Servo(Model):
-    """One model of servo: registers by name; ``feedback``, ``goal``: blocks, by first and last register."""
+    """One model of servo: registers by name; ``feedback``, ``goal``: blocks, by first and last register.
+
+    ``watch``: a second block that is read in every cycle, of what lies far from the first.
+    """
 
     model: str
     protocol: Literal["feetech", "dynamixel"]
@@ -97,6 +100,7 @@ class Servo(Model):
     motor: Motor
     feedback: tuple[str, str]
     goal: tuple[str, str]
+    watch: tuple[str, str] | None = None
     limits: dict[Literal["effort", "velocity", "acceleration"], Carrier]
     status: dict[int, str]
     registers: dict[str, Register]
@@ -105,7 +109,12 @@ class Servo(Model):
 
     @model_validator(mode="after")
     def _check(self) -> Servo:
-        named = [*self.feedback, *self.goal, *(item.ram for item in self.limits.values())]
+        named = [
+            *self.feedback,
+            *self.goal,
+            *(self.watch or ()),
+            *(item.ram for item in self.limits.values()),
+        ]
         named += [item.eeprom for item in self.limits.values() if item.eeprom]
         for name in named + ([self.watchdog] if self.watchdog else []):
             if name not in self.registers:

@@ -149,13 +149,16 @@ class Rig:
         return self.state
 
     def settle_running(self, seconds: float = 3.0) -> bool:
-        """Ask for no motion, clearing what is latched, until the driver follows commands."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            if not self.state:
-                self.link.listen()
+        """Ask for no motion, clearing what is latched, until the driver follows commands.
+
+        A state from before the call tells nothing: it may be that of a driver that has been killed since.
+        """
+        began = time.monotonic()
+        while time.monotonic() < began + seconds:
             state = self.look(0.05)
-            if state:
+            if not state or state["now"] < began:
+                self.link.listen()
+            else:
                 self.command(state["position"])
                 if state["phase"] == "run" and not state["reasons"]:
                     return True

@@ -68,6 +68,16 @@ def still(rig):
     return all(abs(servo["velocity"]) < 0.02 for servo in rig.emulated.state().values())
 
 
+def test_the_last_word_of_a_driver_that_stands_still_is_no_sign_that_it_runs(rig):
+    arm = rig()
+    arm.driver.signal(signal.SIGSTOP)
+    arm.look(0.1)
+    assert arm.state["phase"] == "run"
+    assert not arm.settle_running(0.3)
+    arm.driver.signal(signal.SIGCONT)
+    assert arm.settle_running(8.0)
+
+
 @pytest.mark.parametrize("name", ["so101", "koch"])
 def test_a_nerfed_arm_follows_commands_no_faster_than_its_nerf(name, rig):
     arm = rig(name)

@@ -79,3 +79,16 @@ def test_a_servo_that_is_heard_again_is_believed_at_its_second_answer(arm):
         arm.read()
         guards.append("answers" in arm.state["guards"])
     assert guards == [True, False]
+
+
+@pytest.mark.parametrize("name", ["so101", "koch"])
+@pytest.mark.parametrize("id", [1, 6])
+def test_torque_that_goes_is_seen_in_the_next_cycle_whatever_the_servo(name, id):
+    made = LockstepArm(ServoRobot.load(name), NerfSpec.load(f"{name}-weak"))
+    made.actuate(made.state["position"])
+    for _ in range(60):
+        made.read()
+    assert made.state["phase"] == "run"
+    made.emulator.do({"do": "fault", "name": "torque_dropped", "servo": id})
+    made.read()
+    assert "torque-dropped" in made.state["guards"]
