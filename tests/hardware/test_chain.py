@@ -118,6 +118,11 @@ def test_the_last_clamp_bounds_range_and_step_and_nothing_else() -> None:
         (kept, _), what = clamp.apply([value, 0.0], now)
         assert kept == held
         assert what
+    for _ in range(20):
+        now += 0.05
+        (held, _), what = clamp.apply([held + 0.1, 0.0], now)
+    assert held == 1.5
+    assert "held to 1.5" in what
 
 
 def test_time_that_stands_or_runs_backwards_moves_nothing_past_the_last_clamp() -> None:
