@@ -110,20 +110,20 @@ def channels_of(values: Mapping[str, Any]) -> tuple[Channel, ...]:
         raise InvalidSetup(f"command_type: {kind!r} is unknown{suggestion(kind, [*COMMAND_TYPES])}")
     if not names or len(set(names)) != len(names) or "" in names:
         raise InvalidSetup(f"channels: must be names, each once, got {names}")
+    caps = bool(values.get("effort_limit", False))
     if kind in ("twist", "twist_stamped"):
         for name in names:
             if name not in TWIST_PARTS:
                 raise InvalidSetup(f"channels: {name!r} is no part of a twist{suggestion(name, TWIST_PARTS)}")
         units = {name: "m/s" if name.startswith("linear") else "rad/s" for name in names}
         measures = frozenset({"velocity"} if values["use_odometry"] else ())
-        caps = bool(values.get("effort_limit", False))
         return tuple(
             Channel(name, "velocity", units[name], effort_limit=caps, measures=measures) for name in names
         )
     if mode not in get_args(Mode):
         raise InvalidSetup(f"command_mode: must be one of {get_args(Mode)}, got {mode!r}")
     measures = frozenset({"position", "velocity", "effort"})
-    return tuple(Channel(name, mode, _UNITS[mode], measures=measures) for name in names)
+    return tuple(Channel(name, mode, _UNITS[mode], effort_limit=caps, measures=measures) for name in names)
 
 
 def envelope_of(values: Mapping[str, Any], channels: Sequence[Channel]) -> Envelope:
@@ -176,6 +176,18 @@ def _channel_envelope(place: str, given: Mapping[str, float]) -> ChannelEnvelope
     if low is not None and high is not None and low >= high:
         raise InvalidSpec(f"{place}.min_position = {low:g}: must be below max_position = {high:g}")
     return ChannelEnvelope(**given)
+
+
+def envelope_parameters(envelope: Envelope, channels: Sequence[str]) -> dict[str, float]:
+    """The parameters from which `envelope_of` makes the limits that `envelope` states for these channels."""
+    stated = {}
+    for channel in channels:
+        limits = envelope.find(channel)
+        for name, field in LIMIT_FIELDS.items():
+            value = None if limits is None else getattr(limits, field)
+            if value is not None and (name, value) != ("holding_effort", 0.0):
+                stated[f"{prefix(channel)}.{name}"] = value
+    return stated
 
 
 def check(values: Mapping[str, Any], table: Sequence[Parameter]) -> None:

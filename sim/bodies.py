@@ -9,38 +9,59 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nerfbot.course import Course
 from nerfbot.errors import InvalidCommand
 from nerfbot.limits.yamlio import suggestion
 
 from .car_driver import CarDriver
+from .description import Ackermann, RobotDescription
 from .driver import Driver
 from .episode import Steers, ZoneLeases, run_episode
+from .errors import InvalidRobot
 from .nerfed import NerfedPlant
 from .raising import RaiseTask, Raising
+from .trot import GAITS
 from .walk_driver import WalkDriver
 
 FAILS, PASSES = 0.2, 0.8
 """A nerfed body succeeds in at most this share of the seeds, a lifted one in at least that."""
 
 
+def scripted(robot: RobotDescription, course: Course, lift: Callable[[], NDArray[np.float64]]) -> Steers:
+    """A scripted driver for one episode of a robot on a course, by how it moves: wheels, a car's, legs.
+
+    ``lift()`` tells the lift levels by axis. Raises `InvalidRobot` for a robot that has neither a drive nor a
+    gait: nobody knows how it would get about.
+    """
+    if isinstance(robot.drive, Ackermann):
+        return CarDriver(course, robot=robot)
+    if robot.drive is not None:
+        return Driver(course, robot=robot)
+    if (GAITS / f"{robot.name}.yaml").is_file():
+        return WalkDriver(course, lift, robot, robot.name)
+    raise InvalidRobot(f"{robot.name}: no scripted driver: it has neither a drive nor a gait")
+
+
 class Body(NamedTuple):
     """A robot with its nerf, the course (or task) where it bites, and the axes on which leases are asked for.
 
-    ``driver(course, plant)`` makes the driver of an episode; an arm has none: its task says how it moves.
+    ``drives``: a scripted driver takes it through the course; an arm's task says how it moves.
     """
 
     robot: str
     nerf: str
     course: str
     axes: tuple[str, ...]
-    driver: Callable[[Course, NerfedPlant], Steers] | None
+    drives: bool = True
 
     def episodes(self, seeds: Iterable[int], axes: tuple[str, ...]) -> Iterator[bool]:
         """Whether each seed's episode succeeds with leases on ``axes``: inside the course's lift zones, or
         anywhere for an arm.
         """
-        if self.driver is None:
+        if not self.drives:
             with Raising(RaiseTask.load_task(self.course), self.nerf) as arm:
                 for seed in seeds:
                     yield arm.run(seed, axes).success
@@ -50,25 +71,17 @@ class Body(NamedTuple):
             for seed in seeds:
                 course = Course.load(self.course, seed=seed)
                 readings = plant.reset(course, seed=seed)
-                driver = self.driver(course, plant)
+                driver = scripted(plant.plant.description, course, lambda: plant.lift)
                 yield run_episode(plant, driver, leases=ZoneLeases(axes), readings=readings).success
         finally:
             plant.close()
 
 
 BODIES: dict[str, Body] = {
-    "rover": Body("rover", "rover-weak", "strength", ("strength",), lambda course, plant: Driver(course)),
-    "racecar": Body(
-        "racecar", "racecar-weak", "chicane", ("speed",), lambda course, plant: CarDriver(course)
-    ),
-    "a1": Body(
-        "a1",
-        "a1-weak",
-        "dash",
-        ("strength", "speed"),
-        lambda course, plant: WalkDriver(course, lambda: plant.lift),
-    ),
-    "panda": Body("panda", "panda-weak", "raise-load", ("strength",), None),
+    "rover": Body("rover", "rover-weak", "strength", ("strength",)),
+    "racecar": Body("racecar", "racecar-weak", "chicane", ("speed",)),
+    "a1": Body("a1", "a1-weak", "dash", ("strength", "speed")),
+    "panda": Body("panda", "panda-weak", "raise-load", ("strength",), drives=False),
 }
 """The bodies by name. To add one, write its robot, preset and course, and a line here."""
 

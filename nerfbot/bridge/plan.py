@@ -14,12 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import yaml
 
 from nerfbot.course import Course
 from nerfbot.hardware.errors import InvalidSetup
-from nerfbot.limits import NerfSpec
+from nerfbot.hardware.parameters import envelope_parameters
+from nerfbot.limits import AXES, NerfSpec
 from nerfbot.limits.yamlio import read_yaml, suggestion
+from nerfbot.sim.bodies import scripted
+from nerfbot.sim.description import TWIST, RobotDescription
 
 
 class Argument(NamedTuple):
@@ -32,7 +36,8 @@ class Argument(NamedTuple):
 
 ARGUMENTS: tuple[Argument, ...] = (
     Argument("course", "gauntlet", "course: its lift zones allow leases, and in simulation it is built"),
-    Argument("nerf", "rover-weak", "preset or path of the specification"),
+    Argument("robot", "rover", "simulation: the robot's name or the path of its description"),
+    Argument("nerf", "", "preset or path of the specification; empty: ROBOT-weak"),
     Argument("policy", "scripted", "scripted, the folder of a saved policy, or none"),
     Argument("namespace", "", "ROS namespace of all nodes"),
     Argument("params_file", "", "parameter file in ROS 2's form: the envelope, the timings"),
@@ -47,6 +52,8 @@ ARGUMENTS: tuple[Argument, ...] = (
 """What every bring-up takes; `--show-args` of the launch files shows the same."""
 
 KINDS = ("sim", "hardware", "hil")
+
+_COMMANDS = ("command_type", "channels", "command_mode", "use_odometry")
 
 TRUSTED, UNTRUSTED = 20, 10
 """Real-time priorities asked for: the gate and the supervisor run before the nerf, all before policies."""
@@ -133,14 +140,18 @@ def make(kind: str, given: Mapping[str, str]) -> Plan:
         if name not in values:
             raise InvalidSetup(f"argument {name}: is unknown{suggestion(name, list(values))}")
         values[name] = value
-    Course.load(values["course"])
+    course = Course.load(values["course"])
+    robot = RobotDescription.load(values["robot"])
+    values["nerf"] = values["nerf"] or f"{robot.name}-weak"
     NerfSpec.load(values["nerf"])
+    if kind != "hardware" and values["policy"] == "scripted":
+        scripted(robot, course, lambda: np.zeros(len(AXES)))
     folder = Path(values["run_folder"] or f"runs/bringup-{secrets.token_hex(3)}").absolute()
     sockets = Path(tempfile.gettempdir(), f"nerfbot-{secrets.token_hex(4)}")  # a socket's path is short
     params = Path(values["params_file"]).absolute() if values["params_file"] else None
     from_file = file_values(params)
     simulated = kind == "sim"
-    common = _common(values, kind, sockets, from_file)
+    common = _common(kind, sockets, from_file, robot)
     nodes = [
         NodePlan(
             "supervisor",
@@ -158,6 +169,7 @@ def make(kind: str, given: Mapping[str, str]) -> Plan:
             **_only(common, ("command_type", "supervisor_socket")),
             "publish_clock": simulated,
             "course": values["course"],
+            "robot": values["robot"],
             "seed": _whole(values, "seed"),
             "real_time_factor": _number(values, "real_time_factor"),
             "cmd_vel_timeout": 0.2,
@@ -172,10 +184,9 @@ def make(kind: str, given: Mapping[str, str]) -> Plan:
         nodes.insert(0, NodePlan("recorder", "nerfbot.hardware.recorder", record, essential=False))
     if values["policy"] != "none":
         policy = {
-            **_only(
-                common, ("use_sim_time", "command_type", "channels", "command_mode", "supervisor_socket")
-            ),
+            **_only(common, ("use_sim_time", *_COMMANDS, "supervisor_socket")),
             "course": values["course"],
+            "robot": values["robot"],
             "policy": values["policy"],
             "leases": _flag(values, "leases"),
             "trigger": "odom" if simulated else "timer",
@@ -185,7 +196,7 @@ def make(kind: str, given: Mapping[str, str]) -> Plan:
 
 
 def _common(
-    values: Mapping[str, str], kind: str, sockets: Path, from_file: Mapping[str, Any]
+    kind: str, sockets: Path, from_file: Mapping[str, Any], robot: RobotDescription
 ) -> dict[str, Any]:
     """What the chain's nodes share. On hardware, the envelope comes from the parameter file.
 
@@ -195,26 +206,32 @@ def _common(
     if kind == "sim":
         common |= {"limiter_clock": "stamp"}
     if kind != "hardware":
-        common |= {"cmd_vel_timeout": 0.2}
-        common |= {"command_type": "twist_stamped", "channels": ["linear.x", "angular.z"]}
-        common |= {"command_mode": "velocity", **ROVER_LIMITS}
+        common |= {"cmd_vel_timeout": 0.2, **commands_of(robot)}
     for name in ("command_type", "channels", "command_mode"):
         if name in from_file:
             common[name] = from_file[name]
     return common
 
 
-ROVER_LIMITS: dict[str, float] = {
-    "linear.x.max_velocity": 1.5,
-    "linear.x.max_acceleration": 3.0,
-    "linear.x.max_deceleration": 2.0,
-    "linear.x.max_effort": 60.0,
-    "angular.z.max_velocity": 3.0,
-    "angular.z.max_acceleration": 12.0,
-    "angular.z.max_deceleration": 8.0,
-    "angular.z.max_effort": 7.0,
-}
-"""The simulated rover's envelope, as its description states it."""
+def commands_of(robot: RobotDescription) -> dict[str, Any]:
+    """The parameters of a chain for a simulated robot: twists or joint trajectories, and its envelope.
+
+    Raises `InvalidSetup` where it states no envelope, or its joints are commanded in more than one way.
+    """
+    names = [row.name for row in robot.channels]
+    modes = sorted({row.mode for row in robot.channels})
+    if robot.envelope is None:
+        raise InvalidSetup(f"robot {robot.name}: envelope: is required")
+    if len(modes) > 1:
+        raise InvalidSetup(f"robot {robot.name}: channels: one message holds one mode, got {modes}")
+    drives = names[0] in TWIST
+    return {
+        "command_type": "twist_stamped" if drives else "joint_trajectory",
+        "channels": names,
+        "command_mode": modes[0],
+        "use_odometry": drives,
+        **envelope_parameters(robot.envelope, names),
+    }
 
 
 def _nerf(values: Mapping[str, str], common: Mapping[str, Any], sockets: Path, kind: str) -> dict[str, Any]:
@@ -233,7 +250,7 @@ def _supervisor(
     values: Mapping[str, str], common: Mapping[str, Any], folder: Path, sockets: Path, kind: str
 ) -> dict[str, Any]:
     return {
-        **_only(common, ("use_sim_time", "command_type", "channels", "command_mode", "supervisor_socket")),
+        **_only(common, ("use_sim_time", *_COMMANDS, "supervisor_socket")),
         "permit_sockets": [str(sockets / "permit.gate"), str(sockets / "permit.nerf")],
         "state_folder": str(folder),
         "course": values["course"],

@@ -25,8 +25,9 @@ from nerfbot.hardware.parameters import COMMON, Parameter, channels_of
 from nerfbot.hardware.requests import SupervisorClient
 from nerfbot.hardware.zones import Pose
 from nerfbot.limits import AXES
+from nerfbot.sim.bodies import scripted
 from nerfbot.sim.description import RobotDescription
-from nerfbot.sim.driver import Driver
+from nerfbot.sim.episode import Steers
 
 from .messages import ReadingsInput
 from .rover_observation import observation
@@ -68,9 +69,11 @@ class PolicyNode(ChainNode):
         self._input = ReadingsInput(Pose(start.x, start.y, start.heading))
         self._channels = channels_of(values)
         self._policy: Any = None
-        self._driver: Driver | None = None
+        self._driver: Steers | None = None
+        self._began: float | None = None
         if values["policy"] == "scripted":
-            self._driver = Driver(self._course, robot=values["robot"])
+            robot = RobotDescription.load(values["robot"])
+            self._driver = scripted(robot, self._course, lambda: self._lift)
         else:
             self._policy = self._loaded(values)
         self._kind = COMMAND_TYPES[values["command_type"]]
@@ -133,8 +136,11 @@ class PolicyNode(ChainNode):
         if readings is None:
             return
         now = self.now()
+        self._began = now if self._began is None else self._began
         if self._driver is not None:
-            command = self._driver.act(readings, now)
+            command = self._driver.act(readings, now - self._began)
+        elif not readings.joints.size and not {"", "joints"}.isdisjoint(self._policy.parts):
+            return
         else:
             left = max(float(self._lease[0]) - (now - self._lease_heard), 0.0)
             told = observation(self._policy.parts, readings, self._lift, left, float(self._lease[1]))

@@ -26,11 +26,12 @@ def measure(
     nerf: Annotated[
         str | None, typer.Option(help="What is declared: a preset or a file; default: ROBOT-weak.")
     ] = None,
-    robot: Annotated[str | None, typer.Option(help="sim, servo: the robot; default: rover, so101.")] = None,
+    robot: Annotated[str | None, typer.Option(help="The robot; default: rover, for servo so101.")] = None,
     course: Annotated[str, typer.Option(help="sim: where there is room around the start.")] = "corner",
     port: Annotated[str, typer.Option(help="servo: the bus, /dev/ttyUSB0 or the like.")] = "emulator",
     params_file: Annotated[
-        Path | None, typer.Option(help="ros: the chain's parameter file; default: the rover's.")
+        Path | None,
+        typer.Option(help="ros: the chain's parameter file; default: as ROBOT's description says."),
     ] = None,
     channel: Annotated[list[str] | None, typer.Option(help="Only this channel; may be repeated.")] = None,
     room: Annotated[float, typer.Option(help="How far a step of a base may travel, m.", min=0.05)] = 1.5,
@@ -96,9 +97,12 @@ def _probe(
         from nerfbot.bridge.ros_probe import RosProbe
     except ImportError as error:
         raise MissingDependency(f"--plant ros: needs ROS 2: {error}") from None
-    from nerfbot.bridge.plan import ROVER_LIMITS, file_values
+    from nerfbot.bridge.plan import commands_of, file_values
+    from nerfbot.sim.description import RobotDescription
 
-    return RosProbe(ROVER_LIMITS if params_file is None else file_values(params_file))
+    if params_file is not None:
+        return RosProbe(file_values(params_file))
+    return RosProbe(commands_of(RobotDescription.load(robot or ROBOTS["sim"])))
 
 
 def _plot(path: Path, probe: Any, traces: Any) -> None:

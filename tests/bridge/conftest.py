@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,23 @@ pytest.importorskip("warp")
 
 from nerfbot.bridge.cells_env import RoverCells
 from nerfbot.course.parser import parse
+
+
+@pytest.fixture
+def bring_up(tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Starts bring-ups with `tmp_path`/run as their folder; ends them, and sees that nothing is left."""
+    from bringups import BringUp
+
+    started: list[BringUp] = []
+
+    def start(*arguments: str, **more: Any) -> BringUp:
+        started.append(BringUp(tmp_path / "run", *arguments, **more))
+        return started[-1]
+
+    yield start
+    for item in started:
+        item.end()
+        assert item.children() == []
 
 
 @pytest.fixture

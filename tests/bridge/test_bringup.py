@@ -7,106 +7,33 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 pytest.importorskip("rclpy", reason="the ROS 2 wheels are not installed")
 
+from bringups import MAIN, BringUp
 from nav_msgs.msg import Odometry
-from ros import PATIENCE, Partner, a_world, fresh_domain
+from ros import Partner, a_world, fresh_domain
+from sensor_msgs.msg import JointState
 
-from nerfbot.bridge.plan import ROVER_LIMITS
-from nerfbot.hardware.requests import SupervisorClient
+from nerfbot.bridge.plan import commands_of
+from nerfbot.limits import AXES
 from nerfbot.powers.audit import verify
-
-MAIN = "import sys; from nerfbot.cli import main; sys.exit(main())"
-
-
-class BringUp:
-    def __init__(self, folder: Path, *arguments: str, kind: str = "sim", domain: int = 0) -> None:
-        self.folder = folder
-        domain = domain or fresh_domain()
-        self.environment = {**os.environ, "ROS_DOMAIN_ID": str(domain), "OMP_NUM_THREADS": "1"}
-        words = ["bringup", kind, f"run_folder:={folder}", *arguments]
-        self.log = folder.with_suffix(".log")
-        with open(self.log, "w") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", MAIN, *words],
-                env=self.environment,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def supervisor(self) -> SupervisorClient:
-        self.until(lambda: (self.folder / "supervisor.path").exists())
-        path = Path((self.folder / "supervisor.path").read_text().strip())
-        self.until(path.exists)
-        return SupervisorClient(path)
-
-    def audit(self) -> list[dict]:
-        path = self.folder / "audit.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-    def events(self) -> Counter[str]:
-        return Counter(event["event"] for event in self.audit())
-
-    def until(self, holds: object, seconds: float = 2 * PATIENCE) -> None:
-        end = time.monotonic() + seconds
-        while not holds():  # type: ignore[operator]
-            assert self.process.poll() is None, self.log.read_text()[-2000:]
-            assert time.monotonic() < end, self.log.read_text()[-2000:]
-            time.sleep(0.05)
-
-    def children(self) -> list[int]:
-        """The nodes that run, by the run folder in their arguments."""
-        found = []
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                if f"{self.folder}/params".encode() in path.read_bytes():
-                    found.append(int(path.parent.name))
-            except OSError:
-                continue
-        return found
-
-    def node(self, name: str) -> int:
-        """The process of one node."""
-        for pid in self.children():
-            if f"/{name}.yaml".encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
-                return pid
-        raise AssertionError(f"{name} does not run")
-
-    def end(self, number: int = signal.SIGINT) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        return self.process.wait(timeout=40.0)
-
-
-@pytest.fixture
-def bring_up(tmp_path: Path) -> Iterator:
-    started: list[BringUp] = []
-
-    def start(*arguments: str, **more: Any) -> BringUp:
-        started.append(BringUp(tmp_path / "run", *arguments, **more))
-        return started[-1]
-
-    yield start
-    for item in started:
-        item.end()
-        assert item.children() == []
+from nerfbot.sim.description import RobotDescription
 
 
 @pytest.mark.slow
-def test_the_rover_drives_under_leases_and_the_recording_is_read_back(bring_up, tmp_path: Path) -> None:
+def test_the_gauntlet_is_passed_under_leases_and_its_recording_tells_of_each(bring_up) -> None:
+    """Each obstacle takes a lease of its axis: the recording has its grant, its lift, its end."""
     reader = pytest.importorskip("mcap_ros2.reader", reason="mcap-ros2-support is not installed")
     run = bring_up()
-    run.until(lambda: run.events()["grant"] >= 1 and run.events()["return"] >= 1, 60.0)
+    run.until(lambda: "task over" in run.log.read_text(), 150.0)
+    assert '"success": true' in run.log.read_text()
     with run.supervisor() as client:
         assert client.ask("estop", reason="test")["ok"]
         run.until(lambda: client.ask("status")["stop"] == "estop: test")
@@ -117,22 +44,27 @@ def test_the_rover_drives_under_leases_and_the_recording_is_read_back(bring_up, 
     assert not (run.folder / "supervisor.path").exists()
     assert verify(run.folder / "audit.jsonl").lines == len(run.audit())
 
-    lifts, told, topics = [], [], Counter()
-    fastest = 0.0
+    topics: Counter[str] = Counter()
+    told, lifts, fastest = [], [], 0.0
     for message in reader.read_ros2_messages(str(run.folder / "recording.mcap")):
         topic = message.channel.topic
         topics[topic] += 1
         if topic == "/lift":
-            lifts.append(max(message.ros_msg.data))
+            lifts.append(message.ros_msg.data)
         elif topic == "/audit":
-            told.append(json.loads(message.ros_msg.data)["event"])
+            told.append(json.loads(message.ros_msg.data))
         elif topic == "/cmd_vel":
             fastest = max(fastest, message.ros_msg.twist.linear.x)
     assert {"/odom", "/scan", "/scan_nerfed", "/cmd_vel_policy", "/cmd_vel_nerfed", "/clock"} <= set(topics)
-    assert max(lifts) == pytest.approx(1.0, abs=0.01)
-    assert lifts[-1] == 0.0
-    assert {"grant", "return", "estop"} <= set(told)
-    assert 0.0 < fastest <= 0.4 + 1e-9  # the nerf's: no lease lifted the speed
+    granted = {item["fields"]["lease"]: item["fields"] for item in told if item["event"] == "grant"}
+    ended = {e["fields"]["lease"]: e["fields"]["reason"] for e in told if e["event"] in ("return", "revoke")}
+    assert {axis for lease in granted.values() for axis in lease["axes"]} == set(AXES)
+    assert ended.keys() == granted.keys()
+    assert "expired" in ended.values()
+    assert [item["hash"] for item in told] == [item["hash"] for item in run.audit()[-len(told) :]]
+    assert np.max(lifts, axis=0) == pytest.approx(np.ones(len(AXES)), abs=0.01)
+    assert lifts[-1] == pytest.approx(np.zeros(len(AXES)))
+    assert 0.4 < fastest <= 1.2 + 1e-9  # rover-weak's speed, lifted
 
     again = BringUp(run.folder, "record:=false", "policy:=none")
     try:
@@ -140,6 +72,28 @@ def test_the_rover_drives_under_leases_and_the_recording_is_read_back(bring_up, 
             assert client.ask("status", timeout=10.0)["estop"] == "test"
     finally:
         again.end()
+
+
+@pytest.mark.slow
+def test_a_legged_robot_walks_joint_by_joint_through_the_chain(bring_up) -> None:
+    """Joint trajectories, and caps on effort, through nerf and gate."""
+    words = ["robot:=a1", "course:=dash", "record:=false", "leases:=false"]
+    run = bring_up(*words, domain=(domain := fresh_domain()))
+    with a_world(domain) as world:
+        listener = Partner(world, "unused", "nothing")
+        walked, efforts = [], []
+        listener.node.create_subscription(
+            Odometry, "odom", lambda m: walked.append(m.pose.pose.position.x), 10
+        )
+        listener.node.create_subscription(
+            JointState, "joint_states", lambda m: efforts.append(max(map(abs, m.effort))), 10
+        )
+        listener.until(lambda: bool(walked) and walked[-1] > 0.1)
+        efforts.clear()  # before it was commanded, it fell onto its feet with all its strength
+        listener.until(lambda: walked[-1] > 0.5)
+        listener.close()
+    assert 1.0 < max(efforts) <= 10.0 + 1e-6  # a1-weak's strength, of 33.5
+    assert run.end() == 0
 
 
 @pytest.mark.slow
@@ -155,8 +109,8 @@ def test_an_essential_node_that_dies_ends_everything_and_says_so(bring_up) -> No
 @pytest.mark.slow
 def test_the_hardware_bring_up_drives_a_robot_that_has_topics_of_its_own(bring_up, tmp_path: Path) -> None:
     """The simulated robot stands for one: its node is none of the bring-up's."""
-    limits = {key: value for key, value in ROVER_LIMITS.items() if not key.endswith("effort")}
-    settings = {"channels": ["linear.x", "angular.z"], "cmd_vel_timeout": 0.5, **limits}
+    limits = commands_of(RobotDescription.load("rover"))
+    settings = {"cmd_vel_timeout": 0.5} | {k: v for k, v in limits.items() if not k.endswith("effort")}
     params = tmp_path / "robot.yaml"
     params.write_text(yaml.safe_dump({"/**": {"ros__parameters": settings}}))
     with a_world() as world:

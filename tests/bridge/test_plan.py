@@ -9,6 +9,8 @@ import yaml
 
 from nerfbot.bridge.plan import ARGUMENTS, make
 from nerfbot.errors import NerfbotError
+from nerfbot.hardware.parameters import COMMON, channels_of, envelope_of
+from nerfbot.sim.description import RobotDescription
 
 LAUNCH = Path(__file__).parents[2] / "launch"
 
@@ -50,6 +52,24 @@ def test_what_the_bring_up_decides_stands_after_a_parameter_file(tmp_path: Path)
     assert written["/**"]["ros__parameters"] == dict(node.parameters)
 
 
+@pytest.mark.parametrize("robot", ["rover", "racecar", "a1", "panda"])
+def test_a_simulated_robot_s_chain_has_its_channels_and_its_envelope(robot: str) -> None:
+    description = RobotDescription.load(robot)
+    policy = "none" if robot == "panda" else "scripted"
+    nodes = {node.name: node for node in make("sim", {"robot": robot, "policy": policy}).nodes}
+    assert nodes["plant"].parameters["robot"] == robot
+    assert nodes["nerf"].parameters["nerf"] == f"{robot}-weak"
+    for name in ("gate", "nerf"):
+        values = {item.name: item.default for item in COMMON} | dict(nodes[name].parameters)
+        channels = channels_of(values)
+        theirs = [row.channel() for row in description.channels]
+        assert [(c.name, c.mode, c.unit) for c in channels] == [(c.name, c.mode, c.unit) for c in theirs]
+        envelope = envelope_of(values, channels)
+        assert description.envelope is not None
+        for channel in channels:
+            assert envelope.channel(channel) == description.envelope.channel(channel)
+
+
 @pytest.mark.parametrize(
     ("kind", "given", "named"),
     [
@@ -57,6 +77,8 @@ def test_what_the_bring_up_decides_stands_after_a_parameter_file(tmp_path: Path)
         ("sim", {"corse": "x"}, "did you mean 'course'"),
         ("sim", {"course": "gauntlte"}, "gauntlte"),
         ("sim", {"nerf": "rover-week"}, "rover-weak"),
+        ("sim", {"robot": "rovre"}, "rover"),
+        ("sim", {"robot": "panda"}, "panda: no scripted driver"),
         ("sim", {"record": "yes"}, "record = 'yes'"),
         ("sim", {"seed": "one"}, "seed = 'one'"),
         ("sim", {"real_time_factor": "fast"}, "real_time_factor = 'fast'"),

@@ -57,8 +57,8 @@ def fresh_domain() -> int:
 class World:
     """One ROS domain: starts node processes in it, and ends all of them."""
 
-    def __init__(self) -> None:
-        self.domain = fresh_domain()
+    def __init__(self, domain: int = 0) -> None:
+        self.domain = domain or fresh_domain()
         self.folder = Path(tempfile.mkdtemp(prefix="nb"))  # a socket's path must be short
         self.environment = {
             **os.environ,
@@ -201,8 +201,9 @@ class Partner:
 
 
 @contextlib.contextmanager
-def a_world() -> Iterator[World]:
-    world = World()
+def a_world(domain: int = 0) -> Iterator[World]:
+    """A world of its own, or in the `domain` of another."""
+    world = World(domain)
     try:
         yield world
     finally:
