@@ -75,10 +75,10 @@ def figures(progress: Callable[[str], None] = lambda _: None) -> list[Figure]:
 
 
 def _training(stack: contextlib.ExitStack, config: DirectConfig, processes: int) -> Training:
-    """A learner on so many processes, warmed up."""
+    """A learner on so many processes with a crew each, warmed up."""
     config = config.model_copy(update={"processes": processes})
     batch = stack.enter_context(worlds(config, keywords_of(config, "powers")))
-    ppo = config.ppo.model_copy(update={"rollout_steps": SIZE // processes})
+    ppo = config.ppo.model_copy(update={"rollout_steps": SIZE // (processes * config.crew)})
     learner = Learner(batch, config.network, ppo, 1 << 40)
     learner.iterate()
     return Training(learner)

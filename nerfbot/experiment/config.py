@@ -97,14 +97,15 @@ class ExperimentConfig(BaseModel):
 class DirectConfig(ExperimentConfig):
     """Learning on a robot in PyBullet itself: what an experiment has, and which `environment`.
 
-    `processes` side by side, in place of `worlds`. `hold`: control steps of 0.05 s that the robot carries on
-    with an action (not on ``nerfbot/RoverCells-v0``); a step of learning is one action. `parts` of the
-    observation that the policy is shown, all where there are none. `episodes` of each measurement. `options`:
-    further keywords of the environment, such as ``robot`` or ``reveal_lift``.
+    `processes` with a `crew` of so many robots each, in place of `worlds`. `hold`: control steps of 0.05 s
+    that the robot carries on with an action (not on ``nerfbot/RoverCells-v0``); a step of learning is one
+    action. `parts` of the observation that the policy is shown, all where there are none. `episodes` of each
+    measurement. `options`: further keywords of the environment, such as ``robot`` or ``reveal_lift``.
     """
 
     environment: Environment
     processes: Count = 2
+    crew: Count = 4
     hold: Count = 1
     parts: tuple[str, ...] = ()
     episodes: Count = 50

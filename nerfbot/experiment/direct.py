@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv
+from gymnasium.vector import VectorEnv
 
 from nerfbot.agents.batch import Batch
 from nerfbot.agents.learner import Learner
@@ -83,7 +83,7 @@ def keywords_of(
     return {**keywords, **config.options}
 
 
-def batch_of(config: DirectConfig, env: AsyncVectorEnv) -> Batch:
+def batch_of(config: DirectConfig, env: VectorEnv[Any, Any, Any]) -> Batch:
     """The environment as its policy sees it."""
     only = config.parts or None
     if only is None and config.environment == CELLS and not config.network.vector:
@@ -95,7 +95,7 @@ def batch_of(config: DirectConfig, env: AsyncVectorEnv) -> Batch:
 def worlds(config: DirectConfig, keywords: Mapping[str, Any]) -> Iterator[Batch]:
     """The environments in their processes, which end on leaving. Raises the errors of the environment."""
     with unknown_options():
-        env = in_processes(config.environment, config.processes, config.hold, **keywords)
+        env = in_processes(config.environment, config.processes, config.crew, config.hold, **keywords)
     try:
         yield batch_of(config, env)
     finally:

@@ -24,6 +24,7 @@ TINY = {
     "steps": 32,
     "points": 1,
     "processes": 1,
+    "crew": 1,
     "episodes": 2,
     "network.hidden": "[8]",
     "ppo.rollout_steps": 8,
@@ -124,6 +125,7 @@ CELLS = {
     "levels.train": 4,
     "episodes": 1,
     "processes": 1,
+    "crew": 1,
     "network.hidden": "[]",
 }
 

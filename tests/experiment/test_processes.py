@@ -62,20 +62,54 @@ def test_a_held_action_uses_its_edit_once() -> None:
     env.close()
 
 
+def test_an_episode_that_ends_in_a_crew_is_followed_by_the_next_in_the_same_step() -> None:
+    task = {"goal": {"kind": "coin"}, "horizon": 0.2}
+    envs = in_processes("nerfbot/Rover-v0", 2, 2, 1, task=task, **ROOM)
+    alone = make("nerfbot/Rover-v0", 1, task=task, **ROOM)
+    try:
+        envs.reset(seed=7)
+        alone.reset(seed=9)
+        still = np.zeros((4, 2), np.float32)
+        for _ in range(4):
+            seen, reward, terminated, truncated, told = envs.step(still)
+            wanted, *_, ended = alone.step(still[2])
+        assert reward.tolist() == [0.0] * 4
+        assert not terminated.any()
+        assert truncated.tolist() == [True] * 4
+        assert told["_final_info"].tolist() == [True] * 4
+        times = told["final_info"]["episode_summary"]["time"]
+        assert times == pytest.approx([ended["episode_summary"]["time"]] * 4)
+        for name, part in wanted.items():
+            np.testing.assert_array_equal(told["final_obs"][2][name], part)
+        begun, _ = alone.reset()
+        for name, part in begun.items():
+            np.testing.assert_array_equal(seen[name][2], part)
+        *_, told = envs.step(still)
+        assert "final_info" not in told
+    finally:
+        envs.close(terminate=True)
+        alone.close()
+
+
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="looks into workers through /proc")
 def test_a_worker_has_no_torch_and_one_thread_and_gives_the_same_numbers_as_one_process() -> None:
     import torch  # noqa: F401  # it is here, and must not be there
 
     before = os.environ.get("OMP_NUM_THREADS")
-    envs = in_processes("nerfbot/Rover-v0", 2, 2, powers=("phase",), schedule="occasional", **ROOM)
+    envs = in_processes("nerfbot/Rover-v0", 2, 2, 2, powers=("phase",), schedule="occasional", **ROOM)
     try:
         assert os.environ.get("OMP_NUM_THREADS") == before
-        alone = [make("nerfbot/Rover-v0", 2, powers=("phase",), schedule="occasional", **ROOM) for _ in "ab"]
+        alone = [
+            make("nerfbot/Rover-v0", 2, powers=("phase",), schedule="occasional", **ROOM) for _ in "abcd"
+        ]
+        assert envs.single_observation_space == alone[0].observation_space
+        assert envs.single_action_space == alone[0].action_space
         seen, told = envs.reset(seed=5)
-        assert told["action_mask"].tolist() == [[True, False]] * 2
+        assert told["action_mask"].tolist() == [[True, False]] * 4
         for number, env in enumerate(alone):
             env.reset(seed=5 + number)
-        action = {"twist": np.stack([FORWARD, -FORWARD]), "power": np.zeros(2, np.int64)}
+        twists = np.stack([FORWARD, -FORWARD, 0.5 * FORWARD, 0.0 * FORWARD])
+        action = {"twist": twists, "power": np.zeros(4, np.int64)}
         for _ in range(3):
             seen, *_ = envs.step(action)
         for number, env in enumerate(alone):
