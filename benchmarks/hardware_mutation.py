@@ -283,6 +283,13 @@ MUTANTS = [
         "test_feedback.py",
     ),
     Mutant(
+        "of two answers that differ neither is believed",
+        "bus.py",
+        "torn.add(got.id)",
+        "pass",
+        "test_feedback.py -k neither",
+    ),
+    Mutant(
         "the leader is heard or the follower stops",
         "teleoperation.py",
         "if len(replies) < len(self._blocks):\n            return None",

@@ -267,6 +267,7 @@ class Bus:
         size = sum(expected.values()) + len(expected) * self.wire.overhead
         deadline = self.port.clock() + self._duration(len(frame) + size, margin or self.margin)
         found: dict[int, Reply] = {}
+        torn: set[int] = set()  # who answered twice, and not the same: nobody knows which is true
         while len(found) < len(expected):
             data = self.port.read(deadline)
             if not data:
@@ -274,6 +275,10 @@ class Bus:
             self._buffer += data
             while (got := self.wire.take(self._buffer)) is not None:
                 self._sort(got, frame, expected, found)
+                if got.id in found and found[got.id] != (got.code, got.data) and got.raw != frame:
+                    torn.add(got.id)
+        for id in torn:
+            del found[id]
         for id in expected:
             self._owed[id] = 0 if id in found else min(self._owed[id] + 1, OWED)
         return found

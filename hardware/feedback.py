@@ -136,7 +136,7 @@ class Feedback:
         """Read the EEPROM envelope of one servo in each cycle."""
         self._turn = (self._turn + 1) % len(self.joints)
         joint, state = self.robot.joints[self._turn], self.joints[self._turn]
-        if state.missed:
+        if any(state.missed for state in self.joints):
             return  # time is dear: the stop must still reach the others
         servo, wanted = joint.servo, self._eeprom[joint.id]
         registers = [servo.register(name) for name in wanted]
@@ -159,6 +159,7 @@ class Feedback:
         initial = {name: register.initial for name, register in servo.registers.items()} | eeprom
         return JointState(
             joint.name, low, high, servo.motor.no_load_velocity,
+            self.robot.limits(joint.name).max_velocity or servo.motor.no_load_velocity,
             initial["temperature_limit"], initial["min_voltage_limit"] * 0.1,
             initial["max_voltage_limit"] * 0.1,
         )  # fmt: skip

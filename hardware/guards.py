@@ -40,8 +40,11 @@ shorter than a servo takes to start anew, when a goal would switch a Feetech's t
 RANGE_MARGIN = 0.08
 """How far outside the envelope's range a joint may be measured, rad: sag and overshoot."""
 
+PUSHED = 1.5
+"""How much faster than the envelope allows a joint that holds its torque may be pushed."""
+
 JUMP_MARGIN = 0.15
-"""How much further than its motor can turn a joint may appear to have moved in a cycle, rad.
+"""How much further than it can have turned a joint may appear to have moved in a cycle, rad.
 
 One such reading is not believed (a Feetech's checksum is one byte: noise passes it once in 256 times); a
 second one like it is a jump of the encoder.
@@ -68,12 +71,16 @@ PAUSE = 3.0
 
 @dataclass
 class JointState:
-    """One joint as the last answer has it, SI; ``error`` is the goal minus the position, rad."""
+    """One joint as the last answer has it, SI; ``error`` is the goal minus the position, rad.
+
+    ``fastest``: without a load, rad/s; ``allowed``: by the envelope.
+    """
 
     name: str
     low: float
     high: float
     fastest: float
+    allowed: float
     temperature_limit: float
     voltage_low: float
     voltage_high: float
@@ -227,8 +234,12 @@ def _range(cycle: Cycle) -> str:
 
 
 def reach(joint: JointState, seconds: float) -> float:
-    """How far a joint may appear to have moved in ``seconds`` since its last good answer, rad."""
-    return joint.fastest * seconds + JUMP_MARGIN
+    """How far a joint may appear to have moved in ``seconds`` since its last good answer, rad.
+
+    One that holds its torque keeps to the envelope, but for a push; one without may be moved by hand.
+    """
+    speed = min(PUSHED * joint.allowed, joint.fastest) if joint.torque else joint.fastest
+    return speed * seconds + JUMP_MARGIN
 
 
 def _jump(cycle: Cycle) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 from nerfbot.limits import NerfSpec
 
+from . import priority
 from .bus import MARGIN
 from .connect import open_bus
 from .datagram import Mailbox, is_read, private_path
@@ -32,6 +33,9 @@ END_S = 1.0
 TELL_EVERY = 0.5
 """How often the supervisor is told of a latch that holds, s."""
 
+PRIORITY = 20
+"""Real-time priority of a driver, as of the gate: who must stop the robot runs before what commands it."""
+
 _CLIENTS = 4
 
 
@@ -39,7 +43,8 @@ _CLIENTS = 4
 class Setting:
     """What a driver process is started with; ``audit`` is the audit log's path, ``margin`` the bus's.
 
-    ``supervisor``: its socket for requests, where the driver's own latch is told.
+    ``supervisor``: its socket for requests, where the driver's own latch is told. ``priority``: real-time
+    priority to ask for, 0 for none.
     """
 
     robot: ServoRobot
@@ -50,6 +55,7 @@ class Setting:
     margin: float = MARGIN
     allow: tuple[str, ...] = ()
     supervisor: Path | None = None
+    priority: int = PRIORITY
 
 
 class Service:
@@ -63,7 +69,7 @@ class Service:
         self._log = _log(setting.audit, clock)
         self.bus = open_bus(setting.robot, setting.port, setting.margin)
         try:
-            self.driver = Driver(setting.robot, setting.spec, self.bus, clock, setting.allow, note=self._note)
+            self.driver = Driver(setting.robot, setting.spec, self.bus, clock, setting.allow, note=self.note)
             self.driver.start()
             self.permits = Mailbox(setting.folder / PERMIT)
             self.commands = Mailbox(setting.folder / COMMAND)
@@ -140,7 +146,8 @@ class Service:
             self._own.discard()  # its answers
             self._own.send(json.dumps(told).encode(), self.setting.supervisor)
 
-    def _note(self, event: str, **details: Any) -> None:
+    def note(self, event: str, **details: Any) -> None:
+        """Write to the audit log, where there is one."""
         if self._log is not None:
             self._log.append(event, self.clock(), **details)
 
@@ -158,7 +165,10 @@ def serve(setting: Setting, ready: Callable[[], None] = lambda: None) -> None:
     ended: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda signum, frame: ended.append(signum))
+    refused = priority.ask(setting.priority)
     service = Service(setting)
+    if refused:
+        service.note("no-real-time-priority", problem=refused)
     try:
         ready()
         service.run(lambda: bool(ended))

@@ -13,6 +13,7 @@ from typing import Any
 from nerfbot.errors import NerfbotError
 from nerfbot.limits.yamlio import read_yaml
 
+from .. import priority
 from ..errors import InvalidServo
 from ..registers import load_servo
 from ..robot import ServoRobot
@@ -57,6 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--faults", type=Path, help="YAML list of faults, each with `at` in seconds")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--baud", type=int, default=1_000_000)
+    parser.add_argument("--priority", type=int, default=0, help="real-time priority: servos never wait")
     given = parser.parse_args(arguments)
     try:
         options = {"log": given.log, "control": given.control, "seed": given.seed}
@@ -76,6 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
     ended: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda signum, frame: ended.append(signum))
+    priority.ask(given.priority)
     print(f"port {given.link}", flush=True)
     try:
         emulator.run(lambda: bool(ended))

@@ -71,14 +71,14 @@ def _flip(data: bytes, delay: float, value: float, rng: random.Random) -> Answer
 
 
 def _renumber(data: bytes, delay: float, value: float, rng: random.Random) -> Answer:
-    """Another ID in a frame whose checksum is good again."""
+    """Another ID, ``value`` or drawn where that is 0, in a frame whose checksum is good again."""
     from ..bus import WIRES
 
     wire = WIRES["dynamixel" if data[2] == 0xFD else "feetech"]
     frame = wire.take(bytearray(data))
     if frame is None:
         return [(delay, data)]
-    other = (frame.id + 1 + rng.randrange(200)) % 253
+    other = int(value) or (frame.id + 1 + rng.randrange(200)) % 253
     return [(delay, wire.status(other, frame.code, frame.data))]
 
 

@@ -14,13 +14,14 @@ from typing import Any
 
 from nerfbot.limits import AXES, NerfSpec
 
+from .. import priority
 from ..child import READY, Child, start_driver
 from ..datagram import Mailbox, private_path
 from ..emulated import EmulatedBus, settle
 from ..joint_command import encode
 from ..permit import PermitSource
 from ..robot import ServoRobot
-from ..service import PERMIT, Setting, StateListener
+from ..service import PERMIT, PRIORITY, Setting, StateListener
 
 SUPERVISOR, DESK = "supervisor", "desk"
 """Sockets: where the rig's supervisor is told what to say, and where a driver tells its latch."""
@@ -32,6 +33,7 @@ PERMIT_VALID = 0.1
 
 def supervise(folder: Path) -> None:
     """The rig's supervisor: a permit every `PERMIT_EVERY` s, as it is told over the socket `supervisor`."""
+    priority.ask(PRIORITY)
     box, source = Mailbox(folder / SUPERVISOR), PermitSource(PERMIT_VALID)
     told: dict[str, Any] = {}
     while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import time
 
 import typer
 from rich.console import Console
@@ -13,6 +14,9 @@ from rich.table import Table
 from nerfbot.bench.figures import Figure
 from nerfbot.errors import InvalidCommand
 from nerfbot.limits.yamlio import suggestion
+
+SAY_EVERY = 30.0
+"""Seconds between two lines of progress where there is no terminal to show a bar on."""
 
 BENCHMARKS = ("limits", "sim", "grid", "learn", "ros", "servo")
 
@@ -28,8 +32,16 @@ def bench(
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(name)
-        found: list[Figure] = module.figures(lambda text: bar.update(task, description=f"{name}: {text}"))
+        task, told = bar.add_task(name), time.monotonic()
+
+        def tell(text: str) -> None:
+            nonlocal told
+            bar.update(task, description=f"{name}: {text}")
+            if not console.is_terminal and time.monotonic() - told > SAY_EVERY:
+                told = time.monotonic()
+                console.print(f"{name}: {text}", highlight=False)
+
+        found: list[Figure] = module.figures(tell)
     if as_json:
         print(json.dumps({"figures": [figure.plain() for figure in found]}))
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import math
@@ -54,6 +55,12 @@ def test_json_holds_every_figure_in_the_form_of_all_benchmarks_and_leaves_out_mi
         assert figure["value"] > 0.0
         assert figure["better"] in ("higher", "lower")
         assert figure["against"] is None or set(figure["against"]) == {"name", "value"}
+
+
+def test_where_there_is_no_terminal_its_progress_comes_as_lines(small, monkeypatch, capsys):
+    monkeypatch.setattr(importlib.import_module("nerfbot.cli.bench"), "SAY_EVERY", 0.0)
+    assert main(["bench", "grid", "--json"]) == 0
+    assert all(line.startswith("grid: ") for line in capsys.readouterr().err.splitlines() if line.strip())
 
 
 def test_a_peer_that_is_there_is_measured_beside_ours(small, monkeypatch):

@@ -20,6 +20,7 @@ from bringups import MAIN, BringUp
 from nav_msgs.msg import Odometry
 from ros import Partner, a_world, fresh_domain
 from sensor_msgs.msg import JointState
+from trajectory_msgs.msg import JointTrajectory
 
 from nerfbot.bridge.plan import commands_of
 from nerfbot.limits import AXES
@@ -93,6 +94,41 @@ def test_a_legged_robot_walks_joint_by_joint_through_the_chain(bring_up) -> None
         listener.until(lambda: walked[-1] > 0.5)
         listener.close()
     assert 1.0 < max(efforts) <= 10.0 + 1e-6  # a1-weak's strength, of 33.5
+    assert run.end() == 0
+
+
+@pytest.mark.slow
+def test_a_saved_policy_commands_joints(bring_up, tmp_path: Path) -> None:
+    """One that always wants the same, so that what it sends is known."""
+    torch = pytest.importorskip("torch")
+    from nerfbot.agents.heads import head_for
+    from nerfbot.agents.networks import ActorCritic, NetworkConfig
+    from nerfbot.agents.saved import Policy
+    from nerfbot.bridge.fit import rover_layout_of
+    from nerfbot.sim.rover_env import RoverEnv
+
+    env = RoverEnv(robot="a1", nerf="a1-weak", course="dash", powers=())
+    parts = {"joints": env.observation_space["joints"]}
+    network = ActorCritic(parts, head_for(env.action_space), NetworkConfig(hidden=(8,)))
+    with torch.no_grad():
+        for weights in network.parameters():
+            weights.zero_()
+    about = {"layout": rover_layout_of(env, 0.05)}
+    policy = Policy(network, parts, torch.nn.ModuleDict(), env.action_space, about)
+    policy.save(tmp_path / "it")
+    wanted = policy.act({"joints": np.zeros((2, 12), np.float32)})
+    env.close()
+    domain = fresh_domain()
+    words = ["robot:=a1", "course:=dash", "record:=false", f"policy:={tmp_path / 'it'}"]
+    run = bring_up(*words, domain=domain)
+    with a_world(domain) as world:
+        listener = Partner(world, "unused", "nothing")
+        heard: list[JointTrajectory] = []
+        listener.node.create_subscription(JointTrajectory, "cmd_vel_policy", heard.append, 10)
+        listener.until(lambda: len(heard) > 5)
+        listener.close()
+    assert len(heard[-1].joint_names) == 12
+    assert list(heard[-1].points[0].positions) == pytest.approx(np.ravel(wanted).tolist(), abs=1e-3)
     assert run.end() == 0
 
 

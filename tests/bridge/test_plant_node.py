@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="the ROS 2 wheels are not installed")
@@ -16,6 +17,7 @@ from ros import Partner, World, a_world, partnered
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, Imu, JointState, LaserScan
 from std_msgs.msg import Float64MultiArray
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from visualization_msgs.msg import MarkerArray
 
 SENSORS = {
@@ -89,6 +91,31 @@ def test_a_cap_on_effort_is_felt(robot: Robot) -> None:
     assert abs(robot.forward) < 0.05
     robot.caps.publish(Float64MultiArray(data=[math.inf, math.inf]))
     robot.until(lambda: robot.forward < -0.25, lambda: robot.send(-0.3))
+
+
+def test_an_arm_follows_joint_trajectories_and_holds_where_it_is_when_commands_cease() -> None:
+    with a_world() as world:
+        partner = Partner(world, "nothing", "nothing_either")
+        joints: list[JointState] = []
+        partner.node.create_subscription(JointState, "joint_states", joints.append, 10)
+        out = partner.node.create_publisher(JointTrajectory, "cmd_vel", 1)
+        world.start("bridge.plant", robot="panda", course="corner", command_type="joint_trajectory")
+        partner.until(lambda: bool(joints))
+        names, begin = list(joints[0].name), np.array(joints[0].position)
+
+        def turn(angle: float) -> None:
+            point = JointTrajectoryPoint(positions=(begin + [angle] + [0.0] * 6).tolist())
+            message = JointTrajectory(joint_names=names, points=[point])
+            message.header.stamp = partner.message(0.0).header.stamp
+            out.publish(message)
+
+        partner.until(lambda: joints[-1].position[0] - begin[0] > 0.3, lambda: turn(0.8))
+        partner.until(lambda: max(map(abs, joints[-1].velocity)) < 0.02)
+        held = joints[-1].position[0]
+        partner.spin(0.5)
+        assert joints[-1].position[0] == pytest.approx(held, abs=0.01)
+        assert 0.3 < held - begin[0] < 0.85
+        partner.close()
 
 
 def test_in_lockstep_each_step_waits_for_its_command() -> None:

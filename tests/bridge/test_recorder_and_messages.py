@@ -65,10 +65,12 @@ def test_a_stamp_is_the_time_to_the_nanosecond(seconds: float) -> None:
     assert stamp.sec + 1e-9 * stamp.nanosec == pytest.approx(seconds, abs=2e-9)
 
 
+@pytest.mark.parametrize("robot", ["rover", "a1"])
 @pytest.mark.parametrize("kind", ["dict", "flat"])
 @pytest.mark.parametrize("reveal", [True, False])
-def test_a_policy_sees_on_a_robot_what_it_saw_in_training(kind: str, reveal: bool) -> None:
-    env = RoverEnv(course="coin-in-corner", nerf="none", observation=kind, reveal_lift=reveal)
+def test_a_policy_sees_on_a_robot_what_it_saw_in_training(robot: str, kind: str, reveal: bool) -> None:
+    more = {"observation": kind, "reveal_lift": reveal}
+    env = RoverEnv(course="coin-in-corner", nerf="none", robot=robot, **more)
     seen, _ = env.reset(seed=1)
     space = env.observation_space
     parts = {"": space} if kind == "flat" else dict(space.spaces)  # type: ignore[attr-defined]

@@ -81,6 +81,21 @@ def test_a_servo_that_is_heard_again_is_believed_at_its_second_answer(arm):
     assert guards == [True, False]
 
 
+@pytest.mark.parametrize("other", [4, 6])
+def test_of_two_different_answers_of_one_id_neither_is_believed(arm, other):
+    """The roll joint answers as its neighbour, cycle after cycle: before it answers itself, or after."""
+    arm.actuate([0.0] * 3 + [0.5, -0.5, 0.8])
+    read(arm, 150)
+    held = list(arm.state["position"])
+    fault(arm, "wrong_id", value=other)
+    for _ in range(20):
+        arm.read()
+        neighbour = arm.emulator.servos[other - 1]
+        assert arm.state["position"] == pytest.approx(held, abs=0.05)
+        assert abs(neighbour.values["goal_position"] - neighbour.counts) < 40
+    assert {"answers", "strays"} & set(arm.state["guards"])
+
+
 @pytest.mark.parametrize("name", ["so101", "koch"])
 @pytest.mark.parametrize("id", [1, 6])
 def test_torque_that_goes_is_seen_in_the_next_cycle_whatever_the_servo(name, id):

@@ -7,14 +7,14 @@ from dataclasses import replace
 import pytest
 
 from nerfbot.hardware import guards
-from nerfbot.hardware.guards import GUARDS, Cycle, JointState, Severity, judge
+from nerfbot.hardware.guards import GUARDS, Cycle, JointState, Severity, judge, reach
 from nerfbot.hardware.permit import PermitState
 
 VALID = PermitState("", alive=True)
 
 
 def joint(**changes):
-    healthy = JointState("lift", -1.0, 1.0, 5.0, 70.0, 4.0, 8.0, temperature=30.0, voltage=7.4)
+    healthy = JointState("lift", -1.0, 1.0, 5.0, 3.0, 70.0, 4.0, 8.0, temperature=30.0, voltage=7.4)
     return replace(healthy, **changes)
 
 
@@ -91,3 +91,10 @@ def test_what_a_human_must_look_at_is_latched():
     latched = {guard.name for guard in GUARDS if guard.severity is Severity.LATCH}
     assert {"estop", "permit-conflict", "hardware-status", "temperature", "encoder-jump"} <= latched
     assert not latched & {"permit", "command-age", "command-invalid", "answers"}
+
+
+def test_a_joint_with_torque_may_move_less_far_than_its_motor_could_turn_it():
+    held, loose = joint(torque=True), joint(torque=False)
+    assert reach(held, 0.02) == pytest.approx(1.5 * 3.0 * 0.02 + 0.15)
+    assert reach(loose, 0.02) == pytest.approx(5.0 * 0.02 + 0.15)
+    assert reach(joint(allowed=30.0), 0.02) == pytest.approx(5.0 * 0.02 + 0.15)
