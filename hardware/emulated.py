@@ -1,4 +1,4 @@
-"""Start the emulator as a process of its own and talk to its control socket; read its oracle log."""
+"""Start the emulator, or a tap on a real bus, as a process; talk to its control socket; read its log."""
 
 from __future__ import annotations
 
@@ -20,35 +20,26 @@ START = 20.0
 """How long the emulator may take to start, s."""
 
 
-class EmulatedBus:
-    """A running emulator: ``port`` is what a driver opens, ``log`` the oracle's file.
+class RunningBus:
+    """A program at the other end of a cable: ``port`` is what a driver opens, ``log`` the oracle's file.
 
-    ``robot`` is a robot's name or file; ``servos`` ("MODEL:ID") stand in its place where given. A context
-    manager. Raises `BusError` with the emulator's own line where it does not start.
+    A context manager. Raises `BusError` with the program's own line where it does not start.
     """
 
-    def __init__(
-        self,
-        robot: str = "so101",
-        servos: Sequence[str] = (),
-        folder: Path | None = None,
-        seed: int = 0,
-        options: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, module: str, folder: Path | None, seed: int, options: Sequence[str]) -> None:
         self._made = None if folder else tempfile.TemporaryDirectory(prefix="nerfbot-bus-")
         self.folder = Path(self._made.name) if self._made else Path(str(folder))
         self.port, self.log = self.folder / "port", self.folder / "oracle.jsonl"
         control = self.folder / "control"
-        command = [sys.executable, "-m", "nerfbot.hardware.emulator", "--link", str(self.port)]
-        command += ["--log", str(self.log), "--control", str(control), "--seed", str(seed), *options]
-        command += [part for servo in servos for part in ("--servo", servo)] or ["--robot", robot]
+        command = [sys.executable, "-m", module, "--link", str(self.port), "--log", str(self.log)]
+        command += ["--control", str(control), "--seed", str(seed), *options]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
         )
         assert self.process.stdout is not None
         if not self.process.stdout.readline():
             _, problem = self.process.communicate()
-            raise BusError((problem.strip().splitlines() or ["the emulator did not start"])[-1])
+            raise BusError((problem.strip().splitlines() or [f"{module} did not start"])[-1])
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(self.folder / f"asker-{os.getpid()}"))
         self._socket.settimeout(5.0)
@@ -60,7 +51,7 @@ class EmulatedBus:
         self._socket.send(json.dumps({"do": action, **arguments}).encode())
         answer: dict[str, Any] = json.loads(self._socket.recv(1 << 18))
         if "error" in answer:
-            raise BusError(f"emulator: {answer['error']}")
+            raise BusError(f"bus: {answer['error']}")
         return answer
 
     def fault(self, name: str, **arguments: Any) -> float:
@@ -98,13 +89,40 @@ class EmulatedBus:
         if self._made is not None:
             self._made.cleanup()
 
-    def __enter__(self) -> EmulatedBus:
+    def __enter__(self) -> RunningBus:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class EmulatedBus(RunningBus):
+    """A running emulator: ``robot`` is a robot's name or file; ``servos`` ("MODEL:ID") stand in its place
+    where given.
+    """
+
+    def __init__(
+        self,
+        robot: str = "so101",
+        servos: Sequence[str] = (),
+        folder: Path | None = None,
+        seed: int = 0,
+        options: Sequence[str] = (),
+    ) -> None:
+        chosen = [part for servo in servos for part in ("--servo", servo)] or ["--robot", robot]
+        super().__init__("nerfbot.hardware.emulator", folder, seed, [*options, *chosen])
+
+
+class TappedBus(RunningBus):
+    """A tap on the real port ``device`` with the servos of ``robot``, a robot's name or file."""
+
+    def __init__(
+        self, device: str, robot: str, folder: Path | None = None, seed: int = 0, options: Sequence[str] = ()
+    ) -> None:
+        chosen = ["--device", device, "--robot", robot]
+        super().__init__("nerfbot.hardware.hil.tap", folder, seed, [*options, *chosen])
 
 
 def settle(check: Any, seconds: float = 2.0, every: float = 0.005) -> bool:

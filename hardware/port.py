@@ -53,6 +53,11 @@ class Port:
         """Whether the port is open, as far as is known."""
         return self._device is not None
 
+    @property
+    def handle(self) -> int:
+        """The open port's file descriptor, to wait for; -1 while it is closed."""
+        return self._fd
+
     def open(self) -> None:
         """Open the port; see the class for what it raises."""
         serial = _serial()

@@ -1,28 +1,13 @@
-"""The emulator's loop: bytes in, register maps, bytes out at the time the bus would have taken, physics.
-
-The oracle log is append-only JSON lines, each an array that starts with a monotonic time (s) and a letter:
-``w`` a register write [id, address, hex, error, counts, velocity rad/s, torque_enable], ``f`` a fault
-[name, servo, value], ``r`` a reset, ``b`` a reboot [id], ``x`` an unreadable baud rate.
-"""
+"""The emulator: bytes in, register maps, bytes out at the time the bus would have taken, physics."""
 
 from __future__ import annotations
 
-import contextlib
-import heapq
-import json
 import math
-import os
-import random
-import select
-import socket
-import termios
 import time
-import tty
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..bus import WIRES
 from ..frames import (
     ACTION,
     BROADCAST,
@@ -37,23 +22,18 @@ from ..frames import (
     WRITE,
     Frame,
 )
-from .faults import SERVO_FAULTS, Line, LineFault, describe
+from .cable import Cable
+from .faults import SERVO_FAULTS
 from .memory import EmulatedServo
 
 STEP = 0.002
 """Step of the physics, s."""
 
-IDLE = 0.01
-"""The physics are never further behind than this, s."""
 
-SPEEDS = {getattr(termios, f"B{rate}"): rate for rate in (9600, 57600, 115200, 500000, 1000000, 2000000)}
+class Emulator(Cable):
+    """Emulated servos at the other end of a `Cable`.
 
-
-class Emulator:
-    """Servos on a pseudo terminal linked at ``link``, told of faults over the socket ``control``.
-
-    Without a ``link`` there is no terminal: see `lockstep`. ``clock`` is a steady one, s. ``gravity`` gives
-    the load on each servo, N·m in its own direction, for the servos' angles.
+    ``gravity`` gives the load on each servo, N·m in its own direction, for the servos' angles.
     """
 
     def __init__(
@@ -67,75 +47,10 @@ class Emulator:
         gravity: Callable[[Sequence[EmulatedServo]], Mapping[int, float]] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.servos, self.link, self.baud, self.gravity = list(servos), link, baud, gravity
-        self.clock = clock
-        self.wire = WIRES[servos[0].servo.protocol]
-        self.line = Line(random.Random(seed))
-        self.delay = 0.0
-        self._log = None if log is None else os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        self._lines: list[str] = []
-        self._out: list[tuple[float, int, bytes]] = []
-        self._order = 0
-        self._buffer = bytearray()
+        super().__init__(servos[0].servo.protocol, link, baud, log, control, seed, clock)
+        self.servos, self.gravity = list(servos), gravity
         self._bus_free = 0.0
         self._past = clock()
-        self._script: list[tuple[float, dict[str, Any]]] = []
-        self._control: socket.socket | None = None
-        if control is not None:
-            self._control = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            self._control.bind(str(control))
-        self._master = self._slave = -1
-        self.plug()
-
-    # The cable
-
-    def plug(self) -> None:
-        """Make the pseudo terminal and the link to it."""
-        if self._master >= 0 or self.link is None:
-            return
-        self._master, self._slave = os.openpty()
-        tty.setraw(self._slave)
-        os.set_blocking(self._master, False)
-        self.link.unlink(missing_ok=True)
-        self.link.symlink_to(os.ttyname(self._slave))
-
-    def unplug(self) -> None:
-        """Pull the cable: whoever has it open gets an error, and the port is gone."""
-        if self._master < 0 or self.link is None:
-            return
-        self.link.unlink(missing_ok=True)
-        os.close(self._master)
-        os.close(self._slave)
-        self._master = self._slave = -1
-        self._out.clear()
-        self._buffer.clear()
-
-    # The loop
-
-    def run(self, stop: Callable[[], bool] = lambda: False) -> None:
-        """Serve until ``stop()``; it is asked about every `IDLE` s."""
-        while not stop():
-            self.serve()
-
-    def serve(self) -> None:
-        """Wait for the next event and handle it."""
-        now = self.clock()
-        due = min([now + IDLE, *(item[0] for item in self._out[:1]), *(item[0] for item in self._script[:1])])
-        handles: list[Any] = [] if self._master < 0 else [self._master]
-        if self._control is not None:
-            handles.append(self._control)
-        ready = select.select(handles, [], [], max(0.0, due - now))[0]
-        now = self.clock()
-        self.advance(now)
-        for handle in ready:
-            if handle is self._control:
-                self._obey()
-            else:
-                self._receive(now)
-        while self._script and self._script[0][0] <= now:
-            self.do(heapq.heappop(self._script)[1])
-        self._transmit(self.clock())
-        self._flush()
 
     def advance(self, now: float) -> None:
         """Let the servos move until ``now`` (s)."""
@@ -147,18 +62,6 @@ class Emulator:
             loads = self.gravity(self.servos) if self.gravity else {}
             for servo in self.servos:
                 servo.step(loads.get(servo.id, 0.0), self._past, STEP)
-
-    def _receive(self, now: float) -> None:
-        try:
-            data = os.read(self._master, 4096)
-        except OSError:
-            return
-        rate = SPEEDS.get(termios.tcgetattr(self._master)[5])
-        if rate != self.baud:
-            self._note(now, "x", rate)
-            self._send(now + 0.001, self.line.rng.randbytes(4))  # what a wrong baud rate looks like
-            return
-        self.take(data, now)
 
     def take(self, data: bytes, now: float) -> None:
         """Take bytes off the bus at ``now`` (s)."""
@@ -174,27 +77,10 @@ class Emulator:
                 servo.heard(now)
             self._handle(frame, now)
 
-    def _transmit(self, now: float) -> None:
-        data = self.answers(now)
-        if data and self._master >= 0:
-            with contextlib.suppress(OSError):  # nobody reads: the bytes are gone, as on a wire
-                os.write(self._master, data)
-
-    def answers(self, now: float) -> bytes:
-        """What has arrived of the servos' answers by ``now`` (s), and not been taken yet."""
-        data = b""
-        while self._out and self._out[0][0] <= now:
-            data += heapq.heappop(self._out)[2]
-        return data
-
     @property
     def due(self) -> float:
         """When the next answer arrives, s; inf where none is on its way."""
         return self._out[0][0] if self._out else math.inf
-
-    def _send(self, at: float, data: bytes) -> None:
-        self._order += 1
-        heapq.heappush(self._out, (at, self._order, data))
 
     # Instructions
 
@@ -285,104 +171,46 @@ class Emulator:
 
     # Faults and control
 
-    def script(self, faults: Sequence[dict[str, Any]]) -> None:
-        """Faults to come: each a command with ``at``, seconds from now."""
-        now = self.clock()
-        for index, command in enumerate(faults):
-            heapq.heappush(
-                self._script, (now + float(command["at"]) + index * 1e-9, {"do": "fault", **command})
-            )
+    def befall(self, name: str, id: int | None, value: float, now: float) -> bool:
+        """Let a fault happen to the servos; whether it is one of theirs."""
+        if name != "brown_out" and name not in SERVO_FAULTS:
+            return False
+        for servo in self.servos:
+            if id not in (None, servo.id):
+                continue
+            if name == "brown_out":
+                servo.power_on(now)
+            else:
+                SERVO_FAULTS[name](servo, value)
+        return True
 
-    def do(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Carry out one command of the control socket; returns the answer."""
-        now = self.clock()
-        action = str(command.get("do"))
-        if action == "fault":
-            self._fault(command, now)
-        elif action == "clear":
-            self._clear()
-        elif action == "reset":
-            self._clear()
-            self.plug()
-            for servo, angle in zip(self.servos, command["angles"], strict=True):
-                servo.place(float(angle), now)
-            self._note(now, "r")
-        elif action == "eeprom":
-            for servo in self.servos:
-                servo.eeprom.update(command["values"].get(str(servo.id), {}))
-        elif action != "state":
-            return {"error": f"do = {action!r}: must be fault, clear, reset, eeprom or state"}
-        self._flush()
-        return {"t": now, "servos": [self._state(servo) for servo in self.servos]}
+    def place(self, angles: Sequence[float], now: float) -> None:
+        """Put the servos at ``angles`` (rad) in good health."""
+        for servo, angle in zip(self.servos, angles, strict=True):
+            servo.place(float(angle), now)
 
-    def _state(self, servo: EmulatedServo) -> dict[str, Any]:
-        return {
-            "id": servo.id,
-            "angle": servo.plant.angle,
-            "velocity": servo.plant.velocity,
-            "temperature": servo.plant.temperature,
-            "torque": servo.plant.torque,
-            "values": servo.values,
-        }
+    def burn(self, values: dict[str, dict[str, int]]) -> None:
+        """Change what EEPROM holds, by servo and register."""
+        for servo in self.servos:
+            servo.eeprom.update(values.get(str(servo.id), {}))
 
-    def _clear(self) -> None:
-        self.line.faults.clear()
-        self.line.echo = self.line.dead = False
-        self._out.clear()
-        self._buffer.clear()
+    def states(self) -> list[dict[str, Any]]:
+        """The true state of each servo."""
+        return [
+            {
+                "id": servo.id,
+                "angle": servo.plant.angle,
+                "velocity": servo.plant.velocity,
+                "temperature": servo.plant.temperature,
+                "torque": servo.plant.torque,
+                "values": servo.values,
+            }
+            for servo in self.servos
+        ]
+
+    def clear(self) -> None:
+        """End what is wrong with the line, and what acts on the servos from outside."""
+        super().clear()
         self._bus_free = 0.0
         for servo in self.servos:
             servo.relieve()
-
-    def _fault(self, command: dict[str, Any], now: float) -> None:
-        name, id, seconds, count, value = describe(command)
-        self._note(now, "f", name, id, value)
-        if name == "unplug":
-            self.unplug()
-        elif name == "replug":
-            self.plug()
-        elif name == "echo":
-            self.line.echo = True
-        elif name == "dead":
-            self.line.dead = True
-        elif name == "brown_out":
-            for servo in self.servos:
-                if id in (None, servo.id):
-                    servo.power_on(now)
-        elif name in SERVO_FAULTS:
-            for servo in self.servos:
-                if id in (None, servo.id):
-                    SERVO_FAULTS[name](servo, value)
-        else:
-            self.line.faults.append(LineFault(name, id, now + seconds, count, value))
-
-    def _obey(self) -> None:
-        assert self._control is not None
-        data, sender = self._control.recvfrom(65536)
-        try:
-            answer = self.do(json.loads(data))
-        except (KeyError, TypeError, ValueError) as problem:
-            answer = {"error": f"{type(problem).__name__}: {problem}"}
-        if sender:
-            with contextlib.suppress(OSError):  # who asked has gone
-                self._control.sendto(json.dumps(answer).encode(), sender)
-
-    def _note(self, now: float, *what: Any) -> None:
-        if self._log is not None:
-            self._lines.append(json.dumps([round(now, 6), *what], separators=(",", ":")))
-
-    def _flush(self) -> None:
-        if self._lines and self._log is not None:
-            os.write(self._log, ("\n".join(self._lines) + "\n").encode())
-            self._lines.clear()
-
-    def close(self) -> None:
-        """Pull the cable and close log and socket."""
-        self.unplug()
-        self._flush()
-        if self._log is not None:
-            os.close(self._log)
-            self._log = None
-        if self._control is not None:
-            Path(self._control.getsockname()).unlink(missing_ok=True)
-            self._control.close()

@@ -80,18 +80,22 @@ class Figures:
         }
 
 
-def plan(trials: int, seed: int, only: Sequence[str] = ()) -> list[list[Any]]:
+def plan(trials: int, seed: int, only: Sequence[str] = (), real: bool = False) -> list[list[Any]]:
     """The trials in a drawn order: every fault in every situation as evenly as ``trials`` allows.
 
-    Raises `InvalidCommand` for an unknown fault or too few trials.
+    With ``real`` those faults that can be made on real servos. Raises `InvalidCommand` for an unknown fault,
+    one that cannot be made there, or too few trials.
     """
     names = [fault.name for fault in FAULTS]
+    possible = [fault.name for fault in FAULTS if not (real and fault.emulated)]
     for name in only:
         if name not in names:
             raise InvalidCommand(f"--fault {name!r}: there is no such fault{suggestion(name, names)}")
+        if name not in possible:
+            raise InvalidCommand(f"--fault {name!r}: cannot be made on real servos, only on the emulator")
     if trials < 1:
         raise InvalidCommand(f"--trials = {trials}: must be at least 1")
-    chosen = [name for name in names if not only or name in only]
+    chosen = [name for name in possible if not only or name in only]
     pairs = [(name, situation) for name in chosen for situation in SITUATIONS]
     rng = random.Random(seed)
     rows: list[list[Any]] = []
@@ -110,10 +114,11 @@ def run(
     workers: int,
     margin: float,
     progress: Callable[[int], None] = lambda _: None,
+    port: str = "",
 ) -> tuple[list[Row], float]:
     """Make the trials on ``workers`` rigs; ``progress`` is told how many are done. Returns rows and seconds.
 
-    Raises `BusError` with a worker's own line where one does not live.
+    ``port``: a real one, for one worker. Raises `BusError` with a worker's own line where one does not live.
     """
     ServoRobot.load(robot)
     NerfSpec.load(spec)
@@ -125,7 +130,7 @@ def run(
             [sys.executable, "-m", "nerfbot.hardware.hil.worker"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
-        order = {"robot": robot, "spec": spec, "margin": margin, "plan": share}
+        order = {"robot": robot, "spec": spec, "margin": margin, "plan": share, "port": port}
         assert worker.stdin is not None
         worker.stdin.write(json.dumps(order).encode())
         worker.stdin.close()

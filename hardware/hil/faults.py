@@ -5,7 +5,7 @@ to rest by themselves) or ``ride`` (the arm may go on; nothing may leave the env
 driver sees the cause itself, so that its latency counts in bus cycles; ``allowance`` is the time-out that the
 design gives a cause that is noticed by silence, s. ``target``: it befalls one servo, ``moving`` the one that
 surely moves; ``pushed``: a force moves the arm, and goals stay behind. ``restart``: what it did outlasts it,
-and the next trial begins with a new driver and healthy servos.
+and the next trial begins with a new driver and healthy servos. ``emulated``: it cannot be made on real ones.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class Fault:
     moving: bool = False
     pushed: bool = False
     restart: bool = False
+    emulated: bool = False
     seconds: float = 0.3
 
 
@@ -318,7 +319,7 @@ def _row(kind: str, **usual: Any) -> Callable[..., Fault]:
 
 
 _process, _setting, _serial = _row("process"), _row("configuration"), _row("serial")
-_servo = _row("servo", target=True)
+_servo = _row("servo", target=True, emulated=True)
 
 FAULTS: list[Fault] = [
     *_command_faults(),
@@ -337,7 +338,7 @@ FAULTS: list[Fault] = [
     _setting("lift with an emergency stop", _estop_at_lift, seen=True, allowance=PERMIT_EVERY),
     _setting("permits an hour ahead", _permit_now(ahead=3600.0), allowance=PERMIT_VALID),
     _setting("permits an hour old", _permit_now(ahead=-3600.0), allowance=PERMIT_VALID),
-    _setting("reset while the cause persists", _clear_too_early, seen=True, target=True),
+    _setting("reset while the cause persists", _clear_too_early, seen=True, target=True, emulated=True),
     _serial("unplug and replug", _replug, expect="rest", seconds=0.6, restart=True),
     _serial("bus dead", _fault("dead"), expect="rest", seconds=0.6),
     _serial("busy port", _busy, expect="ride"),
@@ -353,7 +354,7 @@ FAULTS: list[Fault] = [
     _serial("echo", _fault("echo"), expect="ride"),
     _serial("lost sync-writes", _fault("lost_sync_write", count=4), expect="ride"),
     _serial("one lost sync-write", _fault("lost_sync_write", count=1), expect="ride"),
-    _servo("duplicate ID", _fault("duplicate_id", True), seen=True),
+    _servo("duplicate ID", _fault("duplicate_id", True), seen=True, emulated=False),
     _servo("stuck", _fault("stuck", True, value=1.0), moving=True, seconds=0.8, allowance=0.45),
     _servo("encoder jumps", _fault("encoder_jump", True, value=_either(250, 900)), seen=True, restart=True),
     _servo("encoder wraps around", _fault("wrap", True), seen=True, restart=True),

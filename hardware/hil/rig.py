@@ -17,7 +17,7 @@ from nerfbot.limits import AXES, NerfSpec
 from .. import priority
 from ..child import READY, Child, start_driver
 from ..datagram import Mailbox, private_path
-from ..emulated import EmulatedBus, settle
+from ..emulated import EmulatedBus, RunningBus, settle
 from ..joint_command import encode
 from ..permit import PermitSource
 from ..robot import ServoRobot
@@ -74,7 +74,7 @@ class Rig:
         robot: ServoRobot,
         spec: NerfSpec,
         folder: Path,
-        emulated: EmulatedBus | None = None,
+        emulated: RunningBus | None = None,
         port: str | None = None,
         margin: float = 0.004,
         seed: int = 0,

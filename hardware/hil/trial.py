@@ -12,9 +12,10 @@ from typing import Any
 
 from nerfbot.limits import NerfSpec
 
-from ..emulated import EmulatedBus, settle
+from ..emulated import EmulatedBus, RunningBus, TappedBus, settle
 from ..errors import BusError
 from ..robot import ServoRobot
+from ..service import END_S
 from .faults import Fault
 from .oracle import Judgement, Oracle
 from .rig import Rig
@@ -66,11 +67,21 @@ class Result:
 
 
 class Trial:
-    """A rig on which one trial after the other is made."""
+    """A rig on which one trial after the other is made: on emulated servos, or on those at ``port``.
 
-    def __init__(self, robot: ServoRobot, spec: NerfSpec, folder: Path, seed: int, margin: float) -> None:
-        self.robot = robot = robot.model_copy(update={"lift_ramp_s": LIFT_RAMP})
-        self.emulated = EmulatedBus(robot.name, folder=folder, seed=seed, options=BEFORE_ALL)
+    ``name``: the robot's, or its file.
+    """
+
+    def __init__(
+        self, name: str, spec: NerfSpec, folder: Path, seed: int, margin: float, port: str = ""
+    ) -> None:
+        robot = ServoRobot.load(name).model_copy(update={"lift_ramp_s": LIFT_RAMP})
+        self.emulated: RunningBus = (
+            TappedBus(port, name, folder, seed, BEFORE_ALL)
+            if port
+            else EmulatedBus(name, folder=folder, seed=seed, options=BEFORE_ALL)
+        )
+        self.robot, self.is_real = robot, bool(port)
         self.rig = Rig(robot, spec, folder, self.emulated, margin=margin)
         self.oracle = Oracle(robot)
         self.random = random.Random(seed)
@@ -104,6 +115,8 @@ class Trial:
         if rig.driver_alive and rig.settle_running(0.8):
             return
         if rig.driver is not None:
+            if self.is_real:  # the arm is let down, not dropped
+                rig.driver.finish(END_S + self.robot.release_s + 1.0)
             rig.driver.end()
         self.emulated.do("reset", angles=[joint.home * joint.servo.radians for joint in self.robot.joints])
         self.emulated.do("eeprom", values={})
@@ -164,7 +177,7 @@ class Trial:
             ends = (limits.min_position or 0.0, limits.max_position or 0.0)
             goal[index] = min(ends, key=lambda end: abs(end - here[index]))
             away = BACK if goal[index] == ends[0] else -BACK
-            start[index] = goal[index] + away
+            start[index] = min(max(goal[index] + away, ends[0]), ends[1])
         index = self.robot.names.index(self._watched[0].name)
         if abs(here[index] - goal[index]) < 0.7 * BACK:
             self.rig.follow(start, 0.8, lambda s: abs(s["position"][index] - start[index]) < 0.15)

@@ -14,7 +14,6 @@ from typing import Any
 from nerfbot.errors import NerfbotError
 from nerfbot.limits import NerfSpec
 
-from ..robot import ServoRobot
 from .faults import named
 from .trial import Result, Trial
 
@@ -22,10 +21,15 @@ TRIES = 3
 """How often a trial is begun whose rig breaks: on a busy machine servos seem silent while it starts."""
 
 
-def run_all(robot: ServoRobot, spec: NerfSpec, plan: list[list[Any]], margin: float, out: Any) -> None:
-    """Make the trials of ``plan``, [fault, situation, seed] each, and write a line for each to ``out``."""
+def run_all(
+    robot: str, spec: NerfSpec, plan: list[list[Any]], margin: float, out: Any, port: str = ""
+) -> None:
+    """Make the trials of ``plan``, [fault, situation, seed] each, and write a line for each to ``out``.
+
+    ``robot``: a name or file; ``port``: a real one, or empty for emulated servos.
+    """
     with tempfile.TemporaryDirectory(prefix="nerfbot-hil-") as folder:
-        trial = Trial(robot, spec, Path(folder), int(plan[0][2]) if plan else 0, margin)
+        trial = Trial(robot, spec, Path(folder), int(plan[0][2]) if plan else 0, margin, port)
         try:
             for name, situation, seed in plan:
                 result = attempt(trial, name, situation, seed)
@@ -51,8 +55,8 @@ def attempt(trial: Trial, name: str, situation: str, seed: int) -> Result:
 def main() -> int:
     """Read one JSON object from standard input: robot, spec, margin, plan."""
     order = json.loads(sys.stdin.read())
-    robot, spec = ServoRobot.load(order["robot"]), NerfSpec.load(order["spec"])
-    run_all(robot, spec, order["plan"], order["margin"], sys.stdout)
+    spec = NerfSpec.load(order["spec"])
+    run_all(order["robot"], spec, order["plan"], order["margin"], sys.stdout, order["port"])
     return 0
 
 

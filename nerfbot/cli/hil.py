@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from nerfbot.cli.consent import YES, agree, motion
+from nerfbot.cli.registers import EMULATOR
 from nerfbot.errors import InvalidCommand
 
 app = typer.Typer(
@@ -27,41 +32,54 @@ def _group() -> None:
 
 @app.command("run")
 def run(
-    port: Annotated[str, typer.Option(help="`emulator`: every fault can be made there.")] = "emulator",
+    port: Annotated[
+        str, typer.Option(help="`emulator`, where every fault can be made, or a real bus: /dev/ttyUSB0.")
+    ] = EMULATOR,
     robot: Annotated[str, typer.Option(help="A robot on a servo bus, by name or YAML file.")] = "so101",
     nerf: Annotated[str | None, typer.Option(help="The nerf that is lifted; default: ROBOT-weak.")] = None,
     trials: Annotated[int, typer.Option(help="How many trials.")] = 2080,
     seed: Annotated[int, typer.Option(help="Seed of order, servos and values.")] = 0,
-    workers: Annotated[int, typer.Option(help="How many rigs at once; each mostly waits.")] = 4,
+    workers: Annotated[int, typer.Option(help="How many rigs at once; a real bus has one.")] = 4,
     fault: Annotated[list[str] | None, typer.Option(help="Only this fault; may be repeated.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of report.html, junit.xml and trials.jsonl.")] = Path(
         "runs/hil"
     ),
     margin: Annotated[float, typer.Option(help="Slack of an answer beyond its bits, s.")] = 0.004,
+    calibration: Annotated[Path | None, typer.Option(help="A real arm's, in LeRobot's format.")] = None,
+    yes: YES = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Let every fault happen in every situation, and judge by the log of register writes.
 
+    On a real bus, faults of the servos themselves are left out, and the arm keeps near to where it stands.
     Exit 0: no register left the envelope and no stop was missed; 1: one did.
     """
     from nerfbot.hardware.hil import campaign, report
 
-    if port != "emulator":
-        raise InvalidCommand(
-            f"--port {port}: the campaign runs on the emulator only, its oracle is the emulator's log"
-            " (`nerfbot nerf check --port` reads real servos back)"
-        )
     if workers < 1:
         raise InvalidCommand(f"--workers = {workers}: must be at least 1")
-    rows = campaign.plan(trials, seed, fault or [])
+    is_real = port != EMULATOR
+    if calibration is not None and not is_real:
+        raise InvalidCommand(f"--calibration {calibration}: is for a real arm; emulated ones are calibrated")
+    rows = campaign.plan(trials, seed, fault or [], is_real)
     spec = nerf or f"{Path(robot).stem}-weak"
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with contextlib.ExitStack() as stack:
+        chosen = robot
+        if is_real:
+            chosen, workers = stack.enter_context(_real_arm(port, robot, spec, calibration, out, yes)), 1
+        bar = stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
         task = bar.add_task(f"hil {robot}", total=len(rows))
         done, seconds = campaign.run(
-            robot, spec, rows, workers, margin, lambda count: bar.update(task, completed=count)
+            chosen,
+            spec,
+            rows,
+            workers,
+            margin,
+            lambda count: bar.update(task, completed=count),
+            port if is_real else "",
         )
-    figures = campaign.summarise(robot, done, seconds)
+    figures = dataclasses.replace(campaign.summarise(chosen, done, seconds), robot=robot)
     out.mkdir(parents=True, exist_ok=True)
     report.write_html(figures, out / "report.html")
     report.write_junit(figures, done, out / "junit.xml")
@@ -71,6 +89,44 @@ def run(
     else:
         _print(figures, out)
     raise typer.Exit(1 if figures.problems else 0)
+
+
+@contextlib.contextmanager
+def _real_arm(
+    port: str, robot: str, spec: str, calibration: Path | None, out: Path, yes: bool
+) -> Iterator[str]:
+    """Ask whether a real arm may move, and give the file of a robot that keeps near to where it stands.
+
+    Its own envelope is in its servos' EEPROM again afterwards.
+    """
+    import yaml
+
+    from nerfbot.hardware.calibration import calibrated
+    from nerfbot.hardware.connect import open_bus, set_up
+    from nerfbot.hardware.hil.careful import careful, standing
+    from nerfbot.hardware.robot import ServoRobot
+    from nerfbot.limits import NerfSpec
+
+    description = ServoRobot.load(robot)
+    if calibration is not None:
+        description = calibrated(description, calibration)
+    nerf = NerfSpec.load(spec)
+    with contextlib.closing(open_bus(description, port)) as bus:
+        near = careful(description, nerf, standing(description, bus))
+    agree(
+        port,
+        f"{motion(near, nerf)}\nFaults are made on its bus and in its programs, and after some of them torque"
+        " goes off: it must stand where it stays by itself.",
+        yes,
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / "robot.yaml"
+    file.write_text(yaml.safe_dump(near.model_dump(mode="json", exclude_none=True), sort_keys=False))
+    try:
+        yield str(file)
+    finally:
+        with contextlib.closing(open_bus(description, port)) as bus:
+            set_up(bus, description)
 
 
 def _print(figures, out) -> None:  # type: ignore[no-untyped-def] # imported only when it runs

@@ -131,7 +131,7 @@ def test_an_unknown_fault_is_named_with_the_nearest():
 
 def test_bad_input_gives_one_line(capsys):
     for arguments, message in (
-        (("--port", "/dev/ttyUSB0"), "--port /dev/ttyUSB0"),
+        (("--port", "/dev/ttyUSB7"), "/dev/ttyUSB7: there is no such port"),
         (("--trials", "0"), "--trials = 0"),
         (("--workers", "0"), "--workers = 0"),
         (("--robot", "so102"), "did you mean 'so101'"),

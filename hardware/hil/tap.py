@@ -1,0 +1,233 @@
+"""A tap on a real bus: between the driver and its port, so that a campaign can disturb and judge real servos.
+
+`python -m nerfbot.hardware.hil.tap --device /dev/ttyUSB0 --robot ROBOT.yaml --link PORT ...` opens the real
+port, offers a pseudo terminal in its place, and passes whole frames on. It answers the same control socket as
+the emulator and keeps the same log; where a joint is, how fast it is and whether it has torque is what it
+last read of the servo. Faults of the line happen here; those of a servo cannot be made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from nerfbot.errors import NerfbotError
+
+from .. import priority
+from ..emulator.cable import Cable
+from ..emulator.faults import ANSWER_FAULTS
+from ..errors import BusError, PortError
+from ..frames import BROADCAST, BULK_READ, BULK_WRITE, READ, SYNC_READ, SYNC_WRITE, WRITE, Frame
+from ..port import Port
+from ..robot import ServoRobot
+
+QUIET = 0.05
+"""A driver that has said nothing for so long (s) is gone: the servos are asked by the tap itself then."""
+
+ASK = 0.02
+"""How long the tap waits for a servo's answer to a question of its own, s."""
+
+LINE_FAULTS = (*ANSWER_FAULTS, "lost_sync_write")
+
+
+class Tap(Cable):
+    """The servos of ``robot`` on the real port ``device``, seen through a `Cable`."""
+
+    def __init__(self, robot: ServoRobot, device: str, link: Path, **options: Any) -> None:
+        super().__init__(robot.protocol, link, robot.baud, **options)
+        self.robot, self.servos = robot, robot.servos
+        self.device = Port(device, robot.baud)
+        self.known: dict[int, dict[str, int]] = {id: {} for id in self.servos}
+        """The newest value of each register that was read or acknowledged, by servo."""
+        self._asked: dict[int, tuple[int, int]] = {}
+        self._sent: list[bytes] = []
+        self._from_bus = bytearray()
+        self._heard = self.clock()
+
+    def others(self) -> list[int]:
+        """The real port."""
+        return [self.device.handle] if self.device.is_open else []
+
+    def advance(self, now: float) -> None:
+        """Open the real port again where it was lost."""
+        if not self.device.is_open and self.device.try_reopen():
+            self.plug()
+
+    # From the driver
+
+    def take(self, data: bytes, now: float) -> None:
+        """Pass on what the driver says, frame by frame, and note what it writes."""
+        if self.line.dead:
+            return
+        if self.line.echo:
+            self._send(now, data)
+        self._heard = now
+        self._buffer += data
+        while (frame := self.wire.take(self._buffer)) is not None:
+            writes = list(self._writes(frame))
+            if frame.code in (SYNC_WRITE, BULK_WRITE) and self.line.loses("lost_sync_write", now):
+                continue
+            for id, address, block in writes:
+                if id in self.servos:
+                    self._write(id, address, block, now)
+            self._asked.update(self._questions(frame))
+            self._put(frame.raw)
+
+    def _put(self, frame: bytes) -> None:
+        self._sent = [*self._sent[-7:], frame]
+        try:
+            self.device.write(frame)
+        except PortError:
+            self.unplug()  # as the driver would have seen it
+
+    def _number(self, data: bytes, at: int) -> int:
+        wide = 2 if self.wire.name == "dynamixel" else 1
+        return int.from_bytes(data[at : at + wide], "little")
+
+    def _writes(self, frame: Frame) -> Iterator[tuple[int, int, bytes]]:
+        """Servo, address and bytes of everything that a frame writes."""
+        wide = 2 if self.wire.name == "dynamixel" else 1
+        data = frame.data
+        if frame.code == WRITE:
+            ids = list(self.servos) if frame.id == BROADCAST else [frame.id]
+            yield from ((id, self._number(data, 0), data[wide:]) for id in ids)
+        elif frame.code == SYNC_WRITE:
+            length = self._number(data, wide)
+            for at in range(2 * wide, len(data), length + 1):
+                yield data[at], self._number(data, 0), data[at + 1 : at + 1 + length]
+        elif frame.code == BULK_WRITE:
+            at = 0
+            while at < len(data):
+                length = self._number(data, at + 3)
+                yield data[at], self._number(data, at + 1), data[at + 5 : at + 5 + length]
+                at += 5 + length
+
+    def _questions(self, frame: Frame) -> dict[int, tuple[int, int]]:
+        """Which block, (address, length), a frame asks of which servos."""
+        wide = 2 if self.wire.name == "dynamixel" else 1
+        data = frame.data
+        if frame.code == READ:
+            return {frame.id: (self._number(data, 0), self._number(data, wide))}
+        if frame.code == SYNC_READ:
+            return dict.fromkeys(data[2 * wide :], (self._number(data, 0), self._number(data, wide)))
+        if frame.code == BULK_READ:
+            return {
+                data[at]: (self._number(data, at + 1), self._number(data, at + 3))
+                for at in range(0, len(data), 5)
+            }
+        return {}
+
+    def _write(self, id: int, address: int, block: bytes, now: float) -> None:
+        servo, known = self.servos[id], self.known[id]
+        known.update(servo.split(address, block))
+        speed = known.get("present_velocity", 0) * servo.registers["present_velocity"].scale
+        place, on = known.get("present_position", 0), known.get("torque_enable", 0)
+        self._note(now, "w", id, address, block.hex(), 0, place, round(speed, 4), on)
+
+    # From the servos
+
+    def hear(self, now: float) -> None:
+        """Pass on what the servos say, as the line's faults let it."""
+        for frame in self._frames(now):
+            for delay, piece in self.line.answer(frame.id, frame.raw, now):
+                if piece and not self.line.dead:
+                    self._send(now + delay, piece)
+
+    def _frames(self, deadline: float) -> Iterator[Frame]:
+        """What has come from the bus by ``deadline`` (s), without the adapter's echo; kept in `known`."""
+        try:
+            self._from_bus += self.device.read(deadline)
+        except PortError:
+            self.unplug()
+            return
+        while (frame := self.wire.take(self._from_bus)) is not None:
+            if frame.raw in self._sent and frame.status is not True:
+                self._sent.remove(frame.raw)
+                continue
+            address, length = self._asked.get(frame.id, (0, 0))
+            if frame.id in self.servos and len(frame.data) == length > 0:
+                self.known[frame.id].update(self.servos[frame.id].split(address, frame.data))
+            yield frame
+
+    # Control
+
+    def befall(self, name: str, id: int | None, value: float, now: float) -> bool:
+        """Refuse what cannot be done to a real servo."""
+        if name not in LINE_FAULTS:
+            raise ValueError(f"{name}: cannot be made on a real servo")
+        return False
+
+    def states(self) -> list[dict[str, Any]]:
+        """What is known of each servo; asked for anew where no driver does."""
+        if self.clock() - self._heard > QUIET:
+            self._look()
+        found = []
+        for joint in self.robot.joints:
+            servo, known = joint.servo, self.known[joint.id]
+            scale = servo.registers["present_velocity"].scale
+            found.append(
+                {
+                    "id": joint.id,
+                    "angle": known.get("present_position", joint.home) * servo.radians,
+                    "velocity": known.get("present_velocity", 0) * scale,
+                    "temperature": known.get("present_temperature", 0),
+                    "torque": 0.0,
+                    "values": {"torque_enable": 0, **known},
+                }
+            )
+        return found
+
+    def _look(self) -> None:
+        """Read every servo: what a driver reads in each cycle, and what it watches besides."""
+        for joint in self.robot.joints:
+            servo = joint.servo
+            for first, last in [servo.feedback, *([servo.watch] if servo.watch else [])]:
+                address, length = servo.block(first, last)
+                self._asked[joint.id] = (address, length)
+                self._put(self.wire.read(joint.id, address, length))
+                until = self.clock() + ASK
+                while self.clock() < until and not any(
+                    frame.id == joint.id and len(frame.data) == length for frame in self._frames(until)
+                ):
+                    pass
+
+    def close(self) -> None:
+        """Close the real port, too."""
+        super().close()
+        self.device.close()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a tap until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(description="A tap between a driver and real servos.")
+    for name in ("device", "robot"):
+        parser.add_argument(f"--{name}", required=True)
+    for name in ("link", "log", "control"):
+        parser.add_argument(f"--{name}", required=True, type=Path)
+    for name in ("seed", "priority"):
+        parser.add_argument(f"--{name}", type=int, default=0)
+    given = parser.parse_args(arguments)
+    try:
+        robot = ServoRobot.load(given.robot)
+        tap = Tap(robot, given.device, given.link, log=given.log, control=given.control, seed=given.seed)
+    except (NerfbotError, BusError) as problem:
+        print(f"tap: {problem}", file=sys.stderr)
+        return 2
+    ended: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda signum, frame: ended.append(signum))
+    priority.ask(given.priority)
+    print(f"port {given.link}", flush=True)
+    try:
+        tap.run(lambda: bool(ended))
+    finally:
+        tap.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
