@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import queue
@@ -65,7 +66,7 @@ def _work(inbox: Any, outbox: Any) -> None:
     torch.set_num_threads(1)
     from nerfbot.experiment.training import run
 
-    while (plan := inbox.get()) is not None:
+    while (plan := _next_plan(inbox)) is not None:
         job = (plan.arm, plan.seed)
         last = 0.0
 
@@ -73,6 +74,8 @@ def _work(inbox: Any, outbox: Any) -> None:
             nonlocal last
             if time.monotonic() - last > 0.5:
                 last = time.monotonic()
+                if _is_orphan():
+                    os._exit(1)  # without waiting for a queue that nobody reads
                 outbox.put(("at", job, told))
 
         try:
@@ -81,6 +84,21 @@ def _work(inbox: Any, outbox: Any) -> None:
             outbox.put(("failed", job, str(problem)))
         except Exception as problem:
             outbox.put(("failed", job, f"{type(problem).__name__}: {problem}"))
+
+
+def _next_plan(inbox: Any) -> RunPlan | None:
+    """The next plan; None where there are no more, or nobody who waits for them."""
+    while not _is_orphan():
+        with contextlib.suppress(queue.Empty):
+            plan: RunPlan | None = inbox.get(timeout=2.0)
+            return plan
+    return None
+
+
+def _is_orphan() -> bool:
+    """Whether the process that started this one has ended: it may have been killed."""
+    parent = multiprocessing.parent_process()
+    return parent is not None and not parent.is_alive()
 
 
 def commit_of(folder: Path) -> str:

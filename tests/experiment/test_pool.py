@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+import contextlib
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -89,6 +95,39 @@ def test_arms_and_seeds_run_in_processes_and_go_on_where_rows_are_missing(tmp_pa
     assert "random-policy" in report
     assert 'src="http' not in report
     assert (tmp_path / "figures" / "robustness-plane.svg").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for workers through /proc")
+def test_workers_end_with_an_experiment_that_is_killed(tmp_path):
+    words = ["coin-in-corner", "--arms", "plain", "--seeds", "2", "--processes", "2", "--out", str(tmp_path)]
+    changes = [word for change in [*SMALL, "steps=100000000"] for word in ("--set", change)]
+    code = "import sys; from nerfbot.cli import main; sys.exit(main(['experiment', *sys.argv[1:]]))"
+    experiment = subprocess.Popen([sys.executable, "-c", code, *words, *changes])
+    deadline = time.monotonic() + 90
+    try:
+        while (
+            len(workers := children(experiment.pid)) < 2 or not (tmp_path / "runs" / "plain" / "1").exists()
+        ):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        experiment.kill()
+        experiment.wait()
+    while any(Path(f"/proc/{pid}").exists() for pid in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def children(parent):
+    """The processes that a process has started, but Python's own resource tracker."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            its_own = status.read_text().rpartition(")")[2].split()[1] == str(parent)
+            if its_own and b"spawn_main" in (status.parent / "cmdline").read_bytes():
+                found.append(int(status.parent.name))
+    return found
 
 
 def test_results_of_something_else_are_not_added_to(tmp_path):
