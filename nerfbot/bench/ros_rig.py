@@ -186,6 +186,18 @@ class Rig:
         if self.real_time:  # which a child inherits: each asks by itself, once it is up
             os.sched_setscheduler(self.running[name].pid, os.SCHED_OTHER, os.sched_param(0))
 
+    def renew(self) -> None:
+        """End everything but the bare timer and start it once more, in the order of the first time."""
+        names = [name for name in self._words if name != "bare_timer"]
+        for name in names:
+            self.kill(name)
+        for name in names:
+            self.again(name)
+
+    def last_line(self, name: str) -> str:
+        """The last line that a process has printed."""
+        return ((self.folder / f"{name}.log").read_text().splitlines() or ["nothing"])[-1]
+
     def said(self, name: str) -> list[str]:
         """The words that a process has printed."""
         return (self.folder / f"{name}.log").read_text().split()

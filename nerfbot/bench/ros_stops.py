@@ -51,8 +51,12 @@ def chain(rig: Rig) -> None:
 
 
 def stops(rig: Rig, report: Callable[[str], None], trials: int) -> Iterator[Figure]:
-    """How long after each fault of each process the simulated robot rests; the longest of the trials."""
+    """How long after each fault of each process the simulated robot rests; the longest of the trials.
+
+    A chain that does not drive again after a trial is started anew, and that is told too.
+    """
     chain(rig)
+    restarts = 0
     for title, name in PROCESSES.items():
         for fault, number in FAULTS.items():
             took: list[float] = []
@@ -61,7 +65,13 @@ def stops(rig: Rig, report: Callable[[str], None], trials: int) -> Iterator[Figu
             for trial in range(trials):
                 report(f"{title}, {fault}, trial {trial + 1} of {trials}")
                 if not rig.until(lambda: rig.speed > 0.95 * SPEED):
-                    raise RuntimeError(f"bench ros: the robot did not drive before {title}, {fault}")
+                    restarts += 1
+                    rig.renew()
+                    if not rig.until(lambda: rig.speed > 0.95 * SPEED):
+                        why = rig.last_line("gate")
+                        raise RuntimeError(
+                            f"bench ros: the robot does not drive before {title}, {fault}: {why}"
+                        )
                 rig.spin(random.uniform(0.0, 0.1))
                 began = time.monotonic()
                 os.kill(rig.running[name].pid, number)
@@ -78,6 +88,7 @@ def stops(rig: Rig, report: Callable[[str], None], trials: int) -> Iterator[Figu
             name_of = f"odometry_silence_max_ms.{title}.{fault}"
             yield Figure(name_of, 1e3 * rig.longest_silence, "ms", "lower", silence)
             yield Figure(f"bare_timer_held_up_max_ms.{title}.{fault}", 1e3 * max(held_up), "ms", "lower")
+    yield Figure("chain_restarts", float(restarts), "", "lower")
 
 
 def _restore(rig: Rig, name: str, fault: str) -> None:
