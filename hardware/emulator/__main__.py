@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,10 +12,10 @@ from typing import Any
 from nerfbot.errors import NerfbotError
 from nerfbot.limits.yamlio import read_yaml
 
-from .. import priority
 from ..errors import InvalidServo
 from ..registers import load_servo
 from ..robot import ServoRobot
+from .cable import serve
 from .memory import EmulatedServo
 from .program import Emulator
 
@@ -75,15 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
     except NerfbotError as problem:
         print(f"emulator: {problem}", file=sys.stderr)
         return 2
-    ended: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda signum, frame: ended.append(signum))
-    priority.ask(given.priority)
-    print(f"port {given.link}", flush=True)
-    try:
-        emulator.run(lambda: bool(ended))
-    finally:
-        emulator.close()
+    serve(emulator, given.priority)
     return 0
 
 

@@ -14,6 +14,7 @@ import json
 import os
 import random
 import select
+import signal
 import socket
 import termios
 import time
@@ -22,6 +23,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from .. import priority
 from ..bus import WIRES
 from .faults import Line, LineFault, describe
 
@@ -255,3 +257,19 @@ class Cable:
         if self._control is not None:
             Path(self._control.getsockname()).unlink(missing_ok=True)
             self._control.close()
+
+
+def serve(cable: Cable, level: int = 0) -> None:
+    """Serve as a program, at a real-time priority ``level``, until SIGTERM or SIGINT; then close the cable.
+
+    Says on standard output when the port can be opened.
+    """
+    ended: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda signum, frame: ended.append(signum))
+    priority.ask(level)
+    print(f"port {cable.link}", flush=True)
+    try:
+        cable.run(lambda: bool(ended))
+    finally:
+        cable.close()

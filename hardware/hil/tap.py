@@ -9,7 +9,6 @@ last read of the servo. Faults of the line happen here; those of a servo cannot 
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +16,7 @@ from typing import Any
 
 from nerfbot.errors import NerfbotError
 
-from .. import priority
-from ..emulator.cable import Cable
+from ..emulator.cable import Cable, serve
 from ..emulator.faults import ANSWER_FAULTS
 from ..errors import BusError, PortError
 from ..frames import BROADCAST, BULK_READ, BULK_WRITE, READ, SYNC_READ, SYNC_WRITE, WRITE, Frame
@@ -217,15 +215,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (NerfbotError, BusError) as problem:
         print(f"tap: {problem}", file=sys.stderr)
         return 2
-    ended: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda signum, frame: ended.append(signum))
-    priority.ask(given.priority)
-    print(f"port {given.link}", flush=True)
-    try:
-        tap.run(lambda: bool(ended))
-    finally:
-        tap.close()
+    serve(tap, given.priority)
     return 0
 
 
