@@ -278,9 +278,16 @@ MUTANTS = [
     Mutant(
         "an answer that cannot be true is confirmed",
         "feedback.py",
-        "abs(position - state.position) > near or ",
-        "",
+        "doubtful = far or ",
+        "doubtful = ",
         "test_feedback.py",
+    ),
+    Mutant(
+        "an answer wrong in two ways is never believed",
+        "feedback.py",
+        "if far and wrong:",
+        "if False:",
+        "test_feedback.py -k never_believed",
     ),
     Mutant(
         "of two answers that differ neither is believed",

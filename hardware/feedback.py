@@ -88,7 +88,11 @@ class Feedback:
         written = self.held[joint.id].all()
         wrong = [(name, values[name]) for name in written if name in values and values[name] != written[name]]
         near = reach(state, min(state.unheard, BELIEF * self.robot.period))
-        doubtful = abs(position - state.position) > near or bool(wrong) or state.missed >= MISSED
+        far = abs(position - state.position) > near
+        if far and wrong:  # two signs of garbage: no second one like it makes it true
+            state.suspect = math.nan
+            return False
+        doubtful = far or bool(wrong) or state.missed >= MISSED
         if doubtful and not abs(position - state.suspect) <= BELIEF * self.robot.period * state.fastest:
             state.suspect = position
             return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from nerfbot.hardware.bus import Reply
 from nerfbot.hardware.emulator.lockstep import LockstepArm
 from nerfbot.hardware.robot import ServoRobot
 from nerfbot.limits import NerfSpec
@@ -79,6 +80,21 @@ def test_a_servo_that_is_heard_again_is_believed_at_its_second_answer(arm):
         arm.read()
         guards.append("answers" in arm.state["guards"])
     assert guards == [True, False]
+
+
+@pytest.mark.parametrize(("spoilt", "believed"), [(None, True), ("torque_limit", False)])
+def test_an_answer_wrong_in_place_and_in_what_the_servo_holds_is_never_believed(arm, spoilt, believed):
+    """Pieces of two answers that pass for one: a Feetech checksum is one byte."""
+    feedback, joint = arm.driver.feedback, arm.robot.joints[INDEX]
+    state, servo = feedback.joints[INDEX], joint.servo
+    address, length = servo.block(*servo.feedback)
+    data = bytearray(arm.emulator.servos[INDEX].read(address, length))
+    for name, value in [("present_position", 700), *([(spoilt, 7)] if spoilt else [])]:
+        register = servo.register(name)
+        data[register.address - address : register.end - address] = register.encode(value)
+    told = [feedback._take(joint, state, Reply(0, bytes(data))) for _ in range(5)]
+    assert told == [False, *[believed] * 4]
+    assert (abs(state.position) > 1.0) == believed
 
 
 @pytest.mark.parametrize("other", [4, 6])
