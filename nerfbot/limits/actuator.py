@@ -73,6 +73,7 @@ class ActuatorLimiter:
 
         self._period, self._max_dt = period, 2.0 * period
         self._shape = (count, len(self.channels))
+        self._block_shape = (2, *self._shape)
         self._robots = np.arange(count)
         self._seeds = np.uint64(seed) + self._robots.astype(np.uint64)
         self._last: float | None = None
@@ -137,17 +138,21 @@ class ActuatorLimiter:
         """
         request = self._array(command, "command", self._shape)
         lift = self._array(lift, "lift", self._lift.shape)
-        position, velocity, known, bad = self._measure(measured)
+        position, velocity, known = self._measure(measured)
         if self._measured_for and not known[1]:
             raise InvalidCommand(f"measured.velocity is required by {self._measured_for[0]}, got None")
         elapsed = self._advance(now)
+        bad: NDArray[np.bool_] | None = None
+        if not kernel.all_modest(request, position, velocity, _HUGE):
+            position, bad = self._finite(position, bad)
+            velocity, bad = self._finite(velocity, bad)
+            request, bad = self._finite(request, bad)
         if lift.tobytes() != self._lift_bytes:
             self._take(lift)
         if elapsed == 0.0:
             return self._stop(position, velocity, known, Reason.TIME | Reason.STOP)
         if self._bursts is not None:
             self._bursts.step(elapsed)
-        request, bad = self._finite(request, bad)
         arrived = request
         if self._link is not None:
             if self._any_fresh:
@@ -168,7 +173,9 @@ class ActuatorLimiter:
 
         Enters after all impairments: nothing delays or weakens it. Messages under way are lost.
         """
-        position, velocity, known, _ = self._measure(measured)
+        position, velocity, known = self._measure(measured)
+        position, _ = self._finite(position, None)
+        velocity, _ = self._finite(velocity, None)
         elapsed = self._advance(now)
         if self._bursts is not None:
             self._bursts.step(elapsed)
@@ -247,7 +254,8 @@ class ActuatorLimiter:
         self, command: Floats, position: Floats, velocity: Floats, known: tuple[bool, bool], stopping: NDArray
     ) -> Limited:
         # One block: two of a large batch would go back to the system and be mapped anew in every call.
-        value, effort_limit = np.empty((2, *self._shape))
+        block = np.empty(self._block_shape)
+        value, effort_limit = block[0], block[1]
         reasons = np.empty(self._shape, np.uint16)
         kernel.limit(
             command,
@@ -282,23 +290,16 @@ class ActuatorLimiter:
             raise InvalidCommand(f"{name} must have shape {shape}, got {np.shape(given)}")
         return array
 
-    def _measure(
-        self, measured: Measured | None
-    ) -> tuple[Floats, Floats, tuple[bool, bool], NDArray[np.bool_] | None]:
-        """Return position, velocity, which of them is known, and the robots with one that is not finite."""
+    def _measure(self, measured: Measured | None) -> tuple[Floats, Floats, tuple[bool, bool]]:
+        """Return position and velocity, and which of them is known; their numbers may be anything."""
         position = velocity = self._zeros
-        bad: NDArray[np.bool_] | None = None
         if measured is None:
-            return position, velocity, (False, False), bad
+            return position, velocity, (False, False)
         if measured.position is not None:
-            position, bad = self._finite(
-                self._array(measured.position, "measured.position", self._shape), bad
-            )
+            position = self._array(measured.position, "measured.position", self._shape)
         if measured.velocity is not None:
-            velocity, bad = self._finite(
-                self._array(measured.velocity, "measured.velocity", self._shape), bad
-            )
-        return position, velocity, (measured.position is not None, measured.velocity is not None), bad
+            velocity = self._array(measured.velocity, "measured.velocity", self._shape)
+        return position, velocity, (measured.position is not None, measured.velocity is not None)
 
     def _finite(
         self, array: Floats, bad: NDArray[np.bool_] | None

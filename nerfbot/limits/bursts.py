@@ -104,6 +104,8 @@ class BurstProcess:
         self._rate, self._duration = np.zeros(shape), np.ones(shape)
         self._speed, self._countdown = np.zeros(shape), np.ones(shape)
         self._counter = np.zeros(shape, np.int64)
+        # The same numbers end to end: the kernels do not ask whose a countdown is
+        self._countdowns, self._speeds = self._countdown.reshape(-1), self._speed.reshape(-1)
         self._due = np.empty(self._active.size, np.intp)
         self._stream = Stream(purpose, seeds)
         self.reset(np.arange(len(seeds)), seeds)
@@ -127,15 +129,15 @@ class BurstProcess:
     def step(self, elapsed: float) -> None:
         """Advance by ``elapsed`` seconds, through as many bursts as fall into them."""
         elapsed = min(elapsed, _LONGEST)
-        due = _run_down(self._countdown.reshape(-1), self._speed.reshape(-1), elapsed, self._due)
+        due = _run_down(self._countdowns, self._speeds, elapsed, self._due)
         for turn in range(_MOST_TURNS):
             if not due:
                 break
             units, robots = np.divmod(self._due[:due], self._active.shape[1])
             self._counter[units, robots] += 1
             due = _turn(
-                self._countdown.reshape(-1),
-                self._speed.reshape(-1),
+                self._countdowns,
+                self._speeds,
                 self._active.reshape(-1),
                 self._rate.reshape(-1),
                 self._duration.reshape(-1),

@@ -28,6 +28,15 @@ def _enqueue(
 
 
 @compiled
+def _oldest(released: np.ndarray) -> int:
+    """The oldest of the messages that robots stand at: what is before it may be overwritten."""
+    oldest = released[0]
+    for r in range(1, released.shape[0]):
+        oldest = min(oldest, released[r])
+    return oldest
+
+
+@compiled
 def _release(
     values: np.ndarray, due: np.ndarray, released: np.ndarray, newest: int, now: float, out: np.ndarray
 ) -> None:
@@ -103,7 +112,7 @@ class DelayLine:
 
     def _make_room(self) -> None:
         """See how many more messages fit; grow where none does."""
-        oldest = int(self._released.min())
+        oldest = int(_oldest(self._released))
         if self._newest + 1 - oldest >= len(self._due):
             self._grow()
         self._full = oldest + len(self._due) - 1

@@ -77,6 +77,12 @@ def modest(array: np.ndarray, most: float) -> bool:
 
 
 @compiled
+def all_modest(command: np.ndarray, position: np.ndarray, velocity: np.ndarray, most: float) -> bool:
+    """Whether all three arrays are `modest`."""
+    return modest(command, most) and modest(position, most) and modest(velocity, most)
+
+
+@compiled
 def approach(gap: float, rate: float, dt: float) -> float:
     """Largest step towards a target ``gap`` >= 0 away from which one can still come to rest on it.
 

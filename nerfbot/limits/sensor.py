@@ -149,6 +149,7 @@ class SensorLimiter:
             sample,
             self._first,
         )
+        arrived: NDArray
         if self._line is None:
             arrived = sample.copy()
         else:
@@ -160,7 +161,9 @@ class SensorLimiter:
             self._line.exchange(sample, now, self._latency, arrived)
         if self._integer:
             np.rint(arrived, out=arrived)
-        return arrived.reshape(self._shape).astype(self._dtype, copy=False)
+        if self._dtype != np.float64:
+            arrived = arrived.astype(self._dtype)
+        return arrived.reshape(self._shape)
 
     def _begin(self, robots: NDArray[np.intp]) -> None:
         seeds = self._seeds[robots]

@@ -38,6 +38,11 @@ def test_clamp(value, low, high, expected):
 )
 def test_modest_numbers_are_finite_and_not_too_large(numbers, expected):
     assert bool(kernel.modest(np.array(numbers), 2.0)) is expected
+    fine = np.zeros((1, 2))
+    for place in range(3):
+        arrays = [fine] * 3
+        arrays[place] = np.array(numbers)
+        assert bool(kernel.all_modest(*arrays, 2.0)) is expected
 
 
 @pytest.mark.parametrize(
