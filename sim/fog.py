@@ -109,10 +109,10 @@ class Fog:
 
     def near(self, x: float, y: float, reach: float) -> bool:
         """Whether any fog is within ``reach`` m of a place, roughly."""
-        return any(
-            left < x + reach and right > x - reach and bottom < y + reach and top > y - reach
-            for left, right, bottom, top in self._rectangles
-        )
+        for left, right, bottom, top in self._rectangles:
+            if left < x + reach and right > x - reach and bottom < y + reach and top > y - reach:
+                return True
+        return False
 
     def limits(self, x: float, y: float, angles: Floats, reach: float, level: float) -> Floats:
         """How far each ray from (x, y) m sees, m.

@@ -7,7 +7,6 @@ out before an episode is: a reading costs one ``rayTestBatch`` and a few array o
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -33,18 +32,31 @@ NEAR = 0.02
 
 @compiled
 def ray_ends(
-    rays: np.ndarray, a: float, b: float, d: float, e: float, g: float, h: float, x: float, y: float, z: float
-) -> np.ndarray:
-    """Where rays from (x, y, z) m end in the world, (rays, 3) m; ``rays`` (rays, 2) are their ends in the
-    body's plane, ``a`` to ``h`` the first two columns of its rotation.
+    rays: np.ndarray,
+    a: float,
+    b: float,
+    d: float,
+    e: float,
+    g: float,
+    h: float,
+    x: float,
+    y: float,
+    z: float,
+    starts: np.ndarray,
+    ends: np.ndarray,
+) -> None:
+    """Where rays from (x, y, z) m end in the world; ``rays`` (rays, 2) are their ends in the body's plane,
+    ``a`` to ``h`` the first two columns of its rotation.
+
+    Written into ``ends`` (at least rays, 3) m, whose further rows stay; ``starts``, as long, gets (x, y, z).
     """
-    ends = np.empty((len(rays), 3))
+    for row in range(len(starts)):
+        starts[row, 0], starts[row, 1], starts[row, 2] = x, y, z
     for ray in range(len(rays)):
         ahead, left = rays[ray]
         ends[ray, 0] = a * ahead + b * left + x
         ends[ray, 1] = d * ahead + e * left + y
         ends[ray, 2] = g * ahead + h * left + z
-    return ends
 
 
 class Detection(NamedTuple):
@@ -100,8 +112,8 @@ class Sensors:
         """Direction of each ray in rad from straight ahead, left > 0; shape (rays,)."""
         self.range, self._half_view, self._mount = lidar.range, half, lidar.position
         self._rays = np.stack([np.cos(angles), np.sin(angles)], axis=1) * self.range
-        edges = [0, lidar.rays, lidar.rays + 3, lidar.rays + 5, lidar.rays + 11]
-        self._parts = [slice(low, high) for low, high in pairwise(edges)]
+        edges = [0, 3, 5, 11, 11 + 2 * len(robot.joint_indices)]
+        self._parts = [slice(low, high) for low, high in pairwise([*edges, edges[-1] + lidar.rays])]
         camera = robot.description.sensors.camera
         aspect = camera.width / camera.height
         vertical = 2.0 * math.atan(math.tan(camera.field_of_view / 2) / aspect)
@@ -121,10 +133,19 @@ class Sensors:
             _target(thing) for thing in self.arena.things.values() if thing.element.kind in DETECTED
         ]
         self._last_velocity: tuple[float, float, float] | None = None
+        self._make_batch()
+
+    def _make_batch(self) -> None:
+        """Room for where rays start and end and for their directions, those of the lidar first, then one for
+        each thing that may be seen.
+        """
+        self._batch: Floats = np.zeros((2, len(self._rays) + len(self._seen), 3))
+        self._angles = np.concatenate([self.angles, np.zeros(len(self._seen))])
 
     def add(self, thing: Thing) -> None:
         """Detect a thing, too, that an edit has put into the world."""
         self._seen.append(_target(thing))
+        self._make_batch()
 
     def read(self, sensing: float = 0.0) -> Readings:
         """Read everything but the camera; ``sensing`` is the sensing lift in [0, 1], which fog asks for."""
@@ -138,12 +159,18 @@ class Sensors:
             pz + g * mx + h * my + i * mz,
         )
         reach = self.range
-        ends: list[Sequence[float]] = ray_ends(self._rays, a, b, d, e, g, h, ox, oy, oz).tolist()
-        rays = len(ends)
-        candidates = self._candidates(ox, oy, oz, state.heading, ends)
-        hits = self.client.rayTestBatch([(ox, oy, oz)] * len(ends), ends)
+        rays = len(self._rays)
+        candidates = self._candidates(ox, oy, state.heading)
+        # Arrays: PyBullet takes lists of points apart number by number
+        starts, ends = self._batch[:, : rays + len(candidates)]
+        ray_ends(self._rays, a, b, d, e, g, h, ox, oy, oz, starts, ends)
+        for row, (_, place, *_) in enumerate(candidates, rays):
+            ends[row] = *place, oz
+        hits = self.client.rayTestBatch(starts, ends)
         visible = [
-            seen for (body, seen), hit in zip(candidates, hits[rays:], strict=True) if hit[0] in (-1, body)
+            Detection(*told, bearing, distance)
+            for (body, _, told, bearing, distance), hit in zip(candidates, hits[rays:], strict=True)
+            if hit[0] in (-1, body)
         ]
         vx, vy, vz = state.velocity
         velocity = (a * vx + b * vy + c * vz, d * vx + e * vy + f * vz, g * vx + h * vy + i * vz)
@@ -152,28 +179,28 @@ class Sensors:
         ax, ay = (velocity[0] - lx) / CONTROL_STEP, (velocity[1] - ly) / CONTROL_STEP
         az = (velocity[2] - lz) / CONTROL_STEP + GRAVITY
         force = (a * ax + d * ay + g * az, b * ax + e * ay + h * az, c * ax + f * ay + i * az)
-        told = [hit[2] * reach if hit[2] < 1.0 else math.inf for hit in hits[:rays]]
-        told += (px, py, state.heading, vx, state.rates[2], *force, *state.rates)
+        told = [px, py, state.heading, vx, state.rates[2], *force, *state.rates]
         told += [joint[0] for joint in state.joints]
         told += [joint[1] for joint in state.joints]
+        told += [hit[2] * reach if hit[2] < 1.0 else math.inf for hit in hits[:rays]]
+        told += [item.distance for item in visible]
         # One array and its parts: making six small arrays takes three times as long
         numbers = np.array(told)
-        lidar, pose, twist, imu = (numbers[part] for part in self._parts)
+        pose, twist, imu, joints, lidar = [numbers[part] for part in self._parts]
         if self._fog.near(ox, oy, reach):
-            self._fog.hide(lidar, ox, oy, self.angles, state.heading, reach, sensing)
-            if visible:
-                angles = np.array([item.bearing for item in visible]) + state.heading
-                limits = self._fog.limits(ox, oy, angles, reach, sensing)
-                visible = [
-                    item for item, limit in zip(visible, limits, strict=True) if item.distance <= limit
-                ]
-        return Readings(lidar, pose, twist, imu, numbers[rays + 11 :].reshape(2, -1), tuple(visible))
+            angles = self._angles[: rays + len(visible)]
+            for row, item in enumerate(visible, rays):
+                angles[row] = item.bearing
+            distances = numbers[self._parts[-1].start :]
+            self._fog.hide(distances, ox, oy, angles, state.heading, reach, sensing)
+            visible = [item for row, item in enumerate(visible, rays) if distances[row] != math.inf]
+        return Readings(lidar, pose, twist, imu, joints.reshape(2, -1), tuple(visible))
 
     def _candidates(
-        self, x: float, y: float, z: float, heading: float, ends: list[Sequence[float]]
-    ) -> list[tuple[int, Detection]]:
-        """Body and detection of what is within range and view of a lidar at (x, y, z) m; a ray's end (m) is
-        added to ``ends`` for each.
+        self, x: float, y: float, heading: float
+    ) -> list[tuple[int, tuple[float, float], tuple[str, str, str, str], float, float]]:
+        """Body, place (m) and the fields of the `Detection` of what is within range and view of a lidar at
+        (x, y) m.
         """
         found = []
         place_of, reach = self.arena.place_of, self.range
@@ -187,8 +214,7 @@ class Sensors:
                 continue
             bearing = (math.atan2(dy, dx) - heading + math.pi) % (2 * math.pi) - math.pi
             if abs(bearing) <= self._half_view:
-                ends.append((tx, ty, z))
-                found.append((thing.body, Detection(*told, bearing, distance)))
+                found.append((thing.body, (tx, ty), told, bearing, distance))
         return found
 
     def camera(self, sensing: float = 0.0) -> NDArray[np.uint8]:

@@ -127,6 +127,12 @@ def test_rays_end_where_the_rotation_turns_them_compiled_or_not():
     rotation = np.array([[0.36, 0.48, -0.8], [-0.8, 0.6, 0.0], [0.48, 0.64, 0.6]])
     rays, eye = np.array([[2.0, 0.0], [0.0, 3.0], [-1.0, 0.7]]), np.array([1.0, -2.0, 0.3])
     given = (rays, *rotation[:, :2].ravel().tolist(), *eye.tolist())
-    ends = ray_ends(*given)
-    assert ends == pytest.approx(eye + rays @ rotation[:, :2].T)
-    assert ends.tobytes() == getattr(ray_ends, "py_func", ray_ends)(*given).tobytes()
+    found = []
+    for function in (ray_ends, getattr(ray_ends, "py_func", ray_ends)):
+        starts, ends = np.full((2, 4, 3), 7.0)
+        function(*given, starts, ends)
+        assert starts.tolist() == [eye.tolist()] * 4
+        assert ends[:3] == pytest.approx(eye + rays @ rotation[:, :2].T)
+        assert ends[3].tolist() == [7.0] * 3
+        found.append(ends.tobytes())
+    assert found[0] == found[1]
