@@ -98,17 +98,23 @@ class Client:
                 setattr(self, name, member)
         # Called in every physics step: by position, because a keyword costs as much as the call itself
         self.stepSimulation = functools.partial(pybullet.stepSimulation, self.id)
-        self._contacts = pybullet.getContactPoints
+        self._pybullet = pybullet
         self.configure()
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"pybullet has no {name!r}")
 
+    def bound(self, name: str, *arguments: Any) -> Callable[[], Any]:
+        """PyBullet's function ``name`` with all ``arguments`` before the client's id, by position: to be
+        called again and again.
+        """
+        return functools.partial(getattr(self._pybullet, name), *arguments, self.id)
+
     def contacts_of(self, body: int, only_base: bool = False) -> Callable[[], tuple[tuple[Any, ...], ...]]:
         """A function that returns PyBullet's contact points of a body, or of its base alone."""
         anything, any_link = -1, -2
         link = -1 if only_base else any_link
-        return functools.partial(self._contacts, body, anything, link, any_link, self.id)
+        return self.bound("getContactPoints", body, anything, link, any_link)
 
     def configure(self) -> None:
         """Set gravity, time step and solver."""

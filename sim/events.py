@@ -146,9 +146,10 @@ class Watch:
         return contact("open", thing.element, now)
 
     def _places(self, now: float, cell: Cell, events: list[Event]) -> None:
-        zones = self._zones.get(cell, ())
+        zones, marker = self._zones.get(cell, ()), self._markers.get(cell)
+        if not (zones or marker or self._inside):
+            return
         here = {name for name, _ in zones}
-        marker = self._markers.get(cell)
         if marker is not None and self.arena.things[marker].present:
             here.add(marker)
         if here != self._inside:

@@ -230,7 +230,7 @@ class NerfedPlant:
             plant.client.follow(plant.robot.state.position, CONTROL_STEP)
         readings = self._impair(plant.observe(float(self.lift[SENSING])))
         events = result.events
-        if any(reason & _ENVELOPE for reason in limited.reasons[0].tolist()):
+        if any([reason & _ENVELOPE for reason in limited.reasons[0].tolist()]):
             events += (harm("envelope_intervention", 1.0, plant.time),)
         return Step(requested, limited, self.lift, lost, readings, events)
 
@@ -280,7 +280,9 @@ class NerfedPlant:
         for item in known:
             distances[0, places[item.id]] = item.distance
         told = limiter.apply(distances, now, self._levels)[0].tolist()
-        reach = self.plant.sensors.range
-        return tuple(
-            [Detection(*item[:-1], distance) for item in known if (distance := told[places[item.id]]) < reach]
-        )
+        reach, left = self.plant.sensors.range, []
+        for item in known:
+            distance = told[places[item.id]]
+            if distance < reach:
+                left.append(item if distance == item.distance else item._replace(distance=distance))
+        return tuple(left)

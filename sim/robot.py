@@ -101,6 +101,9 @@ class Robot:
         self._acceleration_caps = [math.inf] * len(self.channels)
         self._forces: dict[int, float] = {}
         self._compile()
+        self._read_pose = client.bound("getBasePositionAndOrientation", self.body)
+        self._read_motion = client.bound("getBaseVelocity", self.body)
+        self._read_joints = client.bound("getJointStates", self.body, self.joint_indices)
         self._measured: tuple[BodyState, Measured] | None = None
         offset, turn = client.getDynamicsInfo(self.body, -1)[3:5]
         self._to_inertial = (offset, turn)
@@ -380,20 +383,17 @@ class Robot:
 
     def read(self) -> BodyState:
         """Read the body from the physics, keep it as ``state`` and return it."""
-        client, body = self.client, self.body
-        position, turn = client.getBasePositionAndOrientation(body)
-        velocity, spin = client.getBaseVelocity(body)
-        joints = client.getJointStates(body, self.joint_indices) if self.joint_indices else ()
+        position, turn = self._read_pose()
+        velocity, spin = self._read_motion()
+        joints = self._read_joints() if self.joint_indices else ()
         (ox, oy, oz), orientation = self._from_inertial
         if self._is_turned:
-            turn = client.multiplyTransforms((0.0, 0.0, 0.0), turn, (0.0, 0.0, 0.0), orientation)[1]
+            turn = self.client.multiplyTransforms((0.0, 0.0, 0.0), turn, (0.0, 0.0, 0.0), orientation)[1]
         x, y, z, w = turn
-        rotation = (
-            1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - z * w), 2.0 * (x * z + y * w),
-            2.0 * (x * y + z * w), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - x * w),
-            2.0 * (x * z - y * w), 2.0 * (y * z + x * w), 1.0 - 2.0 * (x * x + y * y),
-        )  # fmt: skip
-        a, b, c, d, e, f, g, h, i = rotation
+        xx, yy, zz, xy, xz, yz, xw, yw, zw = x * x, y * y, z * z, x * y, x * z, y * z, x * w, y * w, z * w
+        a, b, c = 1.0 - 2.0 * (yy + zz), 2.0 * (xy - zw), 2.0 * (xz + yw)
+        d, e, f = 2.0 * (xy + zw), 1.0 - 2.0 * (xx + zz), 2.0 * (yz - xw)
+        g, h, i = 2.0 * (xz - yw), 2.0 * (yz + xw), 1.0 - 2.0 * (xx + yy)
         # PyBullet reports the centre of mass of the base; the offset back to the base link, in the world:
         if self._is_turned:
             (lx, ly, lz), _ = self._to_inertial
@@ -414,7 +414,7 @@ class Robot:
         vz = velocity[2] + wx * sy - wy * sx
         self.state = BodyState(
             (position[0] + sx, position[1] + sy, position[2] + sz),
-            rotation,
+            (a, b, c, d, e, f, g, h, i),
             math.atan2(d, a),
             (a * vx + d * vy + g * vz, b * vx + e * vy + h * vz, c * vx + f * vy + i * vz),
             (a * wx + d * wy + g * wz, b * wx + e * wy + h * wz, c * wx + f * wy + i * wz),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,8 +20,10 @@ class Agenda:
         drawn = [(schedule, window) for schedule in schedules for window in schedule.plan(rng, horizon)]
         self._ahead = sorted(drawn, key=lambda item: item[1].start, reverse=True)
 
-    def due(self, now: float) -> Iterator[Lease]:
+    def due(self, now: float) -> list[Lease]:
         """The leases to ask for at `now` (s since the reset); each comes once."""
+        leases = []
         while self._ahead and self._ahead[-1][1].start <= now:
             schedule, window = self._ahead.pop()
-            yield schedule.leases(window)
+            leases.append(schedule.leases(window))
+        return leases

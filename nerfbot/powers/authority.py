@@ -198,7 +198,9 @@ class LeaseAuthority:
         """The leases in force on a robot (None: on all), those on their way back left out."""
         if robot is not None:
             self._check_robot(robot)
-        held = self._table.grants if robot is None else self._held.get(robot, [])
+        held = self._table.grants if robot is None else self._held.get(robot)
+        if not held:
+            return ()
         return tuple(
             ActiveLease(grant.lease_id, grant.robot, grant.lease, grant.start, grant.end, grant.charges)
             for grant in sorted(held, key=lambda grant: grant.lease_id)
