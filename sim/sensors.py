@@ -139,7 +139,7 @@ class Sensors:
         """Room for where rays start and end and for their directions, those of the lidar first, then one for
         each thing that may be seen.
         """
-        self._batch: Floats = np.zeros((2, len(self._rays) + len(self._seen), 3))
+        self._starts, self._ends = np.zeros((2, len(self._rays) + len(self._seen), 3))
         self._angles = np.concatenate([self.angles, np.zeros(len(self._seen))])
 
     def add(self, thing: Thing) -> None:
@@ -162,14 +162,14 @@ class Sensors:
         rays = len(self._rays)
         candidates = self._candidates(ox, oy, state.heading)
         # Arrays: PyBullet takes lists of points apart number by number
-        starts, ends = self._batch[:, : rays + len(candidates)]
+        starts, ends = self._starts[: rays + len(candidates)], self._ends[: rays + len(candidates)]
         ray_ends(self._rays, a, b, d, e, g, h, ox, oy, oz, starts, ends)
-        for row, (_, place, *_) in enumerate(candidates, rays):
-            ends[row] = *place, oz
+        for row, (_, tx, ty, *_) in enumerate(candidates, rays):
+            ends[row, 0], ends[row, 1], ends[row, 2] = tx, ty, oz
         hits = self.client.rayTestBatch(starts, ends)
         visible = [
             Detection(*told, bearing, distance)
-            for (body, _, told, bearing, distance), hit in zip(candidates, hits[rays:], strict=True)
+            for (body, _, _, told, bearing, distance), hit in zip(candidates, hits[rays:], strict=True)
             if hit[0] in (-1, body)
         ]
         vx, vy, vz = state.velocity
@@ -198,23 +198,23 @@ class Sensors:
 
     def _candidates(
         self, x: float, y: float, heading: float
-    ) -> list[tuple[int, tuple[float, float], tuple[str, str, str, str], float, float]]:
-        """Body, place (m) and the fields of the `Detection` of what is within range and view of a lidar at
-        (x, y) m.
+    ) -> list[tuple[int, float, float, tuple[str, str, str, str], float, float]]:
+        """Body, place (x, y m) and the fields of the `Detection` of what is within range and view of a lidar
+        at (x, y) m.
         """
         found = []
         place_of, reach = self.arena.place_of, self.range
         for thing, told in self._seen:
             if not thing.present:
                 continue
-            tx, ty, _ = place_of(thing)
+            tx, ty, _ = place_of(thing) if thing.loose else thing.position
             dx, dy = tx - x, ty - y
             distance = math.hypot(dx, dy)
             if distance > reach:
                 continue
             bearing = (math.atan2(dy, dx) - heading + math.pi) % (2 * math.pi) - math.pi
             if abs(bearing) <= self._half_view:
-                found.append((thing.body, (tx, ty), told, bearing, distance))
+                found.append((thing.body, tx, ty, told, bearing, distance))
         return found
 
     def camera(self, sensing: float = 0.0) -> NDArray[np.uint8]:

@@ -57,7 +57,7 @@ class SensorLimiter:
                     f" (allow {f'{name}.{field}'!r} to go on without it)"
                 )
         self._shape, self._dtype = (count, *shape), np.dtype(dtype)
-        self._integer = np.issubdtype(self._dtype, np.integer)
+        self._integer, self._is_flat = np.issubdtype(self._dtype, np.integer), len(shape) == 1
         elements = math.prod(shape)
         self._robots = np.arange(count)
         self._seeds = np.uint64(seed) + self._robots.astype(np.uint64)
@@ -134,7 +134,7 @@ class SensorLimiter:
             self._bursts.step(elapsed)
         sample = self._sample
         sensing.sense(
-            array.reshape(sample.shape),
+            array if self._is_flat else array.reshape(sample.shape),
             now,
             self._effective,
             self._kind,
@@ -163,7 +163,7 @@ class SensorLimiter:
             np.rint(arrived, out=arrived)
         if self._dtype != np.float64:
             arrived = arrived.astype(self._dtype)
-        return arrived.reshape(self._shape)
+        return arrived if self._is_flat else arrived.reshape(self._shape)
 
     def _begin(self, robots: NDArray[np.intp]) -> None:
         seeds = self._seeds[robots]
