@@ -16,7 +16,7 @@ from nerfbot.experiment.config import DirectConfig, load_experiment
 from nerfbot.experiment.direct import keywords_of, worlds
 from nerfbot.experiment.on_rover import one_thread
 
-PRESET, SIZE, ROUNDS = "rover-room", 256, 24
+PRESET, SIZE, ROUNDS = "rover-room", 512, 16
 """What is trained, actions in a rollout, and chunks of each."""
 
 

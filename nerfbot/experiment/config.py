@@ -105,7 +105,7 @@ class DirectConfig(ExperimentConfig):
 
     environment: Environment
     processes: Count = 2
-    crew: Count = 4
+    crew: Count = 16
     hold: Count = 1
     parts: tuple[str, ...] = ()
     episodes: Count = 50

@@ -11,7 +11,7 @@ from nerfbot.bench import learn_sim
 
 
 def test_the_figures_of_training_on_two_processes_and_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(learn_sim, "SIZE", 16)
+    monkeypatch.setattr(learn_sim, "SIZE", 64)
     monkeypatch.setattr(learn_sim, "ROUNDS", 2)
     found = {figure.name: figure for figure in learn_sim.figures()}
     assert list(found) == [
