@@ -104,7 +104,7 @@ def test_an_arm_follows_joint_trajectories_and_holds_where_it_is_when_commands_c
         names, begin = list(joints[0].name), np.array(joints[0].position)
 
         def turn(angle: float) -> None:
-            point = JointTrajectoryPoint(positions=(begin + [angle] + [0.0] * 6).tolist())
+            point = JointTrajectoryPoint(positions=(begin + np.array([angle, *[0.0] * 6])).tolist())
             message = JointTrajectory(joint_names=names, points=[point])
             message.header.stamp = partner.message(0.0).header.stamp
             out.publish(message)
