@@ -207,7 +207,7 @@ class Sensors:
         for thing, told in self._seen:
             if not thing.present:
                 continue
-            tx, ty, _ = place_of(thing) if thing.loose else thing.position
+            tx, ty, _ = place_of(thing)
             dx, dy = tx - x, ty - y
             distance = math.hypot(dx, dy)
             if distance > reach:

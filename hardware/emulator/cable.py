@@ -19,12 +19,13 @@ import socket
 import termios
 import time
 import tty
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from .. import priority
 from ..bus import WIRES
+from ..frames import BULK_READ, BULK_WRITE, READ, SYNC_READ, SYNC_WRITE, WRITE, Frame
 from .faults import Line, LineFault, describe
 
 IDLE = 0.01
@@ -51,6 +52,8 @@ class Cable:
     ) -> None:
         self.link, self.baud, self.clock = link, baud, clock
         self.wire = WIRES[protocol]
+        self.wide = 2 if protocol == "dynamixel" else 1
+        """Bytes of an address or a length in an instruction."""
         self.line = Line(random.Random(seed))
         self._log = None if log is None else os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self._lines: list[str] = []
@@ -159,6 +162,39 @@ class Cable:
     def _send(self, at: float, data: bytes) -> None:
         self._order += 1
         heapq.heappush(self._out, (at, self._order, data))
+
+    # What instructions say
+
+    def number(self, data: bytes, at: int) -> int:
+        """An address or a length in an instruction's parameters."""
+        return int.from_bytes(data[at : at + self.wide], "little")
+
+    def writes(self, frame: Frame) -> Iterator[tuple[int, int, bytes]]:
+        """Servo (or `BROADCAST`), address and bytes of everything that a frame writes at once."""
+        number, wide, data = self.number, self.wide, frame.data
+        if frame.code == WRITE:
+            yield frame.id, number(data, 0), data[wide:]
+        elif frame.code == SYNC_WRITE:
+            length = number(data, wide)
+            for at in range(2 * wide, len(data), length + 1):
+                yield data[at], number(data, 0), data[at + 1 : at + 1 + length]
+        elif frame.code == BULK_WRITE:
+            at = 0
+            while at < len(data):
+                length = number(data, at + 3)
+                yield data[at], number(data, at + 1), data[at + 5 : at + 5 + length]
+                at += 5 + length
+
+    def questions(self, frame: Frame) -> Iterator[tuple[int, int, int]]:
+        """Servo, address and length of every block that a frame asks for."""
+        number, wide, data = self.number, self.wide, frame.data
+        if frame.code == READ:
+            yield frame.id, number(data, 0), number(data, wide)
+        elif frame.code == SYNC_READ:
+            yield from ((id, number(data, 0), number(data, wide)) for id in data[2 * wide :])
+        elif frame.code == BULK_READ:
+            for at in range(0, len(data), 5):
+                yield data[at], number(data, at + 1), number(data, at + 3)
 
     # Faults and control
 

@@ -89,53 +89,35 @@ class Emulator(Cable):
         return chosen
 
     def _handle(self, frame: Frame, now: float) -> None:
-        code, data = frame.code, frame.data
-        wide = 2 if self.wire.name == "dynamixel" else 1
-        number = lambda at: int.from_bytes(data[at : at + wide], "little")  # noqa: E731
-        if code == SYNC_READ:
-            for id in data[2 * wide :]:
+        if frame.code in (SYNC_READ, BULK_READ):
+            for id, address, length in self.questions(frame):
                 for servo in self._addressed(id, now):
-                    self._answer(servo, 0, servo.read(number(0), number(wide)), now)
-        elif code == BULK_READ:
-            for at in range(0, len(data), 5):
-                for servo in self._addressed(data[at], now):
-                    self._answer(servo, 0, servo.read(number(at + 1), number(at + 3)), now)
-        elif code == SYNC_WRITE:
+                    self._answer(servo, 0, servo.read(address, length), now)
+        elif frame.code in (SYNC_WRITE, BULK_WRITE):
             if self.line.loses("lost_sync_write", now):
                 return
-            length = number(wide)
-            for at in range(2 * wide, len(data), length + 1):
-                for servo in self._addressed(data[at], now):
-                    self._write(servo, number(0), data[at + 1 : at + 1 + length], now)
-        elif code == BULK_WRITE:
-            if self.line.loses("lost_sync_write", now):
-                return
-            at = 0
-            while at < len(data):
-                length = number(at + 3)
-                for servo in self._addressed(data[at], now):
-                    self._write(servo, number(at + 1), data[at + 5 : at + 5 + length], now)
-                at += 5 + length
+            for id, address, block in self.writes(frame):
+                for servo in self._addressed(id, now):
+                    self._write(servo, address, block, now)
         else:
             for servo in self._addressed(frame.id, now):
                 self._one(servo, frame, now)
 
     def _one(self, servo: EmulatedServo, frame: Frame, now: float) -> None:
-        wide = 2 if self.wire.name == "dynamixel" else 1
+        number, wide = self.number, self.wide
         code, data = frame.code, frame.data
         quiet = frame.id == BROADCAST
-        number = lambda at: int.from_bytes(data[at : at + wide], "little")  # noqa: E731
         if code == PING:
             self._answer(servo, 0, servo.read(0, 2) + servo.read(6, 1) if wide == 2 else b"", now)
         elif code == READ and not quiet:
-            self._answer(servo, 0, servo.read(number(0), number(wide)), now)
+            self._answer(servo, 0, servo.read(number(data, 0), number(data, wide)), now)
         elif code == WRITE:
             before = servo.id
-            error = self._write(servo, number(0), data[wide:], now)
+            error = self._write(servo, number(data, 0), data[wide:], now)
             if not quiet and self._acknowledges(servo):
                 self._answer(servo, error, b"", now, before)
         elif code == REG_WRITE:
-            servo.registered = (number(0), data[wide:])
+            servo.registered = (number(data, 0), data[wide:])
             if not quiet and self._acknowledges(servo):
                 self._answer(servo, 0, b"", now)
         elif code == ACTION:

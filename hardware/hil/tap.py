@@ -19,7 +19,7 @@ from nerfbot.errors import NerfbotError
 from ..emulator.cable import Cable, serve
 from ..emulator.faults import ANSWER_FAULTS
 from ..errors import BusError, PortError
-from ..frames import BROADCAST, BULK_READ, BULK_WRITE, READ, SYNC_READ, SYNC_WRITE, WRITE, Frame
+from ..frames import BROADCAST, BULK_WRITE, SYNC_WRITE, Frame
 from ..port import Port
 from ..robot import ServoRobot
 
@@ -66,13 +66,12 @@ class Tap(Cable):
         self._heard = now
         self._buffer += data
         while (frame := self.wire.take(self._buffer)) is not None:
-            writes = list(self._writes(frame))
             if frame.code in (SYNC_WRITE, BULK_WRITE) and self.line.loses("lost_sync_write", now):
                 continue
-            for id, address, block in writes:
-                if id in self.servos:
-                    self._write(id, address, block, now)
-            self._asked.update(self._questions(frame))
+            for id, address, block in self.writes(frame):
+                for servo in self.servos if id == BROADCAST else {id} & self.servos.keys():
+                    self._write(servo, address, block, now)
+            self._asked.update({id: (address, length) for id, address, length in self.questions(frame)})
             self._put(frame.raw)
 
     def _put(self, frame: bytes) -> None:
@@ -81,43 +80,6 @@ class Tap(Cable):
             self.device.write(frame)
         except PortError:
             self.unplug()  # as the driver would have seen it
-
-    def _number(self, data: bytes, at: int) -> int:
-        wide = 2 if self.wire.name == "dynamixel" else 1
-        return int.from_bytes(data[at : at + wide], "little")
-
-    def _writes(self, frame: Frame) -> Iterator[tuple[int, int, bytes]]:
-        """Servo, address and bytes of everything that a frame writes."""
-        wide = 2 if self.wire.name == "dynamixel" else 1
-        data = frame.data
-        if frame.code == WRITE:
-            ids = list(self.servos) if frame.id == BROADCAST else [frame.id]
-            yield from ((id, self._number(data, 0), data[wide:]) for id in ids)
-        elif frame.code == SYNC_WRITE:
-            length = self._number(data, wide)
-            for at in range(2 * wide, len(data), length + 1):
-                yield data[at], self._number(data, 0), data[at + 1 : at + 1 + length]
-        elif frame.code == BULK_WRITE:
-            at = 0
-            while at < len(data):
-                length = self._number(data, at + 3)
-                yield data[at], self._number(data, at + 1), data[at + 5 : at + 5 + length]
-                at += 5 + length
-
-    def _questions(self, frame: Frame) -> dict[int, tuple[int, int]]:
-        """Which block, (address, length), a frame asks of which servos."""
-        wide = 2 if self.wire.name == "dynamixel" else 1
-        data = frame.data
-        if frame.code == READ:
-            return {frame.id: (self._number(data, 0), self._number(data, wide))}
-        if frame.code == SYNC_READ:
-            return dict.fromkeys(data[2 * wide :], (self._number(data, 0), self._number(data, wide)))
-        if frame.code == BULK_READ:
-            return {
-                data[at]: (self._number(data, at + 1), self._number(data, at + 3))
-                for at in range(0, len(data), 5)
-            }
-        return {}
 
     def _write(self, id: int, address: int, block: bytes, now: float) -> None:
         servo, known = self.servos[id], self.known[id]

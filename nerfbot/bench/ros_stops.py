@@ -64,10 +64,10 @@ def stops(rig: Rig, report: Callable[[str], None], trials: int) -> Iterator[Figu
             rig.longest_silence = 0.0
             for trial in range(trials):
                 report(f"{title}, {fault}, trial {trial + 1} of {trials}")
-                if not rig.until(lambda: rig.speed > 0.95 * SPEED):
+                if not rig.until(lambda: _drives(rig)):
                     restarts += 1
                     rig.renew()
-                    if not rig.until(lambda: rig.speed > 0.95 * SPEED):
+                    if not rig.until(lambda: _drives(rig)):
                         why = rig.last_line("gate")
                         raise RuntimeError(
                             f"bench ros: the robot does not drive before {title}, {fault}: {why}"
@@ -91,6 +91,11 @@ def stops(rig: Rig, report: Callable[[str], None], trials: int) -> Iterator[Figu
     yield Figure("chain_restarts", float(restarts), "", "lower")
 
 
+def _drives(rig: Rig) -> bool:
+    """Whether the robot has come up to speed."""
+    return rig.speed > 0.95 * SPEED
+
+
 def _restore(rig: Rig, name: str, fault: str) -> None:
     if fault == "stop":
         os.kill(rig.running[name].pid, signal.SIGCONT)
@@ -111,7 +116,7 @@ def flood(rig: Rig, report: Callable[[str], None], seconds: float = 5.0) -> Iter
     report("a flood on the command topic")
     rig.kill("sender")
     rig.function("quick_sender")
-    rig.until(lambda: rig.speed > 0.95 * SPEED)
+    rig.until(lambda: _drives(rig))
     sent: list[float] = []
     heard: list[float] = []
 
