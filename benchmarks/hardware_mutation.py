@@ -297,6 +297,27 @@ MUTANTS = [
         "test_feedback.py -k neither",
     ),
     Mutant(
+        "limits outside the cycle's block are looked at in turn",
+        "feedback.py",
+        "state.different_closer = state.different_closer + 1 if differing else 0",
+        "pass",
+        "test_feedback.py -k closer_look",
+    ),
+    Mutant(
+        "a servo's own watchdog is looked at in turn",
+        "feedback.py",
+        'state.watchdog_fired = values.get("bus_watchdog") == -1',
+        "pass",
+        "test_feedback.py -k within_a_round",
+    ),
+    Mutant(
+        "a stop does not wait for a log",
+        "driver.py",
+        "self._untold.append((event, details))",
+        "self._tell(event, **details)",
+        "test_feedback.py -k told_after",
+    ),
+    Mutant(
         "the leader is heard or the follower stops",
         "teleoperation.py",
         "if len(replies) < len(self._blocks):\n            return None",

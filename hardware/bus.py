@@ -274,20 +274,22 @@ class Bus:
                 break
             self._buffer += data
             while (got := self.wire.take(self._buffer)) is not None:
-                self._sort(got, frame, expected, found)
-                if got.id in found and found[got.id] != (got.code, got.data) and got.raw != frame:
-                    torn.add(got.id)
+                self._sort(got, frame, expected, found, torn)
         for id in torn:
             del found[id]
         for id in expected:
             self._owed[id] = 0 if id in found else min(self._owed[id] + 1, OWED)
         return found
 
-    def _sort(self, got: Frame, sent: bytes, expected: Mapping[int, int], found: dict[int, Reply]) -> None:
+    def _sort(
+        self, got: Frame, sent: bytes, expected: Mapping[int, int], found: dict[int, Reply], torn: set[int]
+    ) -> None:
         if got.raw == sent or got.status is False:
             return  # the adapter's echo
         length = expected.get(got.id)
         refused = bool(self.wire.refusal(got.code))
+        if got.id in found and found[got.id] != (got.code, got.data):
+            torn.add(got.id)
         if length is None or got.id in found or (len(got.data) != length and not refused):
             self._unasked(got.id)
             return

@@ -93,7 +93,8 @@ class Driver:
         self.robot, self.bus, self.clock = robot, bus, clock
         self.plan = RegisterPlan(robot, spec, allow)
         self.permits = PermitWatch()
-        self._note = note or (lambda event, **details: None)
+        self._tell = note or (lambda event, **details: None)
+        self._untold: list[tuple[str, dict[str, Any]]] = []
         envelope = robot.hard_limits()
         self.digest = envelope.digest()
         self._limits = {joint.name: envelope.channels[joint.name] for joint in robot.joints}
@@ -142,6 +143,7 @@ class Driver:
         self.feedback.settle()
         self._ready = True
         self._note("start", envelope=self.digest, eeprom={str(id): names for id, names in written.items()})
+        self._tell_all()
 
     # The cycle
 
@@ -149,6 +151,12 @@ class Driver:
         """One bus cycle at ``now`` (s)."""
         if not self._ready:
             raise BusError("driver: start() has to come first")
+        try:
+            return self._cycle(now)
+        finally:
+            self._tell_all()
+
+    def _cycle(self, now: float) -> Report:
         period = self.robot.period
         gap = now - self._last if math.isfinite(self._last) else period
         if gap > PAUSE * period:
@@ -309,7 +317,8 @@ class Driver:
                     counts = max(1, round(self.robot.watchdog_s / 0.02))
                     self.bus.write_checked(joint.id, watchdog, counts)
                     marks[watchdog] = counts
-                state.torque, state.missed, state.different, state.stuck_for = True, 0, 0, 0.0
+                state.torque, state.missed, state.stuck_for = True, 0, 0.0
+                state.different, state.different_closer = 0, 0
                 self.feedback.held[joint.id] = Held(marks=marks)
         except BusError as problem:
             self._note("enable-failed", problem=str(problem))
@@ -384,6 +393,15 @@ class Driver:
         return block, {name: value for name, value in values.items() if name not in names}
 
     # Facts
+
+    def _note(self, event: str, **details: Any) -> None:
+        """Keep it for the end of the cycle: a log may wait for a disk, which a stop must not."""
+        self._untold.append((event, details))
+
+    def _tell_all(self) -> None:
+        for event, details in self._untold:
+            self._tell(event, **details)
+        self._untold.clear()
 
     def _fingerprint(self) -> int:
         return hash(tuple(tuple(limits.__dict__.values()) for limits in self._limits.values()))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from .bus import Bus, Reply
@@ -47,6 +47,8 @@ class Feedback:
         self.held = {joint.id: Held() for joint in robot.joints}
         self._blocks = {j.id: j.servo.block(*j.servo.feedback) for j in robot.joints}
         self._watched = {j.id: j.servo.block(*j.servo.watch) for j in robot.joints if j.servo.watch}
+        self._closer = [(j, _around(j.servo, self._eeprom[j.id]), True) for j in robot.joints]
+        self._closer += [(j, _around(j.servo, kept), False) for j in robot.joints if (kept := self._kept(j))]
         self._strays: deque[tuple[float, int]] = deque()
         self._stray_count = 0
         self._turn = 0
@@ -72,8 +74,10 @@ class Feedback:
                 state.missed += 1
                 continue
             state.missed, state.unheard = 0, 0.0
-        self._watch()
-        self._look_closer()
+        if not any(0 < state.missed <= MISSED for state in self.joints):  # else a stop may have to go out now
+            self._watch()
+        if not any(state.missed for state in self.joints):
+            self._look_closer()
         while self._strays and now - self._strays[0][0] > STRAY_TIME:
             self._strays.popleft()
         if self.bus.stray > self._stray_count:
@@ -85,14 +89,13 @@ class Feedback:
         servo = joint.servo
         values = servo.split(self._blocks[joint.id][0], reply.data)
         position = joint.radians(values["present_position"])
-        written = self.held[joint.id].all()
-        wrong = [(name, values[name]) for name in written if name in values and values[name] != written[name]]
+        wrong = self._differing(joint, values)
         near = reach(state, min(state.unheard, BELIEF * self.robot.period))
         far = abs(position - state.position) > near
         if far and wrong:  # two signs of garbage: no second one like it makes it true
             state.suspect = math.nan
             return False
-        doubtful = far or bool(wrong) or state.missed >= MISSED
+        doubtful = far or wrong != "" or state.missed >= MISSED
         if doubtful and not abs(position - state.suspect) <= BELIEF * self.robot.period * state.fastest:
             state.suspect = position
             return False
@@ -112,19 +115,23 @@ class Feedback:
             state.status = (state.status or ("alert",)) if alert else ()
         if "torque_enable" in values:
             state.torque = values["torque_enable"] == 1
-        state.watchdog_fired = values.get("bus_watchdog") == -1
         state.different = state.different + 1 if wrong else 0
-        if wrong:
-            name, value = wrong[0]
-            state.wrong = f"{name} = {value}, but {written[name]} was written"
+        state.wrong = wrong or state.wrong
         return True
+
+    def _differing(self, joint: Joint, values: Mapping[str, int]) -> str:
+        """The first of ``values``, as read, that is not what was written, in words; "" where all are."""
+        for name, value in self.held[joint.id].all().items():
+            if values.get(name, value) != value:
+                return f"{name} = {values[name]}, but {value} was written"
+        return ""
 
     def _watch(self) -> None:
         """Torque and error of the servos that have them far from the rest, those that answered."""
         asked = {
             joint.id: self._watched[joint.id]
             for joint, state in zip(self.robot.joints, self.joints, strict=True)
-            if joint.id in self._watched and not state.missed  # else time is dear: the others must be stopped
+            if joint.id in self._watched and not state.missed
         }
         if not asked:
             return
@@ -137,21 +144,32 @@ class Feedback:
                     state.status = tuple(joint.servo.faults(values["hardware_status"]))
 
     def _look_closer(self) -> None:
-        """Read the EEPROM envelope of one servo in each cycle."""
-        self._turn = (self._turn + 1) % len(self.joints)
-        joint, state = self.robot.joints[self._turn], self.joints[self._turn]
-        if any(state.missed for state in self.joints):
-            return  # time is dear: the stop must still reach the others
-        servo, wanted = joint.servo, self._eeprom[joint.id]
-        registers = [servo.register(name) for name in wanted]
-        start = min(register.address for register in registers)
-        length = max(register.end for register in registers) - start
-        reply = self.bus.read_blocks({joint.id: (start, length)}).get(joint.id)
+        """Read of one servo a cycle the envelope in EEPROM, or what was written to RAM outside the block that
+        is read in every cycle.
+        """
+        joint, block, is_envelope = self._closer[self._turn]
+        self._turn = (self._turn + 1) % len(self._closer)
+        reply = self.bus.read_blocks({joint.id: block}).get(joint.id)
         if reply is None:
             return
-        values = servo.split(start, reply.data)
-        wrong = [(name, values[name]) for name in wanted if values[name] != wanted[name]]
-        state.eeprom = f"{wrong[0][0]} = {wrong[0][1]}, set up as {wanted[wrong[0][0]]}" if wrong else ""
+        state = self.joints[self.robot.joints.index(joint)]
+        values = joint.servo.split(block[0], reply.data)
+        if is_envelope:
+            wrong = [(name, value) for name, value in self._eeprom[joint.id].items() if values[name] != value]
+            state.eeprom = f"{wrong[0][0]} = {values[wrong[0][0]]}, set up as {wrong[0][1]}" if wrong else ""
+            return
+        state.watchdog_fired = values.get("bus_watchdog") == -1
+        differing = self._differing(joint, values)
+        state.different_closer = state.different_closer + 1 if differing else 0
+        state.wrong = differing or state.wrong
+
+    def _kept(self, joint: Joint) -> list[str]:
+        """Registers that are written and lie outside the block that is read in every cycle."""
+        servo = joint.servo
+        read = {register.name for register in servo.inside(*self._blocks[joint.id])}
+        written = [carrier.ram for carrier in servo.limits.values()]
+        written += [servo.watchdog] if servo.watchdog else []
+        return [name for name in written if name not in read]
 
     def lose(self) -> None:
         """Nothing was heard in this cycle: the port is lost."""
@@ -167,6 +185,13 @@ class Feedback:
             initial["temperature_limit"], initial["min_voltage_limit"] * 0.1,
             initial["max_voltage_limit"] * 0.1,
         )  # fmt: skip
+
+
+def _around(servo: Servo, names: Collection[str]) -> tuple[int, int]:
+    """The smallest block, (address, length), that holds the registers ``names``."""
+    registers = [servo.register(name) for name in names]
+    start = min(register.address for register in registers)
+    return start, max(register.end for register in registers) - start
 
 
 def _effort(servo: Servo, values: dict[str, int]) -> float:

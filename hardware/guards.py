@@ -73,7 +73,8 @@ PAUSE = 3.0
 class JointState:
     """One joint as the last answer has it, SI; ``error`` is the goal minus the position, rad.
 
-    ``fastest``: without a load, rad/s; ``allowed``: by the envelope.
+    ``fastest``: without a load, rad/s; ``allowed``: by the envelope. ``different``: for how many reads in a
+    row a register has not held what was written, ``different_closer``: those that are read in turn.
     """
 
     name: str
@@ -96,6 +97,7 @@ class JointState:
     unheard: float = 0.0
     missed: int = 0
     different: int = 0
+    different_closer: int = 0
     wrong: str = ""
     status: tuple[str, ...] = ()
     torque: bool = True
@@ -217,7 +219,7 @@ def _watchdog(cycle: Cycle) -> str:
 def _held(cycle: Cycle) -> str:
     if not cycle.enabled:
         return ""
-    return cycle.first(lambda j: j.wrong if j.different >= DIFFERENT else "")
+    return cycle.first(lambda j: j.wrong if max(j.different, j.different_closer) >= DIFFERENT else "")
 
 
 def _eeprom(cycle: Cycle) -> str:

@@ -12,10 +12,11 @@ from typing import Any
 
 from nerfbot.limits import NerfSpec
 
+from .. import priority
 from ..emulated import EmulatedBus, RunningBus, TappedBus, settle
 from ..errors import BusError
 from ..robot import ServoRobot
-from ..service import END_S
+from ..service import END_S, PRIORITY
 from .faults import Fault
 from .oracle import Judgement, Oracle
 from .rig import Rig
@@ -222,11 +223,15 @@ class Trial:
         )  # fmt: skip
 
     def _timer(self) -> float:
-        """How late a bare timer of one period is on this machine, s."""
+        """How late a bare timer with the driver's own priority is on this machine, s."""
         period = self.robot.period / 4
+        refused = priority.ask(PRIORITY)
         start = time.monotonic()
         time.sleep(period)
-        return time.monotonic() - start - period
+        late = time.monotonic() - start - period
+        if not refused:
+            priority.release()
+        return late
 
     def _pursue(self, fault: Fault, cause: float) -> list[str]:
         """Ask for motion until the trial's time is over; returns the guards that spoke first.

@@ -39,7 +39,7 @@ def run(
     nerf: Annotated[str | None, typer.Option(help="The nerf that is lifted; default: ROBOT-weak.")] = None,
     trials: Annotated[int, typer.Option(help="How many trials.")] = 2080,
     seed: Annotated[int, typer.Option(help="Seed of order, servos and values.")] = 0,
-    workers: Annotated[int, typer.Option(help="How many rigs at once; a real bus has one.")] = 4,
+    workers: Annotated[int, typer.Option(help="How many rigs at once; a real bus has one.")] = 3,
     fault: Annotated[list[str] | None, typer.Option(help="Only this fault; may be repeated.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of report.html, junit.xml and trials.jsonl.")] = Path(
         "runs/hil"

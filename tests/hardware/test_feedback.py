@@ -112,6 +112,57 @@ def test_of_two_different_answers_of_one_id_neither_is_believed(arm, other):
     assert {"answers", "strays"} & set(arm.state["guards"])
 
 
+@pytest.fixture
+def koch():
+    """A Koch arm that follows where it stands."""
+    made = LockstepArm(ServoRobot.load("koch"), NerfSpec.load("koch-weak"))
+    made.actuate(made.state["position"])
+    for _ in range(60):
+        made.read()
+    assert made.state["phase"] == "run"
+    return made
+
+
+@pytest.mark.parametrize("id", [1, 6])
+@pytest.mark.parametrize("register", ["profile_velocity", "profile_acceleration", "effort"])
+def test_a_dynamixel_that_does_not_take_a_limit_is_found_by_the_closer_look(koch, id, register):
+    servo = koch.emulator.servos[id - 1]
+    name = servo.servo.limits["effort"].ram if register == "effort" else register
+    write = servo.write
+
+    def spoilt(address, data):
+        done = write(address, data)
+        servo.values[name] = 3
+        return done
+
+    servo.write = spoilt
+    for _ in range(2 * 12 + 1):
+        koch.read()
+    assert "registers-held" in koch.state["guards"]
+    assert f"{name} = 3" in " ".join(koch.state["reasons"])
+
+
+def test_a_dynamixel_that_its_own_watchdog_stopped_is_found_within_a_round(koch):
+    koch.emulator.servos[2].values["bus_watchdog"] = -1
+    for _ in range(12):
+        koch.read()
+    assert "bus-watchdog" in koch.state["guards"]
+
+
+def test_what_happens_is_told_after_the_stop_was_written(arm):
+    """A log may wait for a disk."""
+    told = []
+    servo = arm.emulator.servos[INDEX]
+    arm.driver._tell = lambda event, **details: told.append((event, servo.values["goal_position"]))
+    arm.actuate([0.0] * 4 + [0.8, 0.0])
+    read(arm, 25)
+    before = servo.values["goal_position"]
+    fault(arm, "over_temperature")
+    read(arm, 2)
+    assert [event for event, _ in told] == ["latch", "phase"]
+    assert all(goal != before and abs(goal - servo.counts) < 20 for _, goal in told)
+
+
 @pytest.mark.parametrize("name", ["so101", "koch"])
 @pytest.mark.parametrize("id", [1, 6])
 def test_torque_that_goes_is_seen_in_the_next_cycle_whatever_the_servo(name, id):
