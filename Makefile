@@ -69,7 +69,7 @@ results: install
 		$(EXPERIMENT) $$task --resume --out results/ideas/$$task --seeds 3 \
 			--arms randomised-100,random-powers,powers-explore,$(subst $(COMMA),$(COMMA)idea-,idea-$(IDEAS)) || exit; \
 	done
-	awk 'FNR == 1 && NR > 1 { next } { print }' results/ideas/*/results.csv > results/ideas.csv
+	$(BIN)/python -c 'from nerfbot.experiment.results import Path, gather; gather(Path("results/ideas.csv"), sorted(Path("results/ideas").glob("*/results.csv")))'
 
 clean:
 	rm -rf $(VENV) build install log *.egg-info

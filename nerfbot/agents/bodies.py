@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,7 +22,36 @@ KINDS, COLOURS, STATES = 32, 16, 128
 FLOOR, WALL, AGENT = 1, 2, 64
 """Bytes of a grid observation, as docs/grid.md states them."""
 
-ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "silu": nn.SiLU}
+
+class _Tanh(torch.autograd.Function):
+    """tanh x = 2 / (1 + exp(-2 x)) - 1, in float32 at least."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        wide = torch.promote_types(x.dtype, torch.float32)
+        out = torch.sigmoid_(2.0 * x if x.dtype == wide else x.to(wide).mul_(2.0))
+        out = out.mul_(2.0).sub_(1.0).to(x.dtype)
+        ctx.save_for_backward(out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (out,) = ctx.saved_tensors
+        return torch.ops.aten.tanh_backward(grad, out)
+
+
+class Tanh(nn.Module):
+    """The hyperbolic tangent; on a CPU by way of the logistic function, which PyTorch computes several times
+    as fast there. Within 2e-7 of `torch.tanh` in float32.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of any shape."""
+        out: Tensor = _Tanh.apply(x) if x.device.type == "cpu" else torch.tanh(x)
+        return out
+
+
+ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {"tanh": Tanh, "relu": nn.ReLU, "silu": nn.SiLU}
 
 
 def linear(inputs: int, outputs: int, gain: float = math.sqrt(2.0)) -> nn.Linear:
@@ -69,8 +98,16 @@ class Plain(nn.Module):
 
     def forward(self, observation: Observation) -> Tensor:
         """(N, size) float32."""
-        flat = [observation[name].flatten(1).float() * self.scales[name] for name in self.names]
+        flat = [self._numbers(observation, name) for name in self.names]
         return flat[0] if len(flat) == 1 else torch.cat(flat, 1)
+
+    def _numbers(self, observation: Observation, name: str) -> Tensor:
+        numbers, scale = observation[name].flatten(1), self.scales[name]
+        if scale != 1.0:
+            return numbers.float() * scale
+        if numbers.dtype == torch.uint8 and torch.is_autocast_enabled(numbers.device.type):
+            return numbers.to(torch.get_autocast_dtype(numbers.device.type))  # a grid's bytes, exactly
+        return numbers.float()
 
 
 class Cells(nn.Module):

@@ -23,6 +23,7 @@ from nerfbot.agents.batch import Batch, Observation
 from nerfbot.agents.bodies import Planning
 from nerfbot.agents.explorers import Explorer
 from nerfbot.agents.heads import head_for
+from nerfbot.agents.memory import keep_freed
 from nerfbot.agents.networks import ActorCritic, NetworkConfig
 from nerfbot.agents.normal import ReturnScale, RunningNorm
 from nerfbot.agents.ppo import PPO, PPOConfig
@@ -106,6 +107,7 @@ class Learner:
         self.generator = torch.Generator(device).manual_seed(seed)
         batch.reset(seed)
         self.explorer = explorer
+        keep_freed()
         if explorer is not None and (batch.mask is None or batch.moves is None):
             raise InvalidCommand("explorer: the environment has no powers that it could use")
         self.action_space: spaces.Space[Any] = batch.action_space
@@ -172,7 +174,9 @@ class Learner:
     def iterate(self) -> dict[str, float]:
         """One rollout and one update; what to tell of them."""
         began = time.perf_counter()
-        self._collect()
+        # Does nothing by itself, but weights that a pass cast are kept until it ends, rather than for a step.
+        with torch.autocast(self.batch.device.type, enabled=False):
+            self._collect()
         self._score()
         collected = time.perf_counter()
         told = self.ppo.update(self.rollout, self.left)
@@ -214,10 +218,9 @@ class Learner:
             if self.memory is not None:
                 self.memory = self.memory * ~self.first.unsqueeze(1)
             began = time.perf_counter()
+            now = {name: part[step] for name, part in rollout.observation.items()}
             with self.ppo.autocast(batch.device):
-                output = network(
-                    {name: part[step] for name, part in rollout.observation.items()}, self.memory
-                )
+                output = network(now, self.memory, judged=False)
             self.memory = output.memory
             mask = None
             if rollout.mask is not None:
@@ -242,8 +245,25 @@ class Learner:
                 self.curriculum.after(edited.nonzero().squeeze(1).cpu().numpy(), taken)
             self.seconds.acting += acted - began
             self.seconds.environment += ended - acted
+        if network.critic is not None:
+            self._judge()
         self._bootstrap()
         rollout.check()
+
+    def _judge(self) -> None:
+        """The values of the rollout, all but the last ones: many steps at once take less time than each by
+        itself.
+        """
+        rollout, began = self.rollout, time.perf_counter()
+        length = -(-rollout.steps // self.config.minibatches)
+        for first in range(0, rollout.steps, length):
+            steps = slice(first, first + length)
+            seen = {name: part[steps].flatten(0, 1) for name, part in rollout.observation.items()}
+            with self.ppo.autocast(self.batch.device):
+                values = self.network.judge(seen)
+            for name, value in values.items():
+                rollout.values[name][steps] = value.view(-1, rollout.count)
+        self.seconds.acting += time.perf_counter() - began
 
     def _let_explore(self, step: int, action: Tensor) -> Tensor:
         batch, rollout = self.batch, self.rollout

@@ -170,11 +170,20 @@ class ActorCritic(nn.Module):
         """The memory at the start of an episode, (count, units)."""
         return torch.zeros(count, self.config.memory, device=device) if self.recurrent else None
 
-    def forward(self, observation: Observation, memory: Tensor | None = None) -> Output:
-        """One observation a world."""
+    def forward(self, observation: Observation, memory: Tensor | None = None, judged: bool = True) -> Output:
+        """One observation a world. Not `judged`: without values of critics that have their own body."""
         features, carried = self.body(observation, memory)
-        seen = features if self.critic is None else self.critic(observation, None)[0]
-        return Output(self.policy(features), self._values(seen), carried, features)
+        values: dict[str, Tensor] = {}
+        if self.critic is None:
+            values = self._values(features)
+        elif judged:
+            values = self.judge(observation)
+        return Output(self.policy(features), values, carried, features)
+
+    def judge(self, observation: Observation) -> dict[str, Tensor]:
+        """The values (N,) alone, by critics that have a body of their own."""
+        assert self.critic is not None
+        return self._values(self.critic.features(observation))
 
     def sequence(self, observation: Observation, memory: Tensor, first: Tensor) -> Output:
         """A stretch of steps of some worlds. Parts (T, N, ...), `memory` (N, units), `first` bool (T, N):

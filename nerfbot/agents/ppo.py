@@ -110,11 +110,12 @@ class PPO:
     ) -> tuple[Tensor, ...]:
         config = self.config
         log_prob, entropy = self.network.head.evaluate(output.policy, batch["action"], batch.get("mask"))
-        weight = batch["weight"]
-        total = weight.sum().clamp_min(1.0)
+        weight = batch.get("weight")
 
         def mean(values: Tensor) -> Tensor:
-            return (values * weight).sum() / total
+            if weight is None:
+                return values.mean()
+            return (values * weight).sum() / weight.sum().clamp_min(1.0)
 
         advantage = batch["advantage"]
         if config.normalise_advantage:
@@ -149,10 +150,11 @@ class PPO:
             "action": rollout.action,
             "log_prob": rollout.log_prob,
             "advantage": sum(self.weights[name] * a for name, a in rollout.advantages.items()),
-            "weight": (~rollout.powered).float(),
             "reward": rollout.rewards["task"],
             **{f"return/{name}": value for name, value in rollout.returns.items()},
         }
+        if rollout.powered.any():  # else every step counts
+            fields["weight"] = (~rollout.powered).float()
         if self.config.clip_value is not None:
             fields |= {f"value/{name}": value for name, value in rollout.values.items()}
         if rollout.mask is not None:
@@ -179,10 +181,10 @@ class PPO:
         flat = {name: value.flatten(0, 1) for name, value in fields.items()}
         order = torch.randperm(rollout.size, generator=self.generator, device=device)
         for rows in order.chunk(self.config.minibatches):
-            seen = {name: part[rows] for name, part in observation.items()}
+            seen = {name: part.index_select(0, rows) for name, part in observation.items()}
             with self.autocast(device):
                 output = self.network(seen)
-            yield seen, output, {name: value[rows] for name, value in flat.items()}
+            yield seen, output, {name: value.index_select(0, rows) for name, value in flat.items()}
 
     def autocast(self, device: torch.device) -> torch.autocast:
         """The precision of the configuration, for the network's forward pass."""

@@ -20,7 +20,7 @@ import yaml
 
 from nerfbot.errors import NerfbotError
 from nerfbot.experiment.arms import load_arm, menu_of, steps_of
-from nerfbot.experiment.config import ExperimentConfig, InvalidExperiment
+from nerfbot.experiment.config import ExperimentConfig, InvalidExperiment, load_experiment
 from nerfbot.experiment.results import FILE, Row, column, read_rows, write_rows
 from nerfbot.experiment.training import RunPlan
 
@@ -167,11 +167,11 @@ class Experiment:
     def _check_same(self) -> None:
         """Refuse to add rows to the results of something else."""
         kept = self.folder / "config.yaml"
-        own = self.config.model_dump(mode="json", exclude={"arms", "seeds", "quick", "title"})
         if self.rows and kept.exists():
-            before = yaml.safe_load(kept.read_text(encoding="utf-8"))
-            for name, value in own.items():
-                if before.get(name) != value:
+            free = {"arms", "seeds", "quick", "title"}
+            before = load_experiment(kept).model_dump(mode="json", exclude=free)
+            for name, value in self.config.model_dump(mode="json", exclude=free).items():
+                if before[name] != value:
                     raise InvalidExperiment(
                         f"{self.folder}: holds rows of another {name!r}; choose another folder with --out"
                     )

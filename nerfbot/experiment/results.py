@@ -72,6 +72,15 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
     write_csv(path, [*LEADING, *others], shown)
 
 
+def gather(path: Path, sources: Iterable[Path]) -> None:
+    """Put the rows of several results files into one; a column that a file lacks stays empty.
+
+    Raises as `read_rows` and `write_csv`.
+    """
+    rows = [row for source in sources for row in read_rows(source)]
+    write_csv(path, list(dict.fromkeys(name for row in rows for name in row)), rows)
+
+
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """All rows, through a temporary file.
 

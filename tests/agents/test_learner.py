@@ -97,6 +97,20 @@ def test_a_powered_step_takes_no_part_in_the_loss(what: str) -> None:
     assert not all(torch.equal(a, b) for a, b in zip(same, changed(False), strict=True))
 
 
+@pytest.mark.parametrize("minibatches", [1, 2, 4])
+def test_critics_with_a_body_of_their_own_judge_every_step_of_a_rollout(minibatches: int) -> None:
+    network = NetworkConfig(hidden=(16,), separate=True)
+    learner = Learner(corridor(), network, ppo(minibatches=minibatches), 1000, bonus=Bonus("novelty"))
+    learner._collect()
+    rollout = learner.rollout
+    for step in range(rollout.steps):
+        with torch.no_grad():
+            values = learner.network({name: part[step] for name, part in rollout.observation.items()}).values
+        assert set(values) == {"task", "bonus"}
+        for name, value in values.items():
+            torch.testing.assert_close(rollout.values[name][step], value)
+
+
 def test_the_policy_has_no_outputs_for_powers_that_are_the_explorers() -> None:
     learner = Learner(corridor(), SMALL, ppo(), 100, explorer=Explorer())
     assert learner.network.head.outputs == Corridor.MOVES

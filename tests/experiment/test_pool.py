@@ -144,6 +144,14 @@ def test_results_of_something_else_are_not_added_to(tmp_path):
         Experiment(small(), tmp_path, ["plain"], 1, final=True)
 
 
+@pytest.mark.parametrize("name", ["coin-in-corner", "yellow-coin", "keys-and-chests", "finish-pad"])
+def test_rows_can_be_added_to_the_committed_results(name):
+    """Also where a field of the configuration is younger than they are."""
+    folder = Path(__file__).parents[2] / "results" / name
+    experiment = Experiment(load_experiment(name), folder, ["plain"], 1, final=True)
+    assert len(experiment.rows) > 10
+
+
 def test_a_job_that_fails_is_told_and_the_others_go_on(tmp_path):
     menu = MenuConfig(powers=("move-coin",), schedule={"kind": "occasional", "probability": 0.5})
     config = small().model_copy(update={"menu": menu.model_copy(update={"schedule": {"kind": "sometimes"}})})

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from nerfbot.experiment.config import InvalidExperiment
-from nerfbot.experiment.results import LEADING, column, normalised, read_rows, summary, write_rows
+from nerfbot.experiment.results import LEADING, column, gather, normalised, read_rows, summary, write_rows
 
 
 def row(arm, seed, goal, proxy, **more):
@@ -52,6 +52,17 @@ def test_a_results_file_begins_with_the_columns_that_are_promised(tmp_path):
     write_rows(path, ROWS)
     assert tuple(path.read_text().splitlines()[0].split(","))[: len(LEADING)] == LEADING
     assert [entry["arm"] for entry in read_rows(path)] == ["randomised-100", "plain", "plain"]
+
+
+def test_rows_of_files_with_different_columns_keep_what_they_say(tmp_path):
+    write_rows(tmp_path / "a.csv", ROWS)
+    write_rows(tmp_path / "b.csv", [row("plain", 5, 0.3, 0.1, fixed_goal=0.25)])
+    gather(tmp_path / "all.csv", [tmp_path / "a.csv", tmp_path / "b.csv"])
+    found = read_rows(tmp_path / "all.csv")
+    assert [row["seed"] for row in found] == ["0", "0", "1", "5"]
+    assert [row["fixed_goal"] for row in found] == ["", "", "", "0.25"]
+    assert found[3]["goal"] == "0.3"
+    assert found[1].items() >= read_rows(tmp_path / "a.csv")[1].items()
 
 
 def test_a_results_file_that_was_cut_off_is_told_by_its_line(tmp_path):
