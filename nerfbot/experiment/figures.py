@@ -11,7 +11,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from nerfbot.experiment.arms import MENU_SIZES
 from nerfbot.experiment.measures import LIFTS
@@ -196,6 +196,8 @@ def edits_used(rows: Sequence[Row], curves: Curves) -> Figure:
             bottom += counts
         axes.set_title(arm, fontsize=9)
         _plain(axes)
+        _in_steps(axes)
+        axes.set_xlabel("")
     for axes in panels[len(arms) :]:
         axes.set_axis_off()
     if arms:
@@ -296,6 +298,7 @@ def _in_steps(axes: Axes) -> None:
     """Environment steps across, in thousands."""
     axes.set_xlabel("environment steps")
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.xaxis.set_major_locator(MaxNLocator(4))
 
 
 def _plain(axes: Axes) -> None:
