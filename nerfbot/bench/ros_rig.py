@@ -22,6 +22,7 @@ from rclpy.qos import qos_profile_sensor_data
 
 from nerfbot.hardware import priority
 from nerfbot.hardware.node import COMMAND_QOS
+from nerfbot.hardware.transport import transport
 
 SPEED, PERIOD, DECELERATION = 0.3, 0.05, 2.0
 """How the robot is driven: m/s, s between commands, and how it stops, m/s²."""
@@ -138,8 +139,7 @@ class Rig:
     """
 
     def __init__(self) -> None:
-        os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-        os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
+        os.environ.update(transport(os.environ))
         os.environ.setdefault("ROS_DOMAIN_ID", str(random.SystemRandom().randint(1, 100)))
         self.folder = Path(tempfile.mkdtemp(prefix="nerfbot-"))
         self.running: dict[str, subprocess.Popen[bytes]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -11,6 +12,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchDescription
+from nerfbot.hardware.transport import RANGE, transport
 
 from .plan import ARGUMENTS, make
 
@@ -26,6 +28,8 @@ def description(kind: str) -> LaunchDescription:
         given = {item.name: LaunchConfiguration(item.name).perform(context) for item in ARGUMENTS}
         plan = make(kind, given)
         plan.prepare()
+        # The launch system's user sees nodes on other machines too
+        added = transport({RANGE: "SUBNET", **os.environ})
         files = [] if plan.params_file is None else [str(plan.params_file)]
         ending = RegisterEventHandler(OnShutdown(on_shutdown=lambda *_: plan.clear()))
         return [ending] + [
@@ -35,6 +39,7 @@ def description(kind: str) -> LaunchDescription:
                 name=node.name,
                 namespace=plan.namespace,
                 parameters=[*files, str(plan.write(node))],
+                additional_env=added,
                 output="screen",
                 respawn=node.restarts > 0,
                 respawn_delay=1.0,

@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from nerfbot.hardware.transport import transport
+
 from .plan import NodePlan, Plan
 
 GRACE = 4.0
@@ -60,9 +62,7 @@ class Runner:
     def _start(self, node: NodePlan) -> None:
         words = self.plan.arguments(node, self.plan.write(node))
         environment = {
-            "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-            # Shared memory would outlive a process that is killed
-            "FASTDDS_BUILTIN_TRANSPORTS": "UDPv4",
+            **transport(os.environ),
             "ROS_LOG_DIR": str(self.plan.run_folder / "log"),
             **os.environ,
             "PYTHONUNBUFFERED": "1",

@@ -64,6 +64,12 @@ class BringUp:
             assert time.monotonic() < end, self.log.read_text()[-2000:]
             time.sleep(0.05)
 
+    def shares_memory(self) -> bool:
+        """Whether a node talks through shared memory, which would outlive it if it were killed."""
+        maps = [Path(f"/proc/{number}/maps").read_text() for number in self.children()]
+        assert maps
+        return any("/dev/shm/fast" in text for text in maps)
+
     def children(self) -> list[int]:
         """The nodes that run, by the run folder in their arguments."""
         found = []

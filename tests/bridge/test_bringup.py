@@ -34,6 +34,7 @@ def test_the_gauntlet_is_passed_under_leases_and_its_recording_tells_of_each(bri
     reader = pytest.importorskip("mcap_ros2.reader", reason="mcap-ros2-support is not installed")
     run = bring_up()
     run.until(lambda: "task over" in run.log.read_text(), 150.0)
+    assert not run.shares_memory()
     assert '"success": true' in run.log.read_text()
     with run.supervisor() as client:
         assert client.ask("estop", reason="test")["ok"]

@@ -35,5 +35,6 @@ def test_the_rover_is_lifted_under_the_launch_system_and_nothing_is_left(bring_u
     run.until(lambda: run.events()["grant"] >= 1 and run.events()["return"] >= 1, 90.0)
     names = {"plant", "supervisor", "gate", "nerf", "policy"}
     assert {name for name in names if run.node(name)} == names
+    assert not run.shares_memory()
     assert run.end() == 0
     assert not (run.folder / "supervisor.path").exists()

@@ -29,9 +29,9 @@ from rclpy.qos import QoSProfile
 
 from nerfbot.hardware.datagram import Mailbox
 from nerfbot.hardware.permit import NERFED, PermitSource
+from nerfbot.hardware.transport import transport
 
-os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-os.environ["FASTDDS_BUILTIN_TRANSPORTS"] = "UDPv4"  # a killed process leaves no files in shared memory then
+os.environ.update(transport({}))  # within this machine, whatever the developer has set
 
 _numbers = itertools.count()
 
