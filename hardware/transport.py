@@ -13,7 +13,10 @@ from pathlib import Path
 
 RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 PROFILES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
-"""The second is the name up to Fast DDS 2."""
+"""Where Fast DDS looks for a profile. The second is the name up to Fast DDS 2; later ones warn of it."""
+
+FAST_DDS_2 = ("humble", "iron", "jazzy")
+"""ROS 2 distributions that come with it."""
 
 LOOPBACK = Path(__file__).with_name("loopback.xml")
 
@@ -31,5 +34,6 @@ def transport(environment: Mapping[str, str]) -> dict[str, str]:
     elif RANGE in environment:
         added = {"FASTDDS_BUILTIN_TRANSPORTS": "UDPv4"}
     else:
-        added = {RANGE: "SUBNET", **dict.fromkeys(PROFILES, str(LOOPBACK))}
+        old = environment.get("ROS_DISTRO") in FAST_DDS_2
+        added = {RANGE: "SUBNET", PROFILES[old]: str(LOOPBACK)}
     return {name: value for name, value in added.items() if name not in environment}
