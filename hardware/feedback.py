@@ -47,8 +47,9 @@ class Feedback:
         self.held = {joint.id: Held() for joint in robot.joints}
         self._blocks = {j.id: j.servo.block(*j.servo.feedback) for j in robot.joints}
         self._watched = {j.id: j.servo.block(*j.servo.watch) for j in robot.joints if j.servo.watch}
-        self._closer = [(j, _around(j.servo, self._eeprom[j.id]), True) for j in robot.joints]
-        self._closer += [(j, _around(j.servo, kept), False) for j in robot.joints if (kept := self._kept(j))]
+        known = list(zip(robot.joints, self.joints, strict=True))
+        self._closer = [(j, state, _around(j.servo, self._eeprom[j.id]), True) for j, state in known]
+        self._closer += [(j, state, _around(j.servo, k), False) for j, state in known if (k := self._kept(j))]
         self._strays: deque[tuple[float, int]] = deque()
         self._stray_count = 0
         self._turn = 0
@@ -147,12 +148,11 @@ class Feedback:
         """Read of one servo a cycle the envelope in EEPROM, or what was written to RAM outside the block that
         is read in every cycle.
         """
-        joint, block, is_envelope = self._closer[self._turn]
+        joint, state, block, is_envelope = self._closer[self._turn]
         self._turn = (self._turn + 1) % len(self._closer)
         reply = self.bus.read_blocks({joint.id: block}).get(joint.id)
         if reply is None:
             return
-        state = self.joints[self.robot.joints.index(joint)]
         values = joint.servo.split(block[0], reply.data)
         if is_envelope:
             wrong = [(name, value) for name, value in self._eeprom[joint.id].items() if values[name] != value]

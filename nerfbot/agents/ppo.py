@@ -111,11 +111,10 @@ class PPO:
         config = self.config
         log_prob, entropy = self.network.head.evaluate(output.policy, batch["action"], batch.get("mask"))
         weight = batch.get("weight")
+        total = 1.0 if weight is None else weight.sum().clamp_min(1.0)
 
         def mean(values: Tensor) -> Tensor:
-            if weight is None:
-                return values.mean()
-            return (values * weight).sum() / weight.sum().clamp_min(1.0)
+            return values.mean() if weight is None else (values * weight).sum() / total
 
         advantage = batch["advantage"]
         if config.normalise_advantage:

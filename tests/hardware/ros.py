@@ -31,7 +31,8 @@ from nerfbot.hardware.datagram import Mailbox
 from nerfbot.hardware.permit import NERFED, PermitSource
 from nerfbot.hardware.transport import transport
 
-os.environ.update(transport({}))  # within this machine, whatever the developer has set
+# Within this machine, whatever the developer has set
+os.environ.update(transport({name: value for name, value in os.environ.items() if name == "ROS_DISTRO"}))
 
 _numbers = itertools.count()
 
