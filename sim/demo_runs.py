@@ -165,13 +165,13 @@ class Recorder:
     def record(self, step: Step, stage: int, phase: str, last: bool = False) -> None:
         """Add one control step; every few steps, and at the last one, a snapshot too."""
         plant, run = self.plant, self.run
-        bits = int(np.bitwise_or.reduce(step.limited.reasons[0]))
+        bits = int(np.bitwise_or.reduce(step.limited.reasons))
         reasons = tuple(str(item.name).lower() for item in Reason if item.value & bits)
         if self._saturated(step):
             reasons += ("effort",)
         if step.lost:
             reasons = ("interference", *reasons)
-        requested, executed = step.requested.tolist(), step.limited.value[0].tolist()
+        requested, executed = step.requested.tolist(), step.limited.value.tolist()
         speed = float(step.readings.twist[0])
         lift = tuple(step.lift.tolist())
         run.samples.append(Sample(plant.time, tuple(requested), tuple(executed), speed, lift, reasons, stage))

@@ -141,7 +141,7 @@ def run_episode(
                 tuple(told.pose.tolist()),
                 driver.phase,
                 tuple(step.requested.tolist()),
-                tuple(step.limited.value[0].tolist()),
+                tuple(step.limited.value.tolist()),
                 tuple(step.lift.tolist()),
                 step.lost,
             )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,8 +53,8 @@ OBJECTS = PlainGeometry().carries | {"range"}
 
 
 class Step(NamedTuple):
-    """One control step: the command asked for (channels,), what the limiter made of it, the lift (4,) it was
-    limited at, whether interference lost it, the readings after it, and what happened.
+    """One control step: the command asked for (channels,), what the limiter made of it in arrays as long, the
+    lift (4,) it was limited at, whether interference lost it, the readings after it, and what happened.
     """
 
     requested: Floats
@@ -128,7 +128,7 @@ class NerfedPlant:
             self._spare = spare
             self._limiters = self._sensor_limiters(seed, allow)
             self._plain = [
-                (Readings._fields.index(field), self._limiters[sensor])
+                (field, self._limiters[sensor])
                 for field, sensor in FIELDS.items()
                 if sensor in self._limiters
             ]
@@ -220,18 +220,21 @@ class NerfedPlant:
         lift = self._levels = self.authority.update(now, (self.position,))
         self.lift = lift[0]
         lost = self._interfered(now)
-        measured = plant.robot.measured()
+        measured = plant.robot.motion()
         sent = self._nothing_sent(measured) if lost else requested
-        limited = self.limiter.apply(sent[None], measured, now, lift)
+        value, effort_limit, reasons = self.limiter.apply(sent[None], measured, now, lift)
+        limited = Limited(value[0], effort_limit[0], reasons[0])
         if self._caps_velocity:
             plant.robot.cap_velocity(self.limiter.limits("velocity")[0])
-        result = plant.step(limited.value[0], limited.effort_limit[0])
+        result = plant.step(limited.value, limited.effort_limit)
         if plant.client.gui:
             plant.client.follow(plant.robot.state.position, CONTROL_STEP)
         readings = self._impair(plant.observe(float(self.lift[SENSING])))
         events = result.events
-        if any([reason & _ENVELOPE for reason in limited.reasons[0].tolist()]):
-            events += (harm("envelope_intervention", 1.0, plant.time),)
+        for reason in limited.reasons.tolist():
+            if reason & _ENVELOPE:
+                events += (harm("envelope_intervention", 1.0, plant.time),)
+                break
         return Step(requested, limited, self.lift, lost, readings, events)
 
     def close(self) -> None:
@@ -255,19 +258,20 @@ class NerfedPlant:
         return self._lost
 
     def _impair(self, ideal: Readings) -> Readings:
+        """What is told of the ``ideal`` readings, whose arrays are overwritten."""
         now, lift, sensors = self.plant.time, self._levels, self.plant.sensors
-        told: list[Any] = list(ideal)
-        for index, limiter in self._plain:
-            told[index] = limiter.apply(told[index][None], now, lift)[0]
+        for field, limiter in self._plain:
+            reading = getattr(ideal, field)
+            reading[...] = limiter.apply(reading[None], now, lift)[0]
         if "lidar" not in self._limiters:  # else it has made every lost ray its range
-            told[0] = np.minimum(ideal.lidar, sensors.range)
-        if "objects" in self._limiters:
-            told[-1] = self._impair_objects(ideal.objects, now)
+            np.minimum(ideal.lidar, sensors.range, out=ideal.lidar)
         if self.has_camera:
             self.image = sensors.camera(float(self.lift[SENSING]))
             if "camera" in self._limiters:
                 self.image = self._limiters["camera"].apply(self.image[None], now, lift)[0]
-        return Readings._make(told)
+        if "objects" not in self._limiters:
+            return ideal
+        return Readings(*ideal[:-1], self._impair_objects(ideal.objects, now))
 
     def _impair_objects(self, seen: tuple[Detection, ...], now: float) -> tuple[Detection, ...]:
         limiter = self._limiters["objects"]

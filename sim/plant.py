@@ -50,10 +50,17 @@ class Contact(NamedTuple):
 
 
 class StepResult(NamedTuple):
-    """What a control step did: contacts, and the course's events; `Robot.measured` tells the rest."""
+    """What a control step did: the impulse in N·s on the robot's body by element, and the course's events;
+    `Robot.measured` tells the rest.
+    """
 
-    contacts: tuple[Contact, ...]
+    impulses: dict[str, float]
     events: tuple[Event, ...]
+
+    @property
+    def contacts(self) -> tuple[Contact, ...]:
+        """What the robot's body touched, element by element."""
+        return tuple(Contact(name, total / CONTROL_STEP, total) for name, total in self.impulses.items())
 
 
 class Plant:
@@ -213,8 +220,7 @@ class Plant:
         impulses = self._by_name(sums)
         self.edits.settle()
         events = self.watch.consume(self.time, self.cell, impulses, blows)
-        contacts = [Contact(name, impulse / CONTROL_STEP, impulse) for name, impulse in impulses.items()]
-        return StepResult(tuple(contacts), events)
+        return StepResult(impulses, events)
 
     def _by_name(self, sums: dict[int, float]) -> dict[str, float]:
         """Impulses in N·s by element id."""

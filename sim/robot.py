@@ -42,7 +42,7 @@ class BodyState(NamedTuple):
 
     ``velocity`` is (forward, leftward, upward) in m/s and ``rates`` (roll, pitch, yaw) in rad/s, both in the
     robot's own axes; ``heading`` in rad; ``joints`` holds PyBullet's (position, velocity, reaction, motor
-    effort) of each joint used, ``efforts`` what their motors give (N·m or N).
+    effort) of each joint used, ``allowed`` the force (N·m or N) that a motor might use until then, by index.
     """
 
     position: tuple[float, float, float]
@@ -51,7 +51,7 @@ class BodyState(NamedTuple):
     velocity: tuple[float, float, float]
     rates: tuple[float, float, float]
     joints: Sequence[tuple[float, float, tuple[float, ...], float]]
-    efforts: list[float]
+    allowed: Mapping[int, float]
 
 
 @dataclass(frozen=True)
@@ -99,12 +99,11 @@ class Robot:
         self.links = {info[12].decode(): i for i, info in enumerate(self._infos)}
         self._velocity_caps = [math.inf] * len(self.channels)
         self._acceleration_caps = [math.inf] * len(self.channels)
-        self._forces: dict[int, float] = {}
+        self._allowed: dict[int, float] = {}
         self._compile()
         self._read_pose = client.bound("getBasePositionAndOrientation", self.body)
         self._read_motion = client.bound("getBaseVelocity", self.body)
         self._read_joints = client.bound("getJointStates", self.body, self.joint_indices)
-        self._measured: tuple[BodyState, Measured] | None = None
         offset, turn = client.getDynamicsInfo(self.body, -1)[3:5]
         self._to_inertial = (offset, turn)
         self._from_inertial = client.invertTransform(offset, turn)
@@ -346,13 +345,13 @@ class Robot:
                 speeds.append(max(-joint.velocity, min(joint.velocity, values[i])))
                 forces.append(cap)
         client = self.client
+        allowed = self._allowed = dict(zip(self._motors, forces, strict=True))
         if speeds:
             client.setJointMotorControlArray(
                 self.body, self._motors, client.VELOCITY_CONTROL, targetVelocities=speeds, forces=forces
             )
-            self._forces.update(zip(self._motors, forces, strict=True))
         for joint, angle in zip(self._hinges, angles, strict=True):
-            self._forces[joint.index] = joint.effort
+            allowed[joint.index] = joint.effort
             client.setJointMotorControl2(
                 self.body,
                 joint.index,
@@ -368,7 +367,7 @@ class Robot:
             self.servos.bound(joint.index, top, self._acceleration_caps[i])
             self.servos.command(joint.index, target, min(limits[i], joint.effort))
         for i, joint in self._positioned:
-            force = self._forces[joint.index] = min(limits[i], joint.effort)
+            force = allowed[joint.index] = min(limits[i], joint.effort)
             target = values[i] if joint.range is None else max(joint.range[0], min(joint.range[1], values[i]))
             client.setJointMotorControl2(
                 self.body,
@@ -399,15 +398,6 @@ class Robot:
             (lx, ly, lz), _ = self._to_inertial
             ox, oy, oz = -lx, -ly, -lz
         sx, sy, sz = a * ox + b * oy + c * oz, d * ox + e * oy + f * oz, g * ox + h * oy + i * oz
-        # Of a motor without force, PyBullet goes on telling the last torque that it had
-        forces = self._forces
-        efforts = [
-            joint[3] if forces.get(index) else 0.0
-            for index, joint in zip(self.joint_indices, joints, strict=True)
-        ]
-        if self.servos is not None:
-            for place, index in self._servo_places:
-                efforts[place] = self.servos.drive(index)
         wx, wy, wz = spin
         vx = velocity[0] + wy * sz - wz * sy
         vy = velocity[1] + wz * sx - wx * sz
@@ -419,31 +409,46 @@ class Robot:
             (a * vx + d * vy + g * vz, b * vx + e * vy + h * vz, c * vx + f * vy + i * vz),
             (a * wx + d * wy + g * wz, b * wx + e * wy + h * wz, c * wx + f * wy + i * wz),
             joints,
-            efforts,
+            self._allowed,
         )
         return self.state
+
+    def efforts(self) -> list[float]:
+        """What the motor of each joint used gave at the last `read`, N·m or N."""
+        state = self.state
+        # Of a motor without force, PyBullet goes on telling the last torque that it had
+        told = [
+            joint[3] if state.allowed.get(index) else 0.0
+            for index, joint in zip(self.joint_indices, state.joints, strict=True)
+        ]
+        if self.servos is not None:
+            for place, index in self._servo_places:
+                told[place] = self.servos.drive(index)
+        return told
+
+    def motion(self) -> Measured:
+        """What `measured` reports, without the effort."""
+        state, count = self.state, len(self.channels)
+        # A flat list: of a nested one numpy has to find out the shape first
+        told = [0.0] * (2 * count)
+        if self._twist is not None:
+            forward, turning = self._twist
+            told[count + forward], told[count + turning] = state.velocity[0], state.rates[2]
+        for k, channel in enumerate(self._measured_joint, self._drive_count):
+            told[channel], told[count + channel] = state.joints[k][:2]
+        return Measured(*np.array(told).reshape(2, 1, count))
 
     def measured(self) -> Measured:
         """What the channels report for the last ``read``: arrays of shape (1, channels).
 
         ``linear.x`` has the body's forward velocity (m/s) and the sum of the wheels' torques over their
         radius (N); ``angular.z`` the yaw rate (rad/s) and the wheels' torque difference as a moment (N·m).
-        Their position is 0: a twist has none. Do not write to them: asked again, it returns the same ones.
+        Their position is 0: a twist has none.
         """
-        if self._measured is not None and self._measured[0] is self.state:
-            return self._measured[1]
-        state, count = self.state, len(self.channels)
-        torques = state.efforts
-        position, velocity, effort = [0.0] * count, [0.0] * count, [0.0] * count
+        torques, effort = self.efforts(), [0.0] * len(self.channels)
         if self._twist is not None:
             forward, turning = self._twist
-            velocity[forward], velocity[turning] = state.velocity[0], state.rates[2]
             effort[forward], effort[turning] = self.drive.efforts(torques)
         for k, channel in enumerate(self._measured_joint, self._drive_count):
-            position[channel], velocity[channel] = state.joints[k][:2]
             effort[channel] = torques[k]
-        # A flat list: of a nested one numpy has to find out the shape first
-        numbers = np.array(position + velocity + effort).reshape(3, 1, count)
-        measured = Measured(numbers[0], numbers[1], numbers[2])
-        self._measured = (state, measured)
-        return measured
+        return self.motion()._replace(effort=np.array([effort]))

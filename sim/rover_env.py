@@ -35,8 +35,9 @@ _COLOUR = {colour: 3 + len(DETECTED) + index for index, colour in enumerate(COLO
 OBJECT_FEATURES = 3 + len(DETECTED) + len(COLOURS)
 """Distance (m), cosine and sine of the bearing, then kind and colour one-hot; a row of zeros: nothing."""
 
-_NO_OBJECTS = np.zeros(OBJECT_SLOTS * OBJECT_FEATURES)
-_NO_LEASE = np.zeros(2)
+_LEASE = 2
+"""Numbers that tell of leases: seconds until the last one ends, and the charges left (-1: not counted)."""
+
 _distance = operator.attrgetter("distance")
 
 
@@ -146,8 +147,7 @@ class RoverEnv(gymnasium.Env[Any, Any]):
         }
         if self._reveal:
             parts["lift"] = spaces.Box(0.0, 1.0, (len(AXES),), np.float32)
-            # Seconds until the last lease ends, and the charges left (-1: not counted).
-            parts["lease"] = spaces.Box(-1.0, np.inf, (2,), np.float32)
+            parts["lease"] = spaces.Box(-1.0, np.inf, (_LEASE,), np.float32)
         sizes = [math.prod(space.shape) for space in parts.values()]
         ends = [sum(sizes[: index + 1]) for index in range(len(sizes))]
         self._parts_of = [
@@ -156,6 +156,7 @@ class RoverEnv(gymnasium.Env[Any, Any]):
         ]
         """Name, place in the flat observation and shape (None: one axis) of each part of the observation."""
         self._objects_at = next(place.start for name, place, _ in self._parts_of if name == "objects")
+        self._blank = np.zeros(ends[-1], np.float32)
         if self._flat:
             return unbounded(ends[-1])
         if camera:
@@ -211,17 +212,21 @@ class RoverEnv(gymnasium.Env[Any, Any]):
         """Drive for 0.05 s. Raises `InvalidCommand` for a wrong shape or NaN; nothing has moved then."""
         twist, power = (action, 0) if not self._edits else self._parts(action)
         nerfed, tracker = self.nerfed, self._tracker
+        plant = nerfed.plant
         step = nerfed.step(twist)
+        now = plant.time
         events = step.events
         if power:
             events += self._use(power)
         self._open_windows()
         if self._edits and not any("phase" in lease.lease.edits for lease in self._active_now):
-            nerfed.plant.edits.phase(False)
-        self._highest = list(map(max, self._highest, step.lift.tolist()))
-        reward = tracker.consume(events, nerfed.time, nerfed.plant.cell)
+            plant.edits.phase(False)
+        lift = step.lift.tolist()
+        if any(lift):
+            self._highest = list(map(max, self._highest, lift))
+        reward = tracker.consume(events, now, plant.cell)
         terminated = tracker.ended
-        truncated = not terminated and nerfed.time >= self.task.horizon - 0.5 * CONTROL_STEP
+        truncated = not terminated and now >= self.task.horizon - 0.5 * CONTROL_STEP
         info: dict[str, Any] = {"nerf": self._told(step), "events": events}
         if self._edits:
             info["action_mask"] = self.action_masks()
@@ -296,9 +301,7 @@ class RoverEnv(gymnasium.Env[Any, Any]):
         told: dict[str, Any] = {"lift": self.nerfed.lift, "leases": leases}
         if step is not None:
             told["requested"] = step.requested
-            told["executed"] = step.limited.value[0]
-            told["effort_limit"] = step.limited.effort_limit[0]
-            told["reasons"] = step.limited.reasons[0]
+            told["executed"], told["effort_limit"], told["reasons"] = step.limited
             told["lost"] = step.lost
         return told
 
@@ -316,13 +319,14 @@ class RoverEnv(gymnasium.Env[Any, Any]):
 
     def _observe(self, readings: Readings) -> Any:
         """The observation, every part of it a view of one new float32 vector."""
-        lidar, pose, twist, imu, joints, objects = readings
-        numbers = [lidar, pose, twist, imu, joints.ravel(), _NO_OBJECTS]
+        told = self._blank.copy()
+        told[: self._objects_at] = readings.numbers
+        if readings.objects:
+            tell_objects(readings.objects, told, self._objects_at)
         if self._reveal:
-            numbers += [self.nerfed.lift, self._lease_left()]
-        told = np.concatenate(numbers, dtype=np.float32, casting="same_kind")
-        if objects:
-            tell_objects(objects, told, self._objects_at)
+            told[-_LEASE - len(AXES) : -_LEASE] = self.nerfed.lift
+            if self._active_now:
+                told[-_LEASE:] = self._lease_left()
         if self._flat:
             return told
         parts: dict[str, NDArray[Any]] = {
@@ -333,12 +337,10 @@ class RoverEnv(gymnasium.Env[Any, Any]):
             parts["camera"] = self.nerfed.image
         return parts
 
-    def _lease_left(self) -> NDArray[np.float64]:
-        if not self._active_now:
-            return _NO_LEASE
+    def _lease_left(self) -> tuple[float, float]:
         last = self._active_now[-1]
         left = max(item.end for item in self._active_now) - self.nerfed.time
-        return np.array([left, -1.0 if last.charges is None else last.charges])
+        return left, -1.0 if last.charges is None else last.charges
 
 
 def tell_objects(objects: Sequence[Detection], told: NDArray[np.float32], start: int = 0) -> None:

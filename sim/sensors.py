@@ -7,7 +7,6 @@ out before an episode is: a reading costs one ``rayTestBatch`` and a few array o
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -83,20 +82,47 @@ def _target(thing: Thing) -> _Target:
 
 
 class Readings(NamedTuple):
-    """One set of readings at a control step.
+    """One set of readings at a control step; `of` makes them of their parts.
 
-    ``lidar`` (rays,) m, from right to left, inf where nothing is within range (REP-117). ``pose`` (3,) x m, y
-    m, heading rad. ``twist`` (2,) forward m/s, yaw rate rad/s. ``imu`` (6,) specific force m/s² and angular
-    rate rad/s in body axes. ``joints`` (2, joints) positions and velocities. ``objects`` what the detector
-    sees.
+    ``numbers`` holds the arrays that follow end to end, and they are views of it. ``lidar`` (rays,) m, from
+    right to left, inf where nothing is within range (REP-117). ``pose`` (3,) x m, y m, heading rad. ``twist``
+    (2,) forward m/s, yaw rate rad/s. ``imu`` (6,) specific force m/s² and angular rate rad/s in body axes.
+    ``joints`` (2, joints) positions and velocities. ``objects`` what the detector sees.
     """
 
+    numbers: Floats
     lidar: Floats
     pose: Floats
     twist: Floats
     imu: Floats
     joints: Floats
     objects: tuple[Detection, ...]
+
+    @classmethod
+    def split(cls, numbers: Floats, rays: int, objects: tuple[Detection, ...]) -> Readings:
+        """Readings from ``numbers``, of which the lidar has the first ``rays``."""
+        return cls(
+            numbers,
+            numbers[:rays],
+            numbers[rays : rays + 3],
+            numbers[rays + 3 : rays + 5],
+            numbers[rays + 5 : rays + 11],
+            numbers[rays + 11 :].reshape(2, -1),
+            objects,
+        )
+
+    @classmethod
+    def of(
+        cls,
+        lidar: Floats,
+        pose: Floats,
+        twist: Floats,
+        imu: Floats,
+        joints: Floats,
+        objects: tuple[Detection, ...],
+    ) -> Readings:
+        """Readings with copies of these arrays."""
+        return cls.split(np.concatenate([lidar, pose, twist, imu, np.ravel(joints)]), len(lidar), objects)
 
 
 class Sensors:
@@ -112,8 +138,6 @@ class Sensors:
         """Direction of each ray in rad from straight ahead, left > 0; shape (rays,)."""
         self.range, self._half_view, self._mount = lidar.range, half, lidar.position
         self._rays = np.stack([np.cos(angles), np.sin(angles)], axis=1) * self.range
-        edges = [0, 3, 5, 11, 11 + 2 * len(robot.joint_indices)]
-        self._parts = [slice(low, high) for low, high in pairwise([*edges, edges[-1] + lidar.rays])]
         camera = robot.description.sensors.camera
         aspect = camera.width / camera.height
         vertical = 2.0 * math.atan(math.tan(camera.field_of_view / 2) / aspect)
@@ -136,11 +160,11 @@ class Sensors:
         self._make_batch()
 
     def _make_batch(self) -> None:
-        """Room for where rays start and end and for their directions, those of the lidar first, then one for
-        each thing that may be seen.
+        """Room for where rays start and end, those of the lidar first, and for their directions, those of the
+        lidar last; one each for every thing that may be seen.
         """
         self._starts, self._ends = np.zeros((2, len(self._rays) + len(self._seen), 3))
-        self._angles = np.concatenate([self.angles, np.zeros(len(self._seen))])
+        self._angles = np.concatenate([np.zeros(len(self._seen)), self.angles])
 
     def add(self, thing: Thing) -> None:
         """Detect a thing, too, that an edit has put into the world."""
@@ -179,22 +203,21 @@ class Sensors:
         ax, ay = (velocity[0] - lx) / CONTROL_STEP, (velocity[1] - ly) / CONTROL_STEP
         az = (velocity[2] - lz) / CONTROL_STEP + GRAVITY
         force = (a * ax + d * ay + g * az, b * ax + e * ay + h * az, c * ax + f * ay + i * az)
-        told = [px, py, state.heading, vx, state.rates[2], *force, *state.rates]
+        told = [hit[2] * reach if hit[2] < 1.0 else math.inf for hit in hits[:rays]]
+        told += [px, py, state.heading, vx, state.rates[2], *force, *state.rates]
         told += [joint[0] for joint in state.joints]
         told += [joint[1] for joint in state.joints]
-        told += [hit[2] * reach if hit[2] < 1.0 else math.inf for hit in hits[:rays]]
-        told += [item.distance for item in visible]
-        # One array and its parts: making six small arrays takes three times as long
-        numbers = np.array(told)
-        pose, twist, imu, joints, lidar = [numbers[part] for part in self._parts]
-        if self._fog.near(ox, oy, reach):
-            angles = self._angles[: rays + len(visible)]
-            for row, item in enumerate(visible, rays):
-                angles[row] = item.bearing
-            distances = numbers[self._parts[-1].start :]
-            self._fog.hide(distances, ox, oy, angles, state.heading, reach, sensing)
-            visible = [item for row, item in enumerate(visible, rays) if distances[row] != math.inf]
-        return Readings(lidar, pose, twist, imu, joints.reshape(2, -1), tuple(visible))
+        if not self._fog.near(ox, oy, reach):
+            return Readings.split(np.array(told), rays, tuple(visible))
+        seen = len(visible)
+        numbers = np.array([item.distance for item in visible] + told)
+        angles, distances = self._angles[-seen - rays :], numbers[: seen + rays]
+        angles[:seen] = [item.bearing for item in visible]
+        self._fog.hide(distances, ox, oy, angles, state.heading, reach, sensing)
+        told_of = tuple(
+            item for item, distance in zip(visible, distances, strict=False) if distance != math.inf
+        )
+        return Readings.split(numbers[seen:], rays, told_of)
 
     def _candidates(
         self, x: float, y: float, heading: float

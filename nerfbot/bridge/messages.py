@@ -163,4 +163,4 @@ class ReadingsInput:
         """What is known, or None while there is no pose or no scan."""
         if self._pose is None or self._lidar is None:
             return None
-        return Readings(self._lidar, self._pose, self._twist, self._imu, self._joints, self._objects)
+        return Readings.of(self._lidar, self._pose, self._twist, self._imu, self._joints, self._objects)

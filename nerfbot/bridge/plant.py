@@ -188,7 +188,7 @@ class PlantNode(ChainNode):
         out["imu"].publish(messages.imu(readings.imu, heading, stamp))
         robot = plant.robot
         out["joint_states"].publish(
-            messages.joint_states(robot.joint_names, readings.joints, robot.state.efforts, stamp)
+            messages.joint_states(robot.joint_names, readings.joints, robot.efforts(), stamp)
         )
         out["objects"].publish(messages.objects(readings.objects, stamp))
         every = self.values["camera_every"]

@@ -161,9 +161,7 @@ class ActuatorLimiter:
                 self._link.begin(fresh, np.where(self._is_position, rest, 0.0)[fresh])
             arrived = self._link.send(request, now)
         stopping = self._nobody if bad is None else bad
-        limited = self._limit(arrived, position, velocity, known, stopping)
-        if self._link is not None:
-            kernel.mark_late(limited.reasons, arrived, request)
+        limited = self._limit(arrived, request, position, velocity, known, stopping)
         if bad is not None:
             limited.reasons[bad] = Reason.INVALID | Reason.STOP
         return limited
@@ -243,7 +241,7 @@ class ActuatorLimiter:
 
     def _stop(self, position: Floats, velocity: Floats, known: tuple[bool, bool], reason: Reason) -> Limited:
         executed = kernel.executed(self._cells, self.count)
-        limited = self._limit(executed, position, velocity, known, ~self._nobody)
+        limited = self._limit(executed, executed, position, velocity, known, ~self._nobody)
         if self._link is not None:
             rest = np.where(self._is_position, limited.value, 0.0)
             self._link.begin(self._robots, rest)
@@ -251,7 +249,13 @@ class ActuatorLimiter:
         return limited
 
     def _limit(
-        self, command: Floats, position: Floats, velocity: Floats, known: tuple[bool, bool], stopping: NDArray
+        self,
+        command: Floats,
+        sent: Floats,
+        position: Floats,
+        velocity: Floats,
+        known: tuple[bool, bool],
+        stopping: NDArray,
     ) -> Limited:
         # One block: two of a large batch would go back to the system and be mapped anew in every call.
         block = np.empty(self._block_shape)
@@ -259,6 +263,7 @@ class ActuatorLimiter:
         reasons = np.empty(self._shape, np.uint16)
         kernel.limit(
             command,
+            sent,
             self._faults,
             position,
             velocity,

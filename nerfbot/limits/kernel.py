@@ -50,7 +50,7 @@ LOW, HIGH, MAX_VELOCITY, MAX_ACCELERATION, STOP_DECELERATION, MAX_EFFORT, DAMPIN
 ENVELOPES = 7
 
 # Bits of `Reason`.
-_HOLD_BIT, _DROP_BIT, _INTERMITTENT_BIT = 1 << 1, 1 << 2, 1 << 3
+_LATENCY_BIT, _HOLD_BIT, _DROP_BIT, _INTERMITTENT_BIT = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 _DEAD_BAND_BIT, _BACKLASH_BIT, _QUANTUM_BIT = 1 << 4, 1 << 5, 1 << 6
 _JERK_BIT, _ACCELERATION_BIT, _VELOCITY_BIT = 1 << 7, 1 << 8, 1 << 9
 _GAIN_BIT, _EFFORT_BIT, _ENVELOPE_BIT = 1 << 10, 1 << 11, 1 << 12
@@ -423,6 +423,7 @@ def limit_cell(
 @compiled
 def limit(
     command: np.ndarray,
+    sent: np.ndarray,
     faults: np.ndarray,
     position: np.ndarray,
     velocity: np.ndarray,
@@ -441,16 +442,18 @@ def limit(
 ) -> None:
     """Limit the commands of all robots for one step of ``dt`` s into the last three arrays.
 
-    ``command``, ``position``, ``velocity`` (count, channels), ``known`` = (position is measured, velocity
-    is); ``faults`` (2 channels + 1, count): stuck, without power, message lost; ``stopping`` (count,):
-    robots that make a controlled stop instead; ``stretch``: this step over the last; ``envelope``
-    (channels, ENVELOPES); ``capped`` (channels,): whether the plant caps the effort; ``fresh`` (count,):
-    robots whose state begins now; ``cells`` as `blank` makes them, with the limits `place` put there.
+    ``command``, ``position``, ``velocity`` (count, channels), ``sent``, as large: ``command`` if none were
+    late; ``known`` = (position is measured, velocity is); ``faults`` (2 channels + 1, count):
+    stuck, without power, message lost; ``stopping`` (count,): robots that make a controlled stop instead;
+    ``stretch``: this step over the last; ``envelope`` (channels, ENVELOPES); ``capped`` (channels,): whether
+    the plant caps the effort; ``fresh`` (count,): robots whose state begins now; ``cells`` as `blank` makes
+    them, with the limits `place` put there.
     """
     channels, call, why = command.shape[1], np.empty(_CALL_COLUMNS * LANES), np.empty(LANES, np.uint16)
     for block in range(cells.shape[0]):
         rows = slice(block * LANES, (block + 1) * LANES)
         commands, positions, velocities = command[rows], position[rows], velocity[rows]
+        newest = sent[rows]
         values, efforts, whys = value[rows], effort_limit[rows], reasons[rows]
         faulty, stops, begins = faults[:, rows], stopping[rows], fresh[rows]
         lanes = commands.shape[0]
@@ -477,7 +480,7 @@ def limit(
             for i in range(lanes):
                 values[i, c] = cell[_OUT + i]
                 efforts[i, c] = call[_AVAILABLE + i]
-                whys[i, c] = why[i]
+                whys[i, c] = why[i] | (_LATENCY_BIT if commands[i, c] != newest[i, c] else 0)
     fresh[:] = False
 
 
@@ -489,14 +492,6 @@ def place(values: np.ndarray, robots: np.ndarray, cells: np.ndarray) -> None:
         for c in range(values.shape[1]):
             for f in range(values.shape[2]):
                 cells[block, c, f * LANES + lane] = values[robots[n], c, f]
-
-
-@compiled
-def mark_late(reasons: np.ndarray, arrived: np.ndarray, sent: np.ndarray) -> None:
-    """Give the reason LATENCY, bit 0, where what has arrived is not what was sent, (count, channels)."""
-    bits, first, second = reasons.ravel(), arrived.ravel(), sent.ravel()
-    for i in range(bits.shape[0]):
-        bits[i] |= first[i] != second[i]
 
 
 @compiled

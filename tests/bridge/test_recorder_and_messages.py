@@ -32,7 +32,7 @@ def readings() -> Readings:
     lidar = np.full(ROVER.sensors.lidar.rays, 3.0)
     lidar[3] = math.inf
     pose, imu = np.array([1.0, 2.0, 0.7]), np.array([0.1, 0.2, 9.8, 0.0, 0.0, 0.3])
-    return Readings(lidar, pose, np.array([0.4, -0.1]), imu, np.array([[1.0, 2.0], [3.0, 4.0]]), seen)
+    return Readings.of(lidar, pose, np.array([0.4, -0.1]), imu, np.array([[1.0, 2.0], [3.0, 4.0]]), seen)
 
 
 def test_readings_survive_their_messages() -> None:

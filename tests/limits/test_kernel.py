@@ -343,9 +343,11 @@ def random_call(rng: np.random.Generator, count: int, mode: np.ndarray) -> dict:
         limits[..., index] = np.where(unlimited[..., index], absent, limits[..., index])
     limits[..., list(kernel.FIELDS).index("gain")] = rng.choice([0.5, 1.0], limits.shape[:2])
     shape = (count, channels)
+    command = np.round(rng.normal(0, 3, shape), 3)
     return {
         "limits": limits,
-        "command": np.round(rng.normal(0, 3, shape), 3),
+        "command": command,
+        "sent": np.where(rng.random(shape) < 0.3, command + 1.0, command),
         "faults": rng.random((2 * channels + 1, count)) < 0.1,
         "position": rng.normal(0, 1, shape),
         "velocity": rng.normal(0, 1, shape),
@@ -389,7 +391,7 @@ def test_a_robot_in_a_block_is_limited_as_one_alone():
     rng = np.random.default_rng(0)
     mode, count = np.array([0, 1, 2]), 2 * kernel.LANES + 3
     together, alone = kernel.blank(count, 3), [kernel.blank(1, 3) for _ in range(count)]
-    by_robot = ("limits", "command", "position", "velocity", "stopping", "fresh")
+    by_robot = ("limits", "command", "sent", "position", "velocity", "stopping", "fresh")
     for number in range(5):
         call = random_call(rng, count, mode)
         call["fresh"] |= number == 0
@@ -416,9 +418,12 @@ def test_limits_are_placed_for_the_robots_asked_for_alone():
 
 
 def test_what_has_not_arrived_is_late_and_other_reasons_stay():
-    reasons = np.array([[Reason.HOLD, 0], [Reason.LATENCY, Reason.DROP]], np.uint16)
-    kernel.mark_late(reasons, np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[0.0, 2.0], [0.0, 4.0]]))
-    assert reasons.tolist() == [[Reason.HOLD | Reason.LATENCY, 0], [Reason.LATENCY, Reason.DROP]]
+    count, mode = kernel.LANES + 2, np.array([0, 1, 2])
+    call = random_call(np.random.default_rng(3), count, mode)
+    *_, late, _ = run(kernel, call, kernel.blank(count, 3))
+    *_, prompt, _ = run(kernel, {**call, "sent": call["command"]}, kernel.blank(count, 3))
+    assert np.array_equal((late & Reason.LATENCY) != 0, call["sent"] != call["command"])
+    assert np.array_equal(late & ~np.uint16(Reason.LATENCY), prompt)
 
 
 def test_levels_are_taken_within_their_range_and_who_has_a_new_one_is_listed():

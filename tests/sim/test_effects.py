@@ -235,7 +235,7 @@ class TestReliability:
         cut, driven = [], []
         for _ in range(300):
             limited = plant.step(np.array([0.5, 0.0])).limited
-            (driven if limited.effort_limit[0, 0] else cut).append(force())
+            (driven if limited.effort_limit[0] else cut).append(force())
         assert 0.1 < len(cut) / 300 < 0.6
         assert np.median(cut) < 0.5
         assert np.median(driven) > 20.0
@@ -246,7 +246,7 @@ class TestReliability:
         for k in range(160):
             limited = plant.step(np.array([0.6 if k // 10 % 2 else 0.2, 0.0])).limited
             speeds.append(plant.plant.robot.state.velocity[0])
-            cut.append(limited.effort_limit[0, 0] == 0.0)
+            cut.append(limited.effort_limit[0] == 0.0)
         while_cut = np.diff(speeds)[np.array(cut)[1:]]
         assert while_cut.max() < 1e-3
         assert while_cut.min() > -0.01  # rolling losses only; a brake takes 0.1 m/s a step

@@ -75,7 +75,7 @@ def test_a_car_pushes_with_no_more_than_its_effort_limit(plant: Plant, cap: floa
     for _ in range(180):
         contacts = plant.step((0.8, 0.0), (cap, math.inf)).contacts
         force.append(sum(contact.force for contact in contacts))
-        assert sum(abs(effort) for effort in plant.robot.state.efforts[:2]) / 0.05 <= cap + 1e-6
+        assert sum(abs(effort) for effort in plant.robot.efforts()[:2]) / 0.05 <= cap + 1e-6
     assert np.mean(force[-20:]) == pytest.approx(cap, rel=0.05)
 
 
