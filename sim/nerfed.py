@@ -271,7 +271,7 @@ class NerfedPlant:
                 self.image = self._limiters["camera"].apply(self.image[None], now, lift)[0]
         if "objects" not in self._limiters:
             return ideal
-        return Readings(*ideal[:-1], self._impair_objects(ideal.objects, now))
+        return Readings(ideal.numbers, ideal.rays, self._impair_objects(ideal.objects, now))
 
     def _impair_objects(self, seen: tuple[Detection, ...], now: float) -> tuple[Detection, ...]:
         limiter = self._limiters["objects"]

@@ -84,32 +84,13 @@ def _target(thing: Thing) -> _Target:
 class Readings(NamedTuple):
     """One set of readings at a control step; `of` makes them of their parts.
 
-    ``numbers`` holds the arrays that follow end to end, and they are views of it. ``lidar`` (rays,) m, from
-    right to left, inf where nothing is within range (REP-117). ``pose`` (3,) x m, y m, heading rad. ``twist``
-    (2,) forward m/s, yaw rate rad/s. ``imu`` (6,) specific force m/s² and angular rate rad/s in body axes.
-    ``joints`` (2, joints) positions and velocities. ``objects`` what the detector sees.
+    ``numbers`` holds all but the objects end to end, the lidar's ``rays`` first; the properties are views of
+    it. ``objects``: what the detector sees.
     """
 
     numbers: Floats
-    lidar: Floats
-    pose: Floats
-    twist: Floats
-    imu: Floats
-    joints: Floats
+    rays: int
     objects: tuple[Detection, ...]
-
-    @classmethod
-    def split(cls, numbers: Floats, rays: int, objects: tuple[Detection, ...]) -> Readings:
-        """Readings from ``numbers``, of which the lidar has the first ``rays``."""
-        return cls(
-            numbers,
-            numbers[:rays],
-            numbers[rays : rays + 3],
-            numbers[rays + 3 : rays + 5],
-            numbers[rays + 5 : rays + 11],
-            numbers[rays + 11 :].reshape(2, -1),
-            objects,
-        )
 
     @classmethod
     def of(
@@ -121,8 +102,33 @@ class Readings(NamedTuple):
         joints: Floats,
         objects: tuple[Detection, ...],
     ) -> Readings:
-        """Readings with copies of these arrays."""
-        return cls.split(np.concatenate([lidar, pose, twist, imu, np.ravel(joints)]), len(lidar), objects)
+        """Readings with copies of these arrays, which have the properties' shapes."""
+        return cls(np.concatenate([lidar, pose, twist, imu, np.ravel(joints)]), len(lidar), objects)
+
+    @property
+    def lidar(self) -> Floats:
+        """Distances (rays,) m, from right to left, inf where nothing is within range (REP-117)."""
+        return self.numbers[: self.rays]
+
+    @property
+    def pose(self) -> Floats:
+        """Place and heading (3,): x m, y m, rad."""
+        return self.numbers[self.rays : self.rays + 3]
+
+    @property
+    def twist(self) -> Floats:
+        """Forward m/s and yaw rate rad/s (2,)."""
+        return self.numbers[self.rays + 3 : self.rays + 5]
+
+    @property
+    def imu(self) -> Floats:
+        """Specific force m/s² and angular rate rad/s in body axes (6,)."""
+        return self.numbers[self.rays + 5 : self.rays + 11]
+
+    @property
+    def joints(self) -> Floats:
+        """Positions and velocities (2, joints)."""
+        return self.numbers[self.rays + 11 :].reshape(2, -1)
 
 
 class Sensors:
@@ -184,16 +190,14 @@ class Sensors:
         )
         reach = self.range
         rays = len(self._rays)
-        candidates = self._candidates(ox, oy, state.heading)
+        aimed = self._aim(ox, oy, oz, state.heading)
         # Arrays: PyBullet takes lists of points apart number by number
-        starts, ends = self._starts[: rays + len(candidates)], self._ends[: rays + len(candidates)]
+        starts, ends = self._starts[: rays + len(aimed)], self._ends[: rays + len(aimed)]
         ray_ends(self._rays, a, b, d, e, g, h, ox, oy, oz, starts, ends)
-        for row, (_, tx, ty, *_) in enumerate(candidates, rays):
-            ends[row, 0], ends[row, 1], ends[row, 2] = tx, ty, oz
         hits = self.client.rayTestBatch(starts, ends)
         visible = [
             Detection(*told, bearing, distance)
-            for (body, _, _, told, bearing, distance), hit in zip(candidates, hits[rays:], strict=True)
+            for (body, told, bearing, distance), hit in zip(aimed, hits[rays:], strict=True)
             if hit[0] in (-1, body)
         ]
         vx, vy, vz = state.velocity
@@ -208,25 +212,24 @@ class Sensors:
         told += [joint[0] for joint in state.joints]
         told += [joint[1] for joint in state.joints]
         if not self._fog.near(ox, oy, reach):
-            return Readings.split(np.array(told), rays, tuple(visible))
+            return Readings(np.array(told), rays, tuple(visible))
         seen = len(visible)
         numbers = np.array([item.distance for item in visible] + told)
         angles, distances = self._angles[-seen - rays :], numbers[: seen + rays]
         angles[:seen] = [item.bearing for item in visible]
         self._fog.hide(distances, ox, oy, angles, state.heading, reach, sensing)
-        told_of = tuple(
-            item for item, distance in zip(visible, distances, strict=False) if distance != math.inf
-        )
-        return Readings.split(numbers[seen:], rays, told_of)
+        left = [item for item, distance in zip(visible, distances[:seen], strict=True) if distance < math.inf]
+        return Readings(numbers[seen:], rays, tuple(left))
 
-    def _candidates(
-        self, x: float, y: float, heading: float
-    ) -> list[tuple[int, float, float, tuple[str, str, str, str], float, float]]:
-        """Body, place (x, y m) and the fields of the `Detection` of what is within range and view of a lidar
-        at (x, y) m.
+    def _aim(
+        self, x: float, y: float, z: float, heading: float
+    ) -> list[tuple[int, tuple[str, str, str, str], float, float]]:
+        """Aim a ray at what is within range and view of a lidar at (x, y, z) m, after the lidar's own rays;
+        the body and the fields of the `Detection` of each.
         """
-        found = []
-        place_of, reach = self.arena.place_of, self.range
+        found: list[tuple[int, tuple[str, str, str, str], float, float]] = []
+        place_of, reach, ends = self.arena.place_of, self.range, self._ends
+        row = len(self._rays)
         for thing, told in self._seen:
             if not thing.present:
                 continue
@@ -237,7 +240,9 @@ class Sensors:
                 continue
             bearing = (math.atan2(dy, dx) - heading + math.pi) % (2 * math.pi) - math.pi
             if abs(bearing) <= self._half_view:
-                found.append((thing.body, tx, ty, told, bearing, distance))
+                ends[row, 0], ends[row, 1], ends[row, 2] = tx, ty, z
+                row += 1
+                found.append((thing.body, told, bearing, distance))
         return found
 
     def camera(self, sensing: float = 0.0) -> NDArray[np.uint8]:

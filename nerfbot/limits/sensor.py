@@ -125,13 +125,10 @@ class SensorLimiter:
             raise InvalidCommand(f"now must be a finite time in s, got {now!r}")
         if level.tobytes() != self._lift_bytes:
             self._take(level)
-        last = self._last
-        if last is None:
-            elapsed, self._last = 0.0, now
-        else:
-            elapsed, self._last = max(now - last, 0.0), max(now, last)
         if self._bursts is not None:
-            self._bursts.step(elapsed)
+            last = now if self._last is None else self._last
+            self._bursts.step(max(now - last, 0.0))
+            self._last = max(now, last)
         sample = self._sample
         sensing.sense(
             array if self._is_flat else array.reshape(sample.shape),

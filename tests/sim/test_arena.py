@@ -239,7 +239,7 @@ def stream(plant, steps=60):
     for _ in range(steps):
         plant.step([random.uniform(0.2, 1.2), random.uniform(-1, 1)], [45.0, INF])
         readings = plant.observe()
-        rows.append(b"".join(part.tobytes() for part in (*readings[:5], *plant.robot.measured())))
+        rows.append(b"".join(part.tobytes() for part in (readings.numbers, *plant.robot.measured())))
     return rows
 
 
