@@ -100,6 +100,8 @@ class Robot:
         self._velocity_caps = [math.inf] * len(self.channels)
         self._acceleration_caps = [math.inf] * len(self.channels)
         self._allowed: dict[int, float] = {}
+        self._moved = np.zeros(len(self.channels)), np.zeros(len(self.channels))
+        self._motion = Measured(self._moved[0][None], self._moved[1][None])
         self._compile()
         self._read_pose = client.bound("getBasePositionAndOrientation", self.body)
         self._read_motion = client.bound("getBaseVelocity", self.body)
@@ -427,16 +429,14 @@ class Robot:
         return told
 
     def motion(self) -> Measured:
-        """What `measured` reports, without the effort."""
-        state, count = self.state, len(self.channels)
-        # A flat list: of a nested one numpy has to find out the shape first
-        told = [0.0] * (2 * count)
+        """What `measured` reports, without the effort; the arrays are written anew when it is asked again."""
+        state, (position, velocity) = self.state, self._moved
         if self._twist is not None:
             forward, turning = self._twist
-            told[count + forward], told[count + turning] = state.velocity[0], state.rates[2]
+            velocity[forward], velocity[turning] = state.velocity[0], state.rates[2]
         for k, channel in enumerate(self._measured_joint, self._drive_count):
-            told[channel], told[count + channel] = state.joints[k][:2]
-        return Measured(*np.array(told).reshape(2, 1, count))
+            position[channel], velocity[channel] = state.joints[k][:2]
+        return self._motion
 
     def measured(self) -> Measured:
         """What the channels report for the last ``read``: arrays of shape (1, channels).
@@ -451,4 +451,6 @@ class Robot:
             effort[forward], effort[turning] = self.drive.efforts(torques)
         for k, channel in enumerate(self._measured_joint, self._drive_count):
             effort[channel] = torques[k]
-        return self.motion()._replace(effort=np.array([effort]))
+        self.motion()
+        position, velocity = np.array(self._moved)[:, None]  # copies
+        return Measured(position, velocity, np.array([effort]))

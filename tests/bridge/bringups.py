@@ -91,4 +91,9 @@ class BringUp:
     def end(self, number: int = signal.SIGINT) -> int:
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.process.wait(timeout=40.0)
+        try:
+            return self.process.wait(timeout=40.0)
+        except subprocess.TimeoutExpired:  # what goes on would disturb the tests that follow
+            for pid in (self.process.pid, *self.children()):
+                os.kill(pid, signal.SIGKILL)
+            raise

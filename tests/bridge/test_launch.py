@@ -12,11 +12,12 @@ pytest.importorskip("launch_ros", reason="launch_ros comes with a ROS 2 distribu
 
 LAUNCH = Path(__file__).parents[2] / "launch"
 SERVE = """
-import sys
+import signal, sys
 from launch import LaunchDescription, LaunchService
 from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
 given = [word.split(":=") for word in sys.argv[2:]]
 service = LaunchService()
 service.include_launch_description(LaunchDescription([

@@ -83,6 +83,7 @@ def test_a_command_that_is_none_moves_nothing(robot: Robot) -> None:
 
 
 def test_a_cap_on_effort_is_felt(robot: Robot) -> None:
+    robot.until(lambda: abs(robot.forward) < 0.01)
     robot.until(lambda: robot.caps.get_subscription_count() > 0)
     robot.caps.publish(Float64MultiArray(data=[0.0, 0.0]))
     for _ in range(20):
