@@ -19,6 +19,7 @@ pytest.importorskip("rclpy", reason="the ROS 2 wheels are not installed")
 from nav_msgs.msg import Odometry
 from ros import PATIENCE, TWIST_LIMITS, Partner, World, a_world, partnered
 
+from nerfbot.hardware.errors import NoAnswer
 from nerfbot.hardware.requests import SupervisorClient
 
 FAULTS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "hang": signal.SIGUSR1}
@@ -131,21 +132,37 @@ def ask(chain: Chain, kind: str, **fields: Any) -> dict[str, Any]:
         return client.ask(kind, timeout=PATIENCE, **fields)
 
 
+def answers(chain: Chain) -> bool:
+    try:
+        return bool(ask(chain, "status")["ok"])
+    except NoAnswer:
+        return False
+
+
+def probed(chain: Chain) -> str:
+    """What a probe of the robot's own time-out has shown."""
+    before = len(logged(chain, "backstop"))
+    chain.until(lambda: ask(chain, "backstop", reason="test")["ok"], chain.drive)
+    chain.until(lambda: len(logged(chain, "backstop")) > before, chain.drive)
+    return str(ask(chain, "status")["backstop"])
+
+
 def test_the_robots_own_time_out_is_shown_by_a_silent_gate_before_any_lift(chain: Chain) -> None:
     grant = {"axes": {"strength": 1.0}, "duration": 1.0, "ramp": 0.0, "reason": "test"}
     chain.restart("supervisor")  # so that nothing is shown yet, in a second try either
-    chain.until(lambda: chain.measured > 0.2, chain.drive)
-    chain.until(lambda: abs(ask(chain, "status")["speed"]) < 0.02)  # what it has heard may be late
+    chain.until(lambda: answers(chain))
+    chain.until(lambda: abs(chain.measured) < 0.02 and abs(ask(chain, "status")["speed"]) < 0.02)
     assert "must drive" in ask(chain, "backstop", reason="test")["detail"]
     assert ask(chain, "grant", **grant)["reason"] == "no-backstop"
-    chain.until(lambda: ask(chain, "backstop", reason="test")["ok"], chain.drive)
-    chain.until(lambda: ask(chain, "status")["backstop"].startswith("shown: at rest"), chain.drive)
+    # A machine that is held up may judge too late, which is on the safe side: ask again
+    assert any(probed(chain).startswith("shown: at rest") for _ in range(3))
     assert ask(chain, "grant", **grant)["reason"] != "no-backstop"
     chain.until(lambda: chain.measured < -0.2, chain.back)
 
 
 def test_a_robot_without_a_time_out_of_its_own_gets_no_lift(chain: Chain) -> None:
     """The plant is stopped, so that its odometry goes on telling the speed it had last."""
+    before = len(logged(chain, "backstop"))
     chain.until(lambda: ask(chain, "backstop", reason="test")["ok"], chain.back)
     os.kill(chain.running["plant"].pid, signal.SIGSTOP)
     fake = chain.node.create_publisher(Odometry, "odom", 1)
@@ -156,15 +173,20 @@ def test_a_robot_without_a_time_out_of_its_own_gets_no_lift(chain: Chain) -> Non
         chain.back()
         fake.publish(message)
 
-    chain.until(lambda: ask(chain, "status")["backstop"] == "" and logged(chain, "backstop"), each)
-    os.kill(chain.running["plant"].pid, signal.SIGCONT)
-    chain.node.destroy_publisher(fake)
+    try:
+        chain.until(lambda: len(logged(chain, "backstop")) > before, each)
+    finally:
+        os.kill(chain.running["plant"].pid, signal.SIGCONT)
+        chain.node.destroy_publisher(fake)
+    assert "did not stop" in logged(chain, "backstop")[-1]
+    assert ask(chain, "status")["backstop"] == ""
 
 
-def logged(chain: Chain, event: str) -> bool:
+def logged(chain: Chain, event: str) -> list[str]:
+    """The details of an event in the audit log, one each time."""
     log = chain.world.folder / "state" / "audit.jsonl"
-    last = [json.loads(line) for line in log.read_text().splitlines() if f'"{event}"' in line]
-    return bool(last) and "did not stop" in last[-1]["fields"]["detail"]
+    lines = [json.loads(line) for line in log.read_text().splitlines() if f'"{event}"' in line]
+    return [line["fields"]["detail"] for line in lines if line["event"] == event]
 
 
 def test_a_sender_in_another_domain_is_not_heard(chain: Chain) -> None:
