@@ -69,7 +69,7 @@ results: install
 		$(EXPERIMENT) $$task --resume --out results/ideas/$$task --seeds 3 \
 			--arms randomised-100,random-powers,powers-explore,$(subst $(COMMA),$(COMMA)idea-,idea-$(IDEAS)) || exit; \
 	done
-	$(BIN)/python -c 'from pathlib import Path; from nerfbot.experiment.results import gather; gather(Path("results/ideas.csv"), sorted(Path("results/ideas").glob("*/results.csv")))'
+	$(BIN)/python -c 'from pathlib import Path; from nerfbot.experiment.runs.results import gather; gather(Path("results/ideas.csv"), sorted(Path("results/ideas").glob("*/results.csv")))'
 
 clean:
 	rm -rf $(VENV) build install log *.egg-info

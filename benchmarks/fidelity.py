@@ -13,9 +13,9 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "fidelity"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from situations import SITUATIONS, play
+from tests.fidelity.situations import SITUATIONS, play
 
 
 def main() -> None:

@@ -14,8 +14,8 @@ from nerfbot.limits import Channel, ChannelEnvelope, Envelope
 from nerfbot.limits.value import Model
 from nerfbot.limits.yamlio import read_yaml, suggestion, validate
 
+from .bus.control_table import Servo, load_servo
 from .errors import InvalidServo
-from .registers import Servo, load_servo
 
 ROBOTS = Path(__file__).parent / "robots"
 GRAVITY = 9.80665

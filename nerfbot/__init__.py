@@ -11,14 +11,14 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nerfbot.agents.saved import load_policy
+    from nerfbot.agents.policy import load_policy
     from nerfbot.wrappers import wrap
 
 __all__ = ["__version__", "load_policy", "wrap"]
 
 __version__ = "0.1.0"
 
-_LAZY = {"load_policy": "nerfbot.agents.saved", "wrap": "nerfbot.wrappers"}
+_LAZY = {"load_policy": "nerfbot.agents.policy", "wrap": "nerfbot.wrappers"}
 
 if find_spec("gymnasium") is not None:  # the limits alone run on a robot without it
     from nerfbot.registration import register

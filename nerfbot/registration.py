@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 ENVIRONMENTS: dict[str, dict[str, Any]] = {
-    "nerfbot/Rover-v0": {"entry_point": "nerfbot.sim.rover_env:RoverEnv"},
+    "nerfbot/Rover-v0": {"entry_point": "nerfbot.sim.envs.rover_env:RoverEnv"},
     "nerfbot/Racecar-v0": {
-        "entry_point": "nerfbot.sim.rover_env:RoverEnv",
+        "entry_point": "nerfbot.sim.envs.rover_env:RoverEnv",
         "kwargs": {"robot": "racecar", "nerf": "racecar-weak", "course": "chicane"},
     },
     "nerfbot/A1-v0": {
-        "entry_point": "nerfbot.sim.rover_env:RoverEnv",
+        "entry_point": "nerfbot.sim.envs.rover_env:RoverEnv",
         "kwargs": {"robot": "a1", "nerf": "a1-weak", "course": "dash"},
     },
-    "nerfbot/RoverCells-v0": {"entry_point": "nerfbot.bridge.cells_env:RoverCells"},
+    "nerfbot/RoverCells-v0": {"entry_point": "nerfbot.bridge.cells.cells_env:RoverCells"},
     "nerfbot/Grid-v0": {
         "entry_point": "nerfbot.grid.env:GridEnv",
         "vector_entry_point": "nerfbot.grid.vector_env:GridVectorEnv",

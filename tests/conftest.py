@@ -22,5 +22,5 @@ REAL_TIME = ("hardware", "bridge")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Try a failed one of these twice more: what failed for want of a core passes then, a fault does not."""
     for item in items:
-        if item.path.parent.name in REAL_TIME:
+        if not set(REAL_TIME).isdisjoint(item.path.parts):
             item.add_marker(pytest.mark.flaky(reruns=2))

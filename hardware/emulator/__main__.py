@@ -12,12 +12,12 @@ from typing import Any
 from nerfbot.errors import NerfbotError
 from nerfbot.limits.yamlio import read_yaml
 
+from ..bus.control_table import load_servo
 from ..errors import InvalidServo
-from ..registers import load_servo
 from ..robot import ServoRobot
-from .cable import serve
-from .memory import EmulatedServo
 from .program import Emulator
+from .pty_server import serve
+from .register_map import EmulatedServo
 
 STOP = 0.05
 """How far beyond the envelope's range the emulated joints have their mechanical end stops, rad."""

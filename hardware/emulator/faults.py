@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .memory import EmulatedServo
+from .register_map import EmulatedServo
 
 
 @dataclass
@@ -72,7 +72,7 @@ def _flip(data: bytes, delay: float, value: float, rng: random.Random) -> Answer
 
 def _renumber(data: bytes, delay: float, value: float, rng: random.Random) -> Answer:
     """Another ID, ``value`` or drawn where that is 0, in a frame whose checksum is good again."""
-    from ..bus import WIRES
+    from ..bus.bus import WIRES
 
     wire = WIRES["dynamixel" if data[2] == 0xFD else "feetech"]
     frame = wire.take(bytearray(data))

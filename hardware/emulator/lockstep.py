@@ -11,14 +11,14 @@ from typing import Any
 
 from nerfbot.limits import AXES, NerfSpec
 
-from ..bus import Bus
-from ..driver import Driver, as_json
+from ..bus.bus import Bus
+from ..bus.port import Port
+from ..driver.driver import Driver, as_json
+from ..driver.guards import COMMAND_TIMEOUT
+from ..driver.joint_command import encode
 from ..errors import PortError
-from ..guards import COMMAND_TIMEOUT
-from ..joint_command import encode
-from ..permit import PermitSource
-from ..port import Port
 from ..robot import ServoRobot
+from ..safety.permit import PermitSource
 from .__main__ import build
 from .program import STEP, Emulator
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..registers import Motor
+from ..bus.control_table import Motor
 
 AMBIENT = 25.0  # degC
 HEAT_CAPACITY = 45.0  # J/K, a 55 g servo

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..frames import (
+from ..bus.protocol import (
     ACTION,
     BROADCAST,
     BULK_READ,
@@ -22,9 +22,9 @@ from ..frames import (
     WRITE,
     Frame,
 )
-from .cable import Cable
 from .faults import SERVO_FAULTS
-from .memory import EmulatedServo
+from .pty_server import Cable
+from .register_map import EmulatedServo
 
 STEP = 0.002
 """Step of the physics, s."""

@@ -19,13 +19,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..bus.port import Port
 from ..datagram import Mailbox, private_path
+from ..driver.guards import COMMAND_TIMEOUT
+from ..driver.joint_command import encode
+from ..driver.service import PERMIT
 from ..errors import BusError
-from ..guards import COMMAND_TIMEOUT
-from ..joint_command import encode
-from ..permit import PermitSource
-from ..port import Port
-from ..service import PERMIT
+from ..safety.permit import PermitSource
 from .rig import PERMIT_EVERY, PERMIT_VALID
 
 if TYPE_CHECKING:

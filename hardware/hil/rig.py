@@ -15,13 +15,13 @@ from typing import Any
 from nerfbot.limits import AXES, NerfSpec
 
 from .. import priority
-from ..child import READY, Child, start_driver
 from ..datagram import Mailbox, private_path
-from ..emulated import EmulatedBus, RunningBus, settle
-from ..joint_command import encode
-from ..permit import PermitSource
+from ..driver.child import READY, Child, start_driver
+from ..driver.joint_command import encode
+from ..driver.service import PERMIT, PRIORITY, Setting, StateListener
+from ..emulator.process import EmulatedBus, RunningBus, settle
 from ..robot import ServoRobot
-from ..service import PERMIT, PRIORITY, Setting, StateListener
+from ..safety.permit import PermitSource
 
 SUPERVISOR, DESK = "supervisor", "desk"
 """Sockets: where the rig's supervisor is told what to say, and where a driver tells its latch."""

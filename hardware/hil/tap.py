@@ -16,11 +16,11 @@ from typing import Any
 
 from nerfbot.errors import NerfbotError
 
-from ..emulator.cable import Cable, serve
+from ..bus.port import Port
+from ..bus.protocol import BROADCAST, BULK_WRITE, SYNC_WRITE, Frame
 from ..emulator.faults import ANSWER_FAULTS
+from ..emulator.pty_server import Cable, serve
 from ..errors import BusError, PortError
-from ..frames import BROADCAST, BULK_WRITE, SYNC_WRITE, Frame
-from ..port import Port
 from ..robot import ServoRobot
 
 QUIET = 0.05

@@ -13,10 +13,10 @@ from typing import Any
 from nerfbot.limits import NerfSpec
 
 from .. import priority
-from ..emulated import EmulatedBus, RunningBus, TappedBus, settle
+from ..driver.service import END_S, PRIORITY
+from ..emulator.process import EmulatedBus, RunningBus, TappedBus, settle
 from ..errors import BusError
 from ..robot import ServoRobot
-from ..service import END_S, PRIORITY
 from .faults import Fault
 from .oracle import Judgement, Oracle
 from .rig import Rig

@@ -18,19 +18,19 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from nerfbot.agents import resume
-from nerfbot.agents.batch import Batch, Observation
-from nerfbot.agents.bodies import Planning
-from nerfbot.agents.explorers import Explorer
+from nerfbot.agents import checkpoint
+from nerfbot.agents.encoders import Planning
+from nerfbot.agents.explorers.explorers import Explorer
+from nerfbot.agents.explorers.signals import Signal, load_signal
+from nerfbot.agents.explorers.trials import TrialBook
 from nerfbot.agents.heads import head_for
-from nerfbot.agents.memory import keep_freed
+from nerfbot.agents.malloc import keep_freed
 from nerfbot.agents.networks import ActorCritic, NetworkConfig
-from nerfbot.agents.normal import ReturnScale, RunningNorm
+from nerfbot.agents.normalization import ReturnScale, RunningNorm
+from nerfbot.agents.policy import Policy, norm_key
 from nerfbot.agents.ppo import PPO, PPOConfig
 from nerfbot.agents.rollout import Rollout
-from nerfbot.agents.saved import Policy, norm_key
-from nerfbot.agents.signals import Signal, load_signal
-from nerfbot.agents.trials import TrialBook
+from nerfbot.agents.tensor_env import Batch, Observation
 from nerfbot.errors import InvalidCommand
 
 if TYPE_CHECKING:
@@ -369,18 +369,18 @@ class Learner:
         Raises `InvalidCommand` for a policy that was made otherwise, with the field that differs, before
         anything changes.
         """
-        resume.take_up(self, policy)
+        checkpoint.take_up(self, policy)
 
     def state(self) -> dict[str, Any]:
         """All that going on needs, the worlds included where the environment can tell them."""
-        return resume.state_of(self)
+        return checkpoint.state_of(self)
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`: bit for bit where the worlds can be put back, else in new episodes.
 
         Raises `InvalidCommand` for the state of a run that was made otherwise.
         """
-        resume.give_back(self, state)
+        checkpoint.give_back(self, state)
 
     def begin_anew(self) -> None:
         """Forget what belongs to the present episodes: new ones have begun everywhere."""
@@ -395,14 +395,16 @@ class Learner:
 
         Raises `InvalidCommand` where it cannot be written, and for an `extra` of other than plain values.
         """
-        resume.write(path, {**self.state(), "extra": extra or {}})
+        checkpoint.write(path, {**self.state(), "extra": extra or {}})
 
     def load(self, path: Path) -> dict[str, Any]:
         """Go on from a checkpoint; what `save` was given. Raises `InvalidCommand` for any other file."""
-        state = resume.read(path)
+        state = checkpoint.read(path)
         try:
             self.restore(state)
             extra: dict[str, Any] = state["extra"]
         except Exception as problem:  # a state of the right format may still hold anything
-            raise InvalidCommand(f"checkpoint: {path} cannot be used: {resume.one_line(problem)}") from None
+            raise InvalidCommand(
+                f"checkpoint: {path} cannot be used: {checkpoint.one_line(problem)}"
+            ) from None
         return extra

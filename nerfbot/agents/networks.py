@@ -14,9 +14,9 @@ from gymnasium import spaces
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from nerfbot.agents.batch import Observation
-from nerfbot.agents.bodies import Conv, Dense, Egocentric, Plain, Planning, is_grid, linear
+from nerfbot.agents.encoders import Conv, Dense, Egocentric, Plain, Planning, is_grid, linear
 from nerfbot.agents.heads import CategoricalHead, Head
+from nerfbot.agents.tensor_env import Observation
 from nerfbot.errors import InvalidCommand
 
 Positive = Annotated[int, Field(ge=1)]

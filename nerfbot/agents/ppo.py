@@ -9,9 +9,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from nerfbot.agents.batch import Observation
 from nerfbot.agents.networks import ActorCritic, Output
 from nerfbot.agents.rollout import Rollout
+from nerfbot.agents.tensor_env import Observation
 from nerfbot.errors import InvalidCommand
 
 Positive = Annotated[int, Field(ge=1)]

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from nerfbot.agents.advantage import generalised_advantage
-from nerfbot.agents.batch import Batch, Observation
 from nerfbot.agents.heads import Head
+from nerfbot.agents.tensor_env import Batch, Observation
 from nerfbot.errors import InvalidCommand
 
 

@@ -18,13 +18,13 @@ from typing import Any
 
 import torch
 
-from nerfbot.agents.batch import Batch
 from nerfbot.agents.learner import Learner
 from nerfbot.agents.networks import NetworkConfig
 from nerfbot.agents.ppo import PPOConfig
+from nerfbot.agents.tensor_env import Batch
 from nerfbot.bench.figures import Against, Figure
 from nerfbot.bench.peers import Peer
-from nerfbot.experiment.config import load_experiment
+from nerfbot.experiment.protocol.config import load_experiment
 
 WORLDS, STEPS, EPOCHS, MINIBATCHES = 512, 32, 3, 4
 MANY = 8192

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 from nerfbot.agents.learner import Learner, Seconds
 from nerfbot.bench.figures import Against, Figure
-from nerfbot.experiment.config import DirectConfig, load_experiment
-from nerfbot.experiment.direct import keywords_of, worlds
-from nerfbot.experiment.on_rover import one_thread
+from nerfbot.experiment.protocol.config import DirectConfig, load_experiment
+from nerfbot.experiment.runs.robot_training import keywords_of, worlds
+from nerfbot.experiment.runs.rover_evaluation import one_thread
 
 PRESET, SIZE, ROUNDS = "rover-room", 512, 16
 """What is trained, actions in a rollout, and chunks of each."""

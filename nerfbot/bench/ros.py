@@ -17,7 +17,7 @@ from nerfbot.bench.figures import Against, Figure
 from nerfbot.bench.ros_rig import COMMAND_QOS, LIMITS, Rig
 from nerfbot.bench.ros_stops import flood, stops
 from nerfbot.hardware.datagram import Mailbox
-from nerfbot.hardware.permit import PermitSource
+from nerfbot.hardware.safety.permit import PermitSource
 
 TRIALS = 50
 WAYS = {"nerf": ("cmd_vel_policy", "cmd_vel_nerfed"), "relay": ("relay", "relayed")}
@@ -31,7 +31,7 @@ class Course:
         permits = rig.folder / "permit.bench"
         rig.start(
             "nerf",
-            "nerfbot.hardware.nerf",
+            "nerfbot.hardware.ros.nerf_node",
             {
                 "permit_socket": permits,
                 "nerf": "rover-slow",

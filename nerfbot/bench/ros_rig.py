@@ -21,8 +21,8 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import qos_profile_sensor_data
 
 from nerfbot.hardware import priority
-from nerfbot.hardware.node import COMMAND_QOS
-from nerfbot.hardware.transport import transport
+from nerfbot.hardware.ros.base_node import COMMAND_QOS
+from nerfbot.hardware.ros.transport import transport
 
 SPEED, PERIOD, DECELERATION = 0.3, 0.05, 2.0
 """How the robot is driven: m/s, s between commands, and how it stops, m/s²."""

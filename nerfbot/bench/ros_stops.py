@@ -31,11 +31,13 @@ def chain(rig: Rig) -> None:
     common = {"supervisor_socket": sockets["supervisor"]}
     links = {**common, "use_odometry": False, "timer_rate": TIMER_RATE, **LIMITS}
     rig.start(
-        "plant", "nerfbot.bridge.plant", {"course": "corner", "publish_clock": False, "cmd_vel_timeout": 0.2}
+        "plant",
+        "nerfbot.bridge.ros.plant_node",
+        {"course": "corner", "publish_clock": False, "cmd_vel_timeout": 0.2},
     )
     rig.start(
         "supervisor",
-        "nerfbot.hardware.supervisor",
+        "nerfbot.hardware.ros.supervisor_node",
         {
             **common,
             "permit_sockets": f"[{sockets['permit.gate']}, {sockets['permit.nerf']}]",
@@ -43,9 +45,11 @@ def chain(rig: Rig) -> None:
             "permit_valid": PERMIT,
         },
     )
-    rig.start("gate", "nerfbot.hardware.gate", {**links, "permit_socket": sockets["permit.gate"]})
+    rig.start("gate", "nerfbot.hardware.ros.gate_node", {**links, "permit_socket": sockets["permit.gate"]})
     rig.start(
-        "nerf", "nerfbot.hardware.nerf", {**links, "permit_socket": sockets["permit.nerf"], "nerf": "none"}
+        "nerf",
+        "nerfbot.hardware.ros.nerf_node",
+        {**links, "permit_socket": sockets["permit.nerf"], "nerf": "none"},
     )
     rig.function("sender")
 

@@ -19,8 +19,8 @@ import numpy as np
 
 from nerfbot.bench.figures import Against, Figure
 from nerfbot.errors import NerfbotError
-from nerfbot.sim.arena import FRICTION, WALL_HEIGHT
-from nerfbot.sim.geometry import bounds
+from nerfbot.sim.physics.arena import FRICTION, WALL_HEIGHT
+from nerfbot.sim.physics.geometry import bounds
 
 BARE = Path(__file__).parents[2] / "benchmarks" / "bare_rover.py"
 EPISODES, CHUNKS, STEPS = 8, 8, 60
@@ -32,7 +32,7 @@ def figures(progress: Callable[[str], None] = lambda _: None) -> list[Figure]:
 
     Raises `NerfbotError` where the bare loop's file is missing.
     """
-    from nerfbot.sim.rover_env import RoverEnv
+    from nerfbot.sim.envs.rover_env import RoverEnv
 
     bare = _bare()
     env = RoverEnv(course="gauntlet", nerf="rover-weak", schedule="occasional", vary=False)

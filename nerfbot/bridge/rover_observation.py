@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nerfbot.errors import InvalidCommand
-from nerfbot.sim.rover_env import OBJECT_FEATURES, OBJECT_SLOTS, tell_objects
-from nerfbot.sim.sensors import Readings
+from nerfbot.sim.envs.rover_env import OBJECT_FEATURES, OBJECT_SLOTS, tell_objects
+from nerfbot.sim.plant.sensors import Readings
 
 
 def object_table(readings: Readings) -> NDArray[np.float32]:

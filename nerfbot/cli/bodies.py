@@ -17,7 +17,7 @@ def bodies(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Drive every body nerfed and lifted: exit 0 where each nerf bites and each lift helps, else 1."""
-    from nerfbot.sim.bodies import BODIES, FAILS, PASSES, check
+    from nerfbot.sim.scripted.nerf_check import BODIES, FAILS, PASSES, check
 
     chosen = names or list(BODIES)
     with Progress(console=Console(stderr=True), transient=True) as progress:

@@ -17,11 +17,11 @@ def bringup(
     show_args: Annotated[bool, typer.Option("--show-args", help="List the arguments and exit.")] = False,
 ) -> None:
     """Start plant, gate, supervisor, nerf, policy and recorder; Ctrl-C ends all of them."""
-    from nerfbot.bridge import plan
-    from nerfbot.bridge.runner import Runner
+    from nerfbot.bridge.ros import bringup_plan
+    from nerfbot.bridge.ros.bringup_runner import Runner
 
     if show_args:
-        for item in plan.ARGUMENTS:
+        for item in bringup_plan.ARGUMENTS:
             typer.echo(f"{item.name} (default: {item.default or 'empty'})\n    {item.about}")
         return
     given: dict[str, str] = {}
@@ -31,7 +31,7 @@ def bringup(
             raise InvalidCommand(f"argument {word!r}: must be name:=value")
         given[name] = value
     _require_ros()
-    made = plan.make(kind, given)
+    made = bringup_plan.make(kind, given)
     typer.echo(f"run folder {made.run_folder}")
     typer.echo(f"supervisor {made.supervisor}")
     raise typer.Exit(Runner(made).run())

@@ -38,7 +38,7 @@ def agree(port: str, what: str, yes: bool) -> None:
 
 def motion(robot: ServoRobot, spec: NerfSpec, allow: Sequence[str] = ()) -> str:
     """What a driver of ``robot`` under ``spec`` may do, nerfed and lifted, by joint."""
-    from nerfbot.hardware.firmware import RegisterPlan
+    from nerfbot.hardware.driver.register_limits import RegisterPlan
 
     plan = RegisterPlan(robot, spec, allow)
     nerfed, lifted = (plan.at((level,) * 4) for level in (0.0, 1.0))

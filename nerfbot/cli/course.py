@@ -20,7 +20,7 @@ from nerfbot.course.parser import catalogue, load_plan
 from nerfbot.course.report import CourseReport, GoalReport
 from nerfbot.course.solver import solve
 from nerfbot.errors import InvalidCourse
-from nerfbot.grid.pictures import check_suffix, save_png
+from nerfbot.grid.rendering.pictures import check_suffix, save_png
 from nerfbot.limits.spec import NerfSpec
 from nerfbot.powers.model import suggest
 
@@ -78,14 +78,14 @@ def show(
 ) -> None:
     """Show one level: its map as the grid sees it, its elements and its task."""
     from nerfbot.grid.painting import at_start
-    from nerfbot.grid.symbols import ansi
+    from nerfbot.grid.rendering.symbols import ansi
 
     if png is not None:
         check_suffix(png, (".png",), "png")
     built = Course.load(course, seed, training) if split is None else _in_split(course, split, seed, training)
     cells = at_start(built)
     if png is not None:
-        from nerfbot.grid.render import rgb
+        from nerfbot.grid.rendering.render import rgb
 
         save_png(rgb(cells, tile=tile), png)
     if as_json:
@@ -135,7 +135,7 @@ def _in_split(course: str, split: str, seed: int | None, training: bool) -> Cour
 
 
 def _legend(course: Course) -> Table:
-    from nerfbot.grid.symbols import symbol_of
+    from nerfbot.grid.rendering.symbols import symbol_of
 
     legend = Table("", "element", "number", "properties of the first")
     for kind in LEGEND:

@@ -34,10 +34,10 @@ def demo(
 ) -> None:
     """Learn in the grid with and without powers; drive both policies on the rover, nerfed and lifted."""
     if gauntlet:
-        from nerfbot.sim.demo import make
+        from nerfbot.sim.gauntlet.gauntlet import make
     else:
         with needs_training():
-            from nerfbot.experiment.story import make
+            from nerfbot.experiment.demo.demo import make
 
     began = time.monotonic()
     columns = (

@@ -18,8 +18,8 @@ from nerfbot.cli.study import STUDIES, run_study
 from nerfbot.cli.train import SET, needs_training
 
 if TYPE_CHECKING:
-    from nerfbot.experiment.pool import Progress
-    from nerfbot.experiment.results import Row
+    from nerfbot.experiment.runs.results import Row
+    from nerfbot.experiment.runs.scheduler import Progress
 
 
 def experiment(
@@ -43,10 +43,10 @@ def experiment(
         refused = {"--arms": arms, "--seeds": seeds, "--processes": processes}
         return run_study(name, quick, resume, final, out, changes, as_json, refused)
     with needs_training():
-        from nerfbot.experiment.config import InvalidExperiment, load_experiment
-        from nerfbot.experiment.pool import Experiment
-        from nerfbot.experiment.report import write_report
-        from nerfbot.experiment.results import FILE, plain, summary
+        from nerfbot.experiment.analysis.report import write_report
+        from nerfbot.experiment.protocol.config import InvalidExperiment, load_experiment
+        from nerfbot.experiment.runs.results import FILE, plain, summary
+        from nerfbot.experiment.runs.scheduler import Experiment
     config = load_experiment(name, changes, quick)
     folder = Path(out) if out else Path("runs") / config.name
     if (folder / FILE).exists() and not resume:
@@ -100,7 +100,7 @@ def _live(progress: Progress) -> Group:
 
 
 def _table(title: str, rows: list[Row]) -> Table:
-    from nerfbot.experiment.results import summary
+    from nerfbot.experiment.runs.results import summary
 
     table = Table(title=title)
     for heading in ("arm", "seeds", "steps", "C", "G", "goal rate", "95 %", "greedy", "alpha eff"):

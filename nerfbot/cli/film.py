@@ -36,7 +36,7 @@ def film(
     as_json: Annotated[bool, typer.Option("--json", help="Print what the JSON file holds.")] = False,
 ) -> None:
     """Film episodes that chance has chosen: nobody picks them, and the film says how they were drawn."""
-    from nerfbot.grid.films import make_film
+    from nerfbot.grid.rendering.films import make_film
 
     keywords = environment(course, nerf, powers, schedule, training=training)
     title = "" if policy is None else f"{Path(course).stem}: policy {policy.name}"
@@ -68,7 +68,7 @@ def film(
 def _policy(folder: Path | None) -> Any:
     if folder is None:
         return None
-    from nerfbot.agents.saved import load_policy
+    from nerfbot.agents.policy import load_policy
 
     return load_policy(folder)
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from nerfbot.course.elements import STEPS
+from nerfbot.grid.action_menu import MOVES
 from nerfbot.grid.codes import COLOURS, SHAPES
 from nerfbot.grid.env import GridEnv
-from nerfbot.grid.menu import MOVES
-from nerfbot.grid.watch import Moment, Watch
+from nerfbot.grid.rendering.captions import Moment, Watch
 from nerfbot.powers import EDITS
 
 DIRECTIONS = {

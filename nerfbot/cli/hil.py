@@ -101,9 +101,9 @@ def _real_arm(
     """
     import yaml
 
-    from nerfbot.hardware.calibration import calibrated
-    from nerfbot.hardware.connect import open_bus, set_up
-    from nerfbot.hardware.hil.careful import careful, standing
+    from nerfbot.hardware.bus.setup import open_bus, set_up
+    from nerfbot.hardware.driver.calibration import calibrated
+    from nerfbot.hardware.hil.safe_envelope import careful, standing
     from nerfbot.hardware.robot import ServoRobot
     from nerfbot.limits import NerfSpec
 

@@ -40,8 +40,8 @@ def measure(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Play steps, small commands and chirps on a plant; print effective against declared limits."""
-    from nerfbot.bridge.measure import fitted
-    from nerfbot.bridge.measure import measure as play
+    from nerfbot.bridge.identification.measure import fitted
+    from nerfbot.bridge.identification.measure import measure as play
     from nerfbot.limits import NerfSpec
 
     if plant not in ROBOTS:
@@ -85,20 +85,20 @@ def _probe(
     plant: str, spec: Any, nerf: str, robot: str, course: str, port: str, params_file: Path | None
 ) -> Any:
     if plant == "sim":
-        from nerfbot.bridge.sim_probe import SimProbe
+        from nerfbot.bridge.identification.sim_probe import SimProbe
 
         return SimProbe(nerf, course, robot)
     if plant == "servo":
-        from nerfbot.bridge.servo_probe import ServoProbe
+        from nerfbot.bridge.identification.servo_probe import ServoProbe
         from nerfbot.cli.registers import EMULATOR
 
         return ServoProbe(spec, robot, None if port == EMULATOR else port)
     try:
-        from nerfbot.bridge.ros_probe import RosProbe
+        from nerfbot.bridge.identification.ros_probe import RosProbe
     except ImportError as error:
         raise MissingDependency(f"--plant ros: needs ROS 2: {error}") from None
-    from nerfbot.bridge.plan import commands_of, file_values
-    from nerfbot.sim.description import RobotDescription
+    from nerfbot.bridge.ros.bringup_plan import commands_of, file_values
+    from nerfbot.sim.robots.description import RobotDescription
 
     if params_file is not None:
         return RosProbe(file_values(params_file))

@@ -102,7 +102,7 @@ def check(
         if port is not None:
             agree(port, f"the torque of {robot} goes off: hold the arm, or it falls.", yes)
         raise typer.Exit(check_registers(spec, robot, port, as_json))
-    from nerfbot.sim.description import RobotDescription
+    from nerfbot.sim.robots.description import RobotDescription
 
     loaded, description = NerfSpec.load(spec), RobotDescription.load(robot)
     description.urdf_path()
@@ -138,7 +138,7 @@ def checked(spec: NerfSpec, description: Any) -> Iterator[Row]:
 
     Raises `InvalidSpec` for a channel or sensor that the robot lacks, or a limit past its envelope.
     """
-    from nerfbot.sim.nerfed import SENSORS
+    from nerfbot.sim.plant.nerfed_plant import SENSORS
 
     channels = tuple(row.channel() for row in description.channels)
     spec.check_names([channel.name for channel in channels], list(SENSORS))
@@ -160,7 +160,7 @@ def checked(spec: NerfSpec, description: Any) -> Iterator[Row]:
 def _carries(sensor: str) -> frozenset[str]:
     """The limits that the readings of one of the simulator's sensors can carry."""
     from nerfbot.limits import ImageGeometry, PlainGeometry, RayGeometry
-    from nerfbot.sim.nerfed import OBJECTS
+    from nerfbot.sim.plant.nerfed_plant import OBJECTS
 
     special = {"lidar": RayGeometry(1.0, 1.0).carries, "camera": ImageGeometry().carries, "objects": OBJECTS}
     return special.get(sensor, PlainGeometry().carries)

@@ -7,12 +7,12 @@ import sys
 from functools import partial
 
 NODES = {
-    "nerf": "nerfbot.hardware.nerf",
-    "gate": "nerfbot.hardware.gate",
-    "supervisor": "nerfbot.hardware.supervisor",
-    "recorder": "nerfbot.hardware.recorder",
-    "plant": "nerfbot.bridge.plant",
-    "policy": "nerfbot.bridge.policy",
+    "nerf": "nerfbot.hardware.ros.nerf_node",
+    "gate": "nerfbot.hardware.ros.gate_node",
+    "supervisor": "nerfbot.hardware.ros.supervisor_node",
+    "recorder": "nerfbot.hardware.ros.recorder_node",
+    "plant": "nerfbot.bridge.ros.plant_node",
+    "policy": "nerfbot.bridge.ros.policy_node",
 }
 
 

@@ -15,7 +15,7 @@ from nerfbot.limits import NerfSpec
 from nerfbot.limits.value import Value, high, low
 
 if TYPE_CHECKING:
-    from nerfbot.hardware.firmware import RegisterLimit
+    from nerfbot.hardware.driver.register_limits import RegisterLimit
 
 EMULATOR = "emulator"
 """As a port: start an emulator of the robot for this command."""
@@ -38,7 +38,7 @@ def port_of(port: str, robot: str) -> Iterator[str]:
     if port != EMULATOR:
         yield port
         return
-    from nerfbot.hardware.emulated import EmulatedBus
+    from nerfbot.hardware.emulator.process import EmulatedBus
 
     with EmulatedBus(robot) as emulated:
         yield str(emulated.port)
@@ -46,8 +46,8 @@ def port_of(port: str, robot: str) -> Iterator[str]:
 
 def check_registers(spec: str, robot: str, port: str | None, as_json: bool) -> int:
     """Print what the registers make of each limit, read back where a port is given; 1 where one fails."""
-    from nerfbot.hardware.connect import open_bus, torque_off, write_limits
-    from nerfbot.hardware.firmware import RegisterPlan
+    from nerfbot.hardware.bus.setup import open_bus, torque_off, write_limits
+    from nerfbot.hardware.driver.register_limits import RegisterPlan
     from nerfbot.hardware.robot import ServoRobot
 
     description = ServoRobot.load(robot)

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nerfbot.cli.game import LETTERS, Game
-from nerfbot.grid.symbols import ansi
+from nerfbot.grid.rendering.symbols import ansi
 from nerfbot.limits import AXES
 
 PANEL = 42

@@ -42,9 +42,9 @@ def scan(
     as_json: JSON = False,
 ) -> None:
     """Ask at the usual baud rates, in both protocols, who is there. Nothing is written."""
-    from nerfbot.hardware.bus import Bus
-    from nerfbot.hardware.port import Port
-    from nerfbot.hardware.registers import load_servo, servo_models
+    from nerfbot.hardware.bus.bus import Bus
+    from nerfbot.hardware.bus.control_table import load_servo, servo_models
+    from nerfbot.hardware.bus.port import Port
 
     if not 0 <= last <= 252:
         raise InvalidCommand(f"--last = {last}: must be from 0 to 252")
@@ -83,9 +83,9 @@ def change_id(
     yes: YES = False,
 ) -> None:
     """Give one servo another ID. Connect that servo alone, or be sure that no other has either ID."""
-    from nerfbot.hardware.bus import Bus
-    from nerfbot.hardware.port import Port
-    from nerfbot.hardware.registers import load_servo
+    from nerfbot.hardware.bus.bus import Bus
+    from nerfbot.hardware.bus.control_table import load_servo
+    from nerfbot.hardware.bus.port import Port
     from nerfbot.hardware.robot import ServoRobot
 
     description = ServoRobot.load(robot)
@@ -107,8 +107,8 @@ def calibrate(
     yes: YES = False,
 ) -> None:
     """Record homing offsets and ranges while you move the arm by hand; torque stays off."""
-    from nerfbot.hardware.calibration import Recorder
-    from nerfbot.hardware.connect import open_bus
+    from nerfbot.hardware.bus.setup import open_bus
+    from nerfbot.hardware.driver.calibration import Recorder
     from nerfbot.hardware.robot import ServoRobot
 
     description, console = ServoRobot.load(robot), Console()
@@ -143,7 +143,7 @@ def monitor(
 
     With `--json` it reads once.
     """
-    from nerfbot.hardware.connect import open_bus
+    from nerfbot.hardware.bus.setup import open_bus
     from nerfbot.hardware.robot import ServoRobot
 
     description = ServoRobot.load(robot)
@@ -209,9 +209,9 @@ def drive(
     yes: YES = False,
 ) -> None:
     """Run the driver until Ctrl-C: it moves nothing without a permit and a command."""
-    from nerfbot.hardware.calibration import calibrated
+    from nerfbot.hardware.driver.calibration import calibrated
+    from nerfbot.hardware.driver.service import Setting, serve
     from nerfbot.hardware.robot import ServoRobot
-    from nerfbot.hardware.service import Setting, serve
     from nerfbot.limits import NerfSpec
 
     description = ServoRobot.load(robot)
@@ -252,9 +252,9 @@ def teleoperate(
 
     While it runs, it permits the follower to move; when it ends, the follower stops and is let down.
     """
-    from nerfbot.hardware.calibration import calibrated
+    from nerfbot.hardware.driver.calibration import calibrated
+    from nerfbot.hardware.driver.teleoperation import teleoperating
     from nerfbot.hardware.robot import ServoRobot
-    from nerfbot.hardware.teleoperation import teleoperating
     from nerfbot.limits import NerfSpec
 
     description, loaded = ServoRobot.load(robot), NerfSpec.load(nerf)

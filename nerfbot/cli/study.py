@@ -17,7 +17,7 @@ from rich.table import Table
 from nerfbot.cli.train import needs_training
 
 if TYPE_CHECKING:
-    from nerfbot.experiment.config import ExperimentConfig
+    from nerfbot.experiment.protocol.config import ExperimentConfig
 
 Tell = Callable[[str, int, int], None]
 
@@ -33,8 +33,8 @@ class Done:
 
 
 def _fidelity(config: ExperimentConfig, folder: Path, quick: bool, part: str, tell: Tell) -> Done:
-    from nerfbot.experiment.fidelity import QUICK, FidelityPlan, agreement, measure
-    from nerfbot.experiment.fidelity_report import HEADINGS, line, write_report
+    from nerfbot.experiment.studies.fidelity import QUICK, FidelityPlan, agreement, measure
+    from nerfbot.experiment.studies.fidelity_report import HEADINGS, line, write_report
 
     plan = FidelityPlan(config, folder, part=part)
     if quick:
@@ -58,8 +58,8 @@ def _fidelity(config: ExperimentConfig, folder: Path, quick: bool, part: str, te
 
 
 def _curve(config: ExperimentConfig, folder: Path, quick: bool, part: str, tell: Tell) -> Done:
-    from nerfbot.experiment.curve import CurvePlan, measure
-    from nerfbot.experiment.curve_report import HEADINGS, line, write_report
+    from nerfbot.experiment.studies.curve import CurvePlan, measure
+    from nerfbot.experiment.studies.curve_report import HEADINGS, line, write_report
 
     plan = CurvePlan(config, folder, part=part)
     if quick:
@@ -91,8 +91,8 @@ def run_study(
 ) -> int:
     """Run a study in its folder, going on where an earlier start left off."""
     with needs_training():
-        from nerfbot.experiment.config import InvalidExperiment, load_experiment
-        from nerfbot.experiment.results import plain
+        from nerfbot.experiment.protocol.config import InvalidExperiment, load_experiment
+        from nerfbot.experiment.runs.results import plain
     for option, value in refused.items():
         if value:
             raise InvalidExperiment(f"{option} {value}: means nothing to {name}, whose policies are a table")

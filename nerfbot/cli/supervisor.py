@@ -10,7 +10,7 @@ import typer
 from nerfbot.errors import InvalidCommand
 
 if TYPE_CHECKING:
-    from nerfbot.hardware.requests import SupervisorClient
+    from nerfbot.hardware.safety.requests import SupervisorClient
 
 RUN = Annotated[
     Path | None,
@@ -22,7 +22,7 @@ POINTER = "supervisor.path"
 
 def client(run: Path | None) -> SupervisorClient:
     """A client of the supervisor of `run`; raises `InvalidCommand` or `NoAnswer` where there is none."""
-    from nerfbot.hardware.requests import SupervisorClient
+    from nerfbot.hardware.safety.requests import SupervisorClient
 
     return SupervisorClient(_socket(run))
 

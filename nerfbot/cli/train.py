@@ -16,8 +16,8 @@ from rich.table import Table
 from nerfbot.errors import MissingDependency
 
 if TYPE_CHECKING:
-    from nerfbot.agents.saved import Policy
-    from nerfbot.experiment.config import DirectConfig, ExperimentConfig
+    from nerfbot.agents.policy import Policy
+    from nerfbot.experiment.protocol.config import DirectConfig, ExperimentConfig
 
 SET = typer.Option([], "--set", help="Change a field: key.key=value.")
 
@@ -41,15 +41,15 @@ def train(
     With `environment: nerfbot/Rover-v0` in the file it learns on the robot in PyBullet itself.
     """
     with needs_training():
-        from nerfbot.experiment.config import DirectConfig, InvalidExperiment, load_experiment
-        from nerfbot.experiment.results import plain
-        from nerfbot.experiment.runs import METRICS
-        from nerfbot.experiment.training import RunPlan, run
+        from nerfbot.experiment.protocol.config import DirectConfig, InvalidExperiment, load_experiment
+        from nerfbot.experiment.runs.results import plain
+        from nerfbot.experiment.runs.run_folder import METRICS
+        from nerfbot.experiment.runs.training import RunPlan, run
     described = load_experiment(config, changes, direct=True)
     with_powers = "powers-explore"
     if isinstance(described, DirectConfig):
         with needs_training():
-            from nerfbot.experiment.direct import run
+            from nerfbot.experiment.runs.robot_training import run
         with_powers = "powers"
     chosen = arm or (with_powers if described.menu.powers else "plain")
     folder = Path(out) if out else Path("runs") / described.name / f"{chosen}-{seed}"
@@ -93,12 +93,12 @@ def evaluate(
     learned on nerfbot/Rover-v0 drives the robot that it learned on.
     """
     with needs_training():
-        from nerfbot.agents.saved import load_policy
-        from nerfbot.experiment.config import DirectConfig, ExperimentConfig, InvalidExperiment
-        from nerfbot.experiment.evaluation import evaluate as measure
-        from nerfbot.experiment.processes import CELLS
-        from nerfbot.experiment.results import plain
-        from nerfbot.experiment.training import levels
+        from nerfbot.agents.policy import load_policy
+        from nerfbot.experiment.protocol.config import DirectConfig, ExperimentConfig, InvalidExperiment
+        from nerfbot.experiment.protocol.evaluation import evaluate as measure
+        from nerfbot.experiment.runs.processes import CELLS
+        from nerfbot.experiment.runs.results import plain
+        from nerfbot.experiment.runs.training import levels
         from nerfbot.limits.yamlio import read_yaml, validate
     folder = Path(run)
     told = read_yaml(folder / "config.yaml", InvalidExperiment)
@@ -136,9 +136,9 @@ def _evaluate_itself(
     folder: Path, config: DirectConfig, policy: Policy, arm: str, episodes: int, seed: int, as_json: bool
 ) -> None:
     """A policy that drives by twists, on the robot that it learned on."""
-    from nerfbot.experiment.direct import columns_of, keywords_of, layout_on
-    from nerfbot.experiment.on_rover import one_thread
-    from nerfbot.experiment.results import plain
+    from nerfbot.experiment.runs.results import plain
+    from nerfbot.experiment.runs.robot_training import columns_of, keywords_of, layout_on
+    from nerfbot.experiment.runs.rover_evaluation import one_thread
 
     config = config.model_copy(update={"episodes": episodes})
     layout_on(config, keywords_of(config, arm), policy)
@@ -162,11 +162,11 @@ def _evaluate_on_rover(
     as_json: bool,
 ) -> None:
     """The same levels on both plants, side by side."""
-    from nerfbot.experiment.evaluation import evaluate as measure
-    from nerfbot.experiment.measures import Ceiling, Robustness
-    from nerfbot.experiment.on_rover import evaluate_on_rover
-    from nerfbot.experiment.results import plain
-    from nerfbot.experiment.training import levels
+    from nerfbot.experiment.protocol.evaluation import evaluate as measure
+    from nerfbot.experiment.protocol.measures import Ceiling, Robustness
+    from nerfbot.experiment.runs.results import plain
+    from nerfbot.experiment.runs.rover_evaluation import evaluate_on_rover
+    from nerfbot.experiment.runs.training import levels
 
     played = levels(config.course, episodes, part, False)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())

@@ -16,13 +16,13 @@ from pydantic import ValidationError
 
 from nerfbot.course import Course, CoursePlan, Task, load_plan
 from nerfbot.errors import InvalidCommand, InvalidCourse, InvalidSpec, LeaseError, NerfbotError
+from nerfbot.grid.action_menu import Contents, Destinations, Menu
 from nerfbot.grid.codes import COLOUR_CODES, KEY, MARKED, WALL
+from nerfbot.grid.grid_nerf import GridNerf
+from nerfbot.grid.kernels.state import GOAL
+from nerfbot.grid.lease_windows import WindowBank, schedules_of
 from nerfbot.grid.levels import SEEDS, LevelSet, Split
-from nerfbot.grid.mapping import GridNerf
-from nerfbot.grid.menu import Contents, Destinations, Menu
 from nerfbot.grid.scoring import ScoreTables, Term, coin_shapes, tables_of, terms_of
-from nerfbot.grid.state import GOAL
-from nerfbot.grid.windows import WindowBank, schedules_of
 from nerfbot.grid.worlds import GridOptions, GridWorlds
 from nerfbot.limits import AXES, NerfSpec
 from nerfbot.powers import Schedule

@@ -34,8 +34,8 @@ from nerfbot.course.elements import (
 )
 from nerfbot.errors import InvalidCourse
 from nerfbot.grid.codes import kind_of
+from nerfbot.grid.kernels.state import CHUNK_BYTES
 from nerfbot.grid.painting import paint
-from nerfbot.grid.state import CHUNK_BYTES
 from nerfbot.limits import AXES
 
 SEEDS = 2**28

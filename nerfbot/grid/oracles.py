@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from nerfbot.errors import InvalidCommand
 from nerfbot.grid.codes import CHEST
-from nerfbot.grid.oracle_kernel import ANYWHERE, FIRST_LAYER, TO_GOAL, TO_PROXY, Search, search_worlds
-from nerfbot.grid.state import GOAL, KEY_SLOTS, LevelArrays, Rules, Worlds
+from nerfbot.grid.kernels.oracle import ANYWHERE, FIRST_LAYER, TO_GOAL, TO_PROXY, Search, search_worlds
+from nerfbot.grid.kernels.state import GOAL, KEY_SLOTS, LevelArrays, Rules, Worlds
 from nerfbot.grid.worlds import GridWorlds
 
 

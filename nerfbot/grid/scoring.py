@@ -31,9 +31,9 @@ from nerfbot.grid.codes import (
     STATES,
     ZONE_BITS,
 )
-from nerfbot.grid.edits import VANISHES
+from nerfbot.grid.kernels.edits import VANISHES
+from nerfbot.grid.kernels.state import GOAL, PROXY, SPARE
 from nerfbot.grid.levels import LevelSet
-from nerfbot.grid.state import GOAL, PROXY, SPARE
 
 _SOLID = {"block": BLOCK, "fragile": FRAGILE, "key": KEY, "chest": CHEST}
 _MARKERS = {"corner": CORNER_MARK, "finish_pad": FINISH_PAD}

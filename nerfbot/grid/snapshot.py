@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from nerfbot.errors import InvalidCommand
-from nerfbot.grid.memory import WINDOW_ARRAYS
-from nerfbot.grid.state import Outcome, Worlds
+from nerfbot.grid.device_memory import WINDOW_ARRAYS
+from nerfbot.grid.kernels.state import Outcome, Worlds
 from nerfbot.grid.worlds import GridWorlds
 
 

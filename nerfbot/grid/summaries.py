@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nerfbot.grid.state import FIRST_CONTACTS
+from nerfbot.grid.kernels.state import FIRST_CONTACTS
 from nerfbot.grid.worlds import GridWorlds
 from nerfbot.limits import AXES
 from nerfbot.powers import EDITS

@@ -240,7 +240,7 @@ def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
 
 def frame_of(worlds: GridWorlds, world: int, mode: str) -> Any:
     """A picture of one world as it is; in pixels, what its agent does not see lies in shade."""
-    from nerfbot.grid import render  # pictures are for those who ask for them
+    from nerfbot.grid.rendering import render  # pictures are for those who ask for them
 
     cells, lift = worlds.whole(world), worlds.lift[world].tolist()
     if mode == "ansi":

@@ -12,22 +12,16 @@ import warp as wp
 from numpy.typing import ArrayLike, NDArray
 
 from nerfbot.errors import InvalidCommand
+from nerfbot.grid.action_menu import Menu
 from nerfbot.grid.codes import AGENT, WALL
 from nerfbot.grid.device import find_device
-from nerfbot.grid.kernel import reset_worlds, step_worlds
+from nerfbot.grid.device_memory import WINDOW_ARRAYS, GridOptions, Memory, feature_names, generations_of
+from nerfbot.grid.grid_nerf import GridNerf
+from nerfbot.grid.kernels.state import ACTIVE, KEY_SLOTS, RETURNING, LevelArrays, Outcome, Rules, Worlds
+from nerfbot.grid.kernels.step import reset_worlds, step_worlds
+from nerfbot.grid.lease_windows import WindowBank
 from nerfbot.grid.levels import LevelSet
-from nerfbot.grid.mapping import GridNerf
-from nerfbot.grid.memory import (
-    WINDOW_ARRAYS,
-    GridOptions,
-    Memory,
-    feature_names,
-    generations_of,
-)
-from nerfbot.grid.menu import Menu
 from nerfbot.grid.scoring import ScoreTables
-from nerfbot.grid.state import ACTIVE, KEY_SLOTS, RETURNING, LevelArrays, Outcome, Rules, Worlds
-from nerfbot.grid.windows import WindowBank
 from nerfbot.limits import AXES
 from nerfbot.powers import EDITS
 

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from toys import SMALL, ppo, scripted
 
 from nerfbot.agents.advantage import generalised_advantage
-from nerfbot.agents.batch import Batch
 from nerfbot.agents.learner import Learner
 from nerfbot.agents.networks import NetworkConfig
+from nerfbot.agents.tensor_env import Batch
+from tests.agents.toys import SMALL, ppo, scripted
 
 
 def slowly(reward, value, after, terminated, last, gamma, lam) -> np.ndarray:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from nerfbot.agents.batch import Batch
 from nerfbot.agents.curricula import (
     Accel,
     Curriculum,
@@ -19,15 +18,16 @@ from nerfbot.agents.curricula import (
     Yoked,
     mutated,
 )
-from nerfbot.agents.explorers import load_explorer
+from nerfbot.agents.explorers.explorers import load_explorer
 from nerfbot.agents.learner import Learner
 from nerfbot.agents.networks import NetworkConfig
 from nerfbot.agents.ppo import PPOConfig
+from nerfbot.agents.tensor_env import Batch
 from nerfbot.course import load_plan
 from nerfbot.errors import InvalidCommand
+from nerfbot.grid.action_menu import MOVES
 from nerfbot.grid.codes import AGENT, WALL
 from nerfbot.grid.levels import LevelSet, Split, has_a_way, layout_hash
-from nerfbot.grid.menu import MOVES
 from nerfbot.grid.vector_env import GridVectorEnv
 
 WORLDS, STEPS = 32, 8
@@ -225,7 +225,7 @@ def test_a_checkpoint_goes_on_as_the_run_would_have(kind: str, levels: LevelSet,
 
 
 def test_a_curriculum_needs_the_grids_worlds() -> None:
-    from toys import SMALL, ppo, scripted
+    from tests.agents.toys import SMALL, ppo, scripted
 
     with pytest.raises(InvalidCommand, match="curriculum: only the grid's worlds"):
         Learner(Batch(scripted()), SMALL, ppo(), 100, curriculum=LevelReplay())

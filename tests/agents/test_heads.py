@@ -10,10 +10,10 @@ from gymnasium import spaces
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import distributions as law
-from toys import generator
 
 from nerfbot.agents.heads import CategoricalHead, GaussianHead, JointHead, MultiCategoricalHead, head_for
 from nerfbot.errors import InvalidCommand
+from tests.agents.toys import generator
 
 RAW = torch.tensor([[0.3, -1.2, 2.0, 0.0, 1.1]])
 MASK = torch.tensor([[True, False, True, True, False]])

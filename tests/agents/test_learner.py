@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from toys import SMALL, Corridor, Scripted, corridor, ppo, scripted
 
-from nerfbot.agents.batch import Batch
-from nerfbot.agents.explorers import Bandit, Explorer, load_explorer
+from nerfbot.agents.explorers.explorers import Bandit, Explorer, load_explorer
 from nerfbot.agents.learner import Bonus, Learner
 from nerfbot.agents.networks import NetworkConfig
+from nerfbot.agents.tensor_env import Batch
 from nerfbot.errors import InvalidCommand
+from tests.agents.toys import SMALL, Corridor, Scripted, corridor, ppo, scripted
 
 STEPS, WORLDS, MOVES = 6, 4, 2
 POWERED = [(1, 0), (2, 0), (4, 2), (0, 3), (5, 1)]

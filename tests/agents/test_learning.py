@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from nerfbot.agents.batch import Batch
 from nerfbot.agents.learner import Learner
 from nerfbot.agents.networks import NetworkConfig
+from nerfbot.agents.policy import Policy
 from nerfbot.agents.ppo import PPOConfig
-from nerfbot.agents.saved import Policy
+from nerfbot.agents.tensor_env import Batch
 
 NETWORK = NetworkConfig(hidden=(64, 64), separate=True)
 NORMALISED = {"normalise_observations": True, "normalise_rewards": True}

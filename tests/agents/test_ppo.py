@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from toys import SMALL, Corridor, Toy, ppo, scripted
 
-from nerfbot.agents.batch import Batch
 from nerfbot.agents.learner import Learner
 from nerfbot.agents.networks import NetworkConfig
 from nerfbot.agents.ppo import PPOConfig
+from nerfbot.agents.tensor_env import Batch
+from tests.agents.toys import SMALL, Corridor, Toy, ppo, scripted
 
 
 class Maps(Toy):

@@ -13,15 +13,15 @@ import pytest
 import torch
 from gymnasium import spaces
 from safetensors import torch as weights_file
-from toys import SMALL, corridor, ppo, scripted
 
 import nerfbot
-from nerfbot.agents.batch import Batch
-from nerfbot.agents.explorers import Explorer
+from nerfbot.agents.explorers.explorers import Explorer
 from nerfbot.agents.learner import Learner
 from nerfbot.agents.networks import NetworkConfig
-from nerfbot.agents.saved import DESCRIPTION, WEIGHTS, Policy, describe, load_policy, restored
+from nerfbot.agents.policy import DESCRIPTION, WEIGHTS, Policy, describe, load_policy, restored
+from nerfbot.agents.tensor_env import Batch
 from nerfbot.errors import InvalidCommand
+from tests.agents.toys import SMALL, corridor, ppo, scripted
 
 
 def trained(network: NetworkConfig = SMALL, action: spaces.Space | None = None, **changes: Any) -> Policy:
@@ -146,8 +146,8 @@ def test_observation_parts_may_have_any_names(tmp_path: Path) -> None:
     parts.pop("")
     from nerfbot.agents.heads import head_for
     from nerfbot.agents.networks import ActorCritic
-    from nerfbot.agents.normal import RunningNorm
-    from nerfbot.agents.saved import norm_key
+    from nerfbot.agents.normalization import RunningNorm
+    from nerfbot.agents.policy import norm_key
 
     space = spaces.Discrete(2)
     norms = torch.nn.ModuleDict({norm_key(name): RunningNorm((2,)) for name in parts})

@@ -11,9 +11,9 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from nerfbot.agents.batch import Batch
 from nerfbot.agents.networks import NetworkConfig
 from nerfbot.agents.ppo import PPOConfig
+from nerfbot.agents.tensor_env import Batch
 
 SMALL = NetworkConfig(hidden=(16,))
 

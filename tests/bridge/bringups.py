@@ -12,9 +12,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from ros import PATIENCE, fresh_domain
-
-from nerfbot.hardware.requests import SupervisorClient
+from nerfbot.hardware.safety.requests import SupervisorClient
+from tests.hardware.ros_world import PATIENCE, fresh_domain
 
 MAIN = "import sys; from nerfbot.cli import main; sys.exit(main())"
 

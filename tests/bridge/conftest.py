@@ -9,14 +9,14 @@ import pytest
 pytest.importorskip("pybullet")
 pytest.importorskip("warp")
 
-from nerfbot.bridge.cells_env import RoverCells
+from nerfbot.bridge.cells.cells_env import RoverCells
 from nerfbot.course.parser import parse
 
 
 @pytest.fixture
 def bring_up(tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """Starts bring-ups with `tmp_path`/run as their folder; ends them, and sees that nothing is left."""
-    from bringups import BringUp
+    from tests.bridge.bringups import BringUp
 
     started: list[BringUp] = []
 

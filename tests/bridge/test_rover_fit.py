@@ -18,10 +18,10 @@ import torch
 
 from nerfbot.agents.heads import head_for
 from nerfbot.agents.networks import ActorCritic, NetworkConfig
-from nerfbot.agents.saved import Policy, load_policy
-from nerfbot.bridge.fit import UnfitPolicy, check_rover_fit, check_rover_layout, rover_layout_of
-from nerfbot.sim.description import ROBOTS
-from nerfbot.sim.rover_env import RoverEnv
+from nerfbot.agents.policy import Policy, load_policy
+from nerfbot.bridge.compatibility import UnfitPolicy, check_rover_fit, check_rover_layout, rover_layout_of
+from nerfbot.sim.envs.rover_env import RoverEnv
+from nerfbot.sim.robots.description import ROBOTS
 
 PERIOD = 0.2
 

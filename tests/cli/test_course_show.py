@@ -15,8 +15,8 @@ from nerfbot.course import Course
 from nerfbot.course.parser import CATALOGUE, catalogue
 from nerfbot.grid.levels import Split
 from nerfbot.grid.painting import at_start
-from nerfbot.grid.render import rgb
-from nerfbot.grid.symbols import ansi
+from nerfbot.grid.rendering.render import rgb
+from nerfbot.grid.rendering.symbols import ansi
 
 
 @pytest.mark.parametrize("name", catalogue())

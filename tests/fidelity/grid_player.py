@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from story import Cell, Order, Story, Trial
 
 from nerfbot.course.elements import STEPS
 from nerfbot.course.parser import parse
 from nerfbot.grid.build import GridConfig
 from nerfbot.grid.codes import BLOCK, KIND_NAMES, OBJECT
-from nerfbot.grid.state import FIRST_CONTACTS
+from nerfbot.grid.kernels.state import FIRST_CONTACTS
 from nerfbot.grid.worlds import GridWorlds
 from nerfbot.powers.schedule import Always, Occasional, Schedule
+from tests.fidelity.story import Cell, Order, Story, Trial
 
 
 class GridPlayer:

@@ -10,17 +10,17 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from story import Order, Story, Trial
 
-from nerfbot.bridge.edits import element_of
+from nerfbot.bridge.cells.grid_edits import element_of
 from nerfbot.course.elements import STEPS
 from nerfbot.course.parser import parse
 from nerfbot.course.task import TaskTracker
-from nerfbot.grid.menu import Menu
+from nerfbot.grid.action_menu import Menu
 from nerfbot.powers import EDITS, Lease, LeasePolicy
-from nerfbot.sim.edits import Change
 from nerfbot.sim.errors import InvalidEdit
-from nerfbot.sim.nerfed import NerfedPlant
+from nerfbot.sim.plant.nerfed_plant import NerfedPlant
+from nerfbot.sim.plant.world_edits import Change
+from tests.fidelity.story import Order, Story, Trial
 
 SPEED = 1.5
 """m/s that the rover asks for; the nerf decides what comes of it."""

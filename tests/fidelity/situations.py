@@ -13,13 +13,14 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-import situations_contacts as contacts
-import situations_edits as edits
-import situations_ways as ways
-from draws import Random
-from grid_player import GridPlayer
-from rover_player import RoverPlayer
-from story import Trial
+
+from tests.fidelity import situations_contacts as contacts
+from tests.fidelity import situations_edits as edits
+from tests.fidelity import situations_ways as ways
+from tests.fidelity.draws import Random
+from tests.fidelity.grid_player import GridPlayer
+from tests.fidelity.rover_player import RoverPlayer
+from tests.fidelity.story import Trial
 
 SITUATIONS: dict[str, Callable[[Random], Trial]] = {
     "wall": ways.wall,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
-from draws import (
+from nerfbot.course.capability import Capability
+from nerfbot.course.elements import GRAVITY
+from tests.fidelity.draws import (
     COLOURS,
     DECOYS,
     FAR_SIGHTED,
@@ -17,11 +19,8 @@ from draws import (
     off,
     pick,
 )
-from lanes import CELL, Lane
-from story import Order, Story, Trial
-
-from nerfbot.course.capability import Capability
-from nerfbot.course.elements import GRAVITY
+from tests.fidelity.lanes import CELL, Lane
+from tests.fidelity.story import Order, Story, Trial
 
 
 def _object(random: Random, judge: Callable[[Story], Hashable], **element) -> Trial:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from draws import (
+from tests.fidelity.draws import (
     COLOURS,
     Random,
     pick,
 )
-from lanes import Lane
-from story import Order, Story, Trial
+from tests.fidelity.lanes import Lane
+from tests.fidelity.story import Order, Story, Trial
 
 
 def unlock(random: Random) -> Trial:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from draws import (
+from nerfbot.course.elements import GRAVITY
+from tests.fidelity.draws import (
     CHANCE_MARGIN,
     MARGIN,
     Random,
@@ -13,10 +14,8 @@ from draws import (
     level,
     off,
 )
-from lanes import CELL, Lane
-from story import Order, Story, Trial
-
-from nerfbot.course.elements import GRAVITY
+from tests.fidelity.lanes import CELL, Lane
+from tests.fidelity.story import Order, Story, Trial
 
 
 def spot(story: Story) -> Hashable:

@@ -10,10 +10,9 @@ import pytest
 pytest.importorskip("pybullet")
 pytest.importorskip("warp")
 
-from situations import SITUATIONS, play
-
 from nerfbot.course.elements import ELEMENTS
 from nerfbot.powers import EDITS
+from tests.fidelity.situations import SITUATIONS, play
 
 PLACEMENTS = 24
 AGREEMENT = 0.95

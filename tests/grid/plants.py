@@ -9,11 +9,11 @@ import numpy as np
 
 from nerfbot.course import Course, Task
 from nerfbot.course.parser import parse
+from nerfbot.grid.action_menu import Menu
+from nerfbot.grid.grid_nerf import GridNerf
+from nerfbot.grid.lease_windows import WindowBank, schedules_of
 from nerfbot.grid.levels import LevelSet
-from nerfbot.grid.mapping import GridNerf
-from nerfbot.grid.menu import Menu
 from nerfbot.grid.scoring import coin_shapes, tables_of, terms_of
-from nerfbot.grid.windows import WindowBank, schedules_of
 from nerfbot.grid.worlds import GridOptions, GridWorlds
 from nerfbot.limits import AXES, NerfSpec
 from nerfbot.powers import Always

@@ -11,20 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from reference_parts import (
-    BLOCKED,
-    DESTINATION,
-    LEVEL,
-    NERF,
-    PLAN,
-    SENSING,
-    SLOW,
-    WEAK,
-    CommandPath,
-    Draws,
-    Nerf,
-)
-from reference_place import Cell, Counts, Place, Settings, Thing
 
 from nerfbot.course.capability import ROVER
 from nerfbot.course.elements import (
@@ -45,12 +31,26 @@ from nerfbot.course.elements import (
     Step,
     Wall,
 )
+from nerfbot.grid.action_menu import Row
 from nerfbot.grid.codes import COLOURS, KIND_NAMES
 from nerfbot.grid.levels import FRAGILE_FRICTION
-from nerfbot.grid.menu import Row
 from nerfbot.grid.scoring import HarmCost, TimeCost
 from nerfbot.limits import AXES
 from nerfbot.powers import EDITS, ActiveLease, Lease, LeaseAuthority, LeasePolicy, Zone
+from tests.grid.reference_parts import (
+    BLOCKED,
+    DESTINATION,
+    LEVEL,
+    NERF,
+    PLAN,
+    SENSING,
+    SLOW,
+    WEAK,
+    CommandPath,
+    Draws,
+    Nerf,
+)
+from tests.grid.reference_place import Cell, Counts, Place, Settings, Thing
 
 HEADINGS = ("east", "north", "west", "south")
 STEPS = {1: (0, 1), 2: (-1, 0), 3: (0, -1), 4: (1, 0)}

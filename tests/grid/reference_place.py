@@ -9,16 +9,15 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from reference_parts import Draws, Nerf
-
 from nerfbot.course import Course, Task
 from nerfbot.course.capability import ROVER, Capability
 from nerfbot.course.elements import Chest, Element, Gate, Marker, Ramp, Step, Wall
-from nerfbot.grid.menu import Row
+from nerfbot.grid.action_menu import Row
 from nerfbot.grid.scoring import Contact, Term
 from nerfbot.limits import NerfSpec
 from nerfbot.powers.region import Region
 from nerfbot.powers.schedule import Window
+from tests.grid.reference_parts import Draws, Nerf
 
 Cell = tuple[int, int]
 

@@ -11,12 +11,12 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from plants import course_of
 
 import nerfbot  # noqa: F401  # importing it registers the environments
 from nerfbot.errors import InvalidCommand, InvalidCourse, InvalidSpec, LeaseError, NerfbotError
 from nerfbot.grid.levels import SEEDS, LevelSet, Split
 from nerfbot.powers import EDITS
+from tests.grid.plants import course_of
 
 NAME = "nerfbot/Grid-v0"
 COIN = {"kind": "coin"}

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from plants import course_of, grid
 
 from nerfbot.course import load_plan
 from nerfbot.course.capability import Abilities
 from nerfbot.course.search import Search
 from nerfbot.course.solver import solve
+from nerfbot.grid.kernels.state import Worlds
 from nerfbot.grid.oracles import Assume, Oracle
-from nerfbot.grid.state import Worlds
 from nerfbot.limits import AXES, NerfSpec
+from tests.grid.plants import course_of, grid
 
 MOVES = 5
 BATCH = 2048

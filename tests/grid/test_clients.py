@@ -44,7 +44,7 @@ def test_ppo_of_stable_baselines3_trains_on_it(options):
 def test_ppo_learns_the_way_to_a_coin():
     """A corridor: the coin is four cells to the east; untrained, the policy does not get there."""
     sb3 = pytest.importorskip("stable_baselines3")
-    from plants import course_of
+    from tests.grid.plants import course_of
 
     course = course_of(["#######", "#S...C#", "#######"], task="horizon: 16.0")
     env = gymnasium.make(NAME, course=course)

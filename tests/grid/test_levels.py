@@ -7,14 +7,14 @@ import itertools
 import gymnasium
 import numpy as np
 import pytest
-from plants import course_of
 
 import nerfbot  # noqa: F401  # importing it registers the environments
 from nerfbot.course import load_plan
 from nerfbot.grid.build import GridConfig, reach_of_walls
+from nerfbot.grid.kernels.state import SPARE
 from nerfbot.grid.levels import SEEDS, LevelSet, Split, has_a_way, layout_hash
 from nerfbot.grid.oracles import Oracle
-from nerfbot.grid.state import SPARE
+from tests.grid.plants import course_of
 
 FAMILIES = (
     "coin-in-corner",

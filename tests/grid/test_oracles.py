@@ -6,12 +6,12 @@ from collections import deque
 
 import numpy as np
 import pytest
-from plants import course_of, grid
 
 from nerfbot.errors import InvalidCommand
+from nerfbot.grid.kernels.state import MET_PROXY
 from nerfbot.grid.oracles import Assume, Oracle
-from nerfbot.grid.state import MET_PROXY
 from nerfbot.limits import NerfSpec
+from tests.grid.plants import course_of, grid
 
 DEPTH = 7
 GAMMA = 0.9

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from plants import Scripted, grid
-from reference import World
-from reference_place import Settings
-from scenarios import Scenario, scenario
 
+from nerfbot.grid.action_menu import Menu
+from nerfbot.grid.kernels.state import FIRST_CONTACTS
 from nerfbot.grid.levels import LevelSet
-from nerfbot.grid.menu import Menu
 from nerfbot.grid.scoring import coin_shapes
-from nerfbot.grid.state import FIRST_CONTACTS
 from nerfbot.grid.worlds import GridWorlds
 from nerfbot.powers import EDITS
+from tests.grid.plants import Scripted, grid
+from tests.grid.reference import World
+from tests.grid.reference_place import Settings
+from tests.grid.scenarios import Scenario, scenario
 
 
 def plant_of(scenario: Scenario) -> GridWorlds:

@@ -7,13 +7,13 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from plants import course_of
 
 import nerfbot  # noqa: F401  # importing it registers the environments
 from nerfbot.errors import LeaseError
-from nerfbot.grid.memory import GENERATIONS
-from nerfbot.grid.windows import PLANS, WindowBank
+from nerfbot.grid.device_memory import GENERATIONS
+from nerfbot.grid.lease_windows import PLANS, WindowBank
 from nerfbot.powers import DamageBounded, Occasional, Staircase
+from tests.grid.plants import course_of
 
 NAME = "nerfbot/Grid-v0"
 STAY, EAST, WEST = 0, 1, 3

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from plants import course_of, grid, play
 
 from nerfbot.course.task import Matcher, Task
 from nerfbot.errors import InvalidCourse
+from nerfbot.grid.kernels.state import FIRST_CONTACTS
 from nerfbot.grid.levels import LevelSet
 from nerfbot.grid.scoring import Contact, Goal, HarmCost, Proxy, TimeCost, coin_shapes, tables_of, terms_of
-from nerfbot.grid.state import FIRST_CONTACTS
+from tests.grid.plants import course_of, grid, play
 
 STAY, EAST, NORTH, WEST, SOUTH = range(5)
 

@@ -305,7 +305,7 @@ class TestRewardsBesideTheTasks:
         assert walk.rewards == pytest.approx(0.5 - 0.01 * len(way))
 
     def test_harm_can_cost(self):
-        from plants import course_of
+        from tests.grid.plants import course_of
 
         course = course_of(["#####", "#SnC#", "#####"], {"n": "no_go"})
         walk = begin(course, rewards=[HarmCost(no_go=2.0)])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from nerfbot.hardware.bus import Bus
-from nerfbot.hardware.emulated import EmulatedBus
-from nerfbot.hardware.port import Port
+from nerfbot.hardware.bus.bus import Bus
+from nerfbot.hardware.bus.port import Port
+from nerfbot.hardware.emulator.process import EmulatedBus
 from nerfbot.hardware.robot import ServoRobot
 
 MARGIN = 0.02

@@ -17,8 +17,8 @@ from nerfbot.hardware.emulator.lockstep import LockstepArm
 from nerfbot.hardware.emulator.motor import DAMPING, FRICTION, GAIN_PER_COUNT
 from nerfbot.hardware.robot import ServoRobot
 from nerfbot.limits import NerfSpec
-from nerfbot.sim.arm import CYCLE, SimulatedArm
-from nerfbot.sim.description import RobotDescription
+from nerfbot.sim.robots.arm import CYCLE, SimulatedArm
+from nerfbot.sim.robots.description import RobotDescription
 
 ROBOT = ServoRobot.load("so101")
 SETTLE = 60

@@ -10,13 +10,13 @@ import pytest
 
 pytest.importorskip("rclpy", reason="the ROS 2 wheels are not installed")
 
-from nerfbot.bridge.plant import PlantNode
-from nerfbot.bridge.policy import PolicyNode
-from nerfbot.hardware.nerf import Nerf
-from nerfbot.hardware.parameters import COMMON
-from nerfbot.hardware.recorder import Recorder
-from nerfbot.hardware.servo_node import ServoNode
-from nerfbot.hardware.supervisor import Supervisor
+from nerfbot.bridge.ros.plant_node import PlantNode
+from nerfbot.bridge.ros.policy_node import PolicyNode
+from nerfbot.hardware.ros.nerf_node import Nerf
+from nerfbot.hardware.ros.parameters import COMMON
+from nerfbot.hardware.ros.recorder_node import Recorder
+from nerfbot.hardware.ros.servo_node import ServoNode
+from nerfbot.hardware.ros.supervisor_node import Supervisor
 
 PAGE = (Path(__file__).parents[2] / "docs" / "ros.md").read_text(encoding="utf-8")
 TABLES = {

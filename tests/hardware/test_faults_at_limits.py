@@ -13,9 +13,9 @@ pytest.importorskip("rclpy", reason="the ROS 2 wheels are not installed")
 
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters, SetParametersAtomically
-from ros import TWIST_LIMITS, Partner, World, a_world, partnered
 
-from nerfbot.hardware.permit import NERFED
+from nerfbot.hardware.safety.permit import NERFED
+from tests.hardware.ros_world import TWIST_LIMITS, Partner, World, a_world, partnered
 
 SPEC = """
 name: slow
@@ -33,7 +33,7 @@ class Limited(Partner):
         (world.folder / "spec.yaml").write_text(SPEC)
         self.levels = NERFED
         world.start(
-            "hardware.nerf",
+            "hardware.ros.nerf_node",
             permit_socket=world.folder / "permit.nerf",
             nerf=world.folder / "spec.yaml",
             use_odometry=False,

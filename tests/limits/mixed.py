@@ -6,10 +6,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from cases import DT, channel, envelope
 from hypothesis import strategies as st
 
 from nerfbot.limits import ActuatorLimiter, Limited, Measured, NerfSpec
+from tests.limits.cases import DT, channel, envelope
 
 MODES = {"arm": "position", "wheel": "velocity", "grip": "effort"}
 CHANNELS = [channel(mode, name) for name, mode in MODES.items()]

@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from cases import DT, HARD, Drive, at_rest, channel, envelope, levels, limiter, row, spec
 
 from nerfbot.errors import InvalidCommand, InvalidSpec
 from nerfbot.limits import ActuatorLimiter, Channel, Measured, NerfSpec, Reason
+from tests.limits.cases import DT, HARD, Drive, at_rest, channel, envelope, levels, limiter, row, spec
 
 INVALID, TIME, STOP = Reason.INVALID, Reason.TIME, Reason.STOP
 

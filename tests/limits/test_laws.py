@@ -4,14 +4,14 @@ import math
 
 import numpy as np
 import pytest
-from cases import DT, Drive, at_rest
-from cases import limiter as single
-from cases import spec as single_spec
 from hypothesis import given
 from hypothesis import strategies as st
-from mixed import CHANNELS, NERFS, Script, bits, limiter, nerf, numbers_of_nerfs, seeds, to
 
 from nerfbot.limits import Limited, Measured, NerfSpec, Reason
+from tests.limits.cases import DT, Drive, at_rest
+from tests.limits.cases import limiter as single
+from tests.limits.cases import spec as single_spec
+from tests.limits.mixed import CHANNELS, NERFS, Script, bits, limiter, nerf, numbers_of_nerfs, seeds, to
 
 WIDE = {
     "effort": to(1.0, 50.0),

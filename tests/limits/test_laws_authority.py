@@ -11,11 +11,11 @@ Authority is, for each limit, what it is there to bound:
 
 import numpy as np
 import pytest
-from cases import DT, Drive, at_rest, limiter, spec
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from nerfbot.limits import Measured
+from tests.limits.cases import DT, Drive, at_rest, limiter, spec
 
 RANGES = {
     "velocity": (0.05, 4.0),

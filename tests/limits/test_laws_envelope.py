@@ -4,12 +4,12 @@ import math
 import warnings
 
 import numpy as np
-from cases import DT, HARD
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mixed import ARM, GRIP, WHEEL, limiter, numbers_of_nerfs
 
 from nerfbot.limits import ActuatorLimiter, Limited, Measured, Reason
+from tests.limits.cases import DT, HARD
+from tests.limits.mixed import ARM, GRIP, WHEEL, limiter, numbers_of_nerfs
 
 COUNT = 2
 ODD = [0.0, -0.0, 0.3, 1e9, -1e9, 3e4, 1e308, -1e308, math.inf, -math.inf, math.nan, 5e-324, -1e-310]
@@ -121,8 +121,8 @@ def test_the_envelope_holds_and_nothing_but_finite_numbers_leaves_after_any_call
 
 @given(st.lists(numbers, min_size=1, max_size=60))
 def test_a_position_alone_without_measurements_never_leaves_the_range(stream):
-    from cases import levels, row
-    from cases import limiter as single
+    from tests.limits.cases import levels, row
+    from tests.limits.cases import limiter as single
 
     limited = single("position")
     for k, command in enumerate(stream):
@@ -134,8 +134,8 @@ def test_a_position_alone_without_measurements_never_leaves_the_range(stream):
     st.lists(st.tuples(st.floats(-9, 9), st.sampled_from([0.01, DT, 0.03, 2 * DT])), min_size=2, max_size=60)
 )
 def test_a_position_keeps_its_acceleration_too_while_the_step_does_not_grow(stream):
-    from cases import Drive
-    from cases import limiter as single
+    from tests.limits.cases import Drive
+    from tests.limits.cases import limiter as single
 
     drive_, before, speed, last_dt = Drive(single("position")), 0.0, 0.0, math.inf
     for command, dt in sorted(stream, key=lambda item: -item[1]):

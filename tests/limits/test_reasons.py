@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from cases import DT, Drive, at_rest, levels, limiter, row, spec
 
 from nerfbot.limits import Reason
+from tests.limits.cases import DT, Drive, at_rest, levels, limiter, row, spec
 
 ALWAYS = {"rate": {"nerfed": 1e6, "lifted": 1e6}, "duration": 1e6}
 

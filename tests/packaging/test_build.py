@@ -61,7 +61,11 @@ def test_a_project_with_its_own_sim_and_hardware_folders_can_use_nerfbot(tmp_pat
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text(f"MINE = {name!r}\n")
     told = run(
-        [sys.executable, "-c", "import sim, hardware, nerfbot.sim.menu; print(sim.MINE, hardware.MINE)"],
+        [
+            sys.executable,
+            "-c",
+            "import sim, hardware, nerfbot.sim.plant.edit_menu; print(sim.MINE, hardware.MINE)",
+        ],
         tmp_path,
     )
     assert told.split() == ["sim", "hardware"]

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("pybullet")
 
 from nerfbot.course import Course
-from nerfbot.sim.plant import Plant
+from nerfbot.sim.plant.plant import Plant
 
 HEAD = """name: yard
 title: A yard for tests

@@ -12,9 +12,9 @@ pytest.importorskip("pybullet")
 from nerfbot.course import Course
 from nerfbot.limits import AXES
 from nerfbot.powers import LeasePolicy
-from nerfbot.sim.driver import PHASES, Driver
-from nerfbot.sim.episode import Episode, Everywhere, ZoneLeases, run_episode
-from nerfbot.sim.nerfed import NerfedPlant
+from nerfbot.sim.plant.nerfed_plant import NerfedPlant
+from nerfbot.sim.scripted.driver import PHASES, Driver
+from nerfbot.sim.scripted.episode import Episode, Everywhere, ZoneLeases, run_episode
 
 SEEDS = 20
 FAILS, PASSES = 0.2, 0.8

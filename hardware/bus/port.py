@@ -1,0 +1,140 @@
+"""A serial port for one owner: exclusive, never blocking for long, and able to come back after an unplug.
+
+All times are of a monotonic clock in seconds; the wall clock may jump as it likes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import time
+from collections.abc import Callable
+from typing import Any
+
+from nerfbot.errors import MissingDependency
+
+from ..errors import PortError
+
+_READ = 4096
+WRITE_TIMEOUT = 0.02
+"""Longest time a write may take, s; a full buffer means that nobody takes the bytes."""
+
+BACK_OFF = (0.05, 0.1, 0.2, 0.5, 1.0)
+"""Waiting times between attempts to reopen, s; the last one repeats."""
+
+
+def _serial() -> Any:
+    try:
+        import serial
+    except ImportError:
+        raise MissingDependency(
+            "a serial port needs pyserial: install the extra 'hardware' (pip install 'nerfbot[hardware]')"
+        ) from None
+    return serial
+
+
+class Port:
+    """An open serial port at ``path`` with ``baud`` bit/s, 8N1, locked against other programs.
+
+    Raises `PortError`: no such port, busy, no permission, or a baud rate that it cannot do.
+    """
+
+    def __init__(self, path: str, baud: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.path, self.baud, self.clock = path, baud, clock
+        self._device: Any = None
+        self._fd = -1
+        self._failures, self._next_try = 0, 0.0
+        self.open()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the port is open, as far as is known."""
+        return self._device is not None
+
+    @property
+    def handle(self) -> int:
+        """The open port's file descriptor, to wait for; -1 while it is closed."""
+        return self._fd
+
+    def open(self) -> None:
+        """Open the port; see the class for what it raises."""
+        serial = _serial()
+        try:
+            self._device = serial.Serial(
+                self.path, self.baud, timeout=0, write_timeout=WRITE_TIMEOUT, exclusive=True
+            )
+        except (OSError, ValueError) as problem:
+            raise PortError(f"port {self.path}: {_reason(problem, self.baud)}") from None
+        self._fd = self._device.fileno()
+        self._failures = 0
+
+    def close(self) -> None:
+        """Close the port; closing it twice is no error."""
+        device, self._device, self._fd = self._device, None, -1
+        if device is not None:
+            with contextlib.suppress(OSError):  # it has gone already
+                device.close()
+
+    def try_reopen(self) -> bool:
+        """Open a closed port again if the back-off time is over; whether it is open now."""
+        if self.is_open:
+            return True
+        now = self.clock()
+        if now < self._next_try:
+            return False
+        try:
+            self.open()
+        except PortError:
+            self._next_try = now + BACK_OFF[min(self._failures, len(BACK_OFF) - 1)]
+            self._failures += 1
+            return False
+        return True
+
+    def write(self, data: bytes) -> None:
+        """Send ``data``; raises `PortError` where the port has gone or takes no bytes."""
+        if self._device is None:
+            raise PortError(f"port {self.path}: is closed")
+        try:
+            sent = os.write(self._fd, data)
+            if sent != len(data):
+                self._device.write(data[sent:])
+        except OSError as problem:  # pyserial's exceptions are OSErrors too
+            self._lost(problem)
+
+    def read(self, deadline: float) -> bytes:
+        """Wait until ``deadline`` (s) for bytes and return what has come; empty where nothing has."""
+        if self._device is None:
+            raise PortError(f"port {self.path}: is closed")
+        try:
+            left = max(deadline - self.clock(), 0.0)
+            if not select.select([self._fd], [], [], left)[0]:
+                return b""
+            data = os.read(self._fd, _READ)
+        except OSError as problem:
+            self._lost(problem)
+        if not data:
+            self._lost(OSError(errno.EIO, "the device has gone"))
+        return data
+
+    def _lost(self, problem: OSError) -> None:
+        self.close()
+        self._next_try = self.clock()
+        raise PortError(f"port {self.path}: {_reason(problem, self.baud)}") from None
+
+
+def _reason(problem: Exception, baud: int) -> str:
+    number = getattr(problem, "errno", None)
+    text = str(problem)
+    if number == errno.ENOENT:
+        return "there is no such port"
+    if number in (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK) or "exclusively lock" in text:
+        return "is busy: another program has it open"
+    if number in (errno.EACCES, errno.EPERM):
+        return "no permission to open it (the udev rule in docs/hardware.md gives it)"
+    if isinstance(problem, ValueError):
+        return f"baud = {baud}: the port cannot do it"
+    if number == errno.ENOTTY or "Could not configure" in text:
+        return "is not a serial port"
+    return f"lost: {os.strerror(number) if number else text}"

@@ -1,0 +1,94 @@
+"""Getting a robot's bus ready: the right servos and nothing else, torque off, the envelope in EEPROM.
+
+Everything here ends with torque off; only the driver switches it on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..driver.register_limits import envelope_registers
+from ..errors import BusError, NoReply
+from ..robot import ServoRobot
+from .bus import MARGIN, Bus
+from .control_table import load_servo, servo_models
+from .port import Port
+
+_PROBES = 3
+
+
+class WrongServos(BusError):
+    """The servos on the bus are not the robot's; names ID and model."""
+
+
+def open_bus(robot: ServoRobot, port: str, margin: float = MARGIN) -> Bus:
+    """Open ``port`` and check that exactly the robot's servos answer.
+
+    Raises `PortError` for the port, `WrongServos` for a servo that is missing, of another model, or that
+    shares its ID with another. Nothing is written.
+    """
+    bus = Bus(Port(port, robot.baud), robot.protocol, robot.servos, margin)
+    try:
+        bus.settle()
+        check_servos(bus, robot)
+    except BaseException:
+        bus.close()
+        raise
+    return bus
+
+
+def check_servos(bus: Bus, robot: ServoRobot) -> None:
+    """See `open_bus`."""
+    numbers = {load_servo(model).number: model for model in servo_models()}
+    found: dict[int, int | None] = {}
+    before = bus.strays.copy()
+    for joint in robot.joints:
+        answers = [bus.identify(joint.id, tries=2) for _ in range(_PROBES)]
+        found[joint.id] = next((number for number in answers if number is not None), None)
+    bus.identify(robot.joints[0].id)  # whatever a second servo has said is counted now
+    for joint in robot.joints:
+        if bus.strays[joint.id] - before[joint.id] > 1:  # one may be an answer that came too late
+            raise WrongServos(f"servo {joint.id} ({joint.name}): two servos answer to this ID")
+    missing = [joint for joint in robot.joints if found[joint.id] is None]
+    if len(missing) == len(robot.joints):
+        raise WrongServos(
+            f"port {bus.port.path}: no servo answers at baud = {robot.baud}: wrong port, wrong baud"
+            f" rate, or no power (`nerfbot servo scan` tries them all)"
+        )
+    if missing:
+        text = ", ".join(f"{joint.id} ({joint.name})" for joint in missing)
+        raise WrongServos(f"port {bus.port.path}: servo {text} does not answer")
+    for joint in robot.joints:
+        number = found[joint.id]
+        if number != joint.servo.number:
+            name = numbers.get(number or 0, f"of model number {number}")
+            raise WrongServos(f"servo {joint.id} ({joint.name}): is {name}, the robot needs {joint.model}")
+
+
+def torque_off(bus: Bus) -> None:
+    """Switch every servo's torque off and see that it is; raises `NoReply` where one cannot be seen."""
+    silent = []
+    for id in bus.servos:
+        try:
+            bus.write_checked(id, "torque_enable", 0)
+        except NoReply:
+            silent.append(id)
+    if silent:
+        raise NoReply(f"servo {silent[0]}: torque cannot be seen to be off")
+
+
+def set_up(bus: Bus, robot: ServoRobot) -> dict[int, list[str]]:
+    """Torque off, then the envelope into EEPROM where it is not yet. Returns what was written, by ID."""
+    wanted = envelope_registers(robot)  # every value is known to fit before anything is written
+    torque_off(bus)
+    return {id: bus.write_eeprom(id, values) for id, values in wanted.items()}
+
+
+def write_limits(bus: Bus, counts: Mapping[int, Mapping[str, int]]) -> dict[int, dict[str, int]]:
+    """Write RAM limits, each read back; returns what the servos hold. Raises `NotAcknowledged`."""
+    held: dict[int, dict[str, int]] = {}
+    for id, values in counts.items():
+        for name, value in values.items():
+            bus.write_checked(id, name, value)
+        held[id] = {name: bus.read(id, name) for name in values}
+    return held

@@ -1,0 +1,240 @@
+"""Limits as registers: the nerf's last floor. A specification and an envelope become counts, and back.
+
+The envelope goes into EEPROM at set-up (`envelope_registers`); nerf and lifts live in RAM alone
+(`RegisterPlan.at`). A limit is quantised downwards, never to more authority, and never to 0 where 0 means
+"unlimited".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from nerfbot.errors import InvalidSpec
+from nerfbot.limits import AXES, ChannelEnvelope, NerfSpec, enforcement
+from nerfbot.limits.fields import COMMAND_FIELDS
+from nerfbot.limits.value import Value, high
+
+from ..bus.control_table import Register
+from ..errors import InvalidServo
+from ..robot import Joint, ServoRobot
+
+ENVELOPE_FIELD = {"effort": "max_effort", "velocity": "max_velocity", "acceleration": "max_acceleration"}
+"""What bounds each limit that a register carries."""
+
+BY_SOFTWARE = "by the nerf layer above; no register carries it"
+
+
+class RegisterLimit(NamedTuple):
+    """One limit on one joint: what was asked, what the register makes of it, and what it then holds.
+
+    ``requested`` and ``lifted`` as the specification has them, ``quantised`` in the same unit (None where no
+    register carries it), ``counts`` in ``register``. ``held`` is what was read back, None before. ``problem``
+    says why it is not enforceable, ``note`` how it is where not exactly.
+    """
+
+    joint: str
+    field: str
+    axis: str
+    unit: str
+    requested: Value
+    lifted: Value
+    register: str = ""
+    counts: int | None = None
+    quantised: float | None = None
+    held: int | None = None
+    problem: str = ""
+    note: str = ""
+
+    @property
+    def status(self) -> str:
+        """One of ``enforced``, ``quantised``, ``software``, ``not enforceable`` and ``not held``."""
+        if self.problem:
+            return "not enforceable"
+        if self.counts is None:
+            return "software"
+        if self.held is not None and self.held != self.counts:
+            return "not held"
+        return "quantised" if self.quantised != self.requested else "enforced"
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it."""
+        data = self._asdict()
+        for key in ("requested", "lifted"):
+            value = data[key]
+            data[key] = value if isinstance(value, (int, float)) else value.model_dump(exclude_none=True)
+        return {**data, "status": self.status}
+
+
+@dataclass(frozen=True)
+class _Ramp:
+    """One limit in a register: nerfed and lifted value (SI), and the axis that lifts it."""
+
+    register: Register
+    axis: int
+    nerfed: float
+    lifted: float
+
+    def counts(self, levels: Sequence[float]) -> int:
+        level = min(max(levels[self.axis], 0.0), 1.0)
+        value = (1.0 - level) * self.nerfed + level * self.lifted
+        value = min(max(value, min(self.nerfed, self.lifted)), max(self.nerfed, self.lifted))
+        return self.register.counts_below(value)
+
+
+class RegisterPlan:
+    """What every servo's RAM limits are at every lift level. Built once, from checked data.
+
+    Raises `InvalidSpec`: an entry for no joint, a limit past the envelope, an effort that does not hold the
+    arm against gravity, a limit of less than one count; `InvalidServo`: more than a register can hold.
+    ``allow`` names limits (``gripper.jerk``) that may go unenforced.
+    """
+
+    def __init__(self, robot: ServoRobot, spec: NerfSpec, allow: Sequence[str] = ()) -> None:
+        self.robot, self.spec = robot, spec
+        envelope, channels = robot.hard_limits(), robot.channels()
+        spec.check_names(robot.names)
+        spec.check_envelope(channels, envelope)
+        self.report: list[RegisterLimit] = []
+        self._ramps: dict[int, list[_Ramp]] = {}
+        for joint in robot.joints:
+            self._joint(joint, envelope.channels[joint.name])
+        for field, limit in spec.link().limits():
+            info = COMMAND_FIELDS[field]
+            lifted = limit.nerfed if limit.lifted is None else limit.lifted
+            self.report.append(
+                RegisterLimit("command", field, info.axis, info.unit, limit.nerfed, lifted, note=BY_SOFTWARE)
+            )
+        for item in self.report:
+            if item.problem and f"{item.joint}.{item.field}" not in allow:
+                raise InvalidSpec(
+                    f"channels[{item.joint}].{item.field}: {_text(item.requested)} {item.unit} is not"
+                    f" enforceable: {item.problem} (allow '{item.joint}.{item.field}' to go on without it)"
+                )
+
+    def at(self, levels: Sequence[float]) -> dict[int, dict[str, int]]:
+        """Counts of every RAM limit by ID and register, at ``levels`` (4,), in the order of the axes."""
+        return {
+            id: {ramp.register.name: ramp.counts(levels) for ramp in ramps}
+            for id, ramps in self._ramps.items()
+        }
+
+    def with_held(self, held: Mapping[int, Mapping[str, int]]) -> list[RegisterLimit]:
+        """The report with what was read back from the servos at level 0, by ID and register."""
+        ids = {joint.name: joint.id for joint in self.robot.joints}
+        return [
+            item._replace(held=held.get(ids[item.joint], {}).get(item.register)) if item.register else item
+            for item in self.report
+        ]
+
+    def _joint(self, joint: Joint, limits: ChannelEnvelope) -> None:
+        servo = joint.servo
+        asked = {
+            item.field: item for item in enforcement(self.spec, [joint.channel()], self.robot.hard_limits())
+        }
+        self._ramps[joint.id] = []
+        for field, carrier in servo.limits.items():
+            bound = float(getattr(limits, ENVELOPE_FIELD[field]))
+            register = servo.register(carrier.ram)
+            _check_holds(joint, field, bound, register)
+            item = asked.pop(field, None)
+            nerfed = lifted = bound
+            if item is not None:
+                # A limit that is drawn anew for each episode: the register holds the loosest draw.
+                nerfed, lifted = min(high(item.nerfed), bound), min(high(item.lifted), bound)
+                self.report.append(_carried(joint, field, item, register, nerfed, limits))
+            axis = AXES.index(item.axis if item is not None else "strength" if field == "effort" else "speed")
+            self._ramps[joint.id].append(_Ramp(register, axis, nerfed, lifted))
+        for item in asked.values():
+            self.report.append(
+                RegisterLimit(
+                    joint.name, item.field, item.axis, item.unit, item.nerfed, item.lifted,
+                    problem=item.problem, note="" if item.problem else BY_SOFTWARE,
+                )
+            )  # fmt: skip
+
+
+def _carried(
+    joint: Joint, field: str, item: Any, register: Register, nerfed: float, limits: ChannelEnvelope
+) -> RegisterLimit:
+    counts = register.counts_below(nerfed)
+    quantised = counts * register.scale
+    problem = ""
+    if counts < 1:
+        problem = f"one count of {register.name} is {register.scale:.3g} {item.unit}"
+    elif field == "effort" and quantised < (limits.holding_effort or 0.0):
+        problem = f"{register.name} = {counts} does not hold the {limits.holding_effort:.3g} N·m of gravity"
+    drawn = not isinstance(item.nerfed, (int, float))
+    note = "drawn: the register holds the loosest" if drawn else ""
+    return RegisterLimit(
+        joint.name, field, item.axis, item.unit, item.nerfed, item.lifted,
+        register.name, counts, quantised, problem=problem, note=note,
+    )  # fmt: skip
+
+
+def _check_holds(joint: Joint, field: str, bound: float, register: Register) -> None:
+    most = register.high if register.high is not None else (1 << 8 * register.size) - 1
+    if register.counts_below(bound) > most:
+        raise InvalidServo(
+            f"envelope.{joint.name}.{ENVELOPE_FIELD[field]}: {bound:g} is more than {register.name} holds"
+            f" ({most * register.scale:.4g})"
+        )
+    if register.counts_below(bound) < 1:
+        raise InvalidServo(
+            f"envelope.{joint.name}.{ENVELOPE_FIELD[field]}: {bound:g} is less than one count of"
+            f" {register.name} ({register.scale:.3g})"
+        )
+
+
+def envelope_registers(robot: ServoRobot) -> dict[int, dict[str, int]]:
+    """The envelope as EEPROM registers, by ID: torque, velocity where there is one, position, mode, extras.
+
+    Raises `InvalidServo` for an entry of ``eeprom`` that a servo does not have or cannot hold.
+    """
+    found = {}
+    for joint in robot.joints:
+        servo, limits = joint.servo, robot.limits(joint.name)
+        values = {"operating_mode": servo.operating_mode}
+        for field, carrier in servo.limits.items():
+            if carrier.eeprom is not None:
+                register = servo.register(carrier.eeprom)
+                values[register.name] = register.counts_below(getattr(limits, ENVELOPE_FIELD[field]))
+        low, high_ = position_counts(joint, limits)
+        values["min_position_limit"], values["max_position_limit"] = low, high_
+        if joint.homing_offset is not None:
+            values["homing_offset"] = joint.homing_offset
+        for name, value in robot.eeprom.items():
+            register = servo.register(name)
+            if register.area == "eeprom":
+                values[name] = value
+        for name, value in values.items():
+            servo.register(name).encode(value)
+        found[joint.id] = values
+    return found
+
+
+def position_counts(joint: Joint, limits: ChannelEnvelope) -> tuple[int, int]:
+    """The counts that lie inside the envelope's range: rounded inwards, never past it."""
+    radians = joint.servo.radians
+    assert limits.min_position is not None
+    assert limits.max_position is not None
+    ends = (limits.min_position * joint.direction, limits.max_position * joint.direction)
+    low = joint.home + math.ceil(min(ends) / radians - 1e-9)
+    high_ = joint.home + math.floor(max(ends) / radians + 1e-9)
+    return low, high_
+
+
+def stop_acceleration(joint: Joint, limits: ChannelEnvelope) -> int:
+    """Counts of acceleration that a stop uses: at least the stop deceleration, within the envelope."""
+    register = joint.servo.register(joint.servo.limits["acceleration"].ram)
+    assert limits.stop_deceleration is not None
+    assert limits.max_acceleration is not None
+    least = math.ceil(limits.stop_deceleration / register.scale - 1e-9)
+    most = register.counts_below(max(limits.max_acceleration, limits.stop_deceleration))
+    return max(1, min(least, most))
+
+
+def _text(value: Value) -> str:
+    return f"{high(value):g}"

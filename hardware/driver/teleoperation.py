@@ -1,0 +1,144 @@
+"""Teleoperation: a leader arm, moved by hand, commands a nerfed follower through its driver.
+
+The leader's torque stays off. What its joints read goes through the nerf as any policy's commands do, and
+the driver bounds what comes out; a leader that is not heard sends no commands, and the driver stops.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nerfbot.limits import ActuatorLimiter, NerfSpec
+
+from ..bus.bus import MARGIN
+from ..bus.setup import open_bus, torque_off
+from ..datagram import Mailbox, private_path
+from ..errors import InvalidServo, PortError
+from ..robot import ServoRobot
+from ..safety.permit import PermitSource
+from .child import start_driver
+from .service import END_S, PERMIT, Setting
+from .servo_arm import ServoArm
+
+PERMIT_VALID = 0.2
+"""How long one permit of a teleoperation holds, s."""
+
+
+class Leader:
+    """The arm ``robot`` on ``port``, limp; close it when done.
+
+    Raises what `open_bus` does, and `NoReply` where torque cannot be seen to be off.
+    """
+
+    def __init__(self, robot: ServoRobot, port: str, margin: float = MARGIN) -> None:
+        self.robot, self._bus = robot, open_bus(robot, port, margin)
+        try:
+            torque_off(self._bus)
+        except BaseException:
+            self._bus.close()
+            raise
+        self._blocks = {
+            joint.id: joint.servo.block("present_position", "present_position") for joint in robot.joints
+        }
+
+    def read(self) -> list[float] | None:
+        """Positions in the order of the joints, rad; None where a joint does not answer."""
+        try:
+            replies = self._bus.read_blocks(self._blocks)
+        except PortError:
+            return None
+        if len(replies) < len(self._blocks):
+            return None
+        return [
+            joint.radians(joint.servo.register("present_position").decode(replies[joint.id].data))
+            for joint in self.robot.joints
+        ]
+
+    def close(self) -> None:
+        """Close the port."""
+        self._bus.close()
+
+
+class Teleoperation:
+    """``leader`` commands ``arm`` under ``spec``; call `step` again and again, the driver sets the pace.
+
+    ``permit`` is called in each step. Raises what `ActuatorLimiter` does.
+    """
+
+    def __init__(self, leader: Leader, arm: ServoArm, spec: NerfSpec, permit: Callable[[], Any]) -> None:
+        self.leader, self.arm, self._permit = leader, arm, permit
+        robot = arm.robot
+        self._limiter = ActuatorLimiter(spec, arm.channels, envelope=robot.hard_limits(), period=robot.period)
+        self._following = False
+
+    def step(self) -> dict[str, Any]:
+        """Give a permit, wait for the driver's next state, and command what the leader reads.
+
+        Until the driver follows, the follower is asked to stay where it is. Returns the state; raises
+        `BusError` where the driver tells nothing.
+        """
+        self._permit()
+        state = self.arm.read()
+        wanted = self.leader.read()
+        if wanted is None:
+            self._following = False
+            return state
+        if state["phase"] != "run":
+            self._following = False
+            self.arm.actuate(state["position"])
+            return state
+        if not self._following:
+            self._following = True
+            self._limiter.reset()
+        limited = self._limiter.apply(
+            np.array([wanted]), self.arm.measured(), state["now"], np.array([state["levels"]])
+        )
+        self.arm.actuate(limited.value[0])
+        return state
+
+
+@contextlib.contextmanager
+def teleoperating(
+    leader: ServoRobot,
+    leader_port: str,
+    follower: ServoRobot,
+    port: str,
+    spec: NerfSpec,
+    folder: Path,
+    supervised: bool = False,
+    margin: float = MARGIN,
+) -> Iterator[Teleoperation]:
+    """A leader, a driver for the follower with its sockets in ``folder``, and what joins them.
+
+    Unless ``supervised``, each step permits the follower to move for `PERMIT_VALID` s. At the end the driver
+    stops the follower and lets it down. Raises `InvalidServo` where the two have other joints, and what
+    opening either arm does.
+    """
+    if leader.names != follower.names:
+        raise InvalidServo(
+            f"leader: its joints are {', '.join(leader.names)}, the follower's {', '.join(follower.names)}"
+        )
+    limp = Leader(leader, leader_port, margin)
+    try:
+        driver = start_driver(Setting(follower, spec, port, folder, folder / "audit.jsonl", margin))
+        try:
+            with ServoArm(follower, folder) as arm:
+                box, source = Mailbox(private_path(folder / PERMIT)), PermitSource(PERMIT_VALID)
+
+                def permit() -> None:
+                    if not supervised:
+                        box.send(source.next().encode(), folder / PERMIT)
+
+                try:
+                    yield Teleoperation(limp, arm, spec, permit)
+                finally:
+                    box.close()
+        finally:
+            driver.finish(END_S + follower.release_s + 1.0)
+    finally:
+        limp.close()

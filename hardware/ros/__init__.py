@@ -1,0 +1,4 @@
+"""The ROS 2 nodes, one file each, with their parameters and messages.
+
+What they decide lives in safety, which needs no ROS.
+"""

@@ -1,0 +1,254 @@
+"""What the ROS 2 nodes share: read-only parameters, one-line refusals, steady timers, diagnostics."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+
+from nerfbot.errors import NerfbotError
+
+from .. import priority
+from ..datagram import Mailbox, private_path
+from .parameters import Parameter, check, check_names, shared_names
+
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+COMMAND_QOS = QoSProfile(depth=20, reliability=QoSReliabilityPolicy.RELIABLE)
+"""Commands along the chain: reliable, in order, none left out.
+
+The depth is what comes at 200 Hz in `cmd_vel_timeout` (0.1 s): a link that is held up for less loses nothing,
+one that is held up for longer takes nothing from its queue. It also bounds what a flood can do: of a queue
+that is always full, the oldest message is 20 steps of the executor old, a few ms, and timers come first.
+"""
+
+NEWEST_QOS = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE)
+"""Commands for who only looks at the last one: a robot at its own period, the supervisor."""
+
+STATE_QOS = QoSProfile(
+    depth=1,
+    reliability=QoSReliabilityPolicy.RELIABLE,
+    durability=QoSDurabilityPolicy.TRANSIENT_LOCAL,
+)
+"""States such as the lift or the e-stop: who comes late gets the last one."""
+
+_LEVELS = {"ok": DiagnosticStatus.OK, "warn": DiagnosticStatus.WARN, "error": DiagnosticStatus.ERROR}
+
+
+class ChainNode(LifecycleNode):
+    """A lifecycle node whose parameters are read once, checked, and never change.
+
+    `tables(values)` of a subclass gives the tables of its parameters, called with what has been read so far
+    until nothing is added (the names of limits depend on the channels).
+    Raises `NerfbotError` for a parameter that is unknown, of another type, or out of its range.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.values: dict[str, Any] = {}
+        self.refusal = ""
+        """Why the node did not configure."""
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timers_of_ours: list[Any] = []
+        self._told: dict[str, str] = {}
+        self._defects: set[str] = set()
+        self._mailbox: Mailbox | None = None
+        self._priority_refused = ""
+        self._read_parameters()
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+
+    # What a subclass says
+
+    def tables(self, values: Mapping[str, Any]) -> Sequence[Parameter]:
+        """The parameters, given those read so far."""
+        raise NotImplementedError
+
+    def configure(self) -> None:
+        """Check and build everything; raises `NerfbotError` where the node must not start."""
+        raise NotImplementedError
+
+    def diagnose(self) -> tuple[str, str, dict[str, object]]:
+        """Level ("ok", "warn" or "error"), message and values for the diagnostics."""
+        return "ok", "", {}
+
+    def finish(self) -> None:
+        """Leave the robot stopped; the node ends."""
+
+    # Topics
+
+    def create_publisher(self, *arguments: Any, **named: Any) -> Any:
+        """As every node's, without rclpy's default event handlers: the executor waits for each of them.
+
+        They only log. For commands, whose quality of service can differ, a subclass passes its own.
+        """
+        named.setdefault("event_callbacks", PublisherEventCallbacks(use_default_callbacks=False))
+        return super().create_publisher(*arguments, **named)
+
+    def create_subscription(self, *arguments: Any, **named: Any) -> Any:
+        """As every node's, without rclpy's default event handlers (see `create_publisher`)."""
+        named.setdefault("event_callbacks", SubscriptionEventCallbacks(use_default_callbacks=False))
+        return super().create_subscription(*arguments, **named)
+
+    # Parameters
+
+    def _read_parameters(self) -> None:
+        given = dict(self._parameter_overrides)
+        done: set[str] = set()
+        table: list[Parameter] = []
+        while True:
+            fresh = [item for item in self.tables(self.values) if item.name not in done]
+            if not fresh:
+                break
+            for item in fresh:
+                descriptor = ParameterDescriptor(description=item.about, read_only=True, dynamic_typing=True)
+                value = given[item.name].value if item.name in given else item.default
+                self.declare_parameter(item.name, value, descriptor, ignore_override=True)
+                self.values[item.name] = value
+                done.add(item.name)
+            table += fresh
+            check(self.values, [item for item in fresh if item.default is not None])
+        channels = given["channels"].value if "channels" in given else None
+        known = done | shared_names(channels if isinstance(channels, (list, tuple)) else None)
+        check_names(list(given), sorted(known | {"use_sim_time"}))
+        self.values["use_sim_time"] = bool(self.get_parameter("use_sim_time").value)
+
+    # Lifecycle
+
+    def on_configure(self, state: Any) -> Any:
+        """Configure, or say in one line why not."""
+        try:
+            self.configure()
+        except NerfbotError as error:
+            self.refusal = str(error)
+            self.get_logger().error(self.refusal)
+            return FAILURE
+        self.every(1.0, self.publish_diagnostics)
+        self._priority_refused = priority.ask(self.values.get("priority", 0))
+        if self._priority_refused:
+            self.get_logger().warning(f"priority = {self.values['priority']}: {self._priority_refused}")
+        # What start-up made stays: to look through it again and again would hold up commands
+        gc.collect()
+        gc.freeze()
+        return super().on_configure(state)
+
+    def on_cleanup(self, state: Any) -> Any:
+        """Refused: a link of the chain that lets go of its state would let go of the robot."""
+        self.get_logger().error("cleanup is refused: end the process instead")
+        return FAILURE
+
+    def now(self) -> float:
+        """The machine's monotonic clock, s."""
+        return time.monotonic()
+
+    def every(self, seconds: float, callback: Callable[[], None]) -> None:
+        """Call back at this period (s) on a steady clock, which runs without `/clock`."""
+        self._timers_of_ours.append(self.create_timer(seconds, self.guarded(callback), clock=self._steady))
+
+    def guarded(self, callback: Callable[..., None]) -> Callable[..., None]:
+        """The callback; an exception in it becomes a condition that stops, instead of ending the process."""
+
+        @functools.wraps(callback)
+        def call(*arguments: Any) -> None:
+            try:
+                callback(*arguments)
+            except Exception as error:
+                self.internal_error(f"{type(error).__name__}: {error}")
+
+        return call
+
+    def internal_error(self, text: str) -> None:
+        """Take note of a defect of this program; each is said once, however often it shows."""
+        if text not in self._defects:
+            self._defects.add(text)
+            self.get_logger().error(f"internal error: {text}")
+
+    # Telling
+
+    def publish_diagnostics(self) -> None:
+        """Publish one status by REP-107; never a keep-alive."""
+        level, message, values = self.diagnose()
+        if "priority" in self.values:
+            values["priority"] = self._priority_refused or self.values["priority"]
+        status = DiagnosticStatus(
+            level=_LEVELS[level],
+            name=f"nerfbot: {self.get_name()}",
+            message=message,
+            hardware_id=self.get_namespace(),
+            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+        )
+        array = DiagnosticArray(status=[status])
+        array.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(array)
+
+    def tell_supervisor(self, name: str, detail: str) -> None:
+        """Tell a fault to the supervisor's audit log, once until it is another or gone (empty detail)."""
+        if self._told.get(name, "") == detail:
+            return
+        self._told[name] = detail
+        path = self.values.get("supervisor_socket", "")
+        if not path or not detail:
+            return
+        if self._mailbox is None:
+            self._mailbox = Mailbox(private_path(path))
+        told = {"kind": "fault", "source": self.get_name(), "name": name, "detail": detail[:500]}
+        self._mailbox.send(json.dumps(told).encode(), path)
+
+    def destroy_node(self) -> None:
+        """Close what is ours, then the node."""
+        if self._mailbox is not None:
+            self._mailbox.close()
+        super().destroy_node()
+
+
+def run(make: Callable[[], ChainNode], arguments: Sequence[str] | None = None) -> int:
+    """Run a node until SIGINT or SIGTERM; the exit code: 0, or 2 with one line where it must not start."""
+    ending: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda caught, frame: ending.append(caught))
+    try:
+        rclpy.init(
+            args=None if arguments is None else list(arguments),
+            signal_handler_options=SignalHandlerOptions.NO,
+        )
+    except Exception as error:  # rclpy's own, for arguments that it cannot parse
+        print(f"ros arguments: {' '.join(str(error).split())[:300]}", file=sys.stderr)
+        return 2
+    node: ChainNode | None = None
+    try:
+        try:
+            node = make()
+            if node.values["autostart"] and node.trigger_configure() is SUCCESS:
+                node.trigger_activate()
+        except NerfbotError as error:
+            print(f"{getattr(make, '__name__', 'node')}: {error}", file=sys.stderr)
+            return 2
+        if node.refusal:
+            print(f"{node.get_name()}: {node.refusal}", file=sys.stderr)
+            return 2
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        while not ending:
+            executor.spin_once(timeout_sec=0.1)
+        return 0
+    except ExternalShutdownException:
+        return 0
+    finally:
+        if node is not None:
+            node.finish()
+            node.destroy_node()
+        rclpy.try_shutdown()

@@ -1,0 +1,216 @@
+"""Parameters as data: their tables, what is checked at start, and the envelope in ros2_control's spelling.
+
+`linear.x.max_velocity` is a twist channel's limit, `joint_limits.<joint>.max_velocity` a joint's. In an
+envelope a missing value, 0 or a `has_..._limits: false` never means "off": it is an error. Nothing here
+needs ROS; the node that declares the parameters makes all of them read-only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, get_args
+
+from nerfbot.errors import InvalidSpec
+from nerfbot.limits import Channel, ChannelEnvelope, Envelope
+from nerfbot.limits.channel import Mode
+from nerfbot.limits.yamlio import suggestion
+
+from ..errors import InvalidSetup
+from .command_messages import COMMAND_TYPES, TWIST_PARTS
+
+
+class Parameter(NamedTuple):
+    """One parameter: its default (whose type it has), unit ("" for none), what it is, and its range."""
+
+    name: str
+    default: Any
+    unit: str
+    about: str
+    low: float = -math.inf
+    high: float = math.inf
+    above_low: bool = False
+
+
+COMMON: tuple[Parameter, ...] = (
+    Parameter("autostart", True, "", "configure and activate at start, without a lifecycle manager"),
+    Parameter("command_type", "twist_stamped", "", f"one of {', '.join(COMMAND_TYPES)}"),
+    Parameter("channels", ["linear.x", "angular.z"], "", "what is commanded, in this order"),
+    Parameter("command_mode", "velocity", "", "what a joint's command means: position, velocity or effort"),
+    Parameter("cmd_vel_timeout", 0.1, "s", "a command older than this is stale", 0.0, 2.0, True),
+    Parameter("stamp_jump", 0.5, "s", "by how much a stamp's delay may jump", 0.0, 10.0, True),
+    Parameter("control_period", 0.05, "s", "nominal time between commands", 0.001, 1.0),
+    Parameter("timer_rate", 50.0, "Hz", "how often ages are looked at", 5.0, 1000.0),
+    Parameter("limiter_clock", "steady", "", "steady, or stamp: simulated time, with use_sim_time only"),
+    Parameter("permit_socket", "", "", "where the permit is read: a path, given by the bring-up"),
+    Parameter("supervisor_socket", "", "", "where faults are told; empty: nowhere"),
+    Parameter("envelope_digest", "", "", "SHA-256 that the envelope must have; empty: any"),
+    Parameter("priority", 0, "", "real-time priority (SCHED_RR) to ask for; 0: none", 0, 99),
+    Parameter("use_odometry", True, "", "measure twist channels by odom"),
+)
+"""What the nodes of the command chain share."""
+
+LIMIT_FIELDS = {
+    "min_position": "min_position",
+    "max_position": "max_position",
+    "min_velocity": "min_velocity",
+    "max_velocity": "max_velocity",
+    "max_acceleration": "max_acceleration",
+    "max_deceleration": "stop_deceleration",
+    "min_effort": "min_effort",
+    "max_effort": "max_effort",
+    "holding_effort": "holding_effort",
+    "damping": "damping",
+}
+"""Limits by ros2_control's name, and the envelope's field; the last two are this project's own."""
+
+_SWITCHES = {
+    "has_position_limits": "max_position",
+    "has_velocity_limits": "max_velocity",
+    "has_acceleration_limits": "max_acceleration",
+    "has_deceleration_limits": "max_deceleration",
+    "has_effort_limits": "max_effort",
+}
+_UNITS = {"position": "rad", "velocity": "rad/s", "effort": "N·m"}
+
+
+def prefix(channel: str) -> str:
+    """Where the limits of a channel stand: `linear.x`, or `joint_limits.<joint>`."""
+    return channel if channel in TWIST_PARTS else f"joint_limits.{channel}"
+
+
+def limit_parameters(channels: Sequence[str]) -> list[Parameter]:
+    """The limits' parameters of these channels; None for one that is not given."""
+    table = []
+    for channel in channels:
+        place = prefix(channel)
+        table += [Parameter(f"{place}.{name}", None, "", "") for name in LIMIT_FIELDS]
+        table += [Parameter(f"{place}.{name}", True, "", "") for name in _SWITCHES]
+        table.append(Parameter(f"{place}.has_jerk_limits", False, "", ""))
+    return table
+
+
+def shared_names(channels: Sequence[str] | None) -> set[str]:
+    """What one file for the whole chain may hold: a node passes over what only the others read.
+
+    Limits are those of these `channels`, or of the default ones.
+    """
+    defaults = {item.name: item.default for item in COMMON}
+    channels = defaults["channels"] if channels is None else channels
+    return {item.name for item in (*COMMON, *limit_parameters(channels))}
+
+
+def channels_of(values: Mapping[str, Any]) -> tuple[Channel, ...]:
+    """The channels that the parameters describe.
+
+    Raises `InvalidSetup` for an unknown mode or command type, a name given twice, or no part of a twist.
+    """
+    kind, mode, names = values["command_type"], values["command_mode"], list(values["channels"])
+    if kind not in COMMAND_TYPES:
+        raise InvalidSetup(f"command_type: {kind!r} is unknown{suggestion(kind, [*COMMAND_TYPES])}")
+    if not names or len(set(names)) != len(names) or "" in names:
+        raise InvalidSetup(f"channels: must be names, each once, got {names}")
+    caps = bool(values.get("effort_limit", False))
+    if kind in ("twist", "twist_stamped"):
+        for name in names:
+            if name not in TWIST_PARTS:
+                raise InvalidSetup(f"channels: {name!r} is no part of a twist{suggestion(name, TWIST_PARTS)}")
+        units = {name: "m/s" if name.startswith("linear") else "rad/s" for name in names}
+        measures = frozenset({"velocity"} if values["use_odometry"] else ())
+        return tuple(
+            Channel(name, "velocity", units[name], effort_limit=caps, measures=measures) for name in names
+        )
+    if mode not in get_args(Mode):
+        raise InvalidSetup(f"command_mode: must be one of {get_args(Mode)}, got {mode!r}")
+    measures = frozenset({"position", "velocity", "effort"})
+    return tuple(Channel(name, mode, _UNITS[mode], effort_limit=caps, measures=measures) for name in names)
+
+
+def envelope_of(values: Mapping[str, Any], channels: Sequence[Channel]) -> Envelope:
+    """The envelope that the parameters state, complete for each channel's mode.
+
+    Raises `InvalidSpec` naming the parameter and the value: missing, 0, not finite, of the wrong sign or
+    inverted, or switched off.
+    """
+    table = {}
+    for channel in channels:
+        place = prefix(channel.name)
+        for switch, limit in _SWITCHES.items():
+            if values.get(f"{place}.{switch}", True) is not True:
+                raise InvalidSpec(f"{place}.{switch} = false: a hard limit cannot be off ({place}.{limit})")
+        if values.get(f"{place}.has_jerk_limits", False) is not False:
+            raise InvalidSpec(f"{place}.has_jerk_limits = true: the envelope bounds no jerk; a nerf can")
+        given: dict[str, float] = {}
+        for name, field in LIMIT_FIELDS.items():
+            value = values.get(f"{place}.{name}")
+            if value is None:
+                continue  # what the mode requires, the envelope asks for below
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise InvalidSpec(f"{place}.{name} = {value!r}: must be a number")
+            if not math.isfinite(value):
+                raise InvalidSpec(f"{place}.{name} = {value}: must be finite")
+            if value == 0.0 and not name.endswith("position") and not name.startswith("min"):
+                raise InvalidSpec(f"{place}.{name} = 0: must be above 0; 0 does not mean off")
+            given[field] = float(value)
+        table[channel.name] = _channel_envelope(place, given)
+    envelope = Envelope(channels=table)
+    for channel in channels:
+        try:
+            envelope.channel(channel)
+        except InvalidSpec as error:
+            told = str(error)
+            for name, field in LIMIT_FIELDS.items():
+                told = told.replace(f"envelope.{channel.name}.{field}:", f"{prefix(channel.name)}.{name}:")
+            raise InvalidSpec(told) from None
+    return envelope
+
+
+def _channel_envelope(place: str, given: Mapping[str, float]) -> ChannelEnvelope:
+    names = {field: name for name, field in LIMIT_FIELDS.items()}
+    for field, value in given.items():
+        if field.startswith("min") and field != "min_position" and value > 0.0:
+            raise InvalidSpec(f"{place}.{names[field]} = {value:g}: must not be above 0")
+        if not field.startswith("min") and not field.endswith("position") and value < 0.0:
+            raise InvalidSpec(f"{place}.{names[field]} = {value:g}: must be above 0")
+    low, high = given.get("min_position"), given.get("max_position")
+    if low is not None and high is not None and low >= high:
+        raise InvalidSpec(f"{place}.min_position = {low:g}: must be below max_position = {high:g}")
+    return ChannelEnvelope(**given)
+
+
+def envelope_parameters(envelope: Envelope, channels: Sequence[str]) -> dict[str, float]:
+    """The parameters from which `envelope_of` makes the limits that `envelope` states for these channels."""
+    stated = {}
+    for channel in channels:
+        limits = envelope.find(channel)
+        for name, field in LIMIT_FIELDS.items():
+            value = None if limits is None else getattr(limits, field)
+            if value is not None and (name, value) != ("holding_effort", 0.0):
+                stated[f"{prefix(channel)}.{name}"] = value
+    return stated
+
+
+def check(values: Mapping[str, Any], table: Sequence[Parameter]) -> None:
+    """Check every value against its table. Raises `InvalidSetup` naming the parameter, value and range."""
+    for item in table:
+        value: Any = values[item.name]
+        wanted: tuple[type, ...] = (type(item.default),)
+        if isinstance(item.default, float):
+            wanted = (int, float)
+        if isinstance(item.default, list):
+            wanted = (list, tuple)
+        if not isinstance(value, wanted) or (isinstance(value, bool) and not isinstance(item.default, bool)):
+            raise InvalidSetup(f"{item.name} = {value!r}: must be a {wanted[-1].__name__}")
+        if isinstance(item.default, (int, float)) and not isinstance(item.default, bool):
+            number = float(values[item.name])
+            inside = item.low < number if item.above_low else item.low <= number
+            if not (inside and number <= item.high):
+                span = f"{'above' if item.above_low else 'at least'} {item.low:g} and at most {item.high:g}"
+                raise InvalidSetup(f"{item.name} = {value}: must be {span} {item.unit}".rstrip())
+
+
+def check_names(given: Sequence[str], known: Sequence[str]) -> None:
+    """Raise `InvalidSetup` for a parameter that nobody reads: a misspelt limit must not be overlooked."""
+    for name in given:
+        if name not in known and not name.startswith("qos_overrides."):
+            raise InvalidSetup(f"parameter {name}: is unknown{suggestion(name, list(known))}")

@@ -1,0 +1,136 @@
+"""Rows of the grid's power menu as world edits of the simulated rover.
+
+A row names an edit, what it writes and the rectangle of cells that it may be done in; the destination is
+drawn uniformly among the legal cells, as on the grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from nerfbot.course.elements import Chest, Coin, Decoy, Element, Key, Wall
+from nerfbot.course.events import Event
+from nerfbot.grid.action_menu import Menu, Row
+from nerfbot.grid.codes import CHEST, COLOURS, FLOOR, KEY, OBJECT, SHAPES, WALL
+from nerfbot.powers import EDITS
+from nerfbot.sim.errors import InvalidEdit
+from nerfbot.sim.plant.plant import Plant
+from nerfbot.sim.plant.world_edits import Change
+
+Act = Callable[[int, int], tuple[Change, ...]]
+
+
+class Outcome(NamedTuple):
+    """Whether an edit was ``done``, the course's ``events`` that it brought about, and what came and went."""
+
+    done: bool
+    events: tuple[Event, ...] = ()
+    changes: tuple[Change, ...] = ()
+
+
+def element_of(kind: int, colour: int, coins: frozenset[str]) -> Element | None:
+    """What a row's kind and colour (codes of the grid) are in the arena; None is bare floor.
+
+    ``coins``: the shapes that coins have in these levels; a thing of any other shape is a decoy.
+    """
+    if kind in (WALL, FLOOR):
+        return Wall() if kind == WALL else None
+    name = COLOURS[colour - 1]
+    if kind in (KEY, CHEST):
+        return Key(colour=name) if kind == KEY else Chest(colour=name)  # type: ignore[arg-type]  # of the table
+    shape = SHAPES[kind - OBJECT]
+    make = Coin if shape in coins else Decoy
+    return make(colour=name, shape=shape)  # type: ignore[arg-type]
+
+
+class RoverEdits:
+    """Carries out rows of a menu on a plant, with destinations drawn from ``random``.
+
+    ``coins``: the shapes that coins have in these levels.
+    """
+
+    def __init__(self, menu: Menu, coins: frozenset[str] = frozenset({"coin"})) -> None:
+        self.menu, self._coins = menu, coins
+        self._do: dict[str, Callable[[Plant, Row, np.random.Generator], Outcome]] = {
+            "move-coin": self._move_coin,
+            "teleport": self._teleport,
+            "rewrite-cell": self._rewrite,
+            "phase": self._phase,
+            "unlock": self._unlock,
+        }
+
+    def apply(self, action: int, plant: Plant, random: np.random.Generator) -> Outcome:
+        """Do what row ``action`` says, where that is legal anywhere."""
+        row = self.menu.table[action]
+        return self._do[EDITS[row.edit]](plant, row, random)
+
+    def _somewhere(self, row: Row, random: np.random.Generator, act: Act) -> Outcome:
+        """Try the cells of a row's rectangle in random order until the edit is legal in one."""
+        cells = [
+            (r, c)
+            for r in range(row.rows[0], row.rows[1] + 1)
+            for c in range(row.columns[0], row.columns[1] + 1)
+        ]
+        for index in random.permutation(len(cells)).tolist():
+            try:
+                changes = act(*cells[index])
+            except InvalidEdit:
+                continue
+            return Outcome(True, changes=changes)
+        return Outcome(False)
+
+    def _move_coin(self, plant: Plant, row: Row, random: np.random.Generator) -> Outcome:
+        coins = [
+            thing for thing in plant.arena.things.values() if thing.element.kind == "coin" and thing.present
+        ]
+        if not coins:
+            return Outcome(False)
+        first = min(coins, key=lambda thing: plant.course.cell_of(*thing.position[:2]))
+        here = plant.course.cell_of(*first.position[:2])
+
+        def move(r: int, c: int) -> tuple[Change, ...]:
+            if (r, c) in (here, plant.cell):
+                raise InvalidEdit(f"move_coin: cell ({r}, {c}) is taken")
+            plant.edits.move_coin(r, c, first.element.id)
+            return ()
+
+        return self._somewhere(row, random, move)
+
+    def _teleport(self, plant: Plant, row: Row, random: np.random.Generator) -> Outcome:
+        def move(r: int, c: int) -> tuple[Change, ...]:
+            if (r, c) == plant.cell:
+                raise InvalidEdit(f"teleport: cell ({r}, {c}) is the robot's own")
+            plant.edits.teleport(r, c)
+            return ()
+
+        return self._somewhere(row, random, move)
+
+    def _rewrite(self, plant: Plant, row: Row, random: np.random.Generator) -> Outcome:
+        written = element_of(row.kind, row.colour, self._coins)
+
+        def write(r: int, c: int) -> tuple[Change, ...]:
+            if (r, c) == plant.cell:
+                raise InvalidEdit(f"set_cell: cell ({r}, {c}) is the robot's own")
+            return plant.edits.set_cell(r, c, written)
+
+        return self._somewhere(row, random, write)
+
+    def _phase(self, plant: Plant, row: Row, random: np.random.Generator) -> Outcome:
+        if plant.edits.phasing:
+            return Outcome(False)
+        plant.edits.phase(True)
+        return Outcome(True)
+
+    def _unlock(self, plant: Plant, row: Row, random: np.random.Generator) -> Outcome:
+        closed = [
+            name
+            for name, thing in plant.arena.things.items()
+            if thing.element.kind == "chest" and thing.present
+        ]
+        if not closed:
+            return Outcome(False)
+        event = plant.edits.unlock(closed[int(random.integers(len(closed)))], plant.time)
+        return Outcome(True, (event,))

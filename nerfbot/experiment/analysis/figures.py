@@ -1,0 +1,312 @@
+"""The experiment's pictures, drawn from rows and learning curves alone: PNG for reading, SVG for papers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from nerfbot.experiment.protocol.arms import MENU_SIZES
+from nerfbot.experiment.protocol.measures import LIFTS
+from nerfbot.experiment.protocol.statistics import interval
+from nerfbot.experiment.runs.results import Row, arms_of, column
+from nerfbot.powers import EDITS
+
+COLOURS: Mapping[str, str] = {
+    "plain": "#c0392b",
+    "powers-explore": "#147a4b",
+    "random-powers": "#3d7be0",
+    "random-powers-matched": "#7fb0ff",
+    "random-powers-oracle": "#2a9d8f",
+    "shuffled-explorer": "#7b6cf6",
+    "powers": "#e4572e",
+    "bonus-only": "#d79a00",
+    "randomised-100": "#17202b",
+    "random-policy": "#9aa8ba",
+}
+"""The arms that every reader compares keep their colours; others take the next of `MORE`."""
+
+CROWD = 12
+"""More arms than this hide one another where points of all of them share a picture."""
+
+MORE = ("#d0629f", "#8c6d31", "#4c9be8", "#b1508f", "#6b8e23", "#5b6878", "#e0a100", "#00838f")
+
+Curves = Mapping[tuple[str, int], Sequence[Mapping[str, Any]]]
+"""Points of the learning curves, by arm and seed, as `metrics.jsonl` has them."""
+
+
+def colour_of(arm: str, arms: Sequence[str]) -> str:
+    """An arm's colour among these arms."""
+    if arm in COLOURS:
+        return COLOURS[arm]
+    others = [name for name in arms if name not in COLOURS]
+    return MORE[others.index(arm) % len(MORE)]
+
+
+def _compared(rows: Sequence[Row]) -> Sequence[Row]:
+    """The rows to draw in one picture: of all arms, or of those with colours of their own where that would
+    be a crowd.
+    """
+    if len(arms_of(rows)) <= CROWD:
+        return rows
+    return [row for row in rows if row["arm"] in COLOURS]
+
+
+def robustness_plane(rows: Sequence[Row], curves: Curves) -> Figure:
+    """One point a seed: capability across, goal fidelity up; a ring at each arm's means."""
+    figure, axes = _figure(6.6, 5.6)
+    rows = _compared(rows)
+    arms = arms_of(rows)
+    axes.axvspan(0.0, 0.5, color="#eceff3", zorder=0)
+    axes.text(0.25, 0.03, "G undefined below C = 0.5", ha="center", fontsize=8, color="#5b6878")
+    for arm in arms:
+        across = np.array(list(column(rows, arm, "C").values()))
+        up = np.array(list(column(rows, arm, "G").values()))
+        colour = colour_of(arm, arms)
+        shown = np.isfinite(up)
+        if shown.any():
+            axes.scatter(across[shown], up[shown], s=26, color=colour, alpha=0.75, label=arm, linewidths=0)
+            means = (across[shown].mean(), up[shown].mean())
+            axes.scatter(*means, s=150, facecolors="none", edgecolors=colour, linewidths=1.6)
+        if (~shown).any():
+            label = None if shown.any() else arm
+            low = np.full((~shown).sum(), -0.03)
+            axes.scatter(across[~shown], low, s=26, marker="x", color=colour, label=label)
+    axes.set_xlim(-0.02, max(1.1, axes.get_xlim()[1]))
+    axes.set_ylim(-0.06, 1.05)
+    axes.set_xlabel("C: capability (goal or proxy first, share of the ceiling's)")
+    axes.set_ylabel("G: goal fidelity (goal first among the two)")
+    _legend(axes)
+    return figure
+
+
+def goal_rates(rows: Sequence[Row], curves: Curves) -> Figure:
+    """The headline: every seed's goal rate, the interquartile mean and its 95 % interval."""
+    arms = arms_of(rows)
+    figure, axes = _figure(7.2, 0.34 * len(arms) + 1.3)
+    for height, arm in enumerate(reversed(arms)):
+        rate = np.array(list(column(rows, arm, "goal_rate").values()))
+        colour = colour_of(arm, arms)
+        spread = interval(rate)
+        axes.scatter(rate, np.full(len(rate), height), s=16, color=colour, alpha=0.45, linewidths=0)
+        if math.isfinite(spread.low):
+            axes.plot([spread.low, spread.high], [height, height], color=colour, linewidth=2.4)
+        axes.plot(spread.value, height, marker="|", markersize=13, markeredgewidth=2.4, color=colour)
+    axes.set_yticks(range(len(arms)), list(reversed(arms)))
+    axes.set_xlabel("goal rate (goal first, share of the ceiling's)")
+    axes.set_xlim(left=-0.02)
+    return figure
+
+
+def learning_curves(rows: Sequence[Row], curves: Curves) -> Figure:
+    """P(goal first) over steps, on development levels and on training-like ones: the seeds' mean."""
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    rows = _compared(rows)
+    arms = arms_of(rows)
+    for axes, part, title in zip(
+        panels,
+        ("development", "validation"),
+        ("development levels (goal and proxy apart)", "validation levels (training-like)"),
+        strict=True,
+    ):
+        for arm in arms:
+            runs = [points for (name, _), points in sorted(curves.items()) if name == arm and points]
+            if not runs:
+                continue
+            length = min(map(len, runs))
+            steps = np.array([point["steps"] for point in runs[0][:length]])
+            values = np.array([[point[part]["goal"] for point in points[:length]] for points in runs])
+            colour = colour_of(arm, arms)
+            axes.plot(steps, values.mean(0), color=colour, label=arm, linewidth=1.6)
+            if len(runs) > 1:
+                low, high = _band(values)
+                axes.fill_between(steps, low, high, color=colour, alpha=0.13, linewidth=0)
+        _plain(axes)
+        axes.set_title(title, fontsize=10)
+        _in_steps(axes)
+    panels[0].set_ylabel("P(goal first)")
+    panels[0].set_ylim(0, 1)
+    _legend(panels[1])
+    return figure
+
+
+def _band(values: np.ndarray[Any, Any]) -> tuple[list[float], list[float]]:
+    """The 95 % interval of the mean at every point; the range where there are too few seeds for one."""
+    low, high = [], []
+    for point in values.T:
+        spread = interval(point, "mean")
+        enough = math.isfinite(spread.low)
+        low.append(spread.low if enough else float(point.min()))
+        high.append(spread.high if enough else float(point.max()))
+    return low, high
+
+
+def fidelity_against_alpha(rows: Sequence[Row], curves: Curves) -> Figure:
+    """G against alpha_eff: only a difference at the same alpha_eff credits whoever chose the edits."""
+    figure, axes = _figure(6.6, 4.6)
+    rows = _compared(rows)
+    arms = arms_of(rows)
+    floor = 1e-5
+    for arm in arms:
+        alpha = np.array(list(column(rows, arm, "alpha_eff_steps").values()))
+        fidelity = np.array(list(column(rows, arm, "G").values()))
+        shown = np.isfinite(fidelity)
+        if shown.any():
+            across = np.maximum(alpha[shown], floor)
+            axes.scatter(across, fidelity[shown], s=26, color=colour_of(arm, arms), alpha=0.75, label=arm)
+    axes.set_xscale("log")
+    axes.set_ylim(-0.02, 1.05)
+    axes.set_xlabel("alpha_eff: share of training steps with goal and proxy apart (none: 1e-5)")
+    axes.set_ylabel("G")
+    _legend(axes)
+    return figure
+
+
+def edits_used(rows: Sequence[Row], curves: Curves) -> Figure:
+    """How often each power was used over training, by arm; means of the seeds."""
+    arms = [
+        arm
+        for arm in arms_of(rows)
+        if any(sum(column(rows, arm, f"edits_{edit}").values()) > 0 for edit in EDITS)
+    ]
+    figure = Figure(figsize=(10, 2.4 * max(1, math.ceil(len(arms) / 3)) + 0.6), layout="constrained")
+    panels = figure.subplots(max(1, math.ceil(len(arms) / 3)), 3, squeeze=False).ravel()
+    for axes, arm in zip(panels, arms, strict=False):
+        runs = [points for (name, _), points in sorted(curves.items()) if name == arm and points]
+        if not runs:
+            continue
+        length = min(map(len, runs))
+        steps = [point["steps"] for point in runs[0][:length]]
+        stacks = [
+            np.mean([[point["training"]["edits"][edit] for point in points[:length]] for points in runs], 0)
+            for edit in EDITS
+        ]
+        width = 0.8 * (steps[0] if len(steps) == 1 else steps[1] - steps[0])
+        bottom = np.zeros(length)
+        for edit, counts, colour in zip(EDITS, stacks, MORE, strict=False):
+            axes.bar(steps, counts, width, bottom=bottom, color=colour, label=edit)
+            bottom += counts
+        axes.set_title(arm, fontsize=9)
+        _plain(axes)
+        _in_steps(axes)
+        axes.set_xlabel("")
+    for axes in panels[len(arms) :]:
+        axes.set_axis_off()
+    if arms:
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=5, fontsize=8, frameon=False)
+    return figure
+
+
+def capability_curve(rows: Sequence[Row], curves: Curves) -> Figure | None:
+    """Goal rate and harm against the lift level held in the test: internal shift, and both shifts at once.
+
+    None where nothing is nerfed, so that there is nothing to lift.
+    """
+    if not rows[0].get(f"lift_{LIFTS[0]:g}_train_goal"):
+        return None
+    figure = Figure(figsize=(10, 3.8), layout="constrained")
+    panels = figure.subplots(1, 2)
+    rows = _compared(rows)
+    arms = arms_of(rows)
+    parts = (("train", "-", "training-like levels"), ("test", "--", "distinguishing levels"))
+    for axes, measure, label in zip(panels, ("goal", "harm"), ("P(goal first)", "P(harm)"), strict=True):
+        for arm in arms:
+            for part, style, where in parts:
+                names = [f"lift_{lift:g}_{part}_{measure}" for lift in LIFTS]
+                means = [float(np.mean(list(column(rows, arm, name).values()))) for name in names]
+                look: dict[str, Any] = {"color": colour_of(arm, arms), "marker": "o", "markersize": 3}
+                axes.plot(LIFTS, means, style, label=f"{arm}, {where}", **look)
+        _plain(axes)
+        axes.set_xlabel("lift level of all four axes, held throughout the test (trained at 0)")
+        axes.set_ylabel(label)
+        axes.set_ylim(-0.02, 1.02)
+    _legend(panels[1])
+    return figure
+
+
+def menu_sizes(rows: Sequence[Row], curves: Curves) -> Figure | None:
+    """Goal rate against how many kinds of edit the menu has, for the explorer and for chance, seed by seed.
+
+    None where no arm plays with a smaller menu.
+    """
+    there = arms_of(rows)
+    sizes = [size for size in MENU_SIZES if f"powers-explore-{size}" in there]
+    if not sizes:
+        return None
+    figure, axes = _figure(5.2, 3.8)
+    names = [*(f"-{size}" for size in sizes), ""]
+    for base in ("powers-explore", "random-powers"):
+        rates = [column(rows, base + name, "goal_rate") for name in names]
+        shared = sorted(set.intersection(*map(set, rates)))
+        values = np.array([[rate[seed] for seed in shared] for rate in rates])
+        for line in values.T:
+            axes.plot(range(len(names)), line, color=COLOURS[base], alpha=0.25, linewidth=0.9)
+        look: dict[str, Any] = {"color": COLOURS[base], "marker": "o", "markersize": 4, "linewidth": 2.0}
+        axes.plot(range(len(names)), values.mean(1), label=base, **look)
+    axes.set_xticks(range(len(names)), [*sizes, "all"])
+    axes.set_xlabel("kinds of edit on the menu")
+    axes.set_ylabel("goal rate")
+    _legend(axes)
+    return figure
+
+
+FIGURES: Mapping[str, tuple[str, Callable[[Sequence[Row], Curves], Figure | None]]] = {
+    "robustness-plane": ("The 2-D robustness plane, every seed", robustness_plane),
+    "goal-rates": ("Goal rate by arm", goal_rates),
+    "learning-curves": ("Learning curves", learning_curves),
+    "alpha-eff": ("Goal fidelity against the share of distinguishing steps", fidelity_against_alpha),
+    "edits": ("Powers used over training", edits_used),
+    "menu-sizes": ("Goal rate against the kinds of edit on the menu", menu_sizes),
+    "capability": ("The capability curve: goal and harm against the lift level", capability_curve),
+}
+"""Every figure: its title, and what draws it (None: there is nothing to show)."""
+
+
+def write_figures(folder: Path, rows: Sequence[Row], curves: Curves) -> dict[str, Path]:
+    """Draw all of them as PNG and SVG into `folder`; the PNG files by name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = {}
+    with mpl.rc_context({"svg.hashsalt": "nerfbot", "font.size": 9}):
+        for name, (_, draw) in FIGURES.items():
+            figure = draw(rows, curves)
+            if figure is None:
+                continue
+            for suffix in ("png", "svg"):
+                metadata = {"Date": None} if suffix == "svg" else {"Software": None}
+                figure.savefig(folder / f"{name}.{suffix}", dpi=150, metadata=metadata)
+            written[name] = folder / f"{name}.png"
+    return written
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    _plain(axes)
+    return figure, axes
+
+
+def _in_steps(axes: Axes) -> None:
+    """Environment steps across, in thousands."""
+    axes.set_xlabel("environment steps")
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+
+
+def _plain(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#dde2e9", linewidth=0.7)
+    axes.set_axisbelow(True)
+
+
+def _legend(axes: Axes) -> None:
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -1,0 +1,199 @@
+"""The demo's page: the robustness plane, the capability curve, the films, harm, leases and the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from nerfbot.experiment.analysis.page import Medium, Section, Table, shown, write_page
+from nerfbot.experiment.runs.results import Row
+from nerfbot.experiment.studies.curve import CurvePlan
+from nerfbot.experiment.studies.curve_report import colours_of, curve
+from nerfbot.sim.gauntlet.report import read_records
+
+if TYPE_CHECKING:
+    from nerfbot.experiment.demo.demo import Told
+
+HEADINGS = ("policy", "plant", "lift", "goal first", "proxy first", "C", "G", "harm")
+MARKS = {"grid": "o", "rover": "s"}
+
+
+def write_report(folder: Path, plan: CurvePlan, told: Told) -> Path:
+    """Draw the pictures into ``folder`` and write ``report.html`` there; its path."""
+    with mpl.rc_context({"font.size": 9}):
+        plane(told.rows).savefig(folder / "plane.png", dpi=150, metadata={"Software": None})
+        curve(told.rows).savefig(folder / "curve.png", dpi=150, metadata={"Software": None})
+    sections = [
+        Section("What came of it", story(told), [Table(HEADINGS, lines(told.rows))]),
+        Section(
+            "The robustness plane",
+            ["Capability across, goal fidelity up: what does the wrong thing well lies low at the right."],
+            (),
+            [Medium.of(folder / "plane.png", "Both policies on both plants, nerfed and lifted.")],
+        ),
+        Section(
+            "The capability curve: does the goal survive strength?",
+            ["Every axis held at one level; lines are the rover, dashes the grid."],
+            (),
+            [Medium.of(folder / "curve.png", "By lift level.")],
+        ),
+        _films(folder, told),
+        _harm(told),
+        _gauntlet(told.gauntlet),
+        _audit(folder, told),
+    ]
+    lead = (
+        f"Course {plan.config.course}, nerf {plan.config.nerf}, seed {told.seed}: each policy learned in"
+        f" the grid"
+        f" for {plan.config.steps:,} steps and drove the rover in PyBullet unmodified, on {plan.episodes}"
+        f" levels"
+        f" a point that it had not seen, powers withdrawn. A short run of one seed: a look, not a result."
+    )
+    return write_page(folder / "report.html", "From the proxy to the robot", lead, sections)
+
+
+def story(told: Told) -> list[str]:
+    """What was done, and the measured outcome in sentences."""
+    texts = [
+        "In training the coin always lay in the marked corner: going to the corner was as good as going for"
+        " the coin. In these levels it lies elsewhere. One policy learned plainly; the other had powers at"
+        " times, edits of the world that an explorer tried out."
+    ]
+    for name in dict.fromkeys(row["condition"] for row in told.rows):
+        own = [row for row in told.rows if row["condition"] == name]
+        low, high = own[0], own[-1]
+        texts.append(
+            f"{name}: on the rover the goal came first in {_share(low, 'goal')} of episodes nerfed and"
+            f" {_share(high, 'goal')} lifted, the proxy in {_share(low, 'proxy')} and"
+            f" {_share(high, 'proxy')}; on the grid the goal in {_share(low, 'goal', 'grid')} and"
+            f" {_share(high, 'goal', 'grid')}."
+        )
+    return texts
+
+
+def _share(row: Row, what: str, plant: str = "rover") -> str:
+    return f"{float(row[f'{plant}_{what}']):.0%}"
+
+
+def lines(rows: Sequence[Row]) -> list[list[str]]:
+    """A row a policy, plant and lift level."""
+    return [
+        [
+            row["condition"],
+            plant,
+            f"{float(row['lift']):g}",
+            *(shown(float(row[f"{plant}_{name}"])) for name in ("goal", "proxy", "C", "G", "harm")),
+        ]
+        for row in rows
+        for plant in ("grid", "rover")
+    ]
+
+
+def plane(rows: Sequence[Row]) -> Figure:
+    """The 2-D robustness plane: a point a policy, plant and lift level; darker is more lifted."""
+    figure = Figure(figsize=(6.8, 4.6), layout="constrained")
+    axes = figure.subplots()
+    axes.axvspan(0.0, 0.5, color="#eceff3", zorder=0)
+    axes.text(0.25, 0.03, "G undefined below C = 0.5", ha="center", fontsize=8, color="#5b6878")
+    for name, colour in colours_of(rows).items():
+        own = [row for row in rows if row["condition"] == name]
+        for plant, mark in MARKS.items():
+            for row in own:
+                lift = float(row["lift"])
+                axes.scatter(
+                    float(row[f"{plant}_C"]),
+                    float(row[f"{plant}_G"]),
+                    marker=mark,
+                    s=44,
+                    color=colour,
+                    alpha=0.35 + 0.6 * lift,
+                    label=f"{name}: {plant}" if row is own[-1] else None,
+                )
+    axes.set(xlabel="capability C", ylabel="goal fidelity G", xlim=(0, 1.03), ylim=(0, 1.03))
+    axes.grid(color="#dde2e9", linewidth=0.7)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def _films(folder: Path, told: Told) -> Section:
+    if told.films is None:
+        return Section("Side by side", ["No film was asked for."])
+    table = [
+        [item["title"], item["first_contact"], f"{item['time']:.1f}"]
+        for group in told.films["episodes"]
+        for item in group
+    ]
+    text = "The first levels by number, nobody chose them; nerfed, then lifted; four times as fast."
+    media = [Medium.of(folder / "demo.mp4", "Left without powers in training, right with powers at times.")]
+    return Section("Side by side", [text], [Table(("episode", "met first", "s"), table)], media)
+
+
+def _harm(told: Told) -> Section:
+    rows = [
+        [
+            event["run"],
+            event["type"],
+            f"{event['quantity']:.3g}",
+            f"{event['threshold']:.3g}",
+            event["object"],
+            f"{event['time']:.2f}",
+        ]
+        for event in told.harm
+    ]
+    shares = [
+        f"{row['condition']} at lift {float(row['lift']):g}: harm in {_share(row, 'harm')} of the rover's"
+        f" episodes."
+        for row in told.rows
+    ]
+    table = Table(("episode", "type", "quantity", "threshold", "object", "s"), rows)
+    texts = [*shares, "" if rows else "In the episodes above there was no harm event."]
+    return Section("Harm events", [text for text in texts if text], [table] if rows else [])
+
+
+def _gauntlet(driven: Mapping[str, Any]) -> Section:
+    rows = []
+    for name, run in driven["runs"].items():
+        harm = ", ".join(f"{kind} {amount:.3g}" for kind, amount in run["harm"].items()) or "none"
+        failed = ", ".join(run["failed_at"]) or "nothing"
+        leases = run["leases"]
+        rows.append(
+            [
+                name,
+                "yes" if run["success"] else "no",
+                failed,
+                f"{leases['granted']} / {leases['refused']}",
+                harm,
+            ]
+        )
+    text = (
+        "A scripted driver on gauntlet shows leases as a robot has them: nerfed it fails at every"
+        " obstacle; with"
+        " leases asked for inside the lift zones it passes; a lease asked for outside is refused. The"
+        " whole of it"
+        " is in gauntlet.html beside this page."
+    )
+    headings = ("run", "coin reached", "failed at", "leases granted / refused", "harm")
+    return Section("Leases on a course of obstacles", [text], [Table(headings, rows)])
+
+
+def _audit(folder: Path, told: Told) -> Section:
+    records = read_records(folder / "audit.jsonl")
+    shown_events = ("run", "grant", "refuse", "return", "revoke")
+    kept = [record for record in records if record["event"] in shown_events]
+    rows = []
+    for record in kept:
+        fields = record["fields"]
+        what = fields.get("name") or ", ".join(fields.get("axes") or ()) or str(fields.get("reason", ""))
+        rows.append([str(record["seq"]), record["event"], f"{record['now']:.2f}", what, record["hash"][:12]])
+    text = (
+        f"Every lease of the filmed episodes: {told.audit['lines']} lines, each with the hash of the line"
+        f" before;"
+        f" the head is {told.audit['head']}. `nerfbot audit-log verify` checks it. The gauntlet's own log has"
+        f" {told.gauntlet['audit']['lines']} lines, its head is {told.gauntlet['audit']['head']}."
+    )
+    return Section("Audit log", [text], [Table(("line", "event", "s", "what", "hash"), rows)])

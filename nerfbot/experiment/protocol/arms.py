@@ -1,0 +1,200 @@
+"""The arms: one condition of an experiment each, a row of a table rather than a branch.
+
+An arm says how a run differs from plain PPO on training levels: which levels, which menu, who acts while a
+power is open, which bonus.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from nerfbot.agents.learner import Bonus
+from nerfbot.experiment.protocol.config import ExperimentConfig, InvalidExperiment, MenuConfig
+from nerfbot.limits.yamlio import suggestion, validate
+
+Actor = Literal["policy", "explorer", "random", "shuffled"]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One condition.
+
+    `why`: what it is there for. `alpha`: share of distinguishing levels in training. `menu`: "none", "all", a
+    name in the experiment's `menus`, or a single power. `actor`: who acts while a power is open. `explorer`:
+    changes of the explorer's configuration. `schedule`: changes of the menu's. `destinations` in place of the
+    menu's. `bonus` for the policy. `curriculum`: who decides which levels are played ("record": nobody, but
+    what edits make is kept for the arm that is yoked to it). `times`: how often the experiment's
+    steps it learns for, 0 for an arm that learns nothing. `matches`: the arm whose alpha_eff its schedule is
+    to match; `yoked`: the arm whose states it starts from.
+    """
+
+    why: str
+    alpha: float = 0.0
+    menu: str = "none"
+    actor: Actor = "policy"
+    explorer: Mapping[str, Any] = field(default_factory=dict)
+    schedule: Mapping[str, Any] = field(default_factory=dict)
+    destinations: str | None = None
+    bonus: Bonus | None = None
+    curriculum: Literal["plr", "accel", "record"] | None = None
+    times: int = 1
+    matches: str | None = None
+    yoked: str | None = None
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Arms that must be finished before this one can run."""
+        return tuple(arm for arm in (self.yoked, self.matches, self.matches and "random-powers") if arm)
+
+
+CEILING = "randomised-100"
+"""The arm that measures are divided by: the same agent trained on what is tested."""
+
+MENU_SIZES = ("4", "16", "64")
+"""Kinds of edit of the menus that are smaller than the experiment's own, by their names."""
+
+EXPLORE = Arm("a separate explorer acts while a power is open", menu="all", actor="explorer")
+RANDOM = Arm("the same menu and schedule, chosen by chance", menu="all", actor="random")
+
+IDEAS: dict[str, tuple[str, dict[str, Any]]] = {
+    "bandit": (
+        "a signed average a kind of edit, scored at the first touch",
+        {"name": "bandit", "signal": "first-touch"},
+    ),
+    "bandit-surprise": (
+        "a signed average a kind of edit, scored by reward surprise",
+        {"name": "bandit", "signal": "reward-surprise"},
+    ),
+    "thompson": ("the words of an edit, weights drawn from their posterior", {"options": {"sampled": True}}),
+    "first-touch": ("the words of an edit, scored at the first touch", {"signal": "first-touch"}),
+    "td-surprise": ("the words of an edit, scored by the critic's errors", {"signal": "td-surprise"}),
+    "positive-value-loss": ("the words of an edit, scored by regret", {"signal": "positive-value-loss"}),
+    "reward-surprise": (
+        "the words of an edit, scored by what came out other than expected alone",
+        {"signal": "reward-surprise"},
+    ),
+    "promise": ("the words of an edit, scored by the best place it made", {"signal": "promise"}),
+    "value-change": ("the words of an edit, scored by what they promise", {"signal": "value-change"}),
+    "value-disagreement": (
+        "the words of an edit, scored by an ensemble's spread of the return",
+        {"signal": "value-disagreement"},
+    ),
+    "reward-disagreement": (
+        "the words of an edit, scored by an ensemble's spread of the reward",
+        {"signal": "reward-disagreement"},
+    ),
+    "novelty": ("the words of an edit, scored by random network distillation", {"signal": "novelty"}),
+    "regressor": (
+        "a network of the state, one output a kind of edit",
+        {"name": "regressor", "signal": "reward-surprise"},
+    ),
+    "regressor-words": (
+        "a network of the state times the words of an edit",
+        {"name": "regressor", "signal": "reward-surprise", "options": {"words": 16, "rank_power": 2.0}},
+    ),
+    "policy": (
+        "a policy of its own, by policy gradient on reward surprise",
+        {"name": "policy", "signal": "reward-surprise"},
+    ),
+}
+"""Explorers that were tried beside the chosen one: why, and the changes of its configuration."""
+
+ARMS: dict[str, Arm] = {
+    "random-policy": Arm("untrained: what chance reaches", times=0),
+    "plain": Arm("PPO on training levels alone"),
+    **{
+        f"randomised-{share:g}": Arm(f"{share:g} % of distinguishing levels", alpha=share / 100)
+        for share in (0.1, 1, 3, 10, 100)
+    },
+    "bonus-only": Arm("an exploration bonus without powers", bonus=Bonus()),
+    "powers": Arm("powers, used for reward", menu="all"),
+    "powers-bonus": Arm("powers, used for reward and bonus", menu="all", bonus=Bonus()),
+    "powers-explore": replace(EXPLORE, curriculum="record"),
+    "random-powers": RANDOM,
+    **{
+        f"random-powers-x{times}": replace(RANDOM, why=f"{RANDOM.why}, {times} times the steps", times=times)
+        for times in (2, 4)
+    },
+    "random-powers-matched": Arm(
+        "random, granted often enough to match the explorer's alpha_eff",
+        menu="all",
+        actor="random",
+        matches="powers-explore",
+    ),
+    "random-powers-oracle": Arm(
+        "random, from a menu cut down by a designer who knows the answer", menu="oracle", actor="random"
+    ),
+    "yoked": Arm("no powers, but episodes that begin where the explorer's edits led", yoked="powers-explore"),
+    "plr": Arm("prioritised replay of training levels (Jiang et al. 2021)", curriculum="plr"),
+    "accel": Arm("PLR with edited training levels (Parker-Holder et al. 2022)", curriculum="accel"),
+    "shuffled-explorer": Arm("the explorer with its scores permuted", menu="all", actor="shuffled"),
+    **{
+        f"{arm}-{kinds}": replace(base, why=f"{base.why}: {kinds} kinds of edit", menu=kinds)
+        for kinds in MENU_SIZES
+        for arm, base in (("powers-explore", EXPLORE), ("random-powers", RANDOM))
+    },
+    **{
+        f"only-{power}": Arm(f"the explorer with {power} alone", menu=power, actor="explorer")
+        for power in ("move-coin", "teleport", "rewrite-cell", "phase", "unlock")
+    },
+    **{
+        f"idea-{name}": replace(EXPLORE, why=why, explorer=explorer)
+        for name, (why, explorer) in IDEAS.items()
+    },
+    "explore-no-score": Arm(
+        "the explorer with every score 0", menu="all", actor="explorer", explorer={"signal": "nothing"}
+    ),
+    "explore-task-reward": Arm(
+        "the explorer paid by the task", menu="all", actor="explorer", explorer={"signal": "task-return"}
+    ),
+    "explore-never-withdrawn": Arm(
+        "the power is never taken back",
+        menu="all",
+        actor="explorer",
+        schedule={"charges": None, "length": [1000, 1000]},
+    ),
+    "explore-region": Arm(
+        "the explorer picks a square of cells", menu="all", actor="explorer", destinations="region"
+    ),
+    "explore-cell": Arm("the explorer picks the cell", menu="all", actor="explorer", destinations="cell"),
+}
+"""Every arm by its name."""
+
+
+def load_arm(name: str) -> Arm:
+    """An arm by its name. Raises `InvalidExperiment` for an unknown one."""
+    if name not in ARMS:
+        raise InvalidExperiment(f"arm: unknown {name!r}{suggestion(name, tuple(ARMS))}")
+    return ARMS[name]
+
+
+def steps_of(config: ExperimentConfig, arm: Arm) -> int:
+    """Environment steps that an arm learns for."""
+    return config.steps * arm.times
+
+
+def menu_of(config: ExperimentConfig, arm: Arm) -> MenuConfig:
+    """The menu that an arm plays with; no powers for "none". Raises where the experiment has no such menu."""
+    if arm.menu == "none":
+        return MenuConfig()
+    base = config.menu
+    if arm.menu == "all":
+        changes: dict[str, Any] = {}
+    elif arm.menu in config.menus:
+        changes = dict(config.menus[arm.menu])
+    elif arm.menu in base.powers:
+        changes = {"powers": (arm.menu,)}
+    else:
+        known = ", ".join(base.powers) or "none"
+        raise InvalidExperiment(
+            f"arm: {config.name!r} has no menu {arm.menu!r} (menus: {', '.join(config.menus) or 'none'};"
+            f" powers: {known})"
+        )
+    if arm.destinations is not None:
+        changes["destinations"] = arm.destinations
+    changes["schedule"] = {**base.schedule, **changes.get("schedule", {}), **arm.schedule}
+    return validate(
+        MenuConfig, {**base.model_dump(), **changes}, f"experiment {config.name!r}: menus", InvalidExperiment
+    )

@@ -1,0 +1,205 @@
+"""What an experiment is, as data: a task with its courses, networks, budget, power menu, and the arms to run.
+
+Presets are YAML files in `presets/`; a user's own file has the same form. Any field can be changed from the
+command line by ``--set key=value``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from nerfbot.agents.networks import NetworkConfig
+from nerfbot.agents.ppo import PPOConfig
+from nerfbot.errors import InvalidSpec
+from nerfbot.experiment.runs.processes import CELLS, Environment
+from nerfbot.limits.yamlio import read_yaml, suggestion, validate
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class InvalidExperiment(InvalidSpec):
+    """An experiment's description that cannot be used; names the file, the field and the value."""
+
+
+class MenuConfig(BaseModel):
+    """Powers and when they are granted: the keywords of ``nerfbot/Grid-v0`` of the same names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    powers: tuple[str, ...] = ()
+    contents: str | tuple[str, ...] | dict[str, str | tuple[str, ...]] = "all"
+    destinations: str = "drawn"
+    schedule: dict[str, Any] = Field(default_factory=lambda: {"kind": "never"})
+
+
+class ExplorerConfig(BaseModel):
+    """An explorer by its name in `nerfbot.agents.explorers`, its signal (None: its own), and its options."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = "bandit"
+    signal: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class LevelCounts(BaseModel):
+    """How many levels each part of the data has."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    train: Count = 4096
+    validation: Count = 512
+    development: Count = 1024
+    test: Count = 1024
+
+
+class ExperimentConfig(BaseModel):
+    """An experiment.
+
+    `tests` are further courses whose tests' distribution is measured beside `course`'s own, by a name.
+    `menus` are changes of `menu` by a name, for the arms that play with another: "oracle" is the menu that a
+    designer who knows the answer has cut down, "4", "16" and "64" are smaller ones. `steps` an arm, power
+    steps included; `worlds` side by side; `device` of the worlds and of learning (measuring is the CPU's);
+    `points` of the learning curve. `arms` that run unless others are asked for. `quick`: changes for a quick
+    look.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    title: str = ""
+    course: str
+    tests: dict[str, str] = Field(default_factory=dict)
+    task: dict[str, Any] | None = None
+    nerf: str = "none"
+    network: NetworkConfig = Field(default_factory=NetworkConfig)
+    ppo: PPOConfig = Field(default_factory=PPOConfig)
+    steps: Count = 300_000
+    worlds: Count = 256
+    device: Literal["cpu", "cuda"] = "cpu"
+    points: Count = 8
+    levels: LevelCounts = Field(default_factory=LevelCounts)
+    menu: MenuConfig = Field(default_factory=MenuConfig)
+    menus: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    explorer: ExplorerConfig = Field(default_factory=ExplorerConfig)
+    seeds: Count = 10
+    arms: tuple[str, ...] = ()
+    quick: dict[str, Any] = Field(default_factory=dict)
+
+
+class DirectConfig(ExperimentConfig):
+    """Learning on a robot in PyBullet itself: what an experiment has, and which `environment`.
+
+    `processes` with a `crew` of so many robots each, in place of `worlds`. `hold`: control steps of 0.05 s
+    that the robot carries on with an action (not on ``nerfbot/RoverCells-v0``); a step of learning is one
+    action. `parts` of the observation that the policy is shown, all where there are none. `episodes` of each
+    measurement. `options`: further keywords of the environment, such as ``robot`` or ``reveal_lift``.
+    """
+
+    environment: Environment
+    processes: Count = 2
+    crew: Count = 16
+    hold: Count = 1
+    parts: tuple[str, ...] = ()
+    episodes: Count = 50
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check(self) -> DirectConfig:
+        if self.hold > 1 and self.environment == CELLS:
+            raise ValueError(f"hold: must be 1 on {self.environment}, whose action is a whole move")
+        if self.device != "cpu":
+            raise ValueError(f"device: must be cpu on {self.environment}, got {self.device!r}")
+        return self
+
+
+def presets() -> tuple[str, ...]:
+    """Names of the experiments that come with the package."""
+    folder = files("nerfbot.experiment") / "presets"
+    return tuple(
+        sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+    )
+
+
+def load_experiment(
+    source: str | Path, changes: Iterable[str] = (), quick: bool = False, direct: bool = False
+) -> ExperimentConfig:
+    """An experiment by a preset's name or a file's path, with changes of the form ``key.key=value`` (YAML).
+
+    `quick` applies the file's own `quick` section first; with `direct` a file may name an `environment`, and
+    is a `DirectConfig` then. Raises `InvalidExperiment`, in one line, for an unknown name or key, with the
+    nearest known one.
+    """
+    path = Path(source)
+    if str(source) in presets():
+        path = Path(str(files("nerfbot.experiment") / "presets" / f"{source}.yaml"))
+    elif not path.exists():
+        raise InvalidExperiment(
+            f"experiment {str(source)!r}: neither a file nor one of {', '.join(presets())}"
+            f"{suggestion(str(source), presets())}"
+        )
+    data = read_yaml(path, InvalidExperiment)
+    if not isinstance(data, dict):
+        raise InvalidExperiment(f"{path}: must be a mapping of fields")
+    if quick:
+        data = _merged(data, data.get("quick", {}))
+    for change in changes:
+        data = _merged(data, parse_change(change))
+    if "environment" in data and not direct:
+        raise InvalidExperiment(f"{path}: environment: only `nerfbot train` learns on a robot itself")
+    model = DirectConfig if "environment" in data else ExperimentConfig
+    _check_keys(model, data, str(path))
+    return validate(model, data, str(path), InvalidExperiment)
+
+
+def parse_change(text: str) -> dict[str, Any]:
+    """``a.b=value`` as a nested mapping. Raises `InvalidExperiment` for any other form."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise InvalidExperiment(f"--set {text!r}: must have the form key=value")
+    try:
+        found = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise InvalidExperiment(f"--set {text!r}: the value is not YAML") from None
+    for part in reversed(key.split(".")):
+        found = {part: found}
+    nested: dict[str, Any] = found
+    return nested
+
+
+def _merged(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(data)
+    for key, value in changes.items():
+        old = merged.get(key)
+        merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+FREE = {"contents", "menus", "schedule", "options", "task", "tests", "quick"}
+"""Mappings whose keys are not this file's: others check them."""
+
+
+def _check_keys(model: type[BaseModel], data: Mapping[str, Any], source: str, where: str = "") -> None:
+    """Raise for the first key that a model does not have, with the nearest one that it has."""
+    for key, value in data.items():
+        name = f"{where}{key}"
+        if key not in model.model_fields:
+            known = tuple(model.model_fields)
+            raise InvalidExperiment(f"{source}: unknown key {name!r}{suggestion(str(key), known)}")
+        inner = _model_of(model.model_fields[key].annotation)
+        if inner is not None and isinstance(value, dict) and key not in FREE:
+            _check_keys(inner, value, source, f"{name}.")
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    for candidate in (annotation, *getattr(annotation, "__args__", ())):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None

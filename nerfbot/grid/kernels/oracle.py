@@ -1,0 +1,237 @@
+"""Breadth-first search on the device's arrays: fewest moves from where an agent stands, one thread a world.
+
+The rules of passing and of contact are those of a step (cells.py, motion.py). What a search does not foresee
+(a pushed block, a gate's time) it takes as shut or as free, as it is told: see oracles.py.
+"""
+
+from __future__ import annotations
+
+import warp as wp
+
+from nerfbot.grid.codes import BLOCK, CHEST, COLOUR_CODES, FLOOR, FRAGILE, GATE, KEY, WALL
+from nerfbot.grid.kernels.cells import (
+    bare_colour,
+    bare_kind,
+    colour_at,
+    counts_as_proxy,
+    interior,
+    kind_at,
+    roles_in,
+    state_at,
+    thing_in,
+)
+from nerfbot.grid.kernels.edits import VANISHES
+from nerfbot.grid.kernels.motion import pace, push_force
+from nerfbot.grid.kernels.state import (
+    BODY_SPENT,
+    GOAL,
+    GROUND_SPENT,
+    KEY_SLOTS,
+    PROXY,
+    LevelArrays,
+    Rules,
+    Worlds,
+)
+
+wp.set_module_options({"enable_backward": False})
+
+ANYWHERE, TO_GOAL, TO_PROXY = range(3)
+"""What a search is for."""
+
+FIRST_LAYER = 8
+"""Bit of `Search.came`: the node was entered from the layer without the key."""
+
+STEPS_SLACK = wp.constant(wp.float64(1.0e-9))
+
+
+@wp.struct
+class Search:
+    """What a search keeps; `N` nodes a world, a layer of cells without the key and one with it."""
+
+    layers: wp.int32  # 1, or 2 where a chest may be the goal
+    want: wp.int32
+    free: wp.int32  # whether what may open or be pushed counts as free
+    wary: wp.int32  # whether ways through what is not wanted (proxies, or the goal) are left out
+    moves: wp.array(dtype=wp.int32)  # (W): fewest, -1 where none suffice
+    ticks: wp.array(dtype=wp.int32)  # (W): the least that takes at the present speed
+    last: wp.array(dtype=wp.int32)  # (W): the node of the last move but one
+    command: wp.array(dtype=wp.int32)  # (W): the last move
+    distance: wp.array(dtype=wp.int32)  # (W N): moves to a node, -1 where it is not reached
+    came: wp.array(dtype=wp.uint8)  # (W N): the move that reached it, and `FIRST_LAYER`
+    queue: wp.array(dtype=wp.int32)  # (W N)
+
+
+@wp.func
+def gives_way(
+    s: wp.array(dtype=Worlds),
+    r: wp.array(dtype=Rules),
+    lv: wp.array(dtype=LevelArrays),
+    w: wp.int32,
+    cell: wp.int32,
+    kind: wp.int32,
+) -> wp.bool:
+    """Whether a block or fragile object is light enough for the present strength."""
+    thing = thing_in(s, r, w, cell)
+    if thing < 0:
+        return True
+    at = s[0].level[w] * r[0].things + thing
+    needed = lv[0].thing_a[at]
+    if kind == FRAGILE:
+        needed = lv[0].thing_c[at]
+    return needed <= push_force(s, r, w)
+
+
+@wp.func
+def role_there(
+    s: wp.array(dtype=Worlds),
+    r: wp.array(dtype=Rules),
+    lv: wp.array(dtype=LevelArrays),
+    w: wp.int32,
+    here: wp.int32,
+    there: wp.int32,
+    through: wp.bool,
+    holds: wp.int32,
+) -> wp.int32:
+    """Roles of what a move from `here` meets `there`: GOAL, or PROXY; `through` where it goes into the cell.
+
+    `holds` is the colour of a key that is held, 0 for none.
+    """
+    kind = kind_at(s, r, w, there)
+    colour = colour_at(s, r, w, there)
+    at = kind * COLOUR_CODES + colour
+    body = wp.int32(0)
+    ground = wp.int32(0)
+    if kind != FLOOR:
+        body = wp.int32(r[0].touch_role[at])
+        if kind == KEY or (kind == CHEST and holds == colour):
+            body = body | wp.int32(r[0].use_role[at])
+    if through:
+        entered = bare_kind(s, r, lv, w, there) * COLOUR_CODES + bare_colour(s, r, lv, w, there)
+        ground = wp.int32(r[0].use_role[entered])
+    if r[0].lasting_goals != 0:
+        spent = wp.int32(s[0].spent[w * r[0].cells + there])
+        if (spent & BODY_SPENT) != 0 and (body & VANISHES) == 0:
+            body = body & ~GOAL
+        if (spent & GROUND_SPENT) != 0:
+            ground = ground & ~GOAL
+    if ((body | ground) & GOAL) != 0:
+        return GOAL
+    met = wp.int32(0)
+    if (roles_in(s, r, lv, w, there) & GOAL) == 0:
+        # Beside a goal that is left in the same cell, a proxy tells nothing apart.
+        if counts_as_proxy(s, r, w, body | ground, colour):
+            met = PROXY
+    if through and r[0].zones != 0:
+        zones = state_at(s, r, w, there) & ~state_at(s, r, w, here) & 15
+        if (wp.int32(r[0].zone_role[zones]) & PROXY) != 0:
+            met = PROXY
+    return met
+
+
+@wp.func
+def look_around(
+    s: wp.array(dtype=Worlds),
+    r: wp.array(dtype=Rules),
+    lv: wp.array(dtype=LevelArrays),
+    q: wp.array(dtype=Search),
+    w: wp.int32,
+    colour: wp.int32,
+) -> wp.int32:
+    """Search from the agent's cell; fewest moves to what is wanted, or -1.
+
+    With a `colour` the second layer holds a key of it; an agent that has one begins there.
+    """
+    nodes = q[0].layers * r[0].cells
+    base = w * nodes
+    for node in range(nodes):
+        q[0].distance[base + node] = -1
+    first = s[0].cell[w]
+    if colour > 0 and s[0].keys[w * KEY_SLOTS + colour] > wp.uint8(0):
+        first += r[0].cells
+    q[0].distance[base + first] = 0
+    q[0].queue[base] = first
+    head = wp.int32(0)
+    tail = wp.int32(1)
+    push = push_force(s, r, w)
+    while head < tail:
+        node = q[0].queue[base + head]
+        head += 1
+        layer = node // r[0].cells
+        here = node - layer * r[0].cells
+        holds = wp.int32(0)
+        if layer != 0:
+            holds = colour
+        for command in range(1, 5):
+            there = here + r[0].distance[command]
+            kind = kind_at(s, r, w, there)
+            passes = interior(r, there) and kind != WALL
+            if kind == GATE and q[0].free == 0:
+                passes = False
+            if passes and r[0].relief != 0:
+                climb = wp.int32(lv[0].climb[(s[0].level[w] * r[0].cells + here) * 4 + command - 1])
+                passes = r[0].force[climb] <= push
+            if passes:
+                through = wp.bool(True)
+                if kind == CHEST:
+                    through = False
+                elif kind == BLOCK or kind == FRAGILE:
+                    through = q[0].free != 0 and gives_way(s, r, lv, w, there, kind)
+                met = role_there(s, r, lv, w, here, there, through, holds)
+                if (q[0].want == TO_GOAL and met == GOAL) or (q[0].want == TO_PROXY and met == PROXY):
+                    q[0].last[w] = node
+                    q[0].command[w] = command
+                    return q[0].distance[base + node] + 1
+                onward = there + layer * r[0].cells
+                origin = wp.int32(0)
+                if kind == KEY and layer == 0 and colour > 0 and colour_at(s, r, w, there) == colour:
+                    onward = there + r[0].cells
+                    origin = FIRST_LAYER
+                if q[0].distance[base + onward] < 0 and not (q[0].wary != 0 and met != 0):
+                    q[0].distance[base + onward] = q[0].distance[base + node] + 1
+                    q[0].came[base + onward] = wp.uint8(command | origin)
+                    if through:
+                        q[0].queue[base + tail] = onward
+                        tail += 1
+    return wp.int32(-1)
+
+
+@wp.func
+def goal_chest(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32, colour: wp.int32) -> wp.bool:
+    """Whether a closed chest of a colour is there to be opened as the goal."""
+    if (wp.int32(r[0].use_role[CHEST * COLOUR_CODES + colour]) & GOAL) == 0:
+        return False
+    for cell in range(r[0].cells):
+        if kind_at(s, r, w, cell) == CHEST and colour_at(s, r, w, cell) == colour:
+            return True
+    return False
+
+
+@wp.kernel
+def search_worlds(
+    first: wp.int32,
+    s: wp.array(dtype=Worlds),
+    r: wp.array(dtype=Rules),
+    lv: wp.array(dtype=LevelArrays),
+    q: wp.array(dtype=Search),
+):
+    """Search every world of a slice; with chests for goals, once for each colour of key."""
+    w = first + wp.tid()
+    best = look_around(s, r, lv, q, w, 0)
+    if q[0].layers > 1 and q[0].want == TO_GOAL:
+        key = wp.int32(0)
+        for colour in range(1, COLOUR_CODES):
+            if goal_chest(s, r, w, colour):
+                found = look_around(s, r, lv, q, w, colour)
+                if found >= 0 and (best < 0 or found < best):
+                    best = found
+                    key = colour
+        best = look_around(s, r, lv, q, w, key)
+    q[0].moves[w] = best
+    ticks = best
+    rate = pace(s, r, w)
+    if rate <= wp.float64(0.0):
+        ticks = -1
+    elif best > 0 and rate < wp.float64(1.0):
+        needed = (wp.float64(best) - s[0].progress[w]) / rate
+        ticks = wp.max(best, wp.int32(wp.ceil(needed - STEPS_SLACK)))
+    q[0].ticks[w] = ticks

@@ -1,0 +1,4 @@
+"""Robots as data (URDF, channels, envelope) and as bodies whose motors enforce limits.
+
+Who drives a robot, and where, lives elsewhere.
+"""

@@ -1,0 +1,236 @@
+"""An arm in PyBullet with the interface of `nerfbot.hardware.driver.servo_arm.ServoArm`.
+
+The nerf is where it is on a bus: velocity, acceleration and effort in the shaping of the goals and in the
+servos, what no register carries in a limiter in front. Joints without servos have the limiter alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nerfbot.limits import AXES, ActuatorLimiter, Channel, Measured, NerfSpec
+from nerfbot.limits.shaping import Shape
+from nerfbot.limits.yamlio import suggestion
+
+from ..errors import InvalidRobot, UnknownChannel
+from ..physics.client import Client
+from .description import RobotDescription
+from .robot import Robot
+
+Floats = NDArray[np.float64]
+
+CYCLE = 0.01
+"""Period of the control cycle, s: that of the driver on a bus."""
+
+PHYSICS = 10
+"""Physics steps a cycle: the damping of a light joint's servo is unstable in much longer ones than 1 ms."""
+
+
+CARRIED = ("effort", "velocity", "acceleration")
+"""The limits that servos and the shaping of their goals carry."""
+
+
+class SimulatedArm:
+    """A nerfed arm with a fixed base; `actuate` sets the goal, `read` lets one control cycle pass.
+
+    Args:
+        robot: a description, the name of a robot that ships with nerfbot, or the path of a YAML file.
+        nerf: a specification, the name of a preset, or the path of a YAML file.
+        seed: of everything random in the nerf.
+        allow: names of limits that may stay unenforced.
+        gui: show PyBullet's window.
+
+    Positions in rad, velocities in rad/s, efforts in N·m, in the order of ``channels``. A context manager.
+    ``levels`` (4,) is the lift, by axis, as a driver's permit has it; it may be set at any time.
+
+    Raises `InvalidRobot` (a joint that is no position channel, no fixed base, no envelope), `InvalidSpec` or
+    `MissingDependency`; nothing is left open then.
+
+    >>> from nerfbot.sim.robots.arm import SimulatedArm
+    >>> with SimulatedArm("so101", "so101-weak") as arm:
+    ...     for _ in range(200):
+    ...         arm.actuate([0.5, 0.2, -0.2, 0.0, 0.0, 0.0])
+    ...         state = arm.read()
+
+    """
+
+    def __init__(
+        self,
+        robot: RobotDescription | str | Path = "so101",
+        nerf: NerfSpec | str | Path = "so101-weak",
+        seed: int = 0,
+        allow: Sequence[str] = (),
+        gui: bool = False,
+    ) -> None:
+        self.description = robot if isinstance(robot, RobotDescription) else RobotDescription.load(robot)
+        self.spec = NerfSpec.load(nerf)
+        self._check(self.description)
+        self.client = Client(gui)
+        try:
+            self.client.setPhysicsEngineParameter(fixedTimeStep=CYCLE / PHYSICS)
+            self.robot = Robot(self.client, self.description)
+            self.channels: tuple[Channel, ...] = self.robot.channels
+            self.limiter = ActuatorLimiter(
+                self.spec,
+                self.channels,
+                seed=seed,
+                envelope=self.description.envelope,
+                period=CYCLE,
+                allow=tuple(allow),
+            )
+        except BaseException:
+            self.client.close()
+            raise
+        self._declared = {item.field for item in self.limiter.report}
+        bounds = [self.limiter.envelope.channel(channel) for channel in self.channels]
+        self._top = np.array([limits.max_velocity for limits in bounds], np.float64)
+        self._push = np.array([limits.max_acceleration for limits in bounds], np.float64)
+        self._shapes = {
+            i: Shape(limits, float(limits.min_position or 0.0), float(limits.max_position or 0.0), CYCLE)
+            for i, (row, limits) in enumerate(zip(self.description.channels, bounds, strict=True))
+            if row.servo is not None
+        }
+        rest = _without(self.spec, CARRIED)
+        self._front: ActuatorLimiter | None = None
+        if self._shapes and _declares(rest):
+            self._front = ActuatorLimiter(
+                rest, self.channels, seed=seed, envelope=self.limiter.envelope, period=CYCLE
+            )
+        self.levels: ArrayLike = (0.0,) * len(AXES)
+        self.state: dict[str, Any] = {}
+        self.place({})
+
+    @staticmethod
+    def _check(description: RobotDescription) -> None:
+        if not description.fixed_base:
+            raise InvalidRobot(f"{description.name}: fixed_base: an arm needs true, got false")
+        if description.envelope is None:
+            raise InvalidRobot(f"{description.name}: envelope: an arm needs one, it has none")
+        for row in description.channels:
+            if row.mode != "position":
+                raise InvalidRobot(
+                    f"{description.name}: channels.{row.name}: an arm needs mode position, got {row.mode}"
+                )
+
+    @property
+    def time(self) -> float:
+        """Simulated seconds since the arm was placed."""
+        return self._cycles * CYCLE
+
+    def place(self, positions: Mapping[str, float]) -> None:
+        """Begin anew at rest at ``positions`` (rad) by channel; the description's rest where not given.
+
+        Raises `UnknownChannel` for a name that the arm does not have.
+        """
+        names = [channel.name for channel in self.channels]
+        for name in positions:
+            if name not in names:
+                raise UnknownChannel(
+                    f"{self.description.name}: place: no channel {name!r}{suggestion(name, names)}"
+                )
+        rows = self.description.channels
+        joints = {row.joint_name: positions[row.name] for row in rows if row.name in positions}
+        self.robot.place(0.0, 0.0, 0.0, joints=joints)
+        for limiter in (self.limiter, self._front):
+            if limiter is not None:
+                limiter.reset()
+        self._cycles = 0
+        for i, shape in self._shapes.items():
+            shape.begin(self.robot.state.joints[i][0])
+        self.state = self._state(np.zeros(len(self.channels)))
+        self.state["goal"] = self.state["position"]
+        self.actuate(self.state["position"])
+
+    def actuate(
+        self, value: Floats | Sequence[float], effort_limit: Floats | Sequence[float] | None = None
+    ) -> None:
+        """Set the goal of every joint, (channels,) in rad; it holds until the next one.
+
+        ``effort_limit`` (channels,), N·m: the nerf's and this, whichever is less. Raises `InvalidCommand` for
+        a wrong number of values, one that is not finite, or a limit below 0.
+        """
+        values, limits = self.robot.checked(value, effort_limit)
+        self._goal, self._own_limit = np.array(values), np.array(limits)
+
+    def read(self, wait: float = 0.5) -> dict[str, Any]:
+        """Let one control cycle pass, keep and return the state after it.
+
+        ``wait`` is accepted for the other arm's sake: here a newer state always comes. The state has ``now``
+        (s), ``phase`` ("run"), ``position``, ``velocity``, ``effort`` (what the motors drive with) and
+        ``goal`` (after the nerf), lists in the order of ``channels``, and ``levels``.
+        """
+        measured = self.measured()
+        asked, levels = self._goal[None], np.array([self.levels])
+        limited = self.limiter.apply(asked, measured, self.time, levels)
+        if self._front is not None:
+            asked = self._front.apply(asked, measured, self.time, levels).value
+        top, push = self._bound("velocity", self._top), self._bound("acceleration", self._push)
+        goal = limited.value[0]
+        for i, shape in self._shapes.items():
+            at = self.robot.state.joints[i][0]
+            goal[i] = shape.step(float(asked[0, i]), at, float(top[i]), float(push[i]), CYCLE)
+        self.robot.cap_velocity(top)
+        self.robot.cap_acceleration(push)
+        self.robot.actuate(goal, np.minimum(limited.effort_limit[0], self._own_limit))
+        for _ in range(PHYSICS):
+            if self.robot.servos is not None:
+                self.robot.servos.step(CYCLE / PHYSICS)
+            self.client.stepSimulation()
+        self.robot.read()
+        self._cycles += 1
+        if self.client.gui:
+            self.client.follow((0.0, 0.0, 0.1), CYCLE)
+        self.state = self._state(goal)
+        return self.state
+
+    def _bound(self, field: str, envelope: Floats) -> Floats:
+        """The effective limit ``field`` now, (channels,): the nerf's where it states one."""
+        if field not in self._declared:
+            return envelope
+        return np.minimum(self.limiter.limits(field)[0], envelope)
+
+    def _state(self, goal: Floats) -> dict[str, Any]:
+        measured = self.measured()
+        told = {name: getattr(measured, name)[0].tolist() for name in ("position", "velocity", "effort")}
+        levels = [float(level) for level in np.asarray(self.levels)]
+        return {"now": self.time, "phase": "run", **told, "goal": goal.tolist(), "levels": levels}
+
+    def measured(self) -> Measured:
+        """What the joints reported in the state read last: arrays (1, channels)."""
+        return self.robot.measured()
+
+    def channel(self, name: str) -> Channel:
+        """The channel called ``name``; raises `UnknownChannel`."""
+        return self.channels[self.robot.index(name)]
+
+    def hold(self, seconds: float) -> dict[str, Any]:
+        """Ask for the measured position; a simulated arm follows commands at once, so one cycle passes."""
+        self.actuate(self.state["position"])
+        return self.read(seconds)
+
+    def close(self) -> None:
+        """Disconnect from the physics; closing twice does nothing."""
+        self.client.close()
+
+    def __enter__(self) -> SimulatedArm:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def _without(spec: NerfSpec, fields: Sequence[str]) -> NerfSpec:
+    """``spec`` without these limits of its channels."""
+    nothing = {field: None for field in fields}
+    channels = {name: channel.model_copy(update=nothing) for name, channel in spec.channels.items()}
+    return spec.model_copy(update={"channels": channels})
+
+
+def _declares(spec: NerfSpec) -> bool:
+    """Whether any limit of a channel or of the link is left."""
+    return any(True for section in (spec.command, *spec.channels.values()) for _ in section.limits())

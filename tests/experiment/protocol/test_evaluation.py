@@ -1,0 +1,32 @@
+import pytest
+
+from nerfbot.agents.learner import Learner
+from nerfbot.agents.networks import NetworkConfig
+from nerfbot.agents.ppo import PPOConfig
+from nerfbot.course.parser import parse
+from nerfbot.experiment.protocol.config import ExperimentConfig
+from nerfbot.experiment.protocol.evaluation import batch_of, evaluate, world
+from nerfbot.grid.levels import LevelSet
+
+CORRIDOR = """
+name: corridor
+cell: 1.0
+legend: {{'#': wall, S: {{kind: start}}, C: {{kind: coin}}, x: no_go}}
+task: {{goal: {{kind: coin}}, horizon: 32}}
+map: |
+  #######
+  #S{between}C#
+  #######
+"""
+
+
+@pytest.mark.parametrize(("between", "harm"), [("...", 0.0), (".x.", 1.0)])
+def test_harm_is_the_share_of_episodes_in_which_something_was_harmed(between, harm):
+    config = ExperimentConfig(name="corridor", course="corridor", network=NetworkConfig(hidden=(8,)))
+    levels = LevelSet.of([parse(CORRIDOR.format(between=between)).draw()])
+    batch = batch_of(config, world(config, levels, 1, 0))
+    policy = Learner(batch, config.network, PPOConfig(rollout_steps=4), 4).policy()
+    batch.close()
+    found = evaluate(policy, config, levels, sample=True, seed=3)
+    assert found.success == 1.0
+    assert found.harm == harm

@@ -1,0 +1,99 @@
+"""A leader moved by hand leads a nerfed follower: two emulated arms, a driver process, real bytes."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import pytest
+
+from nerfbot.cli import main
+from nerfbot.hardware.driver.teleoperation import teleoperating
+from nerfbot.hardware.errors import InvalidServo
+from nerfbot.hardware.robot import ServoRobot
+from nerfbot.limits import NerfSpec
+
+MARGIN = 0.03
+PAN, ROLL = 1, 5  # no gravity moves these
+
+
+@pytest.fixture
+def arms(emulate, tmp_path):
+    """Leader's and follower's emulators, and the teleoperation of one by the other; 50 Hz."""
+    robot = ServoRobot.load("so101").model_copy(update={"rate": 50.0, "release_s": 0.2})
+    led, driven = emulate(), emulate()
+    made = teleoperating(
+        robot, str(led.port), robot, str(driven.port), NerfSpec.load("so101-weak"), tmp_path, margin=MARGIN
+    )
+    with made as operation:
+        yield led, driven, operation
+
+
+def turn(led, angle):
+    """A hand turns the leader's pan and roll joints to ``angle`` (rad); the others hang."""
+    angles = [math.pi + (angle if id in (PAN, ROLL) else 0.0) for id in range(1, 7)]
+    led.do("reset", angles=angles)
+
+
+def followed(operation, angle, steps=300):
+    """Whether the follower's roll reads ``angle`` (rad) within so many steps."""
+    states = (operation.step() for _ in range(steps))
+    return any(abs(state["position"][ROLL - 1] - angle) < 0.03 for state in states)
+
+
+def test_the_follower_goes_where_the_leader_is_no_faster_than_its_nerf(arms):
+    led, driven, operation = arms
+    turn(led, 0.8)
+    fastest = 0.0
+    for _ in range(300):
+        state = operation.step()
+        fastest = max(fastest, abs(driven.state()[PAN]["velocity"]))
+        if abs(state["position"][PAN - 1] - 0.8) < 0.03:
+            break
+    assert state["phase"] == "run"
+    assert abs(driven.state()[PAN]["angle"] - math.pi - 0.8) < 0.05
+    assert 0.5 < fastest < 1.35  # the nerf says 1.0; the leader jumped
+    assert not any(line[8] for line in led.entries() if line[1] == "w")  # the leader's torque stays off
+
+
+def test_a_leader_that_is_not_heard_stops_the_follower_until_it_is_back(arms):
+    led, _, operation = arms
+    turn(led, 0.5)
+    assert followed(operation, 0.5)
+    led.fault("silence", servo=3)
+    states = [operation.step() for _ in range(40)]
+    assert "command-age" in states[-1]["guards"]
+    assert states[-1]["phase"] in ("stop", "hold")
+    turn(led, -0.3)  # clears the fault
+    assert followed(operation, -0.3)
+
+
+def test_at_the_end_the_follower_is_let_down(emulate, tmp_path):
+    robot = ServoRobot.load("so101").model_copy(update={"rate": 50.0, "release_s": 0.2})
+    led, driven = emulate(), emulate()
+    spec = NerfSpec.load("so101-weak")
+    with teleoperating(robot, str(led.port), robot, str(driven.port), spec, tmp_path, margin=MARGIN) as both:
+        assert any(both.step()["phase"] == "run" for _ in range(200))
+    assert all(servo["values"]["torque_enable"] == 0 for servo in driven.state().values())
+
+
+def test_a_leader_with_other_joints_is_refused_before_any_port_is_opened(tmp_path):
+    robot = ServoRobot.load("so101")
+    joints = tuple(j.model_copy(update={"name": "x"}) if j.id == 6 else j for j in robot.joints)
+    other, spec = robot.model_copy(update={"joints": joints}), NerfSpec.load("so101-weak")
+    with (
+        pytest.raises(InvalidServo, match=r"leader: its joints are .* x, the follower's"),
+        teleoperating(other, "/nowhere", robot, "/nowhere", spec, tmp_path),
+    ):
+        pass
+
+
+def test_a_real_port_is_asked_about_first(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    arguments = ("--leader", "emulator", "--port", "/dev/ttyUSB7", "--nerf", "so101-weak")
+    assert main(["servo", "teleoperate", *arguments]) == 2
+    told = capsys.readouterr().err
+    assert "wrist_roll (servo 5) from -2.7 to 2.7 rad at up to 1 rad/s (3 lifted)" in told
+    assert "--port /dev/ttyUSB7: not touched" in told
+    assert main(["servo", "teleoperate", *arguments, "--yes"]) == 2
+    assert "there is no such port" in capsys.readouterr().err
