@@ -10,9 +10,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from nerfbot.declared import suggestion, validate
+from nerfbot.files import read_yaml
 from nerfbot.limits import Channel, ChannelEnvelope, Envelope
 from nerfbot.limits.value import Model
-from nerfbot.limits.yamlio import read_yaml, suggestion, validate
 
 from .bus.control_table import Servo, load_servo
 from .errors import InvalidServo

@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from nerfbot.declared import suggestion, validate
+from nerfbot.files import read_yaml
 from nerfbot.limits.value import Model
-from nerfbot.limits.yamlio import read_yaml, suggestion, validate
 
 from ..errors import InvalidServo
 

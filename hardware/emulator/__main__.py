@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nerfbot.errors import NerfbotError
-from nerfbot.limits.yamlio import read_yaml
+from nerfbot.files import read_yaml
 
 from ..bus.control_table import load_servo
 from ..errors import InvalidServo

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nerfbot.declared import suggestion
 from nerfbot.errors import InvalidCommand
 from nerfbot.limits import NerfSpec
-from nerfbot.limits.yamlio import suggestion
 
 from ..errors import BusError
 from ..robot import ServoRobot

@@ -11,10 +11,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
+from nerfbot.declared import suggestion
 from nerfbot.errors import InvalidSpec
 from nerfbot.limits import Channel, ChannelEnvelope, Envelope
 from nerfbot.limits.channel import Mode
-from nerfbot.limits.yamlio import suggestion
 
 from ..errors import InvalidSetup
 from .command_messages import COMMAND_TYPES, TWIST_PARTS

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nerfbot.limits.yamlio import suggestion
+from nerfbot.declared import suggestion
 
 from ..datagram import Mailbox, private_path
 from ..errors import InvalidRequest, NoAnswer

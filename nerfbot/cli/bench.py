@@ -12,8 +12,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from nerfbot.bench.figures import Figure
+from nerfbot.declared import suggestion
 from nerfbot.errors import InvalidCommand
-from nerfbot.limits.yamlio import suggestion
 
 SAY_EVERY = 30.0
 """Seconds between two lines of progress where there is no terminal to show a bar on."""

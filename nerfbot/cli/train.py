@@ -94,12 +94,13 @@ def evaluate(
     """
     with needs_training():
         from nerfbot.agents.policy import load_policy
+        from nerfbot.declared import validate
         from nerfbot.experiment.protocol.config import DirectConfig, ExperimentConfig, InvalidExperiment
         from nerfbot.experiment.protocol.evaluation import evaluate as measure
         from nerfbot.experiment.runs.processes import CELLS
         from nerfbot.experiment.runs.results import plain
         from nerfbot.experiment.runs.training import levels
-        from nerfbot.limits.yamlio import read_yaml, validate
+        from nerfbot.files import read_yaml
     folder = Path(run)
     told = read_yaml(folder / "config.yaml", InvalidExperiment)
     if not isinstance(told, dict) or "experiment" not in told:

@@ -9,12 +9,13 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from nerfbot.declared import suggestion, validate
 from nerfbot.errors import InvalidSpec
+from nerfbot.files import read_yaml
 from nerfbot.limits.channel import Channel
 from nerfbot.limits.envelope import ChannelEnvelope, Envelope
 from nerfbot.limits.fields import CHANNEL_FIELDS, COMMAND_FIELDS, SENSOR_FIELDS, FieldInfo
 from nerfbot.limits.value import Limit, Model, high, low
-from nerfbot.limits.yamlio import read_yaml, suggestion, validate
 
 PRESETS = Path(__file__).parent / "presets"
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nerfbot.angles import wrap_angle
 from nerfbot.limits.compiled import compiled
 
 from ..physics.arena import Arena, Thing
@@ -238,7 +239,7 @@ class Sensors:
             distance = math.hypot(dx, dy)
             if distance > reach:
                 continue
-            bearing = (math.atan2(dy, dx) - heading + math.pi) % (2 * math.pi) - math.pi
+            bearing = wrap_angle(math.atan2(dy, dx) - heading)
             if abs(bearing) <= self._half_view:
                 ends[row, 0], ends[row, 1], ends[row, 2] = tx, ty, z
                 row += 1

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nerfbot.declared import suggestion
 from nerfbot.limits import AXES, ActuatorLimiter, Channel, Measured, NerfSpec
 from nerfbot.limits.shaping import Shape
-from nerfbot.limits.yamlio import suggestion
 
 from ..errors import InvalidRobot, UnknownChannel
 from ..physics.client import Client

@@ -14,10 +14,11 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from nerfbot.declared import validate
+from nerfbot.files import read_yaml, shipped
 from nerfbot.limits import Channel, Envelope
 from nerfbot.limits.channel import Mode
 from nerfbot.limits.value import Model
-from nerfbot.limits.yamlio import read_yaml, shipped, validate
 
 from ..errors import InvalidRobot
 

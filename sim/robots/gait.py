@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from nerfbot.declared import validate
+from nerfbot.files import read_yaml, shipped
 from nerfbot.limits import Channel
 from nerfbot.limits.value import Model
-from nerfbot.limits.yamlio import read_yaml, shipped, validate
 
 from ..errors import InvalidRobot
 from .description import Positive

@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nerfbot.declared import suggestion
 from nerfbot.errors import InvalidCommand
 from nerfbot.limits import Channel, Measured
-from nerfbot.limits.yamlio import suggestion
 
 from ..errors import InvalidRobot, UnknownChannel
 from ..physics.client import Client

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+from nerfbot.angles import wrap_angle
 from nerfbot.course import Course
 
 from ..errors import InvalidRobot
 from ..robots.description import Ackermann, RobotDescription
-from .driver import BACK_SPEED, BRAKING, Driver, wrapped
+from .driver import BACK_SPEED, BRAKING, Driver
 from .navigation import Point
 
 LATERAL = 2.5
@@ -37,7 +38,7 @@ class CarDriver(Driver):
         R. C. Coulter, *Implementation of the pure pursuit path tracking algorithm*, CMU-RI-TR-92-01, 1992.
         """
         dx, dy = target[0] - self._here[0], target[1] - self._here[1]
-        distance, off = math.hypot(dx, dy), wrapped(math.atan2(dy, dx) - self._pose[2])
+        distance, off = math.hypot(dx, dy), wrap_angle(math.atan2(dy, dx) - self._pose[2])
         curve = 2.0 * math.sin(off) / max(distance, 0.05)
         if abs(off) > _BEHIND or abs(curve) > 1.5 * self._curvature:
             self._reversing = self._reversing or _BACK_STEPS

@@ -11,6 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from nerfbot.angles import wrap_angle
 from nerfbot.course import Course
 from nerfbot.course.course import Waypoint
 
@@ -47,11 +48,6 @@ TURNING_COST = 0.6
 _TURN_FROM, _TURN_TO = 0.7, 0.2
 _STUCK_STEPS = 40
 _REPLAN = 20
-
-
-def wrapped(angle: float) -> float:
-    """An angle in rad, in [-pi, pi)."""
-    return (angle + math.pi) % (2 * math.pi) - math.pi
 
 
 class Driver:
@@ -206,7 +202,7 @@ class Driver:
 
         def effort(place: Point) -> float:
             dx, dy = place[0] - self._here[0], place[1] - self._here[1]
-            return math.hypot(dx, dy) + TURNING_COST * abs(wrapped(math.atan2(dy, dx) - self._pose[2]))
+            return math.hypot(dx, dy) + TURNING_COST * abs(wrap_angle(math.atan2(dy, dx) - self._pose[2]))
 
         for place in sorted(places, key=effort)[:8]:
             if self.plan.line_clearance(self._clearance, self._here, place) >= MARGIN:
@@ -230,7 +226,7 @@ class Driver:
             return self._drive_to(waypoint)
         self.phase = "look"
         if self._before is not None:
-            self._turned += abs(wrapped(self._pose[2] - float(self._before[2])))
+            self._turned += abs(wrap_angle(self._pose[2] - float(self._before[2])))
         self._turned = max(self._turned, 1e-9)
         if self._turned > 2 * math.pi - 2 * self.memory.half_view + 0.3:
             self._advance()
@@ -264,7 +260,7 @@ class Driver:
         if forward < ARRIVED / 2:
             self._advance()
             return 0.0, 0.0
-        off = wrapped(math.atan2(dy, dx) - self._pose[2])
+        off = wrap_angle(math.atan2(dy, dx) - self._pose[2])
         return -BACK_SPEED, max(-0.5, min(0.5, off)) if forward > 0.2 else 0.0
 
     def _wait(self, waypoint: Waypoint) -> tuple[float, float]:
@@ -283,7 +279,7 @@ class Driver:
                 return self._go(spot) or (0.0, 0.0)
             self._turned = 1e-9
         self.phase = "wait"
-        off = wrapped(direction - self._pose[2])
+        off = wrap_angle(direction - self._pose[2])
         if abs(off) < 0.3 and self._through_gate(off):
             self._open_for += 1
         else:
@@ -337,7 +333,7 @@ class Driver:
     ) -> tuple[float, float]:
         """Turn towards ``target`` (m) and drive at up to ``speed`` m/s; ``left`` m remain to the end."""
         dx, dy = target[0] - self._here[0], target[1] - self._here[1]
-        off = wrapped(math.atan2(dy, dx) - self._pose[2])
+        off = wrap_angle(math.atan2(dy, dx) - self._pose[2])
         if math.hypot(dx, dy) < 0.02:
             off = 0.0
         self._turning = abs(off) > (_TURN_TO if self._turning else _TURN_FROM)
@@ -358,7 +354,7 @@ class Driver:
             self._still = 0
             return command
         moved = math.dist(self._here, self._before[:2]) > 0.002
-        turned = abs(wrapped(self._pose[2] - float(self._before[2]))) > 0.005
+        turned = abs(wrap_angle(self._pose[2] - float(self._before[2]))) > 0.005
         self._still = 0 if moved or turned else self._still + 1
         if self._still > _STUCK_STEPS:
             self._still, self._path = 0, None

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from nerfbot.declared import suggestion, validate
+from nerfbot.files import read_yaml, shipped
 from nerfbot.limits import AXES, NerfSpec
 from nerfbot.limits.value import Model
-from nerfbot.limits.yamlio import read_yaml, shipped, suggestion, validate
 from nerfbot.powers import AuditLog, Lease, LeaseAuthority, LeasePolicy
 
 from ..errors import InvalidRobot

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nerfbot.course import Course
+from nerfbot.declared import suggestion
 from nerfbot.errors import InvalidCommand
-from nerfbot.limits.yamlio import suggestion
 
 from ..errors import InvalidRobot
 from ..plant.nerfed_plant import NerfedPlant

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nerfbot.angles import wrap_angle
 from nerfbot.course import Course
 
 from ..plant.sensors import Readings
@@ -104,7 +105,7 @@ class Memory:
 
     def _in_view(self, eye: Point, heading: float, place: Point) -> bool:
         bearing = math.atan2(place[1] - eye[1], place[0] - eye[0]) - heading
-        return abs((bearing + math.pi) % (2 * math.pi) - math.pi) <= self.half_view
+        return abs(wrap_angle(bearing)) <= self.half_view
 
     def _look_around(self, eye: Point, heading: float) -> None:
         cells = np.array(sorted(self.unseen)).reshape(-1, 2)

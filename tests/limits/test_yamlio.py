@@ -1,8 +1,9 @@
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from nerfbot.declared import suggestion, validate
 from nerfbot.errors import InvalidCourse, InvalidSpec
-from nerfbot.limits.yamlio import read_yaml, suggestion, validate
+from nerfbot.files import read_yaml
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from nerfbot.angles import wrap_angle
 from nerfbot.course import Course
 from nerfbot.course.elements import STEPS
 
@@ -112,7 +113,7 @@ class CellMover:
         if abs(aside) > 0.2 * side and ahead > 0.5 * side:
             return self._retreat(x, y, heading, now)
         # Pure pursuit of a point of the line half a cell ahead
-        off = wrapped(wanted + math.atan2(aside, 0.5 * side) - heading)
+        off = wrap_angle(wanted + math.atan2(aside, 0.5 * side) - heading)
         self._turning = abs(off) > (self.pace.turn_to if self._turning else self.pace.turn_from)
         self._watch(ahead + 0.3 * side * abs(off), now)
         if self.outcome is not None:
@@ -123,9 +124,9 @@ class CellMover:
         """Back to the middle of the cell that it is in first: it stands too far to the side to set out."""
         dx, dy = self._from[0] - x, self._from[1] - y
         distance = math.hypot(dx, dy)
-        off = wrapped(math.atan2(dy, dx) - heading)
+        off = wrap_angle(math.atan2(dy, dx) - heading)
         backwards = abs(off) > math.pi / 2
-        off = wrapped(off + math.pi) if backwards else off
+        off = wrap_angle(off + math.pi) if backwards else off
         self._turning = abs(off) > (self.pace.turn_to if self._turning else self.pace.turn_from)
         self._watch(self.course.cell + distance + 0.3 * self.course.cell * abs(off), now)
         if self.outcome is not None:
@@ -148,8 +149,3 @@ class CellMover:
             self.outcome = "timed-out"
         elif now - self._since >= self.pace.patience:
             self.outcome = "stuck"
-
-
-def wrapped(angle: float) -> float:
-    """An angle in rad, in [-pi, pi)."""
-    return (angle + math.pi) % (2 * math.pi) - math.pi

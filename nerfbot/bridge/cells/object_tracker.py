@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from nerfbot.angles import wrap_angle
 from nerfbot.bridge.cells.grid_observation import ObjectPose
 from nerfbot.bridge.cells.wall_map import LidarModel
 from nerfbot.course import Course
@@ -82,7 +83,7 @@ class SeenObjects:
         for name in [name for name in self._known if name not in now]:
             place = self._known[name]
             bearing = math.atan2(place[1] - eye[1], place[0] - eye[0]) - heading
-            ahead = abs((bearing + math.pi) % (2 * math.pi) - math.pi) < 0.9 * self._half_view
+            ahead = abs(wrap_angle(bearing)) < 0.9 * self._half_view
             near = math.dist((x, y), place) < CONTACT
             if near or (ahead and math.dist(eye, place) < self._course.cell):
                 self._missed[name] += 1

@@ -18,10 +18,11 @@ import numpy as np
 import yaml
 
 from nerfbot.course import Course
+from nerfbot.declared import suggestion
+from nerfbot.files import read_yaml
 from nerfbot.hardware.errors import InvalidSetup
 from nerfbot.hardware.ros.parameters import envelope_parameters
 from nerfbot.limits import AXES, NerfSpec
-from nerfbot.limits.yamlio import read_yaml, suggestion
 from nerfbot.sim.robots.description import TWIST, RobotDescription
 from nerfbot.sim.scripted.nerf_check import scripted
 

@@ -17,6 +17,7 @@ from nav_msgs.msg import Odometry
 from sensor_msgs.msg import Image, Imu, JointState, LaserScan
 from visualization_msgs.msg import Marker, MarkerArray
 
+from nerfbot.angles import wrap_angle
 from nerfbot.hardware.ros.sensor_messages import yaw
 from nerfbot.hardware.safety.localisation import Pose
 from nerfbot.sim.plant.sensors import Detection, Readings
@@ -138,7 +139,7 @@ class ReadingsInput:
         """Take pose and twist."""
         pose = message.pose.pose
         here = self._origin.then(Pose(pose.position.x, pose.position.y, yaw(pose.orientation)))
-        heading = (here.heading + math.pi) % (2 * math.pi) - math.pi
+        heading = wrap_angle(here.heading)
         self._pose = np.array([here.x, here.y, heading])
         self._twist = np.array([message.twist.twist.linear.x, message.twist.twist.angular.z])
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from nerfbot.agents.learner import Bonus
+from nerfbot.declared import suggestion, validate
 from nerfbot.experiment.protocol.config import ExperimentConfig, InvalidExperiment, MenuConfig
-from nerfbot.limits.yamlio import suggestion, validate
 
 Actor = Literal["policy", "explorer", "random", "shuffled"]
 

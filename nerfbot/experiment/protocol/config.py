@@ -16,9 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from nerfbot.agents.networks import NetworkConfig
 from nerfbot.agents.ppo import PPOConfig
+from nerfbot.declared import suggestion, validate
 from nerfbot.errors import InvalidSpec
 from nerfbot.experiment.runs.processes import CELLS, Environment
-from nerfbot.limits.yamlio import read_yaml, suggestion, validate
+from nerfbot.files import read_yaml
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -11,7 +11,7 @@ pytest.importorskip("matplotlib")
 from nerfbot.experiment.protocol.config import InvalidExperiment, load_experiment
 from nerfbot.experiment.studies.curve import CONDITIONS, NERF, CurvePlan, measure, measured, policy_folder
 from nerfbot.experiment.studies.curve_report import write_report
-from nerfbot.limits.yamlio import read_yaml
+from nerfbot.files import read_yaml
 
 SMALL = (
     f"nerf={NERF}",
