@@ -15,12 +15,8 @@ settings.register_profile("mutation", settings.get_profile("fast"), phases=[Phas
 settings.load_profile("fast")
 
 
-REAL_TIME = ("hardware", "bridge")
-"""Folders whose tests run processes against the clock of a machine that does other work too."""
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Try a failed one of these twice more: what failed for want of a core passes then, a fault does not."""
+    """Run a failed test against real time up to twice more: a busy machine fails it once, a fault always."""
     for item in items:
-        if not set(REAL_TIME).isdisjoint(item.path.parts):
+        if item.get_closest_marker("realtime"):
             item.add_marker(pytest.mark.flaky(reruns=2))

@@ -17,6 +17,8 @@ from rcl_interfaces.srv import SetParameters, SetParametersAtomically
 from nerfbot.hardware.safety.permit import NERFED
 from tests.hardware.ros_world import TWIST_LIMITS, Partner, World, a_world, partnered
 
+pytestmark = pytest.mark.realtime
+
 SPEC = """
 name: slow
 channels:

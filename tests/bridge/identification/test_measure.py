@@ -126,6 +126,7 @@ def test_a_plant_that_does_not_move_has_no_velocity_and_no_guessed_ramps(moves: 
     assert np.isnan(told["effort"])
 
 
+@pytest.mark.realtime
 def test_servos_under_their_driver_have_the_limits_that_their_registers_declare(tmp_path: Path) -> None:
     robot = tmp_path / "so101.yaml"
     slowed = yaml.safe_load((ROBOTS / "so101.yaml").read_text()) | {"rate": 50.0}  # for a busy machine

@@ -27,6 +27,8 @@ from nerfbot.sim.robots.description import RobotDescription
 from tests.bridge.bringups import MAIN, BringUp
 from tests.hardware.ros_world import Partner, a_world, fresh_domain
 
+pytestmark = pytest.mark.realtime
+
 
 @pytest.mark.slow
 def test_the_gauntlet_is_passed_under_leases_and_its_recording_tells_of_each(bring_up) -> None:

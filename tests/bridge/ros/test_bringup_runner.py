@@ -10,6 +10,8 @@ import pytest
 from nerfbot.bridge.ros.bringup_plan import NodePlan, Plan
 from nerfbot.bridge.ros.bringup_runner import Runner
 
+pytestmark = pytest.mark.realtime
+
 ENDS, STAYS = "this", "nerfbot_stays"
 """A module that ends by itself, and one that goes on."""
 

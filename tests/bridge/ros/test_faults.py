@@ -22,6 +22,8 @@ from nerfbot.hardware.errors import NoAnswer
 from nerfbot.hardware.safety.requests import SupervisorClient
 from tests.hardware.ros_world import PATIENCE, TWIST_LIMITS, Partner, World, a_world, partnered
 
+pytestmark = pytest.mark.realtime
+
 FAULTS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "hang": signal.SIGUSR1}
 # A handler that does not return leaves a live process with live DDS threads and a stuck loop
 HANGABLE = (

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.realtime
+
 pytest.importorskip("rclpy", reason="the ROS 2 wheels are not installed")
 pytest.importorskip("launch_ros", reason="launch_ros comes with a ROS 2 distribution")
 

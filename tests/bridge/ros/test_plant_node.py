@@ -21,6 +21,8 @@ from visualization_msgs.msg import MarkerArray
 
 from tests.hardware.ros_world import Partner, World, a_world, partnered
 
+pytestmark = pytest.mark.realtime
+
 SENSORS = {
     "odom": Odometry,
     "scan": LaserScan,

@@ -105,6 +105,7 @@ def test_a_type_that_is_not_there_is_named(name: str) -> None:
         message_class(name)
 
 
+@pytest.mark.realtime
 def test_a_recording_ended_by_a_signal_is_whole(tmp_path: Path) -> None:
     reader = pytest.importorskip("mcap_ros2.reader", reason="mcap-ros2-support is not installed")
     path = tmp_path / "run.mcap"

@@ -8,6 +8,8 @@ from nerfbot.hardware.bus.port import Port
 from nerfbot.hardware.emulator.process import settle
 from nerfbot.hardware.errors import InvalidServo, NoReply, NotAcknowledged, PortError, ServoRefused
 
+pytestmark = pytest.mark.realtime
+
 ROBOTS = ("so101", "koch")
 
 

@@ -11,6 +11,8 @@ import pytest
 from nerfbot.hardware.bus.bus import WIRES
 from nerfbot.hardware.emulator.process import settle
 
+pytestmark = pytest.mark.realtime
+
 dynamixel_sdk = pytest.importorskip("dynamixel_sdk")
 scservo_sdk = pytest.importorskip("scservo_sdk")
 

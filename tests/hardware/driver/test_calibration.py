@@ -71,6 +71,7 @@ def test_a_missing_file_and_one_that_is_no_json_are_named(tmp_path):
         calibrated(ROBOT, tmp_path / "no.json")
 
 
+@pytest.mark.realtime
 @pytest.mark.parametrize("name", ["so101", "koch"])
 def test_a_recorded_calibration_is_read_back(name, tmp_path, emulate, connect):
     robot = ServoRobot.load(name)
@@ -91,6 +92,7 @@ def test_a_recorded_calibration_is_read_back(name, tmp_path, emulate, connect):
     assert not any(servo["values"]["torque_enable"] for servo in emulated.state().values())
 
 
+@pytest.mark.realtime
 def test_a_joint_that_was_not_moved_is_named(tmp_path, emulate, connect):
     recorder = Recorder(connect(emulate()), ROBOT)
     recorder.offsets = dict.fromkeys(ROBOT.names, 0)
@@ -100,6 +102,7 @@ def test_a_joint_that_was_not_moved_is_named(tmp_path, emulate, connect):
     assert not (tmp_path / "c.json").exists()
 
 
+@pytest.mark.realtime
 def test_scan_and_monitor_read_a_bus_and_write_nothing(capsys):
     assert main(["servo", "scan", "--port", "emulator", "--last", "7", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -111,6 +114,7 @@ def test_scan_and_monitor_read_a_bus_and_write_nothing(capsys):
     assert all(row["status"] == "ok" for row in rows)
 
 
+@pytest.mark.realtime
 def test_an_id_is_changed_only_to_a_free_one(emulate, capsys):
     emulated = emulate()
     port = str(emulated.port)
@@ -123,6 +127,7 @@ def test_an_id_is_changed_only_to_a_free_one(emulate, capsys):
     assert emulated.state()[16]["values"]["lock"] == 1
 
 
+@pytest.mark.realtime
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

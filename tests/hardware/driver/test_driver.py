@@ -25,6 +25,8 @@ from nerfbot.hardware.safety.supervision import Oversight
 from nerfbot.limits import NerfSpec
 from nerfbot.powers import verify
 
+pytestmark = pytest.mark.realtime
+
 MARGIN, RATE = 0.03, 50.0
 """s, Hz: a machine that is busy with other tests lets every process wait."""
 

@@ -126,6 +126,7 @@ def test_a_stop_brakes_at_least_as_hard_as_the_envelope_asks_and_within_it():
             assert limits.stop_deceleration <= braking <= limits.max_acceleration
 
 
+@pytest.mark.realtime
 @pytest.mark.parametrize("robot", [SO101, KOCH], ids=lambda robot: robot.name)
 def test_set_up_puts_the_envelope_into_eeprom_once_with_torque_off(robot, emulate):
     emulated = emulate(robot.name)
@@ -140,6 +141,7 @@ def test_set_up_puts_the_envelope_into_eeprom_once_with_torque_off(robot, emulat
     assert all(entry[8] == 0 for entry in emulated.entries() if entry[1] == "w")
 
 
+@pytest.mark.realtime
 def test_nerfed_registers_are_read_back_from_the_servos(emulate):
     emulated = emulate("so101")
     bus = open_bus(SO101, str(emulated.port), margin=0.02)
@@ -151,6 +153,7 @@ def test_nerfed_registers_are_read_back_from_the_servos(emulate):
     assert [item.joint for item in plan.with_held(held) if item.status == "not held"] == ["gripper"]
 
 
+@pytest.mark.realtime
 def test_a_servo_that_is_missing_another_or_twice_there_is_named(emulate):
     ids = {"missing": [1, 2, 3, 5, 6], "none": [11]}
     emulated = emulate(servos=[f"sts3215:{id}" for id in ids["missing"]])
@@ -174,6 +177,7 @@ def test_a_servo_that_is_missing_another_or_twice_there_is_named(emulate):
         open_bus(KOCH, str(emulated.port), margin=0.02)
 
 
+@pytest.mark.realtime
 def test_two_servos_with_one_id_are_found_out(emulate, connect):
     emulated = emulate("so101")
     bus = connect(emulated)
@@ -182,6 +186,7 @@ def test_two_servos_with_one_id_are_found_out(emulate, connect):
         check_servos(bus, SO101)
 
 
+@pytest.mark.realtime
 def test_a_busy_port_is_named(emulate, connect):
     emulated = emulate("so101")
     connect(emulated)
@@ -189,6 +194,7 @@ def test_a_busy_port_is_named(emulate, connect):
         open_bus(SO101, str(emulated.port))
 
 
+@pytest.mark.realtime
 def test_the_command_reads_every_limit_back_from_the_bus(capsys):
     assert main(["nerf", "check", "so101-weak", "--robot", "so101", "--port", "emulator", "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
@@ -197,6 +203,7 @@ def test_the_command_reads_every_limit_back_from_the_bus(capsys):
     assert all(item["held"] == item["counts"] for item in data["limits"])
 
 
+@pytest.mark.realtime
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

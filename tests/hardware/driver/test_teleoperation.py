@@ -13,6 +13,8 @@ from nerfbot.hardware.errors import InvalidServo
 from nerfbot.hardware.robot import ServoRobot
 from nerfbot.limits import NerfSpec
 
+pytestmark = pytest.mark.realtime
+
 MARGIN = 0.03
 PAN, ROLL = 1, 5  # no gravity moves these
 

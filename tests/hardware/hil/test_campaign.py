@@ -15,6 +15,8 @@ from nerfbot.hardware.hil.oracle import Oracle
 from nerfbot.hardware.hil.statistics import percentile, upper_bound
 from nerfbot.hardware.robot import ServoRobot
 
+pytestmark = pytest.mark.realtime
+
 ROBOT = ServoRobot.load("so101")
 STS = ROBOT.joints[0].servo
 

@@ -15,6 +15,8 @@ from nerfbot.hardware.hil.safe_envelope import AROUND, careful
 from nerfbot.hardware.robot import ServoRobot
 from nerfbot.limits import NerfSpec
 
+pytestmark = pytest.mark.realtime
+
 SO101, WEAK = ServoRobot.load("so101"), NerfSpec.load("so101-weak")
 HOME = dict.fromkeys(SO101.names, 0.5)
 FAULTS = ("NaN", "policy killed", "driver killed", "one servo silent", "lost sync-writes", "echo")

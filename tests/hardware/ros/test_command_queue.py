@@ -21,6 +21,8 @@ from nerfbot.hardware.ros.base_node import COMMAND_QOS, NEWEST_QOS
 from nerfbot.hardware.ros.callback_budget import Ration, newest
 from tests.hardware.ros_world import TWIST_LIMITS, Partner, World, a_world, fresh_domain, partnered
 
+pytestmark = pytest.mark.realtime
+
 PATIENT = {"cmd_vel_timeout": 2.0}  # a link that was held up for less takes what waits
 
 

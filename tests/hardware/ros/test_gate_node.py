@@ -17,6 +17,8 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from nerfbot.hardware.safety.permit import PermitSource
 from tests.hardware.ros_world import TWIST_LIMITS, Partner, World, a_world, partnered
 
+pytestmark = pytest.mark.realtime
+
 TOP = 1.5
 
 

@@ -15,6 +15,8 @@ from std_msgs.msg import Float64MultiArray
 
 from tests.hardware.ros_world import Partner, World, partnered
 
+pytestmark = pytest.mark.realtime
+
 JOINTS = ("shoulder", "elbow")
 LIMITS = {
     "max_velocity": 2.0,

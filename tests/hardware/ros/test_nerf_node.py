@@ -14,6 +14,8 @@ from nerfbot.hardware.ros.parameters import channels_of, envelope_of
 from nerfbot.limits import ActuatorLimiter, NerfSpec
 from tests.hardware.ros_world import TWIST_LIMITS, Partner, World, a_world, partnered
 
+pytestmark = pytest.mark.realtime
+
 SPEC = """
 name: slow-and-blind
 channels:

@@ -24,6 +24,8 @@ from nerfbot.hardware.safety.requests import SupervisorClient
 from nerfbot.limits import NerfSpec
 from tests.hardware.ros_world import PATIENCE, Partner, World, a_world
 
+pytestmark = pytest.mark.realtime
+
 ROBOT = ServoRobot.load("so101").model_copy(update={"rate": 50.0, "release_s": 0.2})
 KINDS = {"float64_multi_array": Float64MultiArray, "joint_trajectory": JointTrajectory}
 

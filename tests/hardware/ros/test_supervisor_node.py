@@ -25,6 +25,8 @@ from nerfbot.hardware.safety.permit import PermitWatch
 from nerfbot.hardware.safety.requests import SupervisorClient
 from tests.hardware.ros_world import PATIENCE, Partner, World, a_world
 
+pytestmark = pytest.mark.realtime
+
 
 class Supervised(Partner):
     def __init__(self, world: World, **more: Any) -> None:

@@ -38,6 +38,7 @@ def test_what_the_user_has_set_stays(given, added):
     assert transport(given) == added
 
 
+@pytest.mark.realtime
 @pytest.mark.parametrize("given", [{}, {RANGE: "SUBNET"}])
 def test_a_node_has_no_shared_memory(given):
     pytest.importorskip("rclpy", reason="the ROS 2 wheels are not installed")

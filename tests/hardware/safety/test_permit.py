@@ -172,6 +172,7 @@ def test_a_source_refuses_a_time_that_is_no_heartbeat(valid_for: float) -> None:
         PermitSource(valid_for)
 
 
+@pytest.mark.realtime
 def test_the_kernel_names_the_sender(tmp_path: Path) -> None:
     box = Mailbox(tmp_path / "in")
     code = (
