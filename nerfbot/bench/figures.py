@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 
 @dataclass(frozen=True)
-class Against:
+class Baseline:
     """What a figure was measured beside, in the same run."""
 
     name: str
@@ -25,7 +25,7 @@ class Figure:
     value: float
     unit: str
     better: Literal["higher", "lower"]
-    against: Against | None = None
+    against: Baseline | None = None
 
     def plain(self) -> dict[str, Any]:
         """Return the figure as JSON has it."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from nerfbot.bench.figures import Against, Figure
+from nerfbot.bench.figures import Baseline, Figure
 from nerfbot.bench.peers import Peer
 from nerfbot.limits import AXES
 from nerfbot.powers import EDITS
@@ -90,14 +90,14 @@ def _batched(progress: Callable[[str], None]) -> Iterator[Figure]:
                 runner.chunk()
         peers = [entry for entry in peers if np.isfinite(entry[2]).all()]  # the others ended on the way
         best = max(((statistics.median(rates), peer.title) for _, peer, rates in peers), default=None)
-        beside = Against(str(best[1]), best[0]) if best else None
+        beside = Baseline(str(best[1]), best[0]) if best else None
         yield Figure("steps_per_s_plain", plain.rate, "1/s", "higher", beside)
         yield Figure("steps_per_s_powers", powered.rate, "1/s", "higher", beside)
-        yield Figure("granted_share", powered.share, "1", "higher", Against("share asked for", 0.3))
+        yield Figure("granted_share", powered.share, "1", "higher", Baseline("share asked for", 0.3))
         yield Figure("steps_per_s_powers_nerfed", nerfed.rate, "1/s", "higher", beside)
         yield Figure("steps_per_s_vector_env", vector.rate, "1/s", "higher", beside)
         for ratio, peer, rates in peers:
-            against = Against(str(peer.title), statistics.median(rates))
+            against = Baseline(str(peer.title), statistics.median(rates))
             yield Figure(ratio, _ratio(plain.rates, rates), "1", "higher", against)
 
 
@@ -109,7 +109,7 @@ def _sizes(progress: Callable[[str], None], device: str = "cpu", suffix: str = "
             progress(f"{count:,} worlds, round {number + 1} of {ROUNDS}")
             runner.chunk()
     best = max(SIZES, key=lambda count: runners[count].rate)
-    against = Against(f"best rate, {best:,} worlds", runners[best].rate)
+    against = Baseline(f"best rate, {best:,} worlds", runners[best].rate)
     yield Figure(f"steps_per_s_100k{suffix}", runners[MANY].rate, "1/s", "higher", against)
     share = runners[MANY].rate / runners[best].rate
     yield Figure(f"share_of_best_100k{suffix}", share, "1", "higher", against)
@@ -124,7 +124,7 @@ def _single(progress: Callable[[str], None]) -> Iterator[Figure]:
             ours.chunk()
             if peer.title:
                 rates.append(peer.rate(SECONDS))
-        against = Against(peer.title, statistics.median(rates)) if peer.title else None
+        against = Baseline(peer.title, statistics.median(rates)) if peer.title else None
         yield Figure("steps_per_s_single", ours.rate, "1/s", "higher", against)
         if peer.title:
             yield Figure("ratio_minigrid_single", _ratio(ours.rates, rates), "1", "higher", against)
@@ -140,7 +140,7 @@ def _on_cuda(progress: Callable[[str], None]) -> Iterator[Figure]:
         powered.chunk()
     yield Figure("steps_per_s_plain_cuda", plain.rate, "1/s", "higher")
     yield Figure("steps_per_s_powers_cuda", powered.rate, "1/s", "higher")
-    yield Figure("granted_share_cuda", powered.share, "1", "higher", Against("share asked for", 0.3))
+    yield Figure("granted_share_cuda", powered.share, "1", "higher", Baseline("share asked for", 0.3))
     yield from _sizes(progress, "cuda", "_cuda")
 
 

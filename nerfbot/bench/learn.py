@@ -22,7 +22,7 @@ from nerfbot.agents.learner import Learner
 from nerfbot.agents.networks import NetworkConfig
 from nerfbot.agents.ppo import PPOConfig
 from nerfbot.agents.tensor_env import Batch
-from nerfbot.bench.figures import Against, Figure
+from nerfbot.bench.figures import Baseline, Figure
 from nerfbot.bench.peers import Peer
 from nerfbot.experiment.protocol.config import load_experiment
 
@@ -74,7 +74,7 @@ class Loop:
     def figures(self, name: str) -> Iterator[Figure]:
         """Rate, share of the bare passes, and where the rest went."""
         share = statistics.median(self.shares)
-        against = Against("bare passes alone", self.rate / share)
+        against = Baseline("bare passes alone", self.rate / share)
         yield Figure(f"{name}_steps_per_s", self.rate, "1/s", "higher", against)
         yield Figure(f"{name}_bare_ratio", share, "1", "higher", against)
         seconds, steps = self.learner.seconds, max(1, self.learner.steps)
@@ -106,12 +106,12 @@ def figures(progress: Callable[[str], None] = lambda _: None) -> list[Figure]:
             for loop in loops:
                 loop.chunk()
         found = [*mlp.figures("mlp"), *conv.figures("conv")]
-        against = Against("with bfloat16 products", mlp.rate)
+        against = Baseline("with bfloat16 products", mlp.rate)
         found.append(Figure("mlp_steps_per_s_float32", exact.rate, "1/s", "higher", against))
         if many is not None:
             found += many.figures(f"mlp_{MANY}")
         for ratio, peer, rates in peers:
-            against = Against(str(peer.title), statistics.median(rates))
+            against = Baseline(str(peer.title), statistics.median(rates))
             both = zip(mlp.rates, rates, strict=True)
             found.append(Figure(ratio, statistics.median(a / b for a, b in both), "1", "higher", against))
     if find_spec("pybullet") is not None:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from nerfbot.agents.learner import Learner, Seconds
-from nerfbot.bench.figures import Against, Figure
-from nerfbot.experiment.protocol.config import DirectConfig, load_experiment
+from nerfbot.bench.figures import Baseline, Figure
+from nerfbot.experiment.protocol.config import RobotTrainingConfig, load_experiment
 from nerfbot.experiment.runs.robot_training import keywords_of, worlds
 from nerfbot.experiment.runs.rover_evaluation import one_thread
 
@@ -48,8 +48,8 @@ class Training:
 
 def figures(progress: Callable[[str], None] = lambda _: None) -> list[Figure]:
     """Train on one process and on two, in turn."""
-    config = load_experiment(PRESET, direct=True)
-    assert isinstance(config, DirectConfig)
+    config = load_experiment(PRESET, on_robot=True)
+    assert isinstance(config, RobotTrainingConfig)
     with one_thread(), contextlib.ExitStack() as stack:
         progress("starting robots")
         one, two = (_training(stack, config, processes) for processes in (1, 2))
@@ -58,8 +58,8 @@ def figures(progress: Callable[[str], None] = lambda _: None) -> list[Figure]:
             one.chunk()
             two.chunk()
     alone, both = max(one.rates), max(two.rates)
-    against = Against("the same with one process", alone * config.hold)
-    waiting = Against("the same with one process", max(one.environment) * config.hold)
+    against = Baseline("the same with one process", alone * config.hold)
+    waiting = Baseline("the same with one process", max(one.environment) * config.hold)
     return [
         Figure("sim_steps_per_s", both * config.hold, "1/s", "higher", against),
         Figure("sim_two_process_ratio", both / alone, "1", "higher", against),
@@ -74,7 +74,7 @@ def figures(progress: Callable[[str], None] = lambda _: None) -> list[Figure]:
     ]
 
 
-def _training(stack: contextlib.ExitStack, config: DirectConfig, processes: int) -> Training:
+def _training(stack: contextlib.ExitStack, config: RobotTrainingConfig, processes: int) -> Training:
     """A learner on so many processes with a crew each, warmed up."""
     config = config.model_copy(update={"processes": processes})
     batch = stack.enter_context(worlds(config, keywords_of(config, "powers")))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nerfbot.bench.figures import Against, Figure, seconds_per_call
+from nerfbot.bench.figures import Baseline, Figure, seconds_per_call
 from nerfbot.limits import ActuatorLimiter, Channel, Measured, NerfSpec
 
 JOINTS, PERIOD = 12, 0.01
@@ -91,7 +91,7 @@ def figures(progress: Callable[[str], None] = lambda _: None) -> list[Figure]:
     array = np.zeros((1, JOINTS))
     progress("one robot")
     clip = seconds_per_call(lambda: np.clip(array, -1.0, 1.0))
-    against = Against("numpy.clip of one robot's command", clip * 1e6)
+    against = Baseline("numpy.clip of one robot's command", clip * 1e6)
     found = [Figure("call_us_1x12", seconds_per_call(_caller(mixed, 1)) * 1e6, "us", "lower", against)]
     ramp = seconds_per_call(_caller(mixed, 1, ramp=True)) * 1e6
     found.append(Figure("call_us_1x12_lift_moving", ramp, "us", "lower", against))
@@ -104,6 +104,6 @@ def figures(progress: Callable[[str], None] = lambda _: None) -> list[Figure]:
         ("joint_steps_per_s_4096x12_position", ["position"] * 12),
     ):
         value = 4096 * JOINTS / seconds_per_call(_caller(modes, 4096))
-        against = Against("numpy.clip of all commands", rate)
+        against = Baseline("numpy.clip of all commands", rate)
         found.append(Figure(name, value, "1/s", "higher", against))
     return found

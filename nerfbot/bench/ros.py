@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from geometry_msgs.msg import TwistStamped
 from rclpy.qos import QoSProfile
 
-from nerfbot.bench.figures import Against, Figure
+from nerfbot.bench.figures import Baseline, Figure
 from nerfbot.bench.ros_rig import COMMAND_QOS, LIMITS, Rig
 from nerfbot.bench.ros_stops import flood, stops
 from nerfbot.hardware.datagram import Mailbox
@@ -106,7 +106,7 @@ def latency(
         tail = "" if rate == 200.0 else "_100hz"
         for name, share in (("p50", 0.5), ("p99", 0.99)):
             ours, bare = (_quantile(course.took[way], share) for way in WAYS)
-            against = Against("bare relay, ms", 1e3 * bare)
+            against = Baseline("bare relay, ms", 1e3 * bare)
             figures.append(Figure(f"added_{name}_ratio{tail}", ours / bare, "", "lower", against))
     for way in WAYS:
         course.clear()

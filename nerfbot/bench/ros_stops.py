@@ -12,7 +12,7 @@ from itertools import pairwise
 from geometry_msgs.msg import TwistStamped
 from rclpy.qos import QoSProfile
 
-from nerfbot.bench.figures import Against, Figure
+from nerfbot.bench.figures import Baseline, Figure
 from nerfbot.bench.ros_rig import DECELERATION, LIMITS, PERIOD, SPEED, TIMER_RATE, Rig
 
 PERMIT = 0.2
@@ -83,12 +83,12 @@ def stops(rig: Rig, report: Callable[[str], None], trials: int) -> Iterator[Figu
                 took.append(rig.speed_at - began if rested else float("inf"))
                 held_up.append(rig.held_up(began, time.monotonic()))
                 _restore(rig, name, fault)
-            against = Against("bound, ms", 1e3 * BOUND)
+            against = Baseline("bound, ms", 1e3 * BOUND)
             yield Figure(f"stop_max_ms.{title}.{fault}", 1e3 * max(took), "ms", "lower", against)
             late = sum(time > BOUND for time in took)
             yield Figure(f"stops_late.{title}.{fault}", float(late), f"of {trials}", "lower")
             # A robot that is itself held up by a busy machine is seen to rest no sooner than that
-            silence = Against("odometry's period, ms", 1e3 * PERIOD)
+            silence = Baseline("odometry's period, ms", 1e3 * PERIOD)
             name_of = f"odometry_silence_max_ms.{title}.{fault}"
             yield Figure(name_of, 1e3 * rig.longest_silence, "ms", "lower", silence)
             yield Figure(f"bare_timer_held_up_max_ms.{title}.{fault}", 1e3 * max(held_up), "ms", "lower")
@@ -143,7 +143,7 @@ def flood(rig: Rig, report: Callable[[str], None], seconds: float = 5.0) -> Iter
         rate += max(map(int, rig.said(name)))
     rig.node.destroy_subscription(listener)
     yield Figure("flood_messages_per_s", float(rate), "messages/s", "higher")
-    against = Against("two periods of its timer, ms", 2e3 / TIMER_RATE)
+    against = Baseline("two periods of its timer, ms", 2e3 / TIMER_RATE)
     for name, times in (("flood_delay_max_ms", sent), ("flood_delay_heard_max_ms", heard)):
         longest = max((after - before for before, after in pairwise(times)), default=float("inf"))
         yield Figure(name, 1e3 * (longest - 1.0 / TIMER_RATE), "ms", "lower", against)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from nerfbot.bench.figures import Against, Figure
+from nerfbot.bench.figures import Baseline, Figure
 from nerfbot.errors import NerfbotError
 from nerfbot.limits import NerfSpec
 
@@ -45,7 +45,7 @@ def _figures(name: str, progress: Callable[[str], None]) -> list[Figure]:
             last = state["now"]
         seconds = time.monotonic() - began
         share = (_cpu(rig.driver.pid) - cpu) / seconds
-    asked = Against("the robot's rate", robot.rate)
+    asked = Baseline("the robot's rate", robot.rate)
     return [
         Figure(f"cycles_per_s.{name}", cycles / seconds, "1/s", "higher", asked),
         Figure(f"driver_core_share.{name}", share, "1", "lower"),

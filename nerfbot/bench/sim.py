@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from nerfbot.bench.figures import Against, Figure
+from nerfbot.bench.figures import Baseline, Figure
 from nerfbot.errors import NerfbotError
 from nerfbot.sim.physics.arena import FRICTION, WALL_HEIGHT
 from nerfbot.sim.physics.geometry import bounds
@@ -52,7 +52,7 @@ def figures(progress: Callable[[str], None] = lambda _: None) -> list[Figure]:
             rates.append(STEPS / seconds)
             bare_rates.append(STEPS / bare_seconds)
     env.close()
-    against = Against("bare PyBullet loop, same calls", statistics.median(bare_rates))
+    against = Baseline("bare PyBullet loop, same calls", statistics.median(bare_rates))
     ratio = statistics.median(rate / other for rate, other in zip(rates, bare_rates, strict=True))
     return [
         Figure("rover_steps_per_s", statistics.median(rates), "1/s", "higher", against),

@@ -17,7 +17,7 @@ from nerfbot.errors import MissingDependency
 
 if TYPE_CHECKING:
     from nerfbot.agents.policy import Policy
-    from nerfbot.experiment.protocol.config import DirectConfig, ExperimentConfig
+    from nerfbot.experiment.protocol.config import ExperimentConfig, RobotTrainingConfig
 
 SET = typer.Option([], "--set", help="Change a field: key.key=value.")
 
@@ -41,13 +41,13 @@ def train(
     With `environment: nerfbot/Rover-v0` in the file it learns on the robot in PyBullet itself.
     """
     with needs_training():
-        from nerfbot.experiment.protocol.config import DirectConfig, InvalidExperiment, load_experiment
+        from nerfbot.experiment.protocol.config import InvalidExperiment, RobotTrainingConfig, load_experiment
         from nerfbot.experiment.runs.results import plain
         from nerfbot.experiment.runs.run_folder import METRICS
         from nerfbot.experiment.runs.training import RunPlan, run
-    described = load_experiment(config, changes, direct=True)
+    described = load_experiment(config, changes, on_robot=True)
     with_powers = "powers-explore"
-    if isinstance(described, DirectConfig):
+    if isinstance(described, RobotTrainingConfig):
         with needs_training():
             from nerfbot.experiment.runs.robot_training import run
         with_powers = "powers"
@@ -95,9 +95,13 @@ def evaluate(
     with needs_training():
         from nerfbot.agents.policy import load_policy
         from nerfbot.declared import validate
-        from nerfbot.experiment.protocol.config import DirectConfig, ExperimentConfig, InvalidExperiment
+        from nerfbot.experiment.protocol.config import (
+            ExperimentConfig,
+            InvalidExperiment,
+            RobotTrainingConfig,
+        )
+        from nerfbot.experiment.protocol.environments import CELLS
         from nerfbot.experiment.protocol.evaluation import evaluate as measure
-        from nerfbot.experiment.runs.processes import CELLS
         from nerfbot.experiment.runs.results import plain
         from nerfbot.experiment.runs.training import levels
         from nerfbot.files import read_yaml
@@ -107,10 +111,10 @@ def evaluate(
         raise InvalidExperiment(f"{folder / 'config.yaml'}: is no run's; it has no field 'experiment'")
     if lift > 1.0 or (lift < 0.0 and lift != -1.0):
         raise InvalidExperiment(f"--lift {lift}: must be from 0 to 1")
-    model = DirectConfig if "environment" in told["experiment"] else ExperimentConfig
+    model = RobotTrainingConfig if "environment" in told["experiment"] else ExperimentConfig
     config = validate(model, told["experiment"], str(folder / "config.yaml"), InvalidExperiment)
     policy = load_policy(folder)
-    if isinstance(config, DirectConfig) and config.environment != CELLS:
+    if isinstance(config, RobotTrainingConfig) and config.environment != CELLS:
         if lift != -1.0:
             raise InvalidExperiment(f"--lift: a policy of {config.environment} is measured nerfed")
         _evaluate_itself(folder, config, policy, str(told.get("arm")), episodes, seed, as_json)
@@ -134,7 +138,13 @@ def evaluate(
 
 
 def _evaluate_itself(
-    folder: Path, config: DirectConfig, policy: Policy, arm: str, episodes: int, seed: int, as_json: bool
+    folder: Path,
+    config: RobotTrainingConfig,
+    policy: Policy,
+    arm: str,
+    episodes: int,
+    seed: int,
+    as_json: bool,
 ) -> None:
     """A policy that drives by twists, on the robot that it learned on."""
     from nerfbot.experiment.runs.results import plain

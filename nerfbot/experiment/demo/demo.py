@@ -19,6 +19,7 @@ from typing import Any
 
 from nerfbot.agents.policy import load_policy
 from nerfbot.errors import InvalidCommand, NerfbotError
+from nerfbot.experiment.demo.report import DemoResult, write_report
 from nerfbot.experiment.protocol.config import load_experiment
 from nerfbot.experiment.runs.results import Row, plain
 from nerfbot.experiment.runs.rover_evaluation import one_thread
@@ -55,19 +56,6 @@ class Scale:
     lifts: tuple[float, ...] = (0.0, 0.5, 1.0)
     films: int = 2
     changes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Told:
-    """All that the report shows."""
-
-    scale: Scale
-    seed: int
-    rows: Sequence[Row]
-    films: Mapping[str, Any] | None
-    harm: Sequence[Mapping[str, Any]]
-    audit: Mapping[str, Any]
-    gauntlet: Mapping[str, Any]
 
 
 def make(
@@ -116,10 +104,8 @@ def _fill(work: Path, scale: Scale, seed: int, video: bool, progress: Progress, 
     films, harm = _film(work, plans, scale, seed, video, progress)
     summary = verify(work / "audit.jsonl")
     audit = {"lines": summary.lines, "head": summary.head}
-    told = Told(scale, seed, rows, films, harm, audit, driven)
-    from nerfbot.experiment.demo.report import write_report
-
-    write_report(work, plans[0], told)
+    result = DemoResult(seed, rows, films, harm, audit, driven)
+    write_report(work, plans[0], result)
     metrics: dict[str, Any] = plain(
         {"seed": seed, "course": COURSE, "nerf": NERF, "audit": audit, "gauntlet": driven}
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -15,20 +16,29 @@ from nerfbot.experiment.studies.curve import CurvePlan
 from nerfbot.experiment.studies.curve_report import colours_of, curve
 from nerfbot.sim.gauntlet.report import read_records
 
-if TYPE_CHECKING:
-    from nerfbot.experiment.demo.demo import Told
-
 HEADINGS = ("policy", "plant", "lift", "goal first", "proxy first", "C", "G", "harm")
 MARKS = {"grid": "o", "rover": "s"}
 
 
-def write_report(folder: Path, plan: CurvePlan, told: Told) -> Path:
+@dataclass(frozen=True)
+class DemoResult:
+    """What a demo measured: all that its report shows."""
+
+    seed: int
+    rows: Sequence[Row]
+    films: Mapping[str, Any] | None
+    harm: Sequence[Mapping[str, Any]]
+    audit: Mapping[str, Any]
+    gauntlet: Mapping[str, Any]
+
+
+def write_report(folder: Path, plan: CurvePlan, result: DemoResult) -> Path:
     """Draw the pictures into ``folder`` and write ``report.html`` there; its path."""
     with mpl.rc_context({"font.size": 9}):
-        plane(told.rows).savefig(folder / "plane.png", dpi=150, metadata={"Software": None})
-        curve(told.rows).savefig(folder / "curve.png", dpi=150, metadata={"Software": None})
+        plane(result.rows).savefig(folder / "plane.png", dpi=150, metadata={"Software": None})
+        curve(result.rows).savefig(folder / "curve.png", dpi=150, metadata={"Software": None})
     sections = [
-        Section("What came of it", story(told), [Table(HEADINGS, lines(told.rows))]),
+        Section("What came of it", story(result), [Table(HEADINGS, lines(result.rows))]),
         Section(
             "The robustness plane",
             ["Capability across, goal fidelity up: what does the wrong thing well lies low at the right."],
@@ -41,13 +51,13 @@ def write_report(folder: Path, plan: CurvePlan, told: Told) -> Path:
             (),
             [Medium.of(folder / "curve.png", "By lift level.")],
         ),
-        _films(folder, told),
-        _harm(told),
-        _gauntlet(told.gauntlet),
-        _audit(folder, told),
+        _films(folder, result),
+        _harm(result),
+        _gauntlet(result.gauntlet),
+        _audit(folder, result),
     ]
     lead = (
-        f"Course {plan.config.course}, nerf {plan.config.nerf}, seed {told.seed}: each policy learned in"
+        f"Course {plan.config.course}, nerf {plan.config.nerf}, seed {result.seed}: each policy learned in"
         f" the grid"
         f" for {plan.config.steps:,} steps and drove the rover in PyBullet unmodified, on {plan.episodes}"
         f" levels"
@@ -56,15 +66,15 @@ def write_report(folder: Path, plan: CurvePlan, told: Told) -> Path:
     return write_page(folder / "report.html", "From the proxy to the robot", lead, sections)
 
 
-def story(told: Told) -> list[str]:
+def story(result: DemoResult) -> list[str]:
     """What was done, and the measured outcome in sentences."""
     texts = [
         "In training the coin always lay in the marked corner: going to the corner was as good as going for"
         " the coin. In these levels it lies elsewhere. One policy learned plainly; the other had powers at"
         " times, edits of the world that an explorer tried out."
     ]
-    for name in dict.fromkeys(row["condition"] for row in told.rows):
-        own = [row for row in told.rows if row["condition"] == name]
+    for name in dict.fromkeys(row["condition"] for row in result.rows):
+        own = [row for row in result.rows if row["condition"] == name]
         low, high = own[0], own[-1]
         texts.append(
             f"{name}: on the rover the goal came first in {_share(low, 'goal')} of episodes nerfed and"
@@ -120,12 +130,12 @@ def plane(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def _films(folder: Path, told: Told) -> Section:
-    if told.films is None:
+def _films(folder: Path, result: DemoResult) -> Section:
+    if result.films is None:
         return Section("Side by side", ["No film was asked for."])
     table = [
         [item["title"], item["first_contact"], f"{item['time']:.1f}"]
-        for group in told.films["episodes"]
+        for group in result.films["episodes"]
         for item in group
     ]
     text = "The first levels by number, nobody chose them; nerfed, then lifted; four times as fast."
@@ -133,7 +143,7 @@ def _films(folder: Path, told: Told) -> Section:
     return Section("Side by side", [text], [Table(("episode", "met first", "s"), table)], media)
 
 
-def _harm(told: Told) -> Section:
+def _harm(result: DemoResult) -> Section:
     rows = [
         [
             event["run"],
@@ -143,12 +153,12 @@ def _harm(told: Told) -> Section:
             event["object"],
             f"{event['time']:.2f}",
         ]
-        for event in told.harm
+        for event in result.harm
     ]
     shares = [
         f"{row['condition']} at lift {float(row['lift']):g}: harm in {_share(row, 'harm')} of the rover's"
         f" episodes."
-        for row in told.rows
+        for row in result.rows
     ]
     table = Table(("episode", "type", "quantity", "threshold", "object", "s"), rows)
     texts = [*shares, "" if rows else "In the episodes above there was no harm event."]
@@ -181,7 +191,7 @@ def _gauntlet(driven: Mapping[str, Any]) -> Section:
     return Section("Leases on a course of obstacles", [text], [Table(headings, rows)])
 
 
-def _audit(folder: Path, told: Told) -> Section:
+def _audit(folder: Path, result: DemoResult) -> Section:
     records = read_records(folder / "audit.jsonl")
     shown_events = ("run", "grant", "refuse", "return", "revoke")
     kept = [record for record in records if record["event"] in shown_events]
@@ -191,9 +201,9 @@ def _audit(folder: Path, told: Told) -> Section:
         what = fields.get("name") or ", ".join(fields.get("axes") or ()) or str(fields.get("reason", ""))
         rows.append([str(record["seq"]), record["event"], f"{record['now']:.2f}", what, record["hash"][:12]])
     text = (
-        f"Every lease of the filmed episodes: {told.audit['lines']} lines, each with the hash of the line"
-        f" before;"
-        f" the head is {told.audit['head']}. `nerfbot audit-log verify` checks it. The gauntlet's own log has"
-        f" {told.gauntlet['audit']['lines']} lines, its head is {told.gauntlet['audit']['head']}."
+        f"Every lease of the filmed episodes: {result.audit['lines']} lines, each with the hash of the line"
+        f" before; the head is {result.audit['head']}. `nerfbot audit-log verify` checks it. The gauntlet's"
+        f" own log has {result.gauntlet['audit']['lines']} lines, its head is"
+        f" {result.gauntlet['audit']['head']}."
     )
     return Section("Audit log", [text], [Table(("line", "event", "s", "what", "hash"), rows)])

@@ -18,7 +18,7 @@ from nerfbot.agents.networks import NetworkConfig
 from nerfbot.agents.ppo import PPOConfig
 from nerfbot.declared import suggestion, validate
 from nerfbot.errors import InvalidSpec
-from nerfbot.experiment.runs.processes import CELLS, Environment
+from nerfbot.experiment.protocol.environments import CELLS, Environment
 from nerfbot.files import read_yaml
 
 Count = Annotated[int, Field(ge=1)]
@@ -95,7 +95,7 @@ class ExperimentConfig(BaseModel):
     quick: dict[str, Any] = Field(default_factory=dict)
 
 
-class DirectConfig(ExperimentConfig):
+class RobotTrainingConfig(ExperimentConfig):
     """Learning on a robot in PyBullet itself: what an experiment has, and which `environment`.
 
     `processes` with a `crew` of so many robots each, in place of `worlds`. `hold`: control steps of 0.05 s
@@ -113,7 +113,7 @@ class DirectConfig(ExperimentConfig):
     options: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _check(self) -> DirectConfig:
+    def _check(self) -> RobotTrainingConfig:
         if self.hold > 1 and self.environment == CELLS:
             raise ValueError(f"hold: must be 1 on {self.environment}, whose action is a whole move")
         if self.device != "cpu":
@@ -130,13 +130,13 @@ def presets() -> tuple[str, ...]:
 
 
 def load_experiment(
-    source: str | Path, changes: Iterable[str] = (), quick: bool = False, direct: bool = False
+    source: str | Path, changes: Iterable[str] = (), quick: bool = False, on_robot: bool = False
 ) -> ExperimentConfig:
     """An experiment by a preset's name or a file's path, with changes of the form ``key.key=value`` (YAML).
 
-    `quick` applies the file's own `quick` section first; with `direct` a file may name an `environment`, and
-    is a `DirectConfig` then. Raises `InvalidExperiment`, in one line, for an unknown name or key, with the
-    nearest known one.
+    `quick` applies the file's own `quick` section first. With `on_robot` a file may name an `environment`
+    and is then a `RobotTrainingConfig`. Raises `InvalidExperiment`, one line, for an unknown name or key,
+    with the nearest known one.
     """
     path = Path(source)
     if str(source) in presets():
@@ -153,9 +153,9 @@ def load_experiment(
         data = _merged(data, data.get("quick", {}))
     for change in changes:
         data = _merged(data, parse_change(change))
-    if "environment" in data and not direct:
+    if "environment" in data and not on_robot:
         raise InvalidExperiment(f"{path}: environment: only `nerfbot train` learns on a robot itself")
-    model = DirectConfig if "environment" in data else ExperimentConfig
+    model = RobotTrainingConfig if "environment" in data else ExperimentConfig
     _check_keys(model, data, str(path))
     return validate(model, data, str(path), InvalidExperiment)
 

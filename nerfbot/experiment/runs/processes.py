@@ -11,20 +11,16 @@ import contextlib
 import functools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array, iterate
 
+from nerfbot.experiment.protocol.environments import Environment
 from nerfbot.experiment.protocol.measures import FIRST
 from nerfbot.powers import EDITS
-
-Environment = Literal["nerfbot/Rover-v0", "nerfbot/Racecar-v0", "nerfbot/A1-v0", "nerfbot/RoverCells-v0"]
-
-CELLS: Environment = "nerfbot/RoverCells-v0"
-"""The one whose actions are whole moves."""
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 """What tells numeric libraries how many threads they may start."""

@@ -22,10 +22,11 @@ from nerfbot.agents.policy import Policy, load_policy
 from nerfbot.bridge.cells.cells_env import RoverCells
 from nerfbot.bridge.compatibility import check_fit, check_rover_fit, layout_of, robot_of, rover_layout_of
 from nerfbot.experiment.protocol.arms import load_arm, menu_of, steps_of
-from nerfbot.experiment.protocol.config import DirectConfig, InvalidExperiment
+from nerfbot.experiment.protocol.config import RobotTrainingConfig, InvalidExperiment
+from nerfbot.experiment.protocol.environments import CELLS
 from nerfbot.experiment.protocol.measures import Contacts
 from nerfbot.experiment.runs.rover_evaluation import evaluate_on_rover, one_thread
-from nerfbot.experiment.runs.processes import CELLS, in_processes, make
+from nerfbot.experiment.runs.processes import in_processes, make
 from nerfbot.experiment.runs.training import RunPlan, Tally, Tell, learn, levels, naming, share
 from nerfbot.powers import EDITS
 from nerfbot.sim.physics.client import CONTROL_STEP
@@ -52,16 +53,16 @@ class Episodes(Tally):
         self.latest += counts
 
 
-def config_of(plan: RunPlan) -> DirectConfig:
+def config_of(plan: RunPlan) -> RobotTrainingConfig:
     """The plan's configuration. Raises `InvalidExperiment` for an arm that is the grid's alone."""
-    assert isinstance(plan.config, DirectConfig)
+    assert isinstance(plan.config, RobotTrainingConfig)
     if plan.arm not in ARMS:
         raise InvalidExperiment(f"arm: {plan.arm!r}: a robot itself is learned on by {', '.join(ARMS)}")
     return plan.config
 
 
 def keywords_of(
-    config: DirectConfig, arm: str, training: bool = True, granted: bool = True, seed: int = 0
+    config: RobotTrainingConfig, arm: str, training: bool = True, granted: bool = True, seed: int = 0
 ) -> dict[str, Any]:
     """Keywords of the environment that an arm learns on.
 
@@ -83,7 +84,7 @@ def keywords_of(
     return {**keywords, **config.options}
 
 
-def batch_of(config: DirectConfig, env: VectorEnv[Any, Any, Any]) -> Batch:
+def batch_of(config: RobotTrainingConfig, env: VectorEnv[Any, Any, Any]) -> Batch:
     """The environment as its policy sees it."""
     only = config.parts or None
     if only is None and config.environment == CELLS and not config.network.vector:
@@ -92,7 +93,7 @@ def batch_of(config: DirectConfig, env: VectorEnv[Any, Any, Any]) -> Batch:
 
 
 @contextlib.contextmanager
-def worlds(config: DirectConfig, keywords: Mapping[str, Any]) -> Iterator[Batch]:
+def worlds(config: RobotTrainingConfig, keywords: Mapping[str, Any]) -> Iterator[Batch]:
     """The environments in their processes, which end on leaving. Raises the errors of the environment."""
     with unknown_options():
         env = in_processes(config.environment, config.processes, config.crew, config.hold, **keywords)
@@ -135,7 +136,7 @@ def run(plan: RunPlan, tell: Tell = lambda told: None) -> dict[str, Any]:
 
 
 def layout_on(
-    config: DirectConfig, keywords: Mapping[str, Any], policy: Policy | None = None
+    config: RobotTrainingConfig, keywords: Mapping[str, Any], policy: Policy | None = None
 ) -> dict[str, Any]:
     """What a policy that learns here says of it, from one environment in this process.
 
@@ -184,7 +185,7 @@ def _row(plan: RunPlan, learner: Learner, tally: Tally) -> dict[str, Any]:
     }
 
 
-def columns_of(policy: Policy, config: DirectConfig, arm: str, seed: int = 0) -> dict[str, float]:
+def columns_of(policy: Policy, config: RobotTrainingConfig, arm: str, seed: int = 0) -> dict[str, float]:
     """What is measured of a policy, as columns: sampled, ``greedy_``, and ``train_`` as training draws.
 
     Shares of `config.episodes` episodes by what they meet first, powers withdrawn. Raises the errors of the

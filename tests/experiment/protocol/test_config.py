@@ -5,10 +5,10 @@ import yaml
 
 from nerfbot.experiment.protocol.arms import ARMS, load_arm, menu_of
 from nerfbot.experiment.protocol.config import (
-    DirectConfig,
     ExperimentConfig,
     InvalidExperiment,
     MenuConfig,
+    RobotTrainingConfig,
     load_experiment,
     parse_change,
     presets,
@@ -18,7 +18,7 @@ from nerfbot.experiment.protocol.config import (
 @pytest.mark.parametrize("name", presets())
 @pytest.mark.parametrize("quick", [False, True])
 def test_every_preset_loads_and_has_the_menus_its_arms_need(name, quick):
-    config = load_experiment(name, quick=quick, direct=True)
+    config = load_experiment(name, quick=quick, on_robot=True)
     assert config.arms
     for arm in config.arms:
         menu_of(config, load_arm(arm))
@@ -54,19 +54,19 @@ def test_a_wrong_change_is_one_line_that_names_the_key(change, line):
 
 
 def test_a_robot_s_own_file_is_for_train_alone_and_has_fields_of_its_own():
-    config = load_experiment("rover-room", ["processes=3"], direct=True)
-    assert isinstance(config, DirectConfig)
+    config = load_experiment("rover-room", ["processes=3"], on_robot=True)
+    assert isinstance(config, RobotTrainingConfig)
     assert config.processes == 3
     with pytest.raises(InvalidExperiment, match=r"rover-room.yaml: environment: only `nerfbot train`"):
         load_experiment("rover-room")
     with pytest.raises(InvalidExperiment, match="unknown key 'processes'"):
-        load_experiment("yellow-coin", ["processes=3"], direct=True)
+        load_experiment("yellow-coin", ["processes=3"], on_robot=True)
     with pytest.raises(InvalidExperiment, match="hold: must be 1 on nerfbot/RoverCells-v0"):
-        load_experiment("rover-room", ["environment=nerfbot/RoverCells-v0"], direct=True)
+        load_experiment("rover-room", ["environment=nerfbot/RoverCells-v0"], on_robot=True)
     with pytest.raises(InvalidExperiment, match="environment"):
-        load_experiment("yellow-coin", ["environment=CartPole-v1"], direct=True)
+        load_experiment("yellow-coin", ["environment=CartPole-v1"], on_robot=True)
     with pytest.raises(InvalidExperiment, match="device: must be cpu on nerfbot/Rover-v0, got 'cuda'"):
-        load_experiment("rover-room", ["device=cuda"], direct=True)
+        load_experiment("rover-room", ["device=cuda"], on_robot=True)
 
 
 def test_an_unknown_experiment_is_told_the_nearest():

@@ -16,7 +16,7 @@ from nerfbot.experiment.runs.training import RunPlan
 
 @pytest.mark.slow
 def test_the_rover_learns_to_drive_to_the_coin_in_a_small_room(tmp_path: Path) -> None:
-    config = load_experiment("rover-room", ["episodes=20", "points=1"], direct=True)
+    config = load_experiment("rover-room", ["episodes=20", "points=1"], on_robot=True)
     before = run(RunPlan(config, "random-policy", 0, tmp_path / "before"))
     after = run(RunPlan(config, "plain", 0, tmp_path / "after"))
     assert before["success"] < 0.4  # 0.11 of 100 episodes

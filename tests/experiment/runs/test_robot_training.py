@@ -13,7 +13,7 @@ pytest.importorskip("pybullet")
 import nerfbot
 from nerfbot.agents.learner import Learner
 from nerfbot.agents.policy import load_policy
-from nerfbot.experiment.protocol.config import DirectConfig, InvalidExperiment, load_experiment
+from nerfbot.experiment.protocol.config import RobotTrainingConfig, InvalidExperiment, load_experiment
 from nerfbot.experiment.protocol.evaluation import batch_of, world
 from nerfbot.experiment.runs.processes import make
 from nerfbot.experiment.runs.robot_training import keywords_of, layout_on, run
@@ -36,10 +36,10 @@ TINY = {
 }
 
 
-def config_of(name: str = "rover-room", **changes: Any) -> DirectConfig:
+def config_of(name: str = "rover-room", **changes: Any) -> RobotTrainingConfig:
     given = {key.replace("__", "."): value for key, value in changes.items()}
-    config = load_experiment(name, [f"{k}={v}" for k, v in (TINY | given).items()], direct=True)
-    assert isinstance(config, DirectConfig)
+    config = load_experiment(name, [f"{k}={v}" for k, v in (TINY | given).items()], on_robot=True)
+    assert isinstance(config, RobotTrainingConfig)
     return config
 
 
@@ -72,7 +72,7 @@ def test_a_run_with_lifts_and_edits_is_written_and_its_policy_acts(tmp_path: Pat
     env.close()
 
 
-def learner_for(config: DirectConfig, arm: str) -> Learner:
+def learner_for(config: RobotTrainingConfig, arm: str) -> Learner:
     """A learner on one environment in this process."""
     import functools
 
@@ -144,7 +144,7 @@ def test_a_grid_policy_learns_on_with_the_grid_s_view_on_the_rover(grid_run: Pat
     assert 0.0 < max(changed) < 0.05  # one update away from where it began
 
 
-def refused(config: DirectConfig, start: Path, tmp_path: Path) -> str:
+def refused(config: RobotTrainingConfig, start: Path, tmp_path: Path) -> str:
     with pytest.raises(InvalidExperiment) as caught:
         run(RunPlan(config, "plain", 0, tmp_path / "run", start=start))
     assert not (tmp_path / "run").exists()
