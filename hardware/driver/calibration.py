@@ -14,9 +14,9 @@ from typing import Any
 from nerfbot.limits import Envelope
 
 from ..bus.bus import Bus
-from ..bus.setup import torque_off
 from ..errors import InvalidServo
 from ..robot import Joint, ServoRobot
+from .setup import torque_off
 
 FIELDS = ("id", "drive_mode", "homing_offset", "range_min", "range_max")
 HALF_TURN = 2047

@@ -17,14 +17,15 @@ from nerfbot.limits import NerfSpec
 from nerfbot.limits.shaping import Shape
 
 from ..bus.bus import Bus
-from ..bus.setup import set_up, torque_off, write_limits
 from ..errors import BusError, PortError
 from ..robot import Joint, ServoRobot
 from ..safety.permit import NERFED, PermitWatch
+from ..safety.severity import Severity
 from .feedback import Feedback, Held
-from .guards import COMMAND_TIMEOUT, DEAF, LOST, PAUSE, STUCK_ERROR, STUCK_SPEED, Cycle, Severity, judge
+from .guards import COMMAND_TIMEOUT, DEAF, LOST, PAUSE, STUCK_ERROR, STUCK_SPEED, Cycle, judge
 from .joint_command import CommandInbox
 from .register_limits import RegisterPlan, position_counts, stop_acceleration
+from .setup import set_up, torque_off, write_limits
 
 CALM = 0.05
 """Nothing may have been wrong for this long (s) before a stopped arm follows commands again."""
@@ -176,10 +177,10 @@ class Driver:
         found = judge(cycle)
         self.reasons = [f"{guard.name}: {text}" for guard, text in found]
         self.guards = [guard.name for guard, _ in found]
-        worst = max((guard.severity for guard, _ in found), default=Severity.NONE)
+        worst = max((guard.severity for guard, _ in found), default=Severity.FINE)
         latching = [f"{guard.name}: {text}" for guard, text in found if guard.severity is Severity.LATCH]
         self._latch(worst, latching, permit.clear)
-        stop = worst > Severity.NONE or bool(self.latched)
+        stop = worst > Severity.FINE or bool(self.latched)
         if stop:
             self._troubled = now
         self._raise_levels(permit.levels if not stop else NERFED, gap)
@@ -206,7 +207,7 @@ class Driver:
                 self.latched = latching[0]
                 self._note("latch", number=self.latch, reasons=self.reasons)
             self.permits.acknowledge_estop()
-        elif self.latched and clear == self.latch and worst is Severity.NONE and self._command_is_still():
+        elif self.latched and clear == self.latch and worst is Severity.FINE and self._command_is_still():
             self._note("clear", number=self.latch)
             self.latched = ""
             self.phase = Phase.OFF if not all(state.torque for state in self.joints) else self.phase

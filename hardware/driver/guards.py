@@ -9,19 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import NamedTuple
 
 from ..safety.permit import PermitState
-
-
-class Severity(IntEnum):
-    """How bad it is; a larger one wins."""
-
-    NONE = 0
-    STOP = 1
-    LATCH = 2
-
+from ..safety.severity import Severity
 
 MISSED = 2
 """Cycles in a row that a servo may leave unanswered before the driver stops."""

@@ -19,11 +19,11 @@ from nerfbot.limits import NerfSpec
 
 from .. import priority
 from ..bus.bus import MARGIN
-from ..bus.setup import open_bus
 from ..datagram import Mailbox, is_read, private_path
 from ..robot import ServoRobot
 from .driver import Driver, Phase, as_json
 from .guards import COMMAND_TIMEOUT, PAUSE
+from .setup import open_bus
 
 PERMIT, COMMAND = "permit", "command"
 

@@ -16,7 +16,6 @@ import numpy as np
 from nerfbot.limits import ActuatorLimiter, NerfSpec
 
 from ..bus.bus import MARGIN
-from ..bus.setup import open_bus, torque_off
 from ..datagram import Mailbox, private_path
 from ..errors import InvalidServo, PortError
 from ..robot import ServoRobot
@@ -24,6 +23,7 @@ from ..safety.permit import PermitSource
 from .child import start_driver
 from .service import END_S, PERMIT, Setting
 from .servo_arm import ServoArm
+from .setup import open_bus, torque_off
 
 PERMIT_VALID = 0.2
 """How long one permit of a teleoperation holds, s."""

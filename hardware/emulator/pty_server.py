@@ -37,7 +37,7 @@ SPEEDS = {getattr(termios, f"B{rate}"): rate for rate in (9600, 57600, 115200, 5
 class Cable:
     """A pseudo terminal linked at ``link``, told of faults over the socket ``control``.
 
-    Without a ``link`` there is no terminal: see `lockstep`. ``clock`` is a steady one, s.
+    Without a ``link`` there is no terminal. ``clock`` is a steady one, s.
     """
 
     def __init__(

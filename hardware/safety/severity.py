@@ -15,9 +15,11 @@ class Severity(IntEnum):
     """End every lease at once and grant none."""
     STOP = 3
     """Controlled stop by each channel's mode, then hold; goes on by itself once the condition is gone."""
-    TORQUE_OFF = 4
+    LATCH = 4
+    """Controlled stop, latched in the servo driver: the supervisor's permit clears it."""
+    TORQUE_OFF = 5
     """Controlled stop, hold, then torque off: on a robot that can switch it (an arm falls)."""
-    ESTOP = 5
+    ESTOP = 6
     """Controlled stop, latched: survives a restart, and an operator clears it."""
 
 

@@ -101,8 +101,8 @@ def _real_arm(
     """
     import yaml
 
-    from nerfbot.hardware.bus.setup import open_bus, set_up
     from nerfbot.hardware.driver.calibration import calibrated
+    from nerfbot.hardware.driver.setup import open_bus, set_up
     from nerfbot.hardware.hil.safe_envelope import careful, standing
     from nerfbot.hardware.robot import ServoRobot
     from nerfbot.limits import NerfSpec

@@ -46,8 +46,8 @@ def port_of(port: str, robot: str) -> Iterator[str]:
 
 def check_registers(spec: str, robot: str, port: str | None, as_json: bool) -> int:
     """Print what the registers make of each limit, read back where a port is given; 1 where one fails."""
-    from nerfbot.hardware.bus.setup import open_bus, torque_off, write_limits
     from nerfbot.hardware.driver.register_limits import RegisterPlan
+    from nerfbot.hardware.driver.setup import open_bus, torque_off, write_limits
     from nerfbot.hardware.robot import ServoRobot
 
     description = ServoRobot.load(robot)

@@ -107,8 +107,8 @@ def calibrate(
     yes: YES = False,
 ) -> None:
     """Record homing offsets and ranges while you move the arm by hand; torque stays off."""
-    from nerfbot.hardware.bus.setup import open_bus
     from nerfbot.hardware.driver.calibration import Recorder
+    from nerfbot.hardware.driver.setup import open_bus
     from nerfbot.hardware.robot import ServoRobot
 
     description, console = ServoRobot.load(robot), Console()
@@ -143,7 +143,7 @@ def monitor(
 
     With `--json` it reads once.
     """
-    from nerfbot.hardware.bus.setup import open_bus
+    from nerfbot.hardware.driver.setup import open_bus
     from nerfbot.hardware.robot import ServoRobot
 
     description = ServoRobot.load(robot)

@@ -13,12 +13,12 @@ import pytest
 
 pytest.importorskip("pybullet")
 
-from nerfbot.hardware.emulator.lockstep import LockstepArm
 from nerfbot.hardware.emulator.motor import DAMPING, FRICTION, GAIN_PER_COUNT
 from nerfbot.hardware.robot import ServoRobot
 from nerfbot.limits import NerfSpec
 from nerfbot.sim.robots.arm import CYCLE, SimulatedArm
 from nerfbot.sim.robots.description import RobotDescription
+from tests.hardware.lockstep import LockstepArm
 
 ROBOT = ServoRobot.load("so101")
 SETTLE = 60

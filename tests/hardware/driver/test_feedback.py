@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from nerfbot.hardware.bus.bus import Reply
-from nerfbot.hardware.emulator.lockstep import LockstepArm
 from nerfbot.hardware.robot import ServoRobot
 from nerfbot.limits import NerfSpec
+from tests.hardware.lockstep import LockstepArm
 
 ID, INDEX = 5, 4  # the roll joint, which no gravity turns
 

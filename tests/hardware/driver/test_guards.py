@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from nerfbot.hardware.driver import guards
-from nerfbot.hardware.driver.guards import GUARDS, Cycle, JointState, Severity, judge, reach
+from nerfbot.hardware.driver.guards import GUARDS, Cycle, JointState, judge, reach
 from nerfbot.hardware.safety.permit import PermitState
+from nerfbot.hardware.safety.severity import Severity
 
 VALID = PermitState("", alive=True)
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from nerfbot.cli import main
 from nerfbot.errors import InvalidSpec
-from nerfbot.hardware.bus.setup import WrongServos, check_servos, open_bus, set_up, write_limits
 from nerfbot.hardware.driver.register_limits import (
     ENVELOPE_FIELD,
     RegisterPlan,
@@ -20,6 +19,7 @@ from nerfbot.hardware.driver.register_limits import (
     position_counts,
     stop_acceleration,
 )
+from nerfbot.hardware.driver.setup import WrongServos, check_servos, open_bus, set_up, write_limits
 from nerfbot.hardware.errors import InvalidServo, PortError
 from nerfbot.hardware.robot import ROBOTS, ServoRobot
 from nerfbot.limits import NerfSpec

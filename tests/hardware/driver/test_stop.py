@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nerfbot.hardware.emulator.lockstep import LockstepArm
 from nerfbot.hardware.robot import ServoRobot
 from nerfbot.limits import NerfSpec
+from tests.hardware.lockstep import LockstepArm
 
 PAN, LIFT, ROLL = 0, 1, 4
 LEVEL = [0.0, 1.4, -1.4, 0.0, 0.0, 0.0]  # stretched out: gravity pulls most

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..driver.register_limits import envelope_registers
+from ..bus.bus import MARGIN, Bus
+from ..bus.control_table import load_servo, servo_models
+from ..bus.port import Port
 from ..errors import BusError, NoReply
 from ..robot import ServoRobot
-from .bus import MARGIN, Bus
-from .control_table import load_servo, servo_models
-from .port import Port
+from .register_limits import envelope_registers
 
 _PROBES = 3
 

@@ -9,18 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from nerfbot.hardware.bus.bus import Bus
+from nerfbot.hardware.bus.port import Port
+from nerfbot.hardware.driver.driver import Driver, as_json
+from nerfbot.hardware.driver.guards import COMMAND_TIMEOUT
+from nerfbot.hardware.driver.joint_command import encode
+from nerfbot.hardware.emulator.__main__ import build
+from nerfbot.hardware.emulator.program import STEP, Emulator
+from nerfbot.hardware.errors import PortError
+from nerfbot.hardware.robot import ServoRobot
+from nerfbot.hardware.safety.permit import PermitSource
 from nerfbot.limits import AXES, NerfSpec
-
-from ..bus.bus import Bus
-from ..bus.port import Port
-from ..driver.driver import Driver, as_json
-from ..driver.guards import COMMAND_TIMEOUT
-from ..driver.joint_command import encode
-from ..errors import PortError
-from ..robot import ServoRobot
-from ..safety.permit import PermitSource
-from .__main__ import build
-from .program import STEP, Emulator
 
 PERMIT_VALID = 0.1
 
