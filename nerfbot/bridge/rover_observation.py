@@ -1,4 +1,4 @@
-"""Readings as the observation that a policy was trained on: `nerfbot/Rover-v0`'s dict or its flat vector."""
+"""Readings in the form that a policy was trained on: `nerfbot/Rover-v0`'s dict or its flat vector."""
 
 from __future__ import annotations
 
@@ -15,19 +15,23 @@ from nerfbot.sim.plant.sensors import Readings
 
 
 def object_table(readings: Readings) -> NDArray[np.float32]:
-    """The nearest objects, (`OBJECT_SLOTS`, `OBJECT_FEATURES`) as `nerfbot/Rover-v0` lays them out."""
+    """The nearest objects, (`OBJECT_SLOTS`, `OBJECT_FEATURES`), in the layout of `nerfbot/Rover-v0`."""
     table = np.zeros((OBJECT_SLOTS, OBJECT_FEATURES), np.float32)
     tell_objects(readings.objects, table.reshape(-1))
     return table
 
 
 def observation(
-    parts: Mapping[str, Any], readings: Readings, lift: NDArray[np.float64], left: float, charges: float
+    parts: Mapping[str, Any],
+    readings: Readings,
+    lift: NDArray[np.float64],
+    seconds_left: float,
+    charges: float,
 ) -> Any:
-    """The observation that `parts` (boxes by name, "" for the flat vector) ask for.
+    """The observation with the given `parts` (boxes by name; "" is the flat vector).
 
-    `lift` (4,), `left` s of the lease and its `charges` are for policies that see them. Raises
-    `InvalidCommand` for a part that no sensor gives, or a flat vector of another length.
+    Policies that see the lease get `lift` (4,), its `seconds_left` and `charges`. Raises `InvalidCommand` for
+    a part that no sensor gives, or a flat vector of another length.
     """
     known: dict[str, NDArray[Any]] = {
         "lidar": readings.lidar,
@@ -37,7 +41,7 @@ def observation(
         "joints": readings.joints,
         "objects": object_table(readings),
         "lift": lift,
-        "lease": np.array([left, charges]),
+        "lease": np.array([seconds_left, charges]),
     }
     if "" not in parts:
         for name in parts:
@@ -49,4 +53,4 @@ def observation(
     for end in (len(flat), len(flat) - lift.size - 2):  # with the lift, or without
         if end == size:
             return flat[:end]
-    raise InvalidCommand(f"observation: the policy wants {size} numbers, the sensors give {len(flat)}")
+    raise InvalidCommand(f"observation: the policy takes {size} numbers, the sensors give {len(flat)}")

@@ -1,7 +1,7 @@
-"""The cell-mover: one move of the grid as a closed loop of twists, with an end that is always reported.
+"""The cell controller: drives one move of the grid as a closed loop of twists and reports how it ended.
 
-It asks for a speed; what the robot makes of it is the nerf layer's business, so that a nerfed robot is
-slower, weaker and less reliable at a move. It reads the odometry, and knows neither a simulator nor a policy.
+It requests a speed; the nerf layer decides what the robot makes of it, so a nerfed robot is slower, weaker
+and less reliable at a move. It reads odometry, and knows neither a simulator nor a policy.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ DIRECTIONS = tuple(STEPS)
 
 @dataclass(frozen=True)
 class Pace:
-    """How a mover drives.
+    """How a controller drives.
 
-    `speed` m/s and `turn_rate` rad/s that it asks for at most, `braking` m/s² that it counts on. `arrived`:
-    a cell is reached this near (share of its side) to its middle, while rolling on; `slack`: share of a side
-    in which it must be able to stop from its speed. `turn_from` and `turn_to` rad: beyond the first it turns
-    on the spot until within the second. `patience` s without getting on, after which it is stuck; `time_out`
-    s for a move on top of the time that `times` nominal ones take.
+    It requests at most `speed` m/s and `turn_rate` rad/s, and counts on `braking` m/s². A cell is reached
+    within the share `arrived` of its side from its centre, without stopping there; the speed is low enough
+    to stop within the share `slack` of a side. Off by more than `turn_from` rad it turns on the spot until
+    within `turn_to` rad. It is stuck after `patience` s without progress; a move times out after `time_out` s
+    plus `times` times its nominal duration.
     """
 
     speed: float = 1.0
@@ -49,15 +49,10 @@ class Pace:
     period: float = 0.05
 
 
-class CellMover:
-    """Drives from cell to cell; one move at a time.
+class CellController:
+    """Drives from cell to cell of ``course``, one move at a time.
 
-    Args:
-        course: whose cells.
-        pace: how it drives.
-
-    `begin` names the move, `command` gives the twist for each control step until `outcome` is no longer None.
-
+    `begin` starts a move; `command` gives the twist of each control step until `outcome` is not None.
     """
 
     def __init__(self, course: Course, pace: Pace | None = None) -> None:
@@ -65,87 +60,82 @@ class CellMover:
         self.speed = min(self.pace.speed, math.sqrt(2 * self.pace.braking * self.pace.slack * course.cell))
         """m/s that it drives at: no faster than it can stop within a cell."""
         self.outcome: Outcome | None = "arrived"
-        self._sent = (0.0, 0.0)
+        self._command = (0.0, 0.0)
 
     def begin(self, cell: Cell, direction: int, now: float, nominal: float) -> None:
-        """Begin the move from ``cell`` in ``direction`` (0 to 3) at ``now`` s.
+        """Start the move from ``cell`` in ``direction`` (0 to 3) at ``now`` s.
 
-        ``nominal``: s that a cell takes at the present nerf; the time-out counts in it.
+        ``nominal`` is the time in s that a cell takes under the present nerf; the time-out scales with it.
         """
         self._down, self._right = STEPS[DIRECTIONS[direction]]
-        self._from = self.course.centre(*cell)
+        self._start = self.course.centre(*cell)
         self._goal = self.course.centre(cell[0] + self._down, cell[1] + self._right)
-        self._end = now + self.pace.time_out + self.pace.times * nominal
+        self._deadline = now + self.pace.time_out + self.pace.times * nominal
         self._turning = False
-        self._best, self._since = math.inf, now
+        self._shortest, self._progress_time = math.inf, now
         self.outcome = None
 
     def command(self, pose: Sequence[float], now: float) -> tuple[float, float]:
         """Forward speed (m/s) and yaw rate (rad/s) for the pose x m, y m, heading rad at ``now`` s.
 
-        Where `outcome` is set the move is over, and its twist is not to be sent.
+        Once `outcome` is set the move is over, and the returned twist must not be sent.
         """
-        wanted = self._wanted(pose, now)
-        return self._eased(*wanted) if self.outcome is None else self._sent
+        speed, yaw_rate = self._target_twist(pose, now)
+        return self._command if self.outcome is not None else self._smoothed(speed, yaw_rate)
 
     def halt(self) -> tuple[float, float]:
-        """The twist for a control step in which it is to stand still."""
-        return self._eased(0.0, 0.0)
+        """The twist of a control step in which the robot slows to a stop or stands still."""
+        return self._smoothed(0.0, 0.0)
 
-    def _eased(self, speed: float, yaw: float) -> tuple[float, float]:
-        """A twist, as near to this one as its accelerations allow."""
+    def _smoothed(self, speed: float, yaw_rate: float) -> tuple[float, float]:
+        """The twist nearest to this one that the accelerations allow after the last command."""
         steps = self.pace.acceleration * self.pace.period, self.pace.turn_acceleration * self.pace.period
-        pairs = zip((speed, yaw), self._sent, steps, strict=True)
-        forward, turn = (max(last - most, min(last + most, wanted)) for wanted, last, most in pairs)
-        self._sent = (forward, turn)
-        return self._sent
+        pairs = zip((speed, yaw_rate), self._command, steps, strict=True)
+        forward, turn = (max(last - step, min(last + step, target)) for target, last, step in pairs)
+        self._command = (forward, turn)
+        return self._command
 
-    def _wanted(self, pose: Sequence[float], now: float) -> tuple[float, float]:
+    def _target_twist(self, pose: Sequence[float], now: float) -> tuple[float, float]:
         x, y, heading = pose
         side = self.course.cell
-        # How far is left along the move, and how far off its line the robot is (rows grow as y falls)
+        # Distance left along the move, and the offset from its line (rows grow as y falls)
         ahead = (self._goal[0] - x) * self._right - (self._goal[1] - y) * self._down
         aside = (self._goal[0] - x) * self._down + (self._goal[1] - y) * self._right
         if ahead < self.pace.arrived * side:
             self.outcome = "arrived"
             return 0.0, 0.0
-        wanted = math.atan2(-self._down, self._right)
         if abs(aside) > 0.2 * side and ahead > 0.5 * side:
-            return self._retreat(x, y, heading, now)
-        # Pure pursuit of a point of the line half a cell ahead
-        off = wrap_angle(wanted + math.atan2(aside, 0.5 * side) - heading)
-        self._turning = abs(off) > (self.pace.turn_to if self._turning else self.pace.turn_from)
-        self._watch(ahead + 0.3 * side * abs(off), now)
-        if self.outcome is not None:
-            return 0.0, 0.0
-        return 0.0 if self._turning else self._rolling(ahead + 0.2 * side), self._yaw(off)
+            return self._return_to_start(x, y, heading, now)
+        # Pure pursuit of a point on the line, half a cell ahead
+        bearing = math.atan2(-self._down, self._right)
+        error = wrap_angle(bearing + math.atan2(aside, 0.5 * side) - heading)
+        return self._towards(error, ahead + 0.2 * side, ahead + 0.3 * side * abs(error), now)
 
-    def _retreat(self, x: float, y: float, heading: float, now: float) -> tuple[float, float]:
-        """Back to the middle of the cell that it is in first: it stands too far to the side to set out."""
-        dx, dy = self._from[0] - x, self._from[1] - y
+    def _return_to_start(self, x: float, y: float, heading: float, now: float) -> tuple[float, float]:
+        """Drive back to the centre of the start cell: the robot is too far off the line to set out."""
+        side = self.course.cell
+        dx, dy = self._start[0] - x, self._start[1] - y
         distance = math.hypot(dx, dy)
-        off = wrap_angle(math.atan2(dy, dx) - heading)
-        backwards = abs(off) > math.pi / 2
-        off = wrap_angle(off + math.pi) if backwards else off
-        self._turning = abs(off) > (self.pace.turn_to if self._turning else self.pace.turn_from)
-        self._watch(self.course.cell + distance + 0.3 * self.course.cell * abs(off), now)
+        error = wrap_angle(math.atan2(dy, dx) - heading)
+        backwards = abs(error) > math.pi / 2
+        error = wrap_angle(error + math.pi) if backwards else error
+        speed, yaw_rate = self._towards(error, distance, side + distance + 0.3 * side * abs(error), now)
+        return (-speed if backwards else speed), yaw_rate
+
+    def _towards(self, error: float, distance: float, remaining: float, now: float) -> tuple[float, float]:
+        """The twist for a heading ``error`` (rad) with ``distance`` m left to stop in.
+
+        ``remaining`` measures progress, m: the controller is stuck when it has not fallen for too long.
+        """
+        self._turning = abs(error) > (self.pace.turn_to if self._turning else self.pace.turn_from)
+        if remaining < self._shortest - 0.02:
+            self._shortest, self._progress_time = remaining, now
+        if now >= self._deadline:
+            self.outcome = "timed-out"
+        elif now - self._progress_time >= self.pace.patience:
+            self.outcome = "stuck"
         if self.outcome is not None:
             return 0.0, 0.0
-        speed = 0.0 if self._turning else self._rolling(distance)
-        return (-speed if backwards else speed), self._yaw(off)
-
-    def _rolling(self, left: float) -> float:
-        """Speed with which it can still stop ``left`` m ahead."""
-        return min(self.speed, max(0.1, math.sqrt(2 * self.pace.braking * max(left, 0.0))))
-
-    def _yaw(self, off: float) -> float:
-        return max(-self.pace.turn_rate, min(self.pace.turn_rate, self.pace.gain * off))
-
-    def _watch(self, left: float, now: float) -> None:
-        """Note progress; stuck without any for too long, timed out at the end of its time."""
-        if left < self._best - 0.02:
-            self._best, self._since = left, now
-        if now >= self._end:
-            self.outcome = "timed-out"
-        elif now - self._since >= self.pace.patience:
-            self.outcome = "stuck"
+        braking_speed = max(0.1, math.sqrt(2 * self.pace.braking * max(distance, 0.0)))
+        speed = 0.0 if self._turning else min(self.speed, braking_speed)
+        return speed, max(-self.pace.turn_rate, min(self.pace.turn_rate, self.pace.gain * error))

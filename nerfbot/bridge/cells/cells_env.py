@@ -1,6 +1,6 @@
 """``nerfbot/RoverCells-v0``: the rover in PyBullet with the grid's actions and observations.
 
-A policy of ``nerfbot/Grid-v0`` runs here unmodified: a move is driven by the cell-mover through the nerf
+A policy of ``nerfbot/Grid-v0`` runs here unmodified: a move is driven by the cell controller through the nerf
 layer, an edit is done in the arena, and what the policy sees is built from the rover's readings.
 """
 
@@ -16,11 +16,11 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from nerfbot.bridge.cells.cell_controller import CellMover, Pace
+from nerfbot.bridge.cells.cell_controller import CellController, Pace
 from nerfbot.bridge.cells.grid_edits import RoverEdits
-from nerfbot.bridge.cells.grid_observation import ObjectPose, ObservationBuilder, Senses
+from nerfbot.bridge.cells.grid_observation import ObjectPose, ObservationBuilder, RobotState
 from nerfbot.bridge.cells.object_tracker import SeenObjects
-from nerfbot.bridge.cells.wall_map import LidarModel
+from nerfbot.bridge.cells.wall_map import LidarGeometry
 from nerfbot.course import Course, CoursePlan, Task
 from nerfbot.course.elements import STEPS
 from nerfbot.errors import InvalidCommand
@@ -53,7 +53,7 @@ class RoverCells(gymnasium.Env[Any, Any]):
             split, alpha, level_seed, in_order, allow: as ``nerfbot/Grid-v0`` has them (`GridConfig`);
             contents are "basic" by default.
         poses: where object poses come from, "tracked" or "seen" (see `POSES`).
-        pace: how the cell-mover drives; None: at the speed that the grid's tick stands for.
+        pace: how the cell controller drives; None: at the speed that the grid's tick stands for.
         robot: a robot with a twist that ships with nerfbot, or the path of its YAML file.
         audit: where grants and refusals are written.
         render_mode: None, or "rgb_array": a chase view.
@@ -131,7 +131,7 @@ class RoverCells(gymnasium.Env[Any, Any]):
         )
         self.pace = pace or Pace(speed=self.grid_nerf.top_speed)
         lidar = self.nerfed.plant.description.sensors.lidar
-        self._lidar = LidarModel(self.nerfed.plant.sensors.angles, lidar.position[0], lidar.range)
+        self._lidar = LidarGeometry(self.nerfed.plant.sensors.angles, lidar.position[0], lidar.range)
         self._tick_steps = max(1, round(self.grid_nerf.tick / CONTROL_STEP))
         self.on_step: Callable[[Step], None] | None = None
         """Called after every control step, for recording."""
@@ -178,7 +178,7 @@ class RoverCells(gymnasium.Env[Any, Any]):
         self.tracker = self.task.start(course)
         self._agenda = Agenda(self._schedules, self.np_random, self.task.horizon)
         self.builder = self._builder(course, nerf_seed)
-        self.mover = CellMover(course, self.pace)
+        self.controller = CellController(course, self.pace)
         self.seen = SeenObjects(course, self._lidar) if self.poses == "seen" else None
         self._length = self._illegal = 0
         self._used = dict.fromkeys(EDITS, 0)
@@ -266,22 +266,22 @@ class RoverCells(gymnasium.Env[Any, Any]):
     def _wait(self, outcome: str) -> str:
         """Stand still for one tick of the grid."""
         for _ in range(self._tick_steps):
-            if not self._control(np.array(self.mover.halt())):
+            if not self._control(np.array(self.controller.halt())):
                 break
         return outcome
 
     def _move(self, direction: int) -> str:
         """Drive to the next cell; how that ended."""
-        senses = self._senses()
-        cell = self.builder.cell(senses)
+        state = self._robot_state()
+        cell = self.builder.cell(state)
         if self._is_shut(cell, direction):
             return self._wait("blocked")
-        mover, nerfed = self.mover, self.nerfed
-        mover.begin(cell, direction, nerfed.time, self._nominal())
+        controller, nerfed = self.controller, self.nerfed
+        controller.begin(cell, direction, nerfed.time, self._nominal())
         while True:
-            twist = mover.command(self._readings.pose.tolist(), nerfed.time)
-            if mover.outcome is not None:
-                return mover.outcome
+            twist = controller.command(self._readings.pose.tolist(), nerfed.time)
+            if controller.outcome is not None:
+                return controller.outcome
             if not self._control(np.array(twist)):
                 return "contact"
 
@@ -294,7 +294,7 @@ class RoverCells(gymnasium.Env[Any, Any]):
             return edge
         if not course.inside(*there) or self.builder.walls.standing[there]:
             return True
-        kind, _, state = self.builder.whole(self._senses())[there]
+        kind, _, state = self.builder.whole(self._robot_state())[there]
         return bool(kind == GATE and not state & OPEN)
 
     def _nominal(self) -> float:
@@ -348,13 +348,13 @@ class RoverCells(gymnasium.Env[Any, Any]):
         if self.seen is not None:
             self.seen.notice(self._readings)
 
-    def _senses(self) -> Senses:
+    def _robot_state(self) -> RobotState:
         plant, readings = self.nerfed.plant, self._readings
         objects = gate_poses(self.nerfed)
         objects += tracked_objects(self.nerfed) if self.seen is None else self.seen.poses()
         active = self._active
         still = abs(float(readings.twist[1])) < 0.3  # rays of a turning robot point elsewhere
-        return Senses(
+        return RobotState(
             pose=readings.pose,
             objects=objects,
             lidar=readings.lidar if still else None,
@@ -367,7 +367,7 @@ class RoverCells(gymnasium.Env[Any, Any]):
         )
 
     def _observe(self) -> dict[str, NDArray[Any]]:
-        return self.builder.build(self._senses())
+        return self.builder.build(self._robot_state())
 
     def _standing(self, outcome: str, seconds: float) -> dict[str, Any]:
         return {

@@ -1,7 +1,7 @@
 """Rows of the grid's power menu as world edits of the simulated rover.
 
-A row names an edit, what it writes and the rectangle of cells that it may be done in; the destination is
-drawn uniformly among the legal cells, as on the grid.
+A row names an edit, its content and the rectangle of its destinations; the destination is drawn uniformly
+among the legal cells, as on the grid.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from nerfbot.grid.action_menu import Menu, Row
 from nerfbot.grid.codes import CHEST, COLOURS, FLOOR, KEY, OBJECT, SHAPES, WALL
 from nerfbot.powers import EDITS
 from nerfbot.sim.errors import InvalidEdit
+from nerfbot.sim.physics.arena import Thing
 from nerfbot.sim.plant.plant import Plant
 from nerfbot.sim.plant.world_edits import Change
 
@@ -24,7 +25,7 @@ Act = Callable[[int, int], tuple[Change, ...]]
 
 
 class Outcome(NamedTuple):
-    """Whether an edit was ``done``, the course's ``events`` that it brought about, and what came and went."""
+    """Whether an edit was ``done``, the ``events`` it caused, and the elements it added and removed."""
 
     done: bool
     events: tuple[Event, ...] = ()
@@ -32,9 +33,9 @@ class Outcome(NamedTuple):
 
 
 def element_of(kind: int, colour: int, coins: frozenset[str]) -> Element | None:
-    """What a row's kind and colour (codes of the grid) are in the arena; None is bare floor.
+    """The arena's element for a row's ``kind`` and ``colour`` (codes of the grid); None is bare floor.
 
-    ``coins``: the shapes that coins have in these levels; a thing of any other shape is a decoy.
+    ``coins`` holds the shapes of coins in these levels; an object of any other shape is a decoy.
     """
     if kind in (WALL, FLOOR):
         return Wall() if kind == WALL else None
@@ -47,14 +48,11 @@ def element_of(kind: int, colour: int, coins: frozenset[str]) -> Element | None:
 
 
 class RoverEdits:
-    """Carries out rows of a menu on a plant, with destinations drawn from ``random``.
-
-    ``coins``: the shapes that coins have in these levels.
-    """
+    """Carries out rows of a menu on a plant; ``coins`` holds the shapes of coins in these levels."""
 
     def __init__(self, menu: Menu, coins: frozenset[str] = frozenset({"coin"})) -> None:
         self.menu, self._coins = menu, coins
-        self._do: dict[str, Callable[[Plant, Row, np.random.Generator], Outcome]] = {
+        self._edits: dict[str, Callable[[Plant, Row, np.random.Generator], Outcome]] = {
             "move-coin": self._move_coin,
             "teleport": self._teleport,
             "rewrite-cell": self._rewrite,
@@ -63,12 +61,12 @@ class RoverEdits:
         }
 
     def apply(self, action: int, plant: Plant, random: np.random.Generator) -> Outcome:
-        """Do what row ``action`` says, where that is legal anywhere."""
+        """Carry out row ``action`` if it is legal anywhere, at a cell drawn from ``random``."""
         row = self.menu.table[action]
-        return self._do[EDITS[row.edit]](plant, row, random)
+        return self._edits[EDITS[row.edit]](plant, row, random)
 
     def _somewhere(self, row: Row, random: np.random.Generator, act: Act) -> Outcome:
-        """Try the cells of a row's rectangle in random order until the edit is legal in one."""
+        """Try the cells of a row's rectangle in random order until ``act`` is legal in one."""
         cells = [
             (r, c)
             for r in range(row.rows[0], row.rows[1] + 1)
@@ -83,9 +81,7 @@ class RoverEdits:
         return Outcome(False)
 
     def _move_coin(self, plant: Plant, row: Row, random: np.random.Generator) -> Outcome:
-        coins = [
-            thing for thing in plant.arena.things.values() if thing.element.kind == "coin" and thing.present
-        ]
+        coins = _present(plant, "coin")
         if not coins:
             return Outcome(False)
         first = min(coins, key=lambda thing: plant.course.cell_of(*thing.position[:2]))
@@ -125,12 +121,12 @@ class RoverEdits:
         return Outcome(True)
 
     def _unlock(self, plant: Plant, row: Row, random: np.random.Generator) -> Outcome:
-        closed = [
-            name
-            for name, thing in plant.arena.things.items()
-            if thing.element.kind == "chest" and thing.present
-        ]
+        closed = _present(plant, "chest")
         if not closed:
             return Outcome(False)
-        event = plant.edits.unlock(closed[int(random.integers(len(closed)))], plant.time)
-        return Outcome(True, (event,))
+        chest = closed[int(random.integers(len(closed)))]
+        return Outcome(True, (plant.edits.unlock(chest.element.id, plant.time),))
+
+
+def _present(plant: Plant, kind: str) -> list[Thing]:
+    return [item for item in plant.arena.things.values() if item.element.kind == kind and item.present]

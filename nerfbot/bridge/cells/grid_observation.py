@@ -1,7 +1,7 @@
-"""From a robot's readings to the grid's observation: odometry, lidar and object poses in, cells out.
+"""A robot's readings as the grid's observation: odometry, lidar and object poses in, cells out.
 
-It knows the floor plan (a course is described once, as data) and what it is told; neither a simulator nor a
-robot is imported here. What the grid would not show of a place that is too far or in fog is not shown either.
+It knows the course's floor plan and the readings, and imports neither a simulator nor a robot. Cells that
+the grid would hide, because they are too far or in fog, are hidden here too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nerfbot.bridge.cells.wall_map import LidarModel, WallMap
+from nerfbot.bridge.cells.wall_map import LidarGeometry, WallMap
 from nerfbot.course import Course
 from nerfbot.course.elements import Element
 from nerfbot.grid.codes import (
@@ -42,7 +42,7 @@ _SENSING = AXES.index("sensing")
 
 
 class ObjectPose(NamedTuple):
-    """Where an object is, x and y in m; ``is_open`` of a gate that lets pass."""
+    """The place of an object, x and y in m; ``is_open`` applies to gates."""
 
     element: Element
     x: float
@@ -50,11 +50,11 @@ class ObjectPose(NamedTuple):
     is_open: bool = False
 
 
-class Senses(NamedTuple):
+class RobotState(NamedTuple):
     """What a robot knows at one moment.
 
-    ``pose`` (3,) x m, y m, heading rad; ``lidar`` (rays,) m or None; ``objects`` that are left; ``keys`` held
-    by colour; whether it is ``phasing``; ``lift`` (4,) by axis; the edits that are ``granted``; seconds until
+    ``pose`` (3,) x m, y m, heading rad; ``lidar`` (rays,) m or None; the ``objects`` that are left; ``keys``
+    held by colour; whether it is ``phasing``; ``lift`` (4,) by axis; the ``granted`` edits; the seconds until
     the last lease ends and its charges (-1: not counted).
     """
 
@@ -73,12 +73,12 @@ class ObservationBuilder:
     """Builds the grid's observations of one course.
 
     Args:
-        course: its floor plan: walls, ground, markers and zones.
-        nerf: the specification on the grid, whose sight the observation has.
-        lidar: of the robot; None where none corrects the plan's walls.
-        reveal: whether lifts and leases are told.
-        keys: whether keys are counted.
-        row: of the nerf's table, where limits are drawn per episode.
+        course: the course, with its floor plan of walls, ground, markers and zones.
+        nerf: the specification on the grid, which limits the sight.
+        lidar: the robot's lidar, which corrects the plan's walls; None leaves them as planned.
+        reveal: whether the vector shows lifts and leases.
+        keys: whether the vector counts keys.
+        row: the episode's row of the nerf's table.
 
     """
 
@@ -86,7 +86,7 @@ class ObservationBuilder:
         self,
         course: Course,
         nerf: GridNerf,
-        lidar: LidarModel | None = None,
+        lidar: LidarGeometry | None = None,
         reveal: bool = True,
         keys: bool = False,
         row: int = 0,
@@ -103,24 +103,24 @@ class ObservationBuilder:
             self._visibility[item.position] = item.properties["visibility"]
         self._rows, self._columns = np.mgrid[: course.rows, : course.columns]
 
-    def cell(self, senses: Senses) -> Cell:
-        """The cell that the robot's odometry says it is in."""
-        return self.course.cell_of(float(senses.pose[0]), float(senses.pose[1]))
+    def cell(self, robot: RobotState) -> Cell:
+        """The robot's cell by its odometry."""
+        return self.course.cell_of(float(robot.pose[0]), float(robot.pose[1]))
 
-    def build(self, senses: Senses) -> dict[str, NDArray[np.uint8] | NDArray[np.float32]]:
-        """``grid`` uint8 (rows, columns, 3) and ``vector`` float32 (features,), as ``nerfbot/Grid-v0``'s."""
-        if senses.lidar is not None:
-            standing = {self.course.cell_of(item.x, item.y) for item in senses.objects}
-            self.walls.notice(senses.pose, senses.lidar, standing)
-        cells, here = self.whole(senses), self.cell(senses)
-        self._hide(cells, here, float(senses.lift[_SENSING]))
+    def build(self, robot: RobotState) -> dict[str, NDArray[np.uint8] | NDArray[np.float32]]:
+        """``grid`` uint8 (rows, columns, 3) and ``vector`` float32 (features,), as in ``nerfbot/Grid-v0``."""
+        if robot.lidar is not None:
+            occupied = {self.course.cell_of(item.x, item.y) for item in robot.objects}
+            self.walls.update(robot.pose, robot.lidar, occupied)
+        cells, here = self.whole(robot), self.cell(robot)
+        self._hide(cells, here, float(robot.lift[_SENSING]))
         cells[(*here, 2)] |= AGENT
-        return {"grid": cells, "vector": self._vector(senses)}
+        return {"grid": cells, "vector": self._vector(robot)}
 
-    def whole(self, senses: Senses) -> NDArray[np.uint8]:
-        """The cells as they are believed to be, seen or not and without the agent, (rows, columns, 3)."""
+    def whole(self, robot: RobotState) -> NDArray[np.uint8]:
+        """All believed cells, hidden ones included and without the agent, uint8 (rows, columns, 3)."""
         course, cells = self.course, self._ground.copy()
-        for item in senses.objects:
+        for item in robot.objects:
             cell = course.cell_of(item.x, item.y)
             if not course.inside(*cell):
                 continue
@@ -134,19 +134,19 @@ class ObservationBuilder:
         cells[rows, columns, 0], cells[rows, columns, 1] = WALL, 0
         return cells
 
-    def _vector(self, senses: Senses) -> NDArray[np.float32]:
-        told = {
-            "phasing": float(senses.phasing),
-            "lease s": senses.seconds_left,
-            "charges": senses.charges,
-            **{f"{colour} keys": float(count) for colour, count in senses.keys.items()},
-            **{f"lift {axis}": level for axis, level in zip(AXES, senses.lift, strict=True)},
-            **dict.fromkeys(senses.granted, 1.0),
+    def _vector(self, robot: RobotState) -> NDArray[np.float32]:
+        values = {
+            "phasing": float(robot.phasing),
+            "lease s": robot.seconds_left,
+            "charges": robot.charges,
+            **{f"{colour} keys": float(count) for colour, count in robot.keys.items()},
+            **{f"lift {axis}": level for axis, level in zip(AXES, robot.lift, strict=True)},
+            **dict.fromkeys(robot.granted, 1.0),
         }
-        return np.array([told.get(name, 0.0) for name in self.features], np.float32)
+        return np.array([values.get(name, 0.0) for name in self.features], np.float32)
 
     def _hide(self, cells: NDArray[np.uint8], here: Cell, sensing: float) -> None:
-        """Blank what is out of every sensor's range, or behind too much fog."""
+        """Blank the cells out of every sensor's range, or behind too much fog."""
         nerfed, lifted = self._sight[:, 0], self._sight[:, 1]
         reach = float(((1.0 - sensing) * nerfed + sensing * lifted).max())
         down, right = self._rows - here[0], self._columns - here[1]
@@ -154,12 +154,12 @@ class ObservationBuilder:
         far = np.full(distance.shape, reach)
         if self._fog.any():
             for row, column in np.argwhere(distance <= reach).tolist():
-                through = self._through(here, (row, column), float(distance[row, column]), sensing)
-                far[row, column] = min(reach, through)
+                visible = self._visible_distance(here, (row, column), float(distance[row, column]), sensing)
+                far[row, column] = min(reach, visible)
         cells[distance > far + _EPSILON] = UNSEEN
 
-    def _through(self, here: Cell, there: Cell, distance: float, sensing: float) -> float:
-        """How far is seen towards a cell; the line of sight is followed in quarters of a cell."""
+    def _visible_distance(self, here: Cell, there: Cell, distance: float, sensing: float) -> float:
+        """How far the robot sees towards a cell, m; the line of sight is sampled in quarters of a cell."""
         down, right = there[0] - here[0], there[1] - here[1]
         parts = 4 * max(abs(down), abs(right))
         own, sight = float(self._sight[:, 1].max()), math.inf
@@ -173,6 +173,6 @@ class ObservationBuilder:
 
 
 def _along(cells: int, part: int, parts: int) -> int:
-    """Cells gone after ``part`` of ``parts`` equal parts of a way of so many cells."""
-    gone = (2 * abs(cells) * part + parts) // (2 * parts)
-    return -gone if cells < 0 else gone
+    """Whole cells covered after ``part`` of ``parts`` equal parts of a line of ``cells`` cells."""
+    covered = (2 * abs(cells) * part + parts) // (2 * parts)
+    return -covered if cells < 0 else covered

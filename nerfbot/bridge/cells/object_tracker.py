@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nerfbot.angles import wrap_angle
 from nerfbot.bridge.cells.grid_observation import ObjectPose
-from nerfbot.bridge.cells.wall_map import LidarModel
+from nerfbot.bridge.cells.wall_map import LidarGeometry
 from nerfbot.course import Course
 from nerfbot.course.elements import Element
 
@@ -54,7 +54,7 @@ class Reading(Protocol):
 class SeenObjects:
     """What has been seen in one episode on ``course`` by a robot with this ``lidar``."""
 
-    def __init__(self, course: Course, lidar: LidarModel) -> None:
+    def __init__(self, course: Course, lidar: LidarGeometry) -> None:
         self._elements = {item.id: item for item in course.elements if item.kind != "marker"}
         self._course, self._lidar = course, lidar
         self._half_view = float(np.abs(lidar.angles).max())

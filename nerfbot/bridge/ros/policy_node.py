@@ -104,7 +104,7 @@ class PolicyNode(ChainNode):
     def _loaded(self, values: Mapping[str, Any]) -> Any:
         """The saved policy, which must have been made for this robot, its channels and this rate."""
         from nerfbot.agents.policy import load_policy
-        from nerfbot.bridge.compatibility import PLACES, ROVER_LAYOUT, check_rover_layout
+        from nerfbot.bridge.compatibility import PERIOD_DECIMALS, ROVER_LAYOUT, check_rover_layout
 
         policy = load_policy(Path(values["policy"]))
         ours: dict[str, Any] = {
@@ -113,7 +113,7 @@ class PolicyNode(ChainNode):
             "channels": [channel.name for channel in self._channels],
         }
         if values["trigger"] == "timer":
-            ours["period"] = round(1.0 / values["rate"], PLACES)
+            ours["period"] = round(1.0 / values["rate"], PERIOD_DECIMALS)
         check_rover_layout(policy, **ours)
         return policy
 

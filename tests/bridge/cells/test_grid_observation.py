@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("warp")
 
-from nerfbot.bridge.cells.grid_observation import ObjectPose, ObservationBuilder, Senses
+from nerfbot.bridge.cells.grid_observation import ObjectPose, ObservationBuilder, RobotState
 from nerfbot.course import Course
 from nerfbot.course.elements import Gate
 from nerfbot.grid.action_menu import MOVES
@@ -27,7 +27,7 @@ def built(env: GridEnv, builder: ObservationBuilder, course: Course, cell: tuple
     left = max((lease["end"] - now for lease in env.leases()), default=0.0)
     charges = -1.0 if env.leases() else 0.0
     pose = np.array([*course.centre(*cell), 0.0])
-    return builder.build(Senses(pose, objects, lift=lift, seconds_left=left, charges=charges))
+    return builder.build(RobotState(pose, objects, lift=lift, seconds_left=left, charges=charges))
 
 
 @pytest.mark.parametrize("lift", [None, 0.0, 0.4, 1.0])
@@ -65,9 +65,9 @@ def test_an_object_that_is_gone_and_one_that_moved_are_seen_so() -> None:
     builder = ObservationBuilder(course, env.worlds.nerf)
     coin = course.of("coin")[0]
     pose = np.array([course.start.x, course.start.y, 0.0])
-    there = builder.build(Senses(pose, [ObjectPose(coin, *course.centre(*coin.position))]))["grid"]
-    moved = builder.build(Senses(pose, [ObjectPose(coin, *course.centre(2, 3))]))["grid"]
-    gone = builder.build(Senses(pose, []))["grid"]
+    there = builder.build(RobotState(pose, [ObjectPose(coin, *course.centre(*coin.position))]))["grid"]
+    moved = builder.build(RobotState(pose, [ObjectPose(coin, *course.centre(2, 3))]))["grid"]
+    gone = builder.build(RobotState(pose, []))["grid"]
     assert there[coin.position][0] == moved[2, 3][0] > 15
     assert gone[coin.position][0] < 15
     assert moved[coin.position][0] == gone[coin.position][0]
