@@ -20,8 +20,8 @@ from nerfbot.course.parser import catalogue, load_plan
 from nerfbot.course.report import CourseReport, GoalReport
 from nerfbot.course.solver import solve
 from nerfbot.errors import InvalidCourse
-from nerfbot.grid.rendering.pictures import check_suffix, save_png
 from nerfbot.limits.spec import NerfSpec
+from nerfbot.media import check_suffix, save_png
 from nerfbot.powers.model import suggest
 
 app = typer.Typer(name="course", help="Obstacle courses: list, show and check them.", no_args_is_help=True)

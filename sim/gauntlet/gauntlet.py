@@ -17,9 +17,9 @@ from typing import Any
 
 from nerfbot.course import Course
 from nerfbot.errors import InvalidCommand
+from nerfbot.media import save_png
 from nerfbot.powers import AuditLog, verify
 
-from ..plant.render import save_png
 from . import pictures, report
 from .runs import COURSE, KINDS, STAGES, Frame, Run, drive_all
 

@@ -17,10 +17,11 @@ import numpy as np
 
 from nerfbot.course import Course
 from nerfbot.limits import AXES
+from nerfbot.media import open_film
 
 from ..plant.plant import Plant
 from ..plant.render import Frame as Image
-from ..plant.render import Mp4Writer, Renderer
+from ..plant.render import Renderer
 from ..plant.snapshot import show
 from .runs import STAGES, Frame, Run
 
@@ -96,7 +97,7 @@ def write_video(
 
     Raises `MissingDependency` without imageio-ffmpeg or Pillow.
     """
-    with Mp4Writer(path, FPS) as video:
+    with open_film(path, FPS) as video:
         for shot, image in zip(pictures, _in_order(drawers, pictures), strict=True):
             for _ in range(HOLD if shot.outcome else 1):
                 video.write(image)

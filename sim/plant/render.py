@@ -1,16 +1,14 @@
-"""Pictures of a plant for people, drawn without a screen: chase and top views, fog, PNG and MP4 files."""
+"""Pictures of a plant for people, drawn without a screen: chase and top views, fog, captions."""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nerfbot.errors import MissingDependency
+from nerfbot.media import drawing_package
 
 from ..physics.geometry import bounds, merge
 from .plant import Plant
@@ -155,25 +153,13 @@ def _sky(image: NDArray[Any], buffer: NDArray[np.float64], rays: NDArray[np.floa
     return image
 
 
-def _module(name: str) -> Any:
-    import importlib
-
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        package = {"PIL": "pillow", "PIL.Image": "pillow", "imageio_ffmpeg": "imageio-ffmpeg"}.get(name, name)
-        raise MissingDependency(
-            f"drawing needs {package}, which cannot be imported; install it with pip install 'nerfbot[sim]'"
-        ) from error
-
-
 def label(frame: Frame, lines: list[str]) -> Frame:
     """The frame with lines of text on a dark band at its top left; needs Pillow.
 
     Raises `MissingDependency` without it.
     """
     image_module, draw_module, font_module = (
-        _module(f"PIL.{part}") for part in ("Image", "ImageDraw", "ImageFont")
+        drawing_package(f"PIL.{part}") for part in ("Image", "ImageDraw", "ImageFont")
     )
     size = max(11, frame.shape[0] // 26)
     font = font_module.load_default(size)
@@ -185,52 +171,3 @@ def label(frame: Frame, lines: list[str]) -> Frame:
     for k, line in enumerate(lines):
         pen.text((size, size * (0.4 + 1.3 * k)), line, font=font, fill=(255, 255, 255, 255))
     return np.asarray(image_module.alpha_composite(picture.convert("RGBA"), band).convert("RGB"))
-
-
-def save_png(frame: Frame, path: str | Path) -> None:
-    """Write a frame, uint8 (height, width, 3), to a PNG file; raises `MissingDependency` without Pillow."""
-    _module("PIL.Image").fromarray(frame).save(path)
-
-
-class Mp4Writer:
-    """Writes frames to an MP4 (H.264) as they come; used as a context manager.
-
-    Args:
-        path: of the file; it appears complete or not at all.
-        fps: frames a second.
-
-    Raises `MissingDependency` without imageio-ffmpeg.
-
-    """
-
-    def __init__(self, path: str | Path, fps: float = 20.0) -> None:
-        self._ffmpeg = _module("imageio_ffmpeg")
-        self.path, self.fps = Path(path), fps
-        self._part = self.path.with_suffix(".part.mp4")
-        self._writer: Any = None
-
-    def __enter__(self) -> Mp4Writer:
-        return self
-
-    def write(self, frame: Frame) -> None:
-        """Add a frame, uint8 (height, width, 3); every frame has the first one's size."""
-        if self._writer is None:
-            self._writer = self._ffmpeg.write_frames(
-                str(self._part), (frame.shape[1], frame.shape[0]), fps=self.fps, quality=7, macro_block_size=2
-            )
-            self._writer.send(None)
-        self._writer.send(np.ascontiguousarray(frame))
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._writer is None:
-            return
-        self._writer.close()
-        if kind is None:
-            self._part.replace(self.path)
-        else:
-            self._part.unlink(missing_ok=True)

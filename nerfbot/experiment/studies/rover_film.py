@@ -17,10 +17,11 @@ from nerfbot.experiment.runs.rover_evaluation import play, rover_on
 from nerfbot.grid.kernels.state import FIRST_CONTACTS
 from nerfbot.grid.levels import LevelSet
 from nerfbot.grid.rendering.render import rgb
+from nerfbot.media import open_film
 from nerfbot.powers import AuditLog
 from nerfbot.sim.physics.client import CONTROL_STEP
 from nerfbot.sim.plant.nerfed_plant import Step
-from nerfbot.sim.plant.render import Mp4Writer, Renderer, label
+from nerfbot.sim.plant.render import Renderer, label
 
 Frame = NDArray[np.uint8]
 
@@ -145,7 +146,7 @@ def on_grid(
 
 def write_film(path: Path, pairs: Sequence[Sequence[Recording]]) -> Mapping[str, Any]:
     """Write recordings, each group side by side and one group after another; what the film shows."""
-    with Mp4Writer(path, FPS) as film:
+    with open_film(path, FPS) as film:
         for group in pairs:
             length = max(len(item.frames) for item in group) + HOLD
             for index in range(length):

@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nerfbot.errors import InvalidCommand
+from nerfbot.files import write_atomically
 from nerfbot.grid.action_menu import MOVES
 from nerfbot.grid.env import GridEnv
 from nerfbot.grid.rendering.captions import Moment, Watch
-from nerfbot.grid.rendering.pictures import FILMS, FilmWriter, Picture, check_suffix, package, whole_file
 from nerfbot.grid.rendering.render import rgb
+from nerfbot.media import FILM_SUFFIXES, Picture, check_suffix, drawing_package, open_film
 
 HOLD = 1.5
 """s for which the last picture of each episode stands."""
@@ -156,14 +157,14 @@ def make_film(
 
     """
     place = Path(path)
-    check_suffix(place, FILMS)
+    check_suffix(place, FILM_SUFFIXES)
     seeds = episode_seeds(seed, episodes)
     if isinstance(across, bool) or int(across) != across or across < 1:
         raise InvalidCommand(f"across: must be a whole number from 1, got {across!r}")
     if not 0.1 <= fps <= 50:
         raise InvalidCommand(f"fps: must be from 0.1 to 50, got {fps!r}")
-    draw = package("PIL.ImageDraw")
-    with FilmWriter(place, fps) as film:
+    draw = drawing_package("PIL.ImageDraw")
+    with open_film(place, fps) as film:
         env = GridEnv(**(keywords or {}))
         recorded = record(env, policy, seeds)
         name = env.worlds.levels.courses[0].name
@@ -191,8 +192,7 @@ def make_film(
             "across": across,
             "episodes": [episode.told for episode in recorded],
         }
-    with whole_file(place.with_suffix(".json")) as part:
-        part.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    write_atomically(place.with_suffix(".json"), json.dumps(told, indent=2) + "\n")
     return told
 
 
@@ -204,7 +204,11 @@ class _Stage:
     """Composes frames: a title, and a panel for every episode with its picture and what is going on."""
 
     def __init__(self, draw: Any, headline: str, drawn_by: str, tile: int, number: int) -> None:
-        self._draw, self._image, self._fonts = draw, package("PIL.Image"), package("PIL.ImageFont")
+        self._draw, self._image, self._fonts = (
+            draw,
+            drawing_package("PIL.Image"),
+            drawing_package("PIL.ImageFont"),
+        )
         self.headline, self.drawn_by, self.tile, self.number = headline, drawn_by, tile, number
         self.font = {size: self._fonts.load_default(size) for size in (12, 13, 15)}
 
