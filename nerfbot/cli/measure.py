@@ -1,4 +1,4 @@
-"""`nerfbot nerf measure`: effective against declared limits of a plant, a plot and a fitted spec."""
+"""`nerfbot nerf measure`: a plant's effective limits beside the declared ones, plotted and fitted."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from rich.console import Console
 from rich.table import Table
 
 from nerfbot.errors import InvalidCommand, MissingDependency
+from nerfbot.files import write_atomically
 
 ROBOTS = {"sim": "rover", "ros": "", "servo": "so101"}
-"""The plants, and whose robot each has unless told otherwise."""
+"""The plants, with their default robots."""
 
 
 def measure(
     plant: Annotated[
         str,
-        typer.Option(help="sim; ros: a robot that is brought up; servo: on its bus, through its driver."),
+        typer.Option(help="sim; ros: a running robot; servo: an arm on its bus, through its driver."),
     ] = "sim",
     nerf: Annotated[
-        str | None, typer.Option(help="What is declared: a preset or a file; default: ROBOT-weak.")
+        str | None, typer.Option(help="The declared limits: a preset or a file; default: ROBOT-weak.")
     ] = None,
     robot: Annotated[str | None, typer.Option(help="The robot; default: rover, for servo so101.")] = None,
-    course: Annotated[str, typer.Option(help="sim: where there is room around the start.")] = "corner",
+    course: Annotated[str, typer.Option(help="sim: a course with room around its start.")] = "corner",
     port: Annotated[str, typer.Option(help="servo: the bus, /dev/ttyUSB0 or the like.")] = "emulator",
     params_file: Annotated[
         Path | None,
-        typer.Option(help="ros: the chain's parameter file; default: as ROBOT's description says."),
+        typer.Option(help="ros: the nodes' parameter file; default: the values of ROBOT's description."),
     ] = None,
     channel: Annotated[list[str] | None, typer.Option(help="Only this channel; may be repeated.")] = None,
     room: Annotated[float, typer.Option(help="How far a step of a base may travel, m.", min=0.05)] = 1.5,
@@ -39,43 +40,42 @@ def measure(
     out: Annotated[Path | None, typer.Option(help="Write the fitted specification.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """Play steps, small commands and chirps on a plant; print effective against declared limits."""
-    from nerfbot.bridge.identification.measure import fitted
-    from nerfbot.bridge.identification.measure import measure as play
+    """Play steps, small commands and chirps on a plant; compare its effective limits with the declared."""
+    from nerfbot.bridge.identification.measure import fitted_spec
+    from nerfbot.bridge.identification.measure import measure as measure_plant
     from nerfbot.limits import NerfSpec
 
     if plant not in ROBOTS:
         raise InvalidCommand(f"--plant = {plant!r}: must be one of {', '.join(ROBOTS)}")
-    whose = robot or ROBOTS[plant]
-    spec = NerfSpec.load(nerf or f"{whose or 'rover'}-weak")
-    probe = _probe(plant, spec, nerf or f"{whose}-weak", whose, course, port, params_file)
+    robot_name = robot or ROBOTS[plant]
+    spec = NerfSpec.load(nerf or f"{robot_name or 'rover'}-weak")
+    probe = _probe(plant, spec, nerf or f"{robot_name}-weak", robot_name, course, port, params_file)
     console = Console(stderr=True)
     try:
         with console.status("measuring") as status:
-            found, traces = play(probe, spec, room, channel or (), lambda text: status.update(text))
+            measured, traces = measure_plant(probe, spec, room, channel or (), status.update)
     finally:
         probe.close()
     if out is not None:
         import yaml
 
-        out.write_text(
-            yaml.safe_dump(fitted(found, f"{spec.name}-measured", probe.envelope), sort_keys=False)
-        )
+        data = fitted_spec(measured, f"{spec.name}-measured", probe.envelope)
+        write_atomically(out, yaml.safe_dump(data, sort_keys=False))
     if plot is not None:
         _plot(plot, probe, traces)
     if as_json:
         rows = [
             {**vars(item), "effective": item.effective if math.isfinite(item.effective) else None}
-            for item in found
+            for item in measured
         ]
         typer.echo(json.dumps({"plant": plant, "nerf": spec.name, "limits": rows}))
         return
     table = Table(box=box.SIMPLE_HEAD, title=f"{spec.name} on {plant}")
     for heading in ("channel", "limit", "unit", "declared", "effective", "ratio"):
         table.add_column(heading, justify="left" if heading in ("channel", "limit", "unit") else "right")
-    for item in found:
+    for item in measured:
         declared = "" if item.declared is None else f"{item.declared:.4g}"
-        effective = f"{item.effective:.4g}" if math.isfinite(item.effective) else "not told"
+        effective = f"{item.effective:.4g}" if math.isfinite(item.effective) else "unknown"
         ratio = f"{item.effective / item.declared:.2f}" if item.declared else ""
         table.add_row(item.channel, item.field, item.unit, declared, effective, ratio)
     Console().print(table)
@@ -117,11 +117,11 @@ def _plot(path: Path, probe: Any, traces: Any) -> None:
     size = (11, 2.6 * len(traces))
     figure, axes = pyplot.subplots(len(traces), 2, figsize=size, squeeze=False, layout="constrained")
     for row, (name, pair) in zip(axes, traces.items(), strict=True):
-        for axis, trace, what in zip(row, pair, ("step", "chirp"), strict=True):
+        for axis, trace, kind in zip(row, pair, ("step", "chirp"), strict=True):
             seconds = trace.time - trace.time[0]
             axis.step(seconds, trace.command, where="post", color="0.6", label="requested")
-            axis.plot(seconds, trace.answer, color="tab:red", label="measured")
-            axis.set(ylabel=f"{name}, {by_name[name].unit}", xlabel=f"{what}, s")
+            axis.plot(seconds, trace.response, color="tab:red", label="measured")
+            axis.set(ylabel=f"{name}, {by_name[name].unit}", xlabel=f"{kind}, s")
         row[0].legend(frameon=False)
     figure.savefig(path)
     pyplot.close(figure)

@@ -1,4 +1,4 @@
-"""The grid's actions and observations on a robot: cell moves as twists, readings as cells.
+"""The grid's actions and observations on a simulated robot: moves as twists, readings as cells.
 
-It needs no ROS.
+It needs no ROS 2; `nerfbot/Rover-v0`, whose actions are twists, lives in `nerfbot.sim`.
 """

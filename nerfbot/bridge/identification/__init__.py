@@ -1,4 +1,4 @@
-"""Measuring a plant's real limits: commands that reveal them, and one probe for each kind of plant.
+"""Measures a plant's effective limits: test commands, their arithmetic, and one probe per kind of plant.
 
-Declaring limits lives in nerfbot.limits.
+Declared limits live in `nerfbot.limits`; the command is `nerfbot nerf measure`.
 """

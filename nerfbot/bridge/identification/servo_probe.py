@@ -18,19 +18,19 @@ from .excitation import Floats, Trace
 PRIORITY = 10
 
 SILENCE = 0.5
-"""s after which a driver that tells no state is given up."""
+"""How long a driver may send no state, s."""
 
 TRIES = 3
-"""How often a sequence is played anew that the driver has stopped: a machine that is busy pauses it."""
+"""How often commands are played when the driver stops: a busy machine can pause it."""
 
 
 class ServoProbe:
-    """The robot ``robot`` under its driver with the nerf ``spec``; times are of the steady clock.
+    """The robot ``robot`` under its driver with the nerf ``spec``; times are on the steady clock.
 
-    ``port`` None starts an emulator. Whoever measures plays the supervisor too: no other may run. ``margin``
-    is the bus's, s. While it lives, this process and those it starts have real-time priority, where the
-    system gives it. Raises what the driver does where it must not start, and `InvalidCommand` where it
-    follows no command.
+    ``port`` None starts an emulator. The probe also plays the supervisor, so no other may run. ``margin`` is
+    the slack of an answer on the bus, s. Until `close`, this process and its children have real-time
+    priority where the system grants it. Raises the driver's error where it cannot start, and
+    `InvalidCommand` where it follows no command.
     """
 
     def __init__(
@@ -39,7 +39,8 @@ class ServoProbe:
         self._folder = tempfile.TemporaryDirectory(prefix="nerfbot-servo-")
         description = ServoRobot.load(robot)
         self.channels, self.envelope = description.channels(), description.hard_limits()
-        self._period = description.period
+        self.period = description.period
+        """The control period, s."""
         priority.ask(PRIORITY)
         self._rig = Rig(description, spec, Path(self._folder.name), port=port, margin=margin)
         try:
@@ -49,46 +50,41 @@ class ServoProbe:
         except BaseException:
             self.close()
             raise
-        self._at = list(self._rig.state["position"])
-        self._why: list[str] = []
-
-    @property
-    def period(self) -> float:
-        """The control period, s."""
-        return self._period
+        self._command = list(self._rig.state["position"])
+        self._reasons: list[str] = []
 
     def _settle(self) -> None:
         if not self._rig.settle_running(20.0):
-            reasons = "; ".join(self._rig.state.get("reasons", [])) or "it tells nothing"
+            reasons = "; ".join(self._rig.state.get("reasons", [])) or "it sends no state"
             raise InvalidCommand(f"measure: the driver follows no command: {reasons}")
 
     def play(self, channel: int, commands: Floats) -> Trace:
-        """Play the commands at the bus's rate, the other joints where they are.
+        """Play the commands at the bus's rate while the other joints hold still.
 
-        Raises `InvalidCommand` with the driver's reason where it stops each time.
+        Raises `InvalidCommand` with the driver's reason where it stops every time.
         """
         for _ in range(TRIES):
             trace = self._play(channel, commands)
             if trace is not None:
                 return trace
             self._settle()
-            goal = list(self._at)
+            goal = list(self._command)
             goal[channel] = float(commands[0])
             self._rig.follow(goal, 2.0, lambda state: False)
-        raise InvalidCommand(f"measure: the driver stopped {TRIES} times: {'; '.join(self._why)}")
+        raise InvalidCommand(f"measure: the driver stopped {TRIES} times: {'; '.join(self._reasons)}")
 
     def _play(self, channel: int, commands: Floats) -> Trace | None:
-        """One command for each state that the driver tells, which it does once a cycle."""
+        """Send one command per state of the driver, which sends one a cycle; None where the driver stops."""
         rows = []
-        state = self._rig.look(self._period)
+        state = self._rig.look(self.period)
         for value in commands:
-            self._at[channel] = float(value)
-            told = [float(state[name][channel]) for name in ("position", "velocity", "effort")]
-            rows.append((float(state["now"]), value, *told))
-            self._rig.command(self._at)
+            self._command[channel] = float(value)
+            measured = [float(state[name][channel]) for name in ("position", "velocity", "effort")]
+            rows.append((float(state["now"]), value, *measured))
+            self._rig.command(self._command)
             before, state = state, self._rig.look(SILENCE)
-            self._why = list(state["reasons"]) or ["it tells nothing"] * (state is before)
-            if self._why:
+            self._reasons = list(state["reasons"]) or ["it sends no state"] * (state is before)
+            if self._reasons:
                 return None
         return Trace(*np.array(rows, np.float64).T)
 

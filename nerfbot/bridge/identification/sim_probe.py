@@ -13,33 +13,31 @@ from .excitation import Floats, Trace
 class SimProbe:
     """The simulated robot behind a nerf, on a course with room around its start."""
 
+    period = CONTROL_STEP
+    """The control period, s."""
+
     def __init__(self, nerf: str, course: str = "corner", robot: str = "rover", seed: int = 0) -> None:
         self._plant = NerfedPlant(course, nerf, robot, seed=seed, pictures=False)
         self._plant.reset(seed=seed)
         self.channels = self._plant.channels
         self.envelope = self._plant.limiter.envelope
-        self._at = np.zeros(len(self.channels))  # what the other channels are told
+        self._command = np.zeros(len(self.channels))
         for index, channel in enumerate(self.channels):
             if channel.mode == "position":
-                self._at[index] = self._plant.plant.robot.measured().position[0, index]  # type: ignore[index]
-
-    @property
-    def period(self) -> float:
-        """The control period, s."""
-        return CONTROL_STEP
+                self._command[index] = self._plant.plant.robot.measured().position[0, index]  # type: ignore[index]
 
     def play(self, channel: int, commands: Floats) -> Trace:
-        """Play the commands; what is measured is the state at the end of the period before."""
+        """Play the commands; each reading is the state at the end of the period before."""
         rows = []
-        moves = self.channels[channel].mode == "position"
+        is_position = self.channels[channel].mode == "position"
         for value in commands:
-            self._at[channel] = value
+            self._command[channel] = value
             position, velocity, effort = (
                 float(array[0, channel])  # type: ignore[index]
                 for array in self._plant.plant.robot.measured()
             )
-            rows.append((self._plant.time, value, position if moves else velocity, velocity, effort))
-            self._plant.step(self._at)
+            rows.append((self._plant.time, value, position if is_position else velocity, velocity, effort))
+            self._plant.step(self._command)
         return Trace(*np.array(rows, np.float64).T)
 
     def close(self) -> None:
