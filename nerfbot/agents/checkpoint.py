@@ -30,7 +30,7 @@ ARRAY = "\0numpy"
 
 def state_of(learner: Learner) -> dict[str, Any]:
     """All that going on needs, the worlds included where the environment can tell them."""
-    keep = getattr(learner.batch.env, "state", None)
+    keep = getattr(learner.env.env, "state", None)
     scale, explorer, book, bonus = _parts(learner).values()
     return {
         "made": made(learner),
@@ -56,7 +56,7 @@ def give_back(learner: Learner, state: Mapping[str, Any]) -> None:
     Raises `InvalidCommand` where it is the state of a run that was made otherwise, before anything changes.
     """
     _compare(state["made"], made(learner))
-    device = learner.batch.device
+    device = learner.env.device
     learner.steps = state["steps"]
     learner.network.load_state_dict(state["network"])
     learner.norms.load_state_dict(state["norms"])
@@ -70,9 +70,9 @@ def give_back(learner: Learner, state: Mapping[str, Any]) -> None:
     if learner.curriculum is not None:
         learner.curriculum.restore(state["curriculum"])
     if state["worlds"] is not None:
-        learner.batch.restore(state["worlds"])
+        learner.env.restore(state["worlds"])
     else:
-        learner.batch.reset(learner.seed + learner.steps)
+        learner.env.reset(learner.seed + learner.steps)
         learner.begin_anew()
     learner.generator.set_state(state["generator"].cpu())
 
@@ -115,10 +115,10 @@ def _shape(policy: Policy) -> dict[str, Any]:
 def made(learner: Learner) -> dict[str, Any]:
     """What a run must have in common with the one whose checkpoint it takes up."""
     explorer, book, bonus = learner.explorer, learner.book, learner.bonus_signal
-    parts = {name: [str(box.dtype), *box.shape] for name, box in learner.batch.parts.items()}
+    parts = {name: [str(box.dtype), *box.shape] for name, box in learner.env.parts.items()}
     return {
         "seed": learner.seed,
-        "worlds": learner.batch.count,
+        "worlds": learner.env.count,
         "observation": parts,
         "action outputs": learner.network.head.outputs,
         "critics": list(learner.network.names),

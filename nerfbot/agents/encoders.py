@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from nerfbot.agents.network_config import NetworkConfig
 from nerfbot.agents.tensor_env import Observation
-
-if TYPE_CHECKING:
-    from nerfbot.agents.networks import NetworkConfig
 
 KINDS, COLOURS, STATES = 32, 16, 128
 """Sizes of the tables: more than any value that a cell's three bytes take."""

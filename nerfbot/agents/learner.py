@@ -1,7 +1,8 @@
 """The loop of learning: collect a rollout, update, again; with exact resume.
 
-The learner knows environments as `Batch` shows them, a network, PPO, and, where powers are somebody else's to
-use, an explorer with its signal. What is logged, evaluated or saved when is the caller's business.
+The learner knows environments as `TensorVectorEnv` shows them, a network, PPO, and, where powers are
+somebody else's to use, an explorer with its signal. What is logged, evaluated or saved when is the caller's
+business.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ from nerfbot.agents.explorers.signals import Signal, load_signal
 from nerfbot.agents.explorers.trials import TrialBook
 from nerfbot.agents.heads import head_for
 from nerfbot.agents.malloc import keep_freed
-from nerfbot.agents.networks import ActorCritic, NetworkConfig
+from nerfbot.agents.network_config import NetworkConfig
+from nerfbot.agents.networks import ActorCritic
 from nerfbot.agents.normalization import ReturnScale, RunningNorm
 from nerfbot.agents.policy import Policy, norm_key
 from nerfbot.agents.ppo import PPO, PPOConfig
 from nerfbot.agents.rollout import Rollout
-from nerfbot.agents.tensor_env import Batch, Observation
+from nerfbot.agents.tensor_env import Observation, TensorVectorEnv
 from nerfbot.errors import InvalidCommand
 
 if TYPE_CHECKING:
@@ -90,7 +92,7 @@ class Learner:
 
     def __init__(
         self,
-        batch: Batch,
+        batch: TensorVectorEnv,
         network: NetworkConfig,
         ppo: PPOConfig,
         total_steps: int,
@@ -101,7 +103,7 @@ class Learner:
         seed: int = 0,
         on_episodes: Episodes | None = None,
     ) -> None:
-        self.batch, self.config, self.total_steps, self.seed = batch, ppo, total_steps, seed
+        self.env, self.config, self.total_steps, self.seed = batch, ppo, total_steps, seed
         self.on_episodes = on_episodes
         device = batch.device
         self.generator = torch.Generator(device).manual_seed(seed)
@@ -175,7 +177,7 @@ class Learner:
         """One rollout and one update; what to tell of them."""
         began = time.perf_counter()
         # Does nothing by itself, but weights that a pass cast are kept until it ends, rather than for a step.
-        with torch.autocast(self.batch.device.type, enabled=False):
+        with torch.autocast(self.env.device.type, enabled=False):
             self._collect()
         self._score()
         collected = time.perf_counter()
@@ -202,7 +204,7 @@ class Learner:
 
     @torch.inference_mode()
     def _collect(self) -> None:
-        batch, rollout, network = self.batch, self.rollout, self.network
+        batch, rollout, network = self.env, self.rollout, self.network
         head, explorer = network.head, self.explorer
         rollout.memory = None if self.memory is None else self.memory.clone()
         network.eval()
@@ -259,14 +261,14 @@ class Learner:
         for first in range(0, rollout.steps, length):
             steps = slice(first, first + length)
             seen = {name: part[steps].flatten(0, 1) for name, part in rollout.observation.items()}
-            with self.ppo.autocast(self.batch.device):
+            with self.ppo.autocast(self.env.device):
                 values = self.network.judge(seen)
             for name, value in values.items():
                 rollout.values[name][steps] = value.view(-1, rollout.count)
         self.seconds.acting += time.perf_counter() - began
 
     def _let_explore(self, step: int, action: Tensor) -> Tensor:
-        batch, rollout = self.batch, self.rollout
+        batch, rollout = self.env, self.rollout
         assert self.explorer is not None
         assert batch.mask is not None
         assert batch.powered is not None
@@ -282,7 +284,7 @@ class Learner:
         return action
 
     def _take(self, step: int) -> None:
-        batch, rollout = self.batch, self.rollout
+        batch, rollout = self.env, self.rollout
         rollout.rewards["task"][step].copy_(batch.reward)
         ended = batch.terminated | batch.truncated
         rollout.terminated[step].copy_(batch.terminated)
@@ -310,8 +312,8 @@ class Learner:
     def _bootstrap(self) -> None:
         """Values after the last step, for the worlds whose episode goes on."""
         rollout = self.rollout
-        with self.ppo.autocast(self.batch.device):
-            output = self.network(self.seen(self.batch.observation), self.memory)
+        with self.ppo.autocast(self.env.device):
+            output = self.network(self.seen(self.env.observation), self.memory)
         going = ~rollout.ended[-1]
         for name, value in output.values.items():
             rollout.next_values[name][-1] = torch.where(going, value, rollout.next_values[name][-1])
@@ -324,7 +326,7 @@ class Learner:
             earned = rollout.rewards["task"].masked_fill(rollout.powered, 0.0)
             self.scale = self.return_scale.update(earned, rollout.ended)
             rollout.rewards["task"] *= self.scale
-        powered = self.batch.powered if self.explorer is not None else None
+        powered = self.env.powered if self.explorer is not None else None
         after = torch.zeros_like(self.first) if powered is None else powered
         if self.bonus is not None and self.bonus_signal is not None:
             rollout.rewards["bonus"].zero_()
@@ -361,9 +363,9 @@ class Learner:
     def policy(self, about: dict[str, Any] | None = None, seed: int = 0) -> Policy:
         """The policy as it stands, sharing its weights with the learner's."""
         returns = None if self.return_scale is None else self.return_scale.norm
-        return Policy(self.network, self.batch.parts, self.norms, self.action_space, about, seed, returns)
+        return Policy(self.network, self.env.parts, self.norms, self.action_space, about, seed, returns)
 
-    def take_up(self, policy: Policy) -> None:
+    def load_weights(self, policy: Policy) -> None:
         """Learn on from what a policy knows: its weights, its norms and its scale of returns.
 
         Raises `InvalidCommand` for a policy that was made otherwise, with the field that differs, before

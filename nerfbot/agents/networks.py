@@ -7,45 +7,17 @@ in learned tables of kinds, colours and states; every other part is taken as num
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from gymnasium import spaces
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from nerfbot.agents.encoders import Conv, Dense, Egocentric, Plain, Planning, is_grid, linear
 from nerfbot.agents.heads import CategoricalHead, Head
+from nerfbot.agents.network_config import NetworkConfig
 from nerfbot.agents.tensor_env import Observation
 from nerfbot.errors import InvalidCommand
-
-Positive = Annotated[int, Field(ge=1)]
-
-
-class NetworkConfig(BaseModel):
-    """A network.
-
-    `kind`: "mlp", "conv" (residual), "egocentric" (a dense layer on the map as seen from the agent). `hidden`
-    sizes of the dense layers; `channels` and `blocks` of the convolutions; `embedding` numbers a cell is
-    looked up as; `memory` units of a GRU after the body (0: none). `separate` gives policy and critics a body
-    each. `vector` whether the observation's plain numbers are read beside a grid. `predicts_reward`: whether
-    it also says what reward each action will bring, for PPO's auxiliary loss. `place_gain`: how readily a
-    planning network takes where a cell lies, rather than what it holds, for what is rewarded (0: never).
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Literal["mlp", "conv", "egocentric", "planning"] = "mlp"
-    hidden: tuple[Positive, ...] = (256, 256)
-    channels: Positive = 32
-    blocks: Positive = 2
-    embedding: Positive = 8
-    memory: Annotated[int, Field(ge=0)] = 0
-    activation: Literal["tanh", "relu", "silu"] = "tanh"
-    separate: bool = False
-    vector: bool = True
-    predicts_reward: bool = False
-    place_gain: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
 
 
 class Output(NamedTuple):

@@ -17,7 +17,8 @@ from safetensors import torch as weights_file
 from torch import Tensor
 
 from nerfbot.agents.heads import head_for
-from nerfbot.agents.networks import ActorCritic, NetworkConfig
+from nerfbot.agents.network_config import NetworkConfig
+from nerfbot.agents.networks import ActorCritic
 from nerfbot.agents.normalization import RunningNorm
 from nerfbot.errors import InvalidCommand
 
@@ -55,15 +56,15 @@ class Policy:
         self.action_space, self.about = action_space, dict(about or {})
         self.device = next(network.parameters()).device
         self.generator = torch.Generator(self.device).manual_seed(seed)
-        self.memory: Tensor | None = None
+        self.hidden_state: Tensor | None = None
 
     def reset(self, ended: NDArray[np.bool_] | None = None) -> None:
         """Forget: a new episode begins, everywhere or in the `ended` worlds of the batch, bool (N,)."""
-        if ended is None or self.memory is None:
-            self.memory = None
+        if ended is None or self.hidden_state is None:
+            self.hidden_state = None
         else:
             going = torch.as_tensor(~np.asarray(ended, np.bool_), device=self.device)
-            self.memory = self.memory * going.unsqueeze(1)
+            self.hidden_state = self.hidden_state * going.unsqueeze(1)
 
     @torch.inference_mode()
     def act(self, observation: Any, mask: NDArray[np.bool_] | None = None, sample: bool = False) -> Any:
@@ -75,10 +76,10 @@ class Policy:
         """
         head = self.network.head
         seen, count, single = self._seen(observation)
-        if self.memory is None or len(self.memory) != count:
-            self.memory = self.network.start(count, self.device)
-        output = self.network(seen, self.memory)
-        self.memory = output.memory
+        if self.hidden_state is None or len(self.hidden_state) != count:
+            self.hidden_state = self.network.start(count, self.device)
+        output = self.network(seen, self.hidden_state)
+        self.hidden_state = output.memory
         open_now = None if mask is None or not head.choices else self._open(mask, count)
         if sample:
             action = head.sample(output.policy, open_now, self.generator)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nerfbot.agents.advantage import generalised_advantage
 from nerfbot.agents.heads import Head
-from nerfbot.agents.tensor_env import Batch, Observation
+from nerfbot.agents.tensor_env import Observation, TensorVectorEnv
 from nerfbot.errors import InvalidCommand
 
 
@@ -25,7 +25,7 @@ class Rollout:
     """
 
     def __init__(
-        self, steps: int, batch: Batch, head: Head, values: Sequence[str], explored: bool = False
+        self, steps: int, batch: TensorVectorEnv, head: Head, values: Sequence[str], explored: bool = False
     ) -> None:
         self.steps, self.count, self.device = steps, batch.count, batch.device
         self.observation: Observation = {

@@ -34,7 +34,7 @@ def parts_of(space: spaces.Space[Any]) -> dict[str, spaces.Box]:
     return cast("dict[str, spaces.Box]", boxes)
 
 
-class Batch:
+class TensorVectorEnv:
     """`count` worlds of a vector environment.
 
     After `reset` and `step`: `observation` (see `Observation`), `mask` bool (count, actions) or None,

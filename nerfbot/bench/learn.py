@@ -19,9 +19,9 @@ from typing import Any
 import torch
 
 from nerfbot.agents.learner import Learner
-from nerfbot.agents.networks import NetworkConfig
+from nerfbot.agents.network_config import NetworkConfig
 from nerfbot.agents.ppo import PPOConfig
-from nerfbot.agents.tensor_env import Batch
+from nerfbot.agents.tensor_env import TensorVectorEnv
 from nerfbot.bench.figures import Baseline, Figure
 from nerfbot.bench.peers import Peer
 from nerfbot.experiment.protocol.config import load_experiment
@@ -126,7 +126,7 @@ def _learner(env: Any, network: NetworkConfig, precision: Any, only: tuple[str, 
         rollout_steps=STEPS, epochs=EPOCHS, minibatches=MINIBATCHES, precision=precision, learning_rate=3e-4
     )
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Loop(Learner(Batch(env, device, only=only), network, config, 1 << 40))
+    return Loop(Learner(TensorVectorEnv(env, device, only=only), network, config, 1 << 40))
 
 
 def _mlp(precision: str, worlds: int = WORLDS) -> Loop:
@@ -160,7 +160,7 @@ def _bare_passes(learner: Learner) -> float:
     A network that predicts rewards does so in the update's.
     """
     rollout, network, config = learner.rollout, learner.network, learner.config
-    device = learner.batch.device
+    device = learner.env.device
     steps = [
         {name: part[step] for name, part in rollout.observation.items()} for step in range(rollout.steps)
     ]

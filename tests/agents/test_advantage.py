@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from nerfbot.agents.advantage import generalised_advantage
 from nerfbot.agents.learner import Learner
-from nerfbot.agents.networks import NetworkConfig
-from nerfbot.agents.tensor_env import Batch
+from nerfbot.agents.network_config import NetworkConfig
+from nerfbot.agents.tensor_env import TensorVectorEnv
 from tests.agents.toys import SMALL, ppo, scripted
 
 
@@ -68,7 +68,7 @@ def test_a_truncated_episode_is_bootstrapped_from_its_own_last_observation() -> 
     terminated = np.zeros((6, 4), bool)
     terminated[3, 0] = True
     env = scripted(truncated=truncated, terminated=terminated)
-    learner = Learner(Batch(env), SMALL, ppo(gamma=0.9, lam=0.8), 100)
+    learner = Learner(TensorVectorEnv(env), SMALL, ppo(gamma=0.9, lam=0.8), 100)
     learner._collect()
     learner._score()
     rollout = learner.rollout
@@ -93,7 +93,7 @@ def test_a_recurrent_critic_judges_a_truncated_episodes_end_with_the_memory_of_t
     truncated = np.zeros((6, 4), bool)
     truncated[2, 1] = True
     env = scripted(truncated=truncated)
-    learner = Learner(Batch(env), NetworkConfig(hidden=(16,), memory=8), ppo(), 100)
+    learner = Learner(TensorVectorEnv(env), NetworkConfig(hidden=(16,), memory=8), ppo(), 100)
     learner._collect()
     learner._score()
     with torch.no_grad():

@@ -12,13 +12,13 @@ import torch
 
 from nerfbot.agents.explorers.explorers import load_explorer
 from nerfbot.agents.learner import Bonus, Learner
-from nerfbot.agents.networks import NetworkConfig
+from nerfbot.agents.network_config import NetworkConfig
 from nerfbot.agents.policy import load_policy
-from nerfbot.agents.tensor_env import Batch
+from nerfbot.agents.tensor_env import TensorVectorEnv
 from nerfbot.errors import InvalidCommand
 from nerfbot.grid.action_menu import MOVES
 from nerfbot.grid.vector_env import GridVectorEnv
-from tests.agents.toys import SMALL, Corridor, corridor, ppo
+from tests.agents.toys import SMALL, Corridor, ppo
 
 MEMORY = NetworkConfig(hidden=(16,), memory=8)
 CASES: dict[str, dict[str, Any]] = {
@@ -46,9 +46,10 @@ def learner_of(
 ) -> Learner:
     options = {"network": SMALL} if explorer in ("regressor", "policy") else {}
     options |= {"batch": 16} if explorer == "policy" else {}
-    batch = corridor(count, stateful=stateful) if explorer else Batch(Corridor(count, stateful=stateful))
+    moves = Corridor.MOVES if explorer else None
+    env = TensorVectorEnv(Corridor(count, stateful=stateful), moves=moves)
     chosen = None if explorer is None else load_explorer(explorer, shuffled, **options)
-    return Learner(batch, network, ppo(**NORMALISED), 8 * 6 * 12, explorer=chosen, seed=seed, **keywords)
+    return Learner(env, network, ppo(**NORMALISED), 8 * 6 * 12, explorer=chosen, seed=seed, **keywords)
 
 
 def whole(value: Any, place: str = "") -> dict[str, Any]:
@@ -141,7 +142,7 @@ def test_a_run_on_the_grid_resumes_bit_for_bit(tmp_path: Path) -> None:
         )
         network = NetworkConfig(kind="egocentric", hidden=(16, 16))
         explorer = load_explorer("regressor", network={"kind": "egocentric", "hidden": (8, 8)})
-        batch = Batch(env, moves=len(MOVES))
+        batch = TensorVectorEnv(env, moves=len(MOVES))
         return Learner(batch, network, ppo(rollout_steps=32), 10**6, explorer=explorer, bonus=Bonus(), seed=3)
 
     one, path = learner(), tmp_path / "checkpoint.pt"
@@ -265,7 +266,7 @@ def test_a_learner_takes_up_what_a_policy_of_another_run_knows(tmp_path: Path) -
     first, second = learner_of(seed=1), learner_of(seed=2)
     first.iterate()
     first.policy().save(tmp_path)
-    second.take_up(load_policy(tmp_path))
+    second.load_weights(load_policy(tmp_path))
     for mine, theirs in ((second.network, first.network), (second.norms, first.norms)):
         for name, value in mine.state_dict().items():
             assert torch.equal(value, theirs.state_dict()[name]), name
@@ -292,6 +293,6 @@ def test_a_policy_that_was_made_otherwise_is_not_taken_up_and_nothing_changes(
     learner, other = learner_of(), learner_of(**changes)
     before = copy.deepcopy(learner.network.state_dict())
     with pytest.raises(InvalidCommand, match=says):
-        learner.take_up(other.policy())
+        learner.load_weights(other.policy())
     for name, value in learner.network.state_dict().items():
         assert torch.equal(value, before[name])

@@ -20,9 +20,9 @@ from nerfbot.agents.curricula import (
 )
 from nerfbot.agents.explorers.explorers import load_explorer
 from nerfbot.agents.learner import Learner
-from nerfbot.agents.networks import NetworkConfig
+from nerfbot.agents.network_config import NetworkConfig
 from nerfbot.agents.ppo import PPOConfig
-from nerfbot.agents.tensor_env import Batch
+from nerfbot.agents.tensor_env import TensorVectorEnv
 from nerfbot.course import load_plan
 from nerfbot.errors import InvalidCommand
 from nerfbot.grid.action_menu import MOVES
@@ -50,7 +50,7 @@ def learner_of(levels: LevelSet, curriculum: Curriculum, powers: bool = False, s
         course=levels.with_spare(curriculum.spare),
         **(POWERS if powers else {}),
     )
-    batch = Batch(env, moves=len(MOVES) if powers else None, only=("grid",))
+    batch = TensorVectorEnv(env, moves=len(MOVES) if powers else None, only=("grid",))
     return Learner(
         batch,
         NetworkConfig(hidden=(8,)),
@@ -188,7 +188,7 @@ def test_a_yoked_run_begins_where_the_edits_led_when_they_led_there(levels: Leve
     yoked = Yoked(visited_of(levels, tmp_path / "visited.npz"), 0.5, spare=8)
     assert len(yoked.taken) > 20
     learner = learner_of(levels, yoked)
-    worlds = learner.batch.env.worlds  # type: ignore[attr-defined]
+    worlds = learner.env.env.worlds  # type: ignore[attr-defined]
     learner.iterate()
     assert yoked.used == int((yoked.taken <= learner.steps).sum())
     worlds.reset()
@@ -228,4 +228,4 @@ def test_a_curriculum_needs_the_grids_worlds() -> None:
     from tests.agents.toys import SMALL, ppo, scripted
 
     with pytest.raises(InvalidCommand, match="curriculum: only the grid's worlds"):
-        Learner(Batch(scripted()), SMALL, ppo(), 100, curriculum=LevelReplay())
+        Learner(TensorVectorEnv(scripted()), SMALL, ppo(), 100, curriculum=LevelReplay())

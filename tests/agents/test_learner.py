@@ -11,8 +11,8 @@ import torch
 
 from nerfbot.agents.explorers.explorers import Bandit, Explorer, load_explorer
 from nerfbot.agents.learner import Bonus, Learner
-from nerfbot.agents.networks import NetworkConfig
-from nerfbot.agents.tensor_env import Batch
+from nerfbot.agents.network_config import NetworkConfig
+from nerfbot.agents.tensor_env import TensorVectorEnv
 from nerfbot.errors import InvalidCommand
 from tests.agents.toys import SMALL, Corridor, Scripted, corridor, ppo, scripted
 
@@ -30,7 +30,7 @@ def powered_mask(after: bool = False) -> np.ndarray:
 
 
 def explored(env: Scripted, **changes: Any) -> Learner:
-    return Learner(Batch(env, moves=MOVES), SMALL, ppo(**changes), 100, explorer=Explorer())
+    return Learner(TensorVectorEnv(env, moves=MOVES), SMALL, ppo(**changes), 100, explorer=Explorer())
 
 
 def collected(learner: Learner) -> Learner:
@@ -63,7 +63,7 @@ def test_a_powered_step_ends_the_chain_before_it_bootstrapped_by_the_critic() ->
     )
     # World 3 has a power open after the rollout's last step.
     with torch.no_grad():
-        after = learner.network(learner.batch.observation).values["task"][3]
+        after = learner.network(learner.env.observation).values["task"][3]
     wanted = reward[5, 3] + 0.9 * after - value[5, 3]
     assert rollout.advantages["task"][5, 3] == pytest.approx(float(wanted), rel=1e-4)
     # And the chain of the step before does reach across an unpowered step.
@@ -115,13 +115,13 @@ def test_the_policy_has_no_outputs_for_powers_that_are_the_explorers() -> None:
     learner = Learner(corridor(), SMALL, ppo(), 100, explorer=Explorer())
     assert learner.network.head.outputs == Corridor.MOVES
     assert learner.policy().action_space.n == Corridor.MOVES
-    alone = Learner(Batch(Corridor()), SMALL, ppo(), 100)
+    alone = Learner(TensorVectorEnv(Corridor()), SMALL, ppo(), 100)
     assert alone.network.head.outputs == 5
 
 
 def test_a_policy_that_uses_powers_itself_takes_them_only_where_they_are_open() -> None:
     env = scripted(mask=powered_mask(), steps=STEPS)
-    learner = Learner(Batch(env, moves=MOVES), SMALL, ppo(), 100)
+    learner = Learner(TensorVectorEnv(env, moves=MOVES), SMALL, ppo(), 100)
     learner._collect()
     allowed = np.take_along_axis(powered_mask()[:STEPS], np.stack(env.taken)[..., None], 2)
     assert allowed.all()
@@ -157,7 +157,7 @@ def test_a_number_that_is_none_stops_the_run_with_one_line_and_spares_the_networ
     }[where]
     array[place] = bad
     config = ppo(normalise_observations=normalised, normalise_rewards=normalised)
-    learner = Learner(Batch(env), SMALL, config, 100)
+    learner = Learner(TensorVectorEnv(env), SMALL, config, 100)
     before = copy.deepcopy(learner.network.state_dict())
     with pytest.raises(InvalidCommand, match="must be finite") as caught:
         learner.iterate()
@@ -169,7 +169,7 @@ def test_a_number_that_is_none_stops_the_run_with_one_line_and_spares_the_networ
 
 def test_learning_that_diverges_stops_with_one_line() -> None:
     env = scripted()
-    learner = Learner(Batch(env), SMALL, ppo(learning_rate=1e30, max_gradient=1e30, epochs=20), 100)
+    learner = Learner(TensorVectorEnv(env), SMALL, ppo(learning_rate=1e30, max_gradient=1e30, epochs=20), 100)
     with pytest.raises(InvalidCommand, match="learning has diverged") as caught:
         learner.iterate()
     assert "\n" not in str(caught.value)
@@ -215,7 +215,7 @@ def test_steps_are_counted_with_the_power_steps_and_end_the_run() -> None:
     ("make", "says"),
     [
         (
-            lambda: Learner(Batch(scripted()), SMALL, ppo(), 9, explorer=Explorer()),
+            lambda: Learner(TensorVectorEnv(scripted()), SMALL, ppo(), 9, explorer=Explorer()),
             "explorer: the environment",
         ),
         (lambda: Bonus(weight=-1.0), "bonus.weight = -1.0"),
@@ -241,7 +241,9 @@ def test_what_cannot_be_run_is_refused_in_one_line(make: Any, says: str) -> None
 
 
 def test_a_signal_of_contacts_is_refused_where_the_environment_tells_none() -> None:
-    learner = Learner(Batch(scripted(mask=powered_mask()), moves=MOVES), SMALL, ppo(), 100, explorer=Bandit())
+    learner = Learner(
+        TensorVectorEnv(scripted(mask=powered_mask()), moves=MOVES), SMALL, ppo(), 100, explorer=Bandit()
+    )
     with pytest.raises(InvalidCommand, match="FirstTouch: the environment tells no contacts"):
         learner.iterate()
 
@@ -260,7 +262,7 @@ def test_a_network_that_predicts_rewards_learns_to_and_the_surprise_signal_reads
     network = NetworkConfig(hidden=(32,), predicts_reward=True)
     env = Corridor(32)
     learner = Learner(
-        Batch(env, moves=Corridor.MOVES),
+        TensorVectorEnv(env, moves=Corridor.MOVES),
         network,
         ppo(learning_rate=1e-2),
         10**6,
@@ -280,10 +282,10 @@ def test_a_network_that_predicts_rewards_learns_to_and_the_surprise_signal_reads
 
 def test_a_signal_that_needs_predictions_is_refused_with_a_network_that_makes_none() -> None:
     with pytest.raises(InvalidCommand, match="reward-surprise: the network predicts no rewards"):
-        Learner(Batch(Corridor(4), moves=3), SMALL, ppo(), 100, Explorer(), "reward-surprise")
+        Learner(TensorVectorEnv(Corridor(4), moves=3), SMALL, ppo(), 100, Explorer(), "reward-surprise")
     with pytest.raises(InvalidCommand, match="reward-surprise: the network predicts no rewards"):
-        Learner(Batch(Corridor(4, powers=False)), SMALL, ppo(), 100, bonus=Bonus("reward-surprise"))
+        Learner(TensorVectorEnv(Corridor(4, powers=False)), SMALL, ppo(), 100, bonus=Bonus("reward-surprise"))
     predicts = NetworkConfig(hidden=(8,), predicts_reward=True)
-    Learner(Batch(Corridor(4)), predicts, ppo(), 100, bonus=Bonus("reward-surprise")).iterate()
+    Learner(TensorVectorEnv(Corridor(4)), predicts, ppo(), 100, bonus=Bonus("reward-surprise")).iterate()
     with pytest.raises(InvalidCommand, match="promise: needs a planning network"):
-        Learner(Batch(Corridor(4), moves=3), SMALL, ppo(), 100, Explorer(), "promise")
+        Learner(TensorVectorEnv(Corridor(4), moves=3), SMALL, ppo(), 100, Explorer(), "promise")

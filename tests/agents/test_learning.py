@@ -8,10 +8,10 @@ import pytest
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from nerfbot.agents.learner import Learner
-from nerfbot.agents.networks import NetworkConfig
+from nerfbot.agents.network_config import NetworkConfig
 from nerfbot.agents.policy import Policy
 from nerfbot.agents.ppo import PPOConfig
-from nerfbot.agents.tensor_env import Batch
+from nerfbot.agents.tensor_env import TensorVectorEnv
 
 NETWORK = NetworkConfig(hidden=(64, 64), separate=True)
 NORMALISED = {"normalise_observations": True, "normalise_rewards": True}
@@ -36,10 +36,10 @@ def mean_return(policy: Policy, name: str, episodes: int = 100) -> float:
 
 
 def trained(name: str, steps: int, count: int, config: PPOConfig) -> Learner:
-    learner = Learner(Batch(worlds(name, count)), NETWORK, config, steps, seed=0)
+    learner = Learner(TensorVectorEnv(worlds(name, count)), NETWORK, config, steps, seed=0)
     while not learner.done:
         learner.iterate()
-    learner.batch.close()
+    learner.env.close()
     return learner
 
 

@@ -7,7 +7,8 @@ from gymnasium import spaces
 
 from nerfbot.agents import planning as layer
 from nerfbot.agents.heads import CategoricalHead
-from nerfbot.agents.networks import ActorCritic, NetworkConfig
+from nerfbot.agents.network_config import NetworkConfig
+from nerfbot.agents.networks import ActorCritic
 from nerfbot.agents.planning import STATES, THINGS, Planned
 
 ROWS, COLUMNS = 6, 7

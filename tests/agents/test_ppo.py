@@ -10,9 +10,9 @@ import torch
 from gymnasium import spaces
 
 from nerfbot.agents.learner import Learner
-from nerfbot.agents.networks import NetworkConfig
+from nerfbot.agents.network_config import NetworkConfig
 from nerfbot.agents.ppo import PPOConfig
-from nerfbot.agents.tensor_env import Batch
+from nerfbot.agents.tensor_env import TensorVectorEnv
 from tests.agents.toys import SMALL, Corridor, Toy, ppo, scripted
 
 
@@ -65,7 +65,7 @@ NETWORKS = {
 
 def filled(network: NetworkConfig, masked: bool = True, iterations: int = 2, **changes: Any) -> Learner:
     """A learner whose rollout is complete and whose network has learned from the one before."""
-    learner = Learner(Batch(Maps(masked=masked)), network, ppo(**changes), 10_000)
+    learner = Learner(TensorVectorEnv(Maps(masked=masked)), network, ppo(**changes), 10_000)
     for _ in range(iterations - 1):
         learner.iterate()
     learner._collect()
@@ -157,7 +157,7 @@ def test_the_learning_rate_and_the_entropys_weight_fall_as_told() -> None:
 
 
 def test_a_run_of_the_learner_tells_ppo_how_much_of_it_is_left() -> None:
-    learner = Learner(Batch(Maps()), SMALL, ppo(learning_rate=1e-2), 36 * 4)
+    learner = Learner(TensorVectorEnv(Maps()), SMALL, ppo(learning_rate=1e-2), 36 * 4)
     rates = [learner.iterate()["learning_rate"] for _ in range(4)]
     assert rates == pytest.approx([1e-2, 0.75e-2, 0.5e-2, 0.25e-2])
 
@@ -229,7 +229,7 @@ def test_several_choices_and_boxes_learn_in_the_same_way() -> None:
         spaces.Box(-1.0, 1.0, (2,)),
         spaces.Tuple([spaces.Discrete(3), spaces.Box(-1.0, 1.0, (1,))]),
     ):
-        learner = Learner(Batch(scripted(action=space)), SMALL, ppo(), 100)
+        learner = Learner(TensorVectorEnv(scripted(action=space)), SMALL, ppo(), 100)
         learner._collect()
         learner._score()
         for _, output, batch in learner.ppo._minibatches(learner.rollout):
@@ -248,7 +248,7 @@ def test_numbers_that_mean_nothing_are_refused(wrong: dict[str, Any]) -> None:
 
 def test_the_corridor_is_learned() -> None:
     config = PPOConfig(rollout_steps=16, learning_rate=3e-3, epochs=4)
-    learner = Learner(Batch(Corridor(16, powers=False)), SMALL, config, 16 * 16 * 30)
+    learner = Learner(TensorVectorEnv(Corridor(16, powers=False)), SMALL, config, 16 * 16 * 30)
     rewards = []
     for _ in range(30):
         learner.iterate()

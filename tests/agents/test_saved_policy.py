@@ -17,16 +17,16 @@ from safetensors import torch as weights_file
 import nerfbot
 from nerfbot.agents.explorers.explorers import Explorer
 from nerfbot.agents.learner import Learner
-from nerfbot.agents.networks import NetworkConfig
+from nerfbot.agents.network_config import NetworkConfig
 from nerfbot.agents.policy import DESCRIPTION, WEIGHTS, Policy, describe, load_policy, restored
-from nerfbot.agents.tensor_env import Batch
+from nerfbot.agents.tensor_env import TensorVectorEnv
 from nerfbot.errors import InvalidCommand
 from tests.agents.toys import SMALL, corridor, ppo, scripted
 
 
 def trained(network: NetworkConfig = SMALL, action: spaces.Space | None = None, **changes: Any) -> Policy:
     """A policy that has learned a little, on doubles of no special kind."""
-    learner = Learner(Batch(scripted(action=action)), network, ppo(**changes), 100)
+    learner = Learner(TensorVectorEnv(scripted(action=action)), network, ppo(**changes), 100)
     learner.iterate()
     return learner.policy({"course": "none"})
 
@@ -125,20 +125,20 @@ def test_memory_runs_through_an_episode_and_is_forgotten_where_one_ends() -> Non
     policy = trained(NetworkConfig(hidden=(8,), memory=6))
     for seen in OBSERVATIONS[:3]:
         policy.act(np.stack([seen, seen]))
-    kept = policy.memory
+    kept = policy.hidden_state
     assert kept is not None
     assert torch.allclose(kept[0], kept[1])
     policy.reset(np.array([False, True]))
-    assert torch.equal(policy.memory[0], kept[0])
-    assert (policy.memory[1] == 0).all()
+    assert torch.equal(policy.hidden_state[0], kept[0])
+    assert (policy.hidden_state[1] == 0).all()
     both = np.stack([OBSERVATIONS[5]] * 2)
     policy.act(both)
-    after = policy.memory
+    after = policy.hidden_state
     policy.reset()
-    assert policy.memory is None
+    assert policy.hidden_state is None
     policy.act(both)
-    assert torch.allclose(policy.memory[1], after[1])
-    assert not torch.allclose(policy.memory[0], after[0])
+    assert torch.allclose(policy.hidden_state[1], after[1])
+    assert not torch.allclose(policy.hidden_state[0], after[0])
 
 
 def test_observation_parts_may_have_any_names(tmp_path: Path) -> None:

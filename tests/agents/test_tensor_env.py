@@ -9,7 +9,7 @@ import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from nerfbot.agents.tensor_env import Batch
+from nerfbot.agents.tensor_env import TensorVectorEnv
 from nerfbot.errors import InvalidCommand
 from tests.agents.toys import Corridor, Scripted, corridor, scripted
 
@@ -42,7 +42,7 @@ def test_the_last_observation_of_an_episode_is_told_beside_the_next_ones_first(p
     envs = SyncVectorEnv(
         [lambda: Counter(3, parts), lambda: Counter(5, parts)], autoreset_mode=AutoresetMode.SAME_STEP
     )
-    batch, name = Batch(envs), "clock" if parts else ""
+    batch, name = TensorVectorEnv(envs), "clock" if parts else ""
     assert batch.reset(0)[name].dtype == torch.float32
     assert batch.mask is not None
     assert batch.mask.dtype == torch.bool
@@ -61,7 +61,7 @@ def test_hidden_numbers_are_zero_at_the_start_in_steps_and_in_last_observations(
     truncated[0, 2] = True
     env = scripted(truncated=truncated)
     given = env.observation.copy()
-    batch = Batch(env, hidden={"": [1]})
+    batch = TensorVectorEnv(env, hidden={"": [1]})
     for seen in (batch.reset(), (batch.step(np.zeros(4, int)), batch.observation)[1]):
         assert (seen[""][:, 1] == 0).all()
         assert (seen[""][:, [0, 2]] != 0).all()
@@ -75,7 +75,7 @@ def test_powers_are_open_where_an_action_past_the_moves_is() -> None:
     mask = np.ones((7, 4, 5), bool)
     mask[:, :, 3:] = False
     mask[0, 1, 4] = mask[1, 2, 3] = True
-    batch = Batch(scripted(mask=mask), moves=3)
+    batch = TensorVectorEnv(scripted(mask=mask), moves=3)
     batch.reset()
     assert batch.powered is not None
     assert batch.powered.tolist() == [False, True, False, False]
@@ -84,13 +84,13 @@ def test_powers_are_open_where_an_action_past_the_moves_is() -> None:
 
 
 def test_only_the_parts_that_are_named_are_shown() -> None:
-    batch = Batch(Corridor(), only=["coin"])
+    batch = TensorVectorEnv(Corridor(), only=["coin"])
     assert set(batch.reset(0)) == set(batch.parts) == {"coin"}
 
 
 def test_contacts_are_told_where_the_environment_knows_them() -> None:
     contact = np.arange(24).reshape(6, 4)
-    batch = Batch(scripted(contact=contact))
+    batch = TensorVectorEnv(scripted(contact=contact))
     batch.reset()
     assert batch.contact is None
     batch.step(np.zeros(4, int))
@@ -101,10 +101,13 @@ def test_contacts_are_told_where_the_environment_knows_them() -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: Batch(gymnasium.make_vec("CartPole-v1", 2, vectorization_mode="sync")), "must be SAME_STEP"),
-        (lambda: Batch(Corridor(), only=["colour"]), "no part 'colour'"),
-        (lambda: Batch(Corridor(), hidden={"colour": [0]}), "no part 'colour'"),
-        (lambda: Batch(_odd()), "Discrete is not supported"),
+        (
+            lambda: TensorVectorEnv(gymnasium.make_vec("CartPole-v1", 2, vectorization_mode="sync")),
+            "must be SAME_STEP",
+        ),
+        (lambda: TensorVectorEnv(Corridor(), only=["colour"]), "no part 'colour'"),
+        (lambda: TensorVectorEnv(Corridor(), hidden={"colour": [0]}), "no part 'colour'"),
+        (lambda: TensorVectorEnv(_odd()), "Discrete is not supported"),
     ],
 )
 def test_an_environment_that_cannot_be_learned_in_is_refused_in_one_line(make, says: str) -> None:

@@ -11,9 +11,9 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from nerfbot.agents.networks import NetworkConfig
+from nerfbot.agents.network_config import NetworkConfig
 from nerfbot.agents.ppo import PPOConfig
-from nerfbot.agents.tensor_env import Batch
+from nerfbot.agents.tensor_env import TensorVectorEnv
 
 SMALL = NetworkConfig(hidden=(16,))
 
@@ -184,9 +184,9 @@ def boxes(**sizes: int) -> dict[str, spaces.Box]:
     return {name: spaces.Box(-np.inf, np.inf, (size,), np.float32) for name, size in sizes.items()}
 
 
-def corridor(count: int = 8, **keywords: Any) -> Batch:
+def corridor(count: int = 8, **keywords: Any) -> TensorVectorEnv:
     """The corridor as a batch whose powers are somebody else's."""
-    return Batch(Corridor(count, **keywords), moves=Corridor.MOVES)
+    return TensorVectorEnv(Corridor(count, **keywords), moves=Corridor.MOVES)
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -11,7 +11,8 @@ pytest.importorskip("torch")
 import torch
 
 from nerfbot.agents.heads import head_for
-from nerfbot.agents.networks import ActorCritic, NetworkConfig
+from nerfbot.agents.network_config import NetworkConfig
+from nerfbot.agents.networks import ActorCritic
 from nerfbot.agents.policy import Policy, load_policy
 from nerfbot.bridge.compatibility import UnfitPolicy, check_fit, layout_of
 from nerfbot.errors import InvalidCommand

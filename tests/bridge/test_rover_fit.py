@@ -17,7 +17,8 @@ pytest.importorskip("pybullet")
 import torch
 
 from nerfbot.agents.heads import head_for
-from nerfbot.agents.networks import ActorCritic, NetworkConfig
+from nerfbot.agents.network_config import NetworkConfig
+from nerfbot.agents.networks import ActorCritic
 from nerfbot.agents.policy import Policy, load_policy
 from nerfbot.bridge.compatibility import UnfitPolicy, check_rover_fit, check_rover_layout, rover_layout_of
 from nerfbot.sim.envs.rover_env import RoverEnv

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from nerfbot.agents.explorers.trials import Trials
 from nerfbot.agents.heads import CLOSED, CategoricalHead
-from nerfbot.agents.networks import ActorCritic, NetworkConfig, Predictor
+from nerfbot.agents.network_config import NetworkConfig
+from nerfbot.agents.networks import ActorCritic, Predictor
 from nerfbot.agents.state_dict import give_back, keep
 from nerfbot.agents.tensor_env import Observation
 from nerfbot.errors import InvalidCommand

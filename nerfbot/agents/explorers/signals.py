@@ -15,7 +15,8 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from nerfbot.agents.encoders import is_grid
-from nerfbot.agents.networks import NetworkConfig, Predictor
+from nerfbot.agents.network_config import NetworkConfig
+from nerfbot.agents.networks import Predictor
 from nerfbot.agents.rollout import Rollout
 from nerfbot.agents.state_dict import give_back, keep
 from nerfbot.agents.tensor_env import Observation

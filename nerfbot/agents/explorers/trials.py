@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nerfbot.agents.explorers.signals import Signal
 from nerfbot.agents.rollout import Rollout
-from nerfbot.agents.tensor_env import Batch, Observation
+from nerfbot.agents.tensor_env import Observation, TensorVectorEnv
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Trials:
 class TrialBook:
     """Follows the trials of all worlds of a batch through rollout after rollout."""
 
-    def __init__(self, batch: Batch, signal: Signal) -> None:
+    def __init__(self, batch: TensorVectorEnv, signal: Signal) -> None:
         self.signal, device = signal, batch.device
         signal.start(batch.count, batch.parts, device)
         self.open = torch.zeros(batch.count, dtype=torch.bool, device=device)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from nerfbot.agents.networks import NetworkConfig
+from nerfbot.agents.network_config import NetworkConfig
 from nerfbot.agents.ppo import PPOConfig
 from nerfbot.declared import suggestion, validate
 from nerfbot.errors import InvalidSpec

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from nerfbot.agents.policy import Policy
-from nerfbot.agents.tensor_env import Batch
+from nerfbot.agents.tensor_env import TensorVectorEnv
 from nerfbot.experiment.protocol.config import ExperimentConfig
 from nerfbot.experiment.protocol.measures import Contacts
 from nerfbot.grid.action_menu import MOVES
@@ -27,7 +26,7 @@ def world(config: ExperimentConfig, levels: LevelSet, count: int, seed: int, **c
     return GridVectorEnv(count, copy=False, seed=seed, course=levels, **keywords)
 
 
-def batch_of(config: ExperimentConfig, env: GridVectorEnv, explored: bool = False) -> Batch:
+def batch_of(config: ExperimentConfig, env: GridVectorEnv, explored: bool = False) -> TensorVectorEnv:
     """The environment as its agents see it.
 
     Where an explorer uses the powers, the policy is not told that one is open: what it learns is what it does
@@ -38,7 +37,7 @@ def batch_of(config: ExperimentConfig, env: GridVectorEnv, explored: bool = Fals
     only = None if config.network.vector else ("grid",)
     shown = {"vector": hidden} if only is None else None
     device = "cuda" if env.worlds.device.is_cuda else "cpu"
-    return Batch(env, device, moves=len(MOVES) if explored else None, hidden=shown, only=only)
+    return TensorVectorEnv(env, device, moves=len(MOVES) if explored else None, hidden=shown, only=only)
 
 
 def powers_at(lift: float | None) -> dict[str, Any]:
@@ -127,7 +126,6 @@ def play(
             if not name.startswith("_"):  # Gymnasium's masks of who has the number at all
                 harmed[fresh] |= np.asarray(amount)[fresh] > 0.0
         open_still &= ~ended
-        if policy.memory is not None:
-            policy.memory[torch.from_numpy(ended)] = 0.0
+        policy.reset(ended)
     batch.close()
     return Played(first, success, length, harmed, shortest)

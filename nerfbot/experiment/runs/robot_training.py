@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from nerfbot.agents.tensor_env import Batch
+from nerfbot.agents.tensor_env import TensorVectorEnv
 from nerfbot.agents.learner import Learner
 from nerfbot.agents.policy import Policy, load_policy
 from nerfbot.bridge.cells.cells_env import RoverCells
@@ -84,16 +84,16 @@ def keywords_of(
     return {**keywords, **config.options}
 
 
-def batch_of(config: RobotTrainingConfig, env: VectorEnv[Any, Any, Any]) -> Batch:
+def batch_of(config: RobotTrainingConfig, env: VectorEnv[Any, Any, Any]) -> TensorVectorEnv:
     """The environment as its policy sees it."""
     only = config.parts or None
     if only is None and config.environment == CELLS and not config.network.vector:
         only = ("grid",)
-    return Batch(env, only=only)
+    return TensorVectorEnv(env, only=only)
 
 
 @contextlib.contextmanager
-def worlds(config: RobotTrainingConfig, keywords: Mapping[str, Any]) -> Iterator[Batch]:
+def worlds(config: RobotTrainingConfig, keywords: Mapping[str, Any]) -> Iterator[TensorVectorEnv]:
     """The environments in their processes, which end on leaving. Raises the errors of the environment."""
     with unknown_options():
         env = in_processes(config.environment, config.processes, config.crew, config.hold, **keywords)
@@ -131,7 +131,7 @@ def run(plan: RunPlan, tell: Tell = lambda told: None) -> dict[str, Any]:
         learner = Learner(batch, config.network, config.ppo, steps, seed=plan.seed, on_episodes=tally.add)
         if start is not None:
             with naming(plan.start):
-                learner.take_up(start)
+                learner.load_weights(start)
         return learn(plan, learner, tally, layout, _point, _row, tell, began)
 
 
@@ -206,7 +206,7 @@ def columns_of(policy: Policy, config: RobotTrainingConfig, arm: str, seed: int 
     return {name: share for prefix, some in found.items() for name, share in some.columns(prefix).items()}
 
 
-def play(policy: Policy, batch: Batch, episodes: int, sample: bool = True, seed: int = 0) -> Contacts:
+def play(policy: Policy, batch: TensorVectorEnv, episodes: int, sample: bool = True, seed: int = 0) -> Contacts:
     """What episodes of a policy meet first: as many of each world, so that short ones count no more often."""
     left = np.full(batch.count, -(-episodes // batch.count))
     told: dict[str, list[float]] = {"first": [], "success": [], "harmed": []}

@@ -101,12 +101,12 @@ def run(plan: RunPlan, tell: Tell = lambda told: None) -> dict[str, Any]:
     began = time.perf_counter()
     config, tally = plan.config, Tally()
     learner = _learner(plan, load_arm(plan.arm), tally)
-    env: Any = learner.batch.env
+    env: Any = learner.env.env
     if plan.start is not None:
         with naming(plan.start):
             policy = load_policy(plan.start)
             check_fit(policy, env.single_observation_space, env, f"course {config.course!r}")
-            learner.take_up(policy)
+            learner.load_weights(policy)
     return learn(plan, learner, tally, layout_of(env), _point, _row, tell, began)
 
 
@@ -178,7 +178,7 @@ def learn(
     if isinstance(learner.curriculum, Recorder):
         learner.curriculum.write(plan.folder / VISITED)
     checkpoint.unlink(missing_ok=True)
-    learner.batch.close()
+    learner.env.close()
     return row
 
 

@@ -20,7 +20,7 @@ from nerfbot.agents.explorers.explorers import (
     rank_logits,
 )
 from nerfbot.agents.explorers.trials import Trials
-from nerfbot.agents.networks import NetworkConfig
+from nerfbot.agents.network_config import NetworkConfig
 from tests.agents.toys import boxes, generator
 
 MOVES, ACTIONS = 3, 9

@@ -27,7 +27,7 @@ from nerfbot.agents.explorers.signals import (
     ValueChange,
     load_signal,
 )
-from nerfbot.agents.networks import NetworkConfig
+from nerfbot.agents.network_config import NetworkConfig
 from nerfbot.errors import InvalidCommand
 from tests.agents.toys import boxes
 

@@ -12,7 +12,7 @@ from nerfbot.agents.explorers.explorers import Explorer
 from nerfbot.agents.explorers.signals import Signal
 from nerfbot.agents.explorers.trials import TrialBook, Trials
 from nerfbot.agents.learner import Learner
-from nerfbot.agents.tensor_env import Batch
+from nerfbot.agents.tensor_env import TensorVectorEnv
 from tests.agents.toys import SMALL, ppo, scripted
 
 MOVES = 2
@@ -53,7 +53,9 @@ def read(powered: list[str], ends: list[str], rollout_steps: int) -> list[list[t
         truncated=marks == "c",
     )
     config = ppo(rollout_steps=rollout_steps)
-    learner = Learner(Batch(env, moves=MOVES), SMALL, config, 10**6, explorer=Explorer(), signal=Reward())
+    learner = Learner(
+        TensorVectorEnv(env, moves=MOVES), SMALL, config, 10**6, explorer=Explorer(), signal=Reward()
+    )
     assert learner.book is not None
     found = []
     for _ in range(steps // rollout_steps):
@@ -146,14 +148,16 @@ def test_a_book_goes_on_from_its_state_as_it_would_have() -> None:
     ends = np.zeros((12, 2), bool)
     ends[[9, 10], [0, 1]] = True
     env = scripted(12, 2, mask=mask, terminated=ends)
-    learner = Learner(Batch(env, moves=MOVES), SMALL, ppo(), 10**6, explorer=Explorer(), signal=Reward())
+    learner = Learner(
+        TensorVectorEnv(env, moves=MOVES), SMALL, ppo(), 10**6, explorer=Explorer(), signal=Reward()
+    )
     book = learner.book
     assert book is not None
     learner._collect()
     learner._score()
     assert book.read(learner.rollout) is None
     state = book.state()
-    other = TrialBook(learner.batch, Reward())
+    other = TrialBook(learner.env, Reward())
     other.restore(state)
     learner._collect()
     learner._score()
@@ -163,7 +167,7 @@ def test_a_book_goes_on_from_its_state_as_it_would_have() -> None:
     assert torch.equal(first.score, second.score)
     assert torch.equal(first.action, second.action)
     assert len(first) == 3
-    again = TrialBook(learner.batch, Reward())
+    again = TrialBook(learner.env, Reward())
     again.restore(state)  # which reading on has not changed
     assert torch.equal(again.read(learner.rollout).score, first.score)
 

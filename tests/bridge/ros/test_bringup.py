@@ -107,7 +107,8 @@ def test_a_saved_policy_commands_joints(bring_up, tmp_path: Path) -> None:
     """One that always wants the same, so that what it sends is known."""
     torch = pytest.importorskip("torch")
     from nerfbot.agents.heads import head_for
-    from nerfbot.agents.networks import ActorCritic, NetworkConfig
+    from nerfbot.agents.network_config import NetworkConfig
+    from nerfbot.agents.networks import ActorCritic
     from nerfbot.agents.policy import Policy
     from nerfbot.bridge.compatibility import rover_layout_of
     from nerfbot.sim.envs.rover_env import RoverEnv

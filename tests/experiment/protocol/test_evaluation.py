@@ -1,7 +1,7 @@
 import pytest
 
 from nerfbot.agents.learner import Learner
-from nerfbot.agents.networks import NetworkConfig
+from nerfbot.agents.network_config import NetworkConfig
 from nerfbot.agents.ppo import PPOConfig
 from nerfbot.course.parser import parse
 from nerfbot.experiment.protocol.config import ExperimentConfig
@@ -30,3 +30,25 @@ def test_harm_is_the_share_of_episodes_in_which_something_was_harmed(between, ha
     found = evaluate(policy, config, levels, sample=True, seed=3)
     assert found.success == 1.0
     assert found.harm == harm
+
+
+def test_a_recurrent_policy_begins_every_episode_with_an_empty_hidden_state():
+    config = ExperimentConfig(
+        name="corridor", course="corridor", network=NetworkConfig(hidden=(8,), memory=4)
+    )
+    levels = LevelSet.of([parse(CORRIDOR.format(between=between)).draw() for between in ("...", "..x")])
+    env = batch_of(config, world(config, levels, 2, 0))
+    policy = Learner(env, config.network, PPOConfig(rollout_steps=4), 4).policy()
+    env.close()
+    reset, done = policy.reset, []
+
+    def checked(worlds=None):
+        reset(worlds)
+        if worlds is not None and worlds.any():
+            done.append(worlds)
+            assert (policy.hidden_state[worlds] == 0).all()
+            assert (policy.hidden_state[~worlds] != 0).any() or worlds.all()
+
+    policy.reset = checked
+    evaluate(policy, config, levels, sample=True, seed=3)
+    assert done

@@ -93,7 +93,7 @@ def test_a_used_power_that_is_shut_has_no_probability_in_the_update_either() -> 
     assert not learner.rollout.mask[..., 1:].any()
     assert (learner.rollout.action[..., 0] == 0).all()
     assert told["approx_kl"] < 0.1
-    learner.batch.close()
+    learner.env.close()
 
 
 def test_the_arm_of_an_explorer_and_an_unknown_option_are_refused_in_one_line(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_policy_held_for_another_time_or_of_another_network_is_refused(tmp_pat
     learner = learner_for(config, "plain")
     layout = layout_on(config, keywords_of(config, "plain"))
     learner.policy({"layout": layout}).save(tmp_path / "start")
-    learner.batch.close()
+    learner.env.close()
     assert "about.layout.period: is 0.25, must be 0.1 here" in refused(
         config_of(hold=2), tmp_path / "start", tmp_path
     )
@@ -183,7 +183,7 @@ def test_the_rover_s_policy_is_refused_on_the_racecar(tmp_path: Path) -> None:
     config = config_of()
     learner = learner_for(config, "plain")
     learner.policy({"layout": layout_on(config, keywords_of(config, "plain"))}).save(tmp_path / "start")
-    learner.batch.close()
+    learner.env.close()
     car = config_of(environment="nerfbot/Racecar-v0")
     line = refused(car, tmp_path / "start", tmp_path)
     assert "about.layout.robot: is 'rover', must be 'racecar' here" in line
