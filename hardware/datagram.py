@@ -1,6 +1,6 @@
-"""Unix datagram sockets: how processes of one machine talk without ROS, and before DDS is up.
+"""Unix datagram sockets: how the processes of one machine exchange messages without ROS.
 
-A message is whole or absent, the kernel names the process that sent it, and nobody waits: neither a
+A message arrives whole or not at all, the kernel names the process that sent it, and nobody waits: neither a
 sender for a receiver that hangs, nor a receiver for a sender that died.
 """
 
@@ -18,20 +18,20 @@ from typing import NamedTuple
 
 from .errors import InvalidSetup
 
-LARGEST = 16384
+MAX_BYTES = 16384
 """Bytes of the largest message."""
 
-AT_ONCE = 256
-"""Messages read in one go: a flood must not keep a reader from its cycle."""
+MAX_MESSAGES = 256
+"""Messages of one `Mailbox.read`: a flood must not delay the reader's cycle."""
 
-LONGEST_PATH = 107
-"""Bytes of the longest path that a Unix socket can have (`sun_path`, unix(7))."""
+MAX_PATH = 107
+"""Bytes of the longest path of a Unix socket (`sun_path`, unix(7))."""
 
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred
 
 
 class Datagram(NamedTuple):
-    """One message: its bytes, the process that sent it (as the kernel says), and where an answer goes."""
+    """One message: its bytes, the process that sent it (by the kernel), and the path for an answer."""
 
     data: bytes
     pid: int
@@ -39,21 +39,21 @@ class Datagram(NamedTuple):
 
 
 class Mailbox:
-    """A bound socket that reads without waiting; close it to remove the path.
+    """A bound socket that reads without waiting; `close` removes its path.
 
-    A path left by a process that has died is taken over; one that a living process reads is refused.
+    It replaces a path left by a process that has died and refuses one that a living process reads.
     Raises `InvalidSetup` for a path that is too long, in use, or cannot be made.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        if len(os.fsencode(self.path)) > LONGEST_PATH:
-            raise InvalidSetup(f"socket {self.path}: must be at most {LONGEST_PATH} bytes long")
-        if is_read(self.path):
+        if len(os.fsencode(self.path)) > MAX_PATH:
+            raise InvalidSetup(f"socket {self.path}: must be at most {MAX_PATH} bytes long")
+        if has_reader(self.path):
             raise InvalidSetup(f"socket {self.path}: another process reads it already")
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        mask = os.umask(0o177)  # nobody but this user may write to it
+        mask = os.umask(0o177)  # only this user may write to it
         try:
             self.path.unlink(missing_ok=True)
             self._socket.bind(str(self.path))
@@ -64,11 +64,11 @@ class Mailbox:
             os.umask(mask)
 
     def read(self) -> Iterator[Datagram]:
-        """Yield what has arrived, oldest first, at most `AT_ONCE`; return when nothing is left."""
-        for _ in range(AT_ONCE):
+        """Yield the messages that have arrived, oldest first, at most `MAX_MESSAGES`."""
+        for _ in range(MAX_MESSAGES):
             try:
                 data, extra, flags, sender = self._socket.recvmsg(
-                    LARGEST, socket.CMSG_SPACE(_CREDENTIALS.size)
+                    MAX_BYTES, socket.CMSG_SPACE(_CREDENTIALS.size)
                 )
             except (BlockingIOError, InterruptedError):
                 return
@@ -81,28 +81,28 @@ class Mailbox:
                 0,
             )
             if flags & socket.MSG_TRUNC:
-                data = b""  # a message that did not fit is none
+                data = b""  # the message did not fit
             yield Datagram(data, pid, sender if isinstance(sender, str) else "")
 
     def discard(self) -> None:
-        """Throw away what waits: of messages that waited nobody knows the age."""
-        for _ in range(8):  # longer than any queue; a flood does not keep us here
+        """Discard the messages that wait: their age is unknown."""
+        for _ in range(8):  # more than any queue holds; a flood does not hold the caller
             if not list(self.read()):
                 return
 
     def send(self, data: bytes, path: str | Path) -> bool:
-        """Send without waiting; false where nobody reads there, or the reader's queue is full."""
+        """Send without waiting; false where nobody reads at ``path`` or the reader's queue is full."""
         try:
             return self._socket.sendto(data, str(path)) == len(data)
         except OSError:
             return False
 
     def wait(self, seconds: float) -> bool:
-        """Wait until something can be read, for at most ``seconds`` s."""
+        """Wait for a message, at most ``seconds`` s; returns whether there is one."""
         return bool(select.select([self._socket], [], [], max(seconds, 0.0))[0])
 
     def close(self) -> None:
-        """Stop reading and remove the path; closing twice does nothing."""
+        """Stop reading and remove the path; a second call does nothing."""
         if self._socket.fileno() < 0:
             return
         self._socket.close()
@@ -110,7 +110,7 @@ class Mailbox:
             self.path.unlink(missing_ok=True)
 
 
-def is_read(path: str | Path) -> bool:
+def has_reader(path: str | Path) -> bool:
     """Whether a living process reads the socket at ``path``."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
         try:
@@ -121,5 +121,5 @@ def is_read(path: str | Path) -> bool:
 
 
 def private_path(beside: str | Path) -> Path:
-    """A path for a short-lived socket beside another one."""
+    """A new path for a short-lived socket in the folder of ``beside``."""
     return Path(beside).with_name(f"client.{os.getpid()}.{secrets.token_hex(4)}")

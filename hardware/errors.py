@@ -1,4 +1,4 @@
-"""The errors of the hardware side; each is one line that names the field and the value received."""
+"""The errors of hardware; each message is one line that names the field and the value."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ class InvalidSetup(NerfbotError, ValueError):
 
 
 class InvalidPermit(NerfbotError, ValueError):
-    """A datagram that is no permit; it grants nothing."""
+    """A datagram that is not a permit; it grants nothing."""
 
 
 class InvalidRequest(NerfbotError, ValueError):
-    """A request to the supervisor that cannot be understood; nothing came of it."""
+    """A request that the supervisor does not understand; it changes nothing."""
 
 
 class NoAnswer(NerfbotError):
-    """A supervisor that does not answer; says where it was looked for."""
+    """A supervisor that does not answer; names its socket."""
 
 
 class BusError(NerfbotError):
-    """The bus or a servo on it did not do what was asked; names port, ID or register."""
+    """The bus or a servo on it did not carry out a request; names port, ID or register."""
 
 
 class PortError(BusError):
@@ -34,12 +34,12 @@ class NoReply(BusError):
 
 
 class ServoRefused(BusError):
-    """A servo answered with an error to an instruction; names ID, register and the error."""
+    """A servo answered an instruction with an error; names ID, register and the error."""
 
 
 class NotAcknowledged(BusError):
-    """A safety register does not hold what was written to it; names ID, register, both values."""
+    """A register does not hold the value written to it; names ID, register and both values."""
 
 
 class InvalidServo(NerfbotError, ValueError):
-    """A servo or robot file, a calibration or a register value that cannot be used; names field and value."""
+    """A servo or robot file, a calibration or a register value that is not usable; names field and value."""

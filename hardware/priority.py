@@ -1,7 +1,8 @@
-"""Real-time priority, so that a busy machine or a flooding sender does not hold up who must stop the robot.
+"""Real-time priority, so that a busy machine or a flood of messages does not delay what must stop the robot.
 
-The convention of ros2_control's controller manager: asked for at start, and where the system refuses, said
-and gone on without. `/etc/security/limits.conf` gives it to a user: `- rtprio 20`.
+It follows ros2_control's controller manager: a process requests the priority at its start, and where the
+system refuses, it says so and runs without. A line in `/etc/security/limits.conf` gives it to a user:
+`- rtprio 20`.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ import contextlib
 import os
 
 
-def ask(level: int) -> str:
-    """Give every thread of this process the real-time priority `level` (SCHED_RR, 1 to 99; 0 asks nothing).
+def request(level: int) -> str:
+    """Give every thread of this process the real-time priority `level` (SCHED_RR, 1 to 99; 0: none).
 
-    Returns "" or why it was refused; nothing has changed for this thread then.
+    Returns "" or why the system refuses; then nothing changes for this thread.
     """
     if level == 0:
         return ""
@@ -35,5 +36,5 @@ def release() -> None:
 
 def _set_all(policy: int, level: int) -> None:
     for thread in os.listdir("/proc/self/task"):
-        with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+        with contextlib.suppress(ProcessLookupError):  # the thread has ended meanwhile
             os.sched_setscheduler(int(thread), policy, os.sched_param(level))

@@ -1,4 +1,4 @@
 """Bytes on a servo bus: the port, both vendors' protocols, control tables, and reads and writes of registers.
 
-What is written, and when, is decided by the driver.
+The driver decides what is written, and when.
 """

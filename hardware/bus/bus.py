@@ -1,37 +1,37 @@
-"""A bus of servos: ask, write, write and read back, many at once. The only code that talks to a port.
+"""A bus of servos: read, write, write and read back, many servos at once. The only code that talks to a port.
 
-Every exchange first throws away what lies in the input (a late answer must not land in the next read),
-checks ID and length of each answer, and ends by a monotonic deadline. EEPROM is written by `write_eeprom`
-alone, with torque off.
+Every exchange first discards what lies in the input (a late answer must not land in the next read), checks ID
+and length of each answer, and ends at a monotonic deadline. Only `write_eeprom` writes EEPROM, with torque
+off.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ..errors import BusError, InvalidServo, NoReply, NotAcknowledged, ServoRefused
-from .control_table import Register, Servo
+from .control_table import Register, ServoModel
 from .dynamixel import Dynamixel
 from .feetech import Feetech
 from .port import Port
-from .protocol import ACTION, BROADCAST, REBOOT, Frame, Wire
+from .protocol import ACTION, BROADCAST, REBOOT, Packet, ServoProtocol
 
-WIRES: dict[str, Wire] = {"feetech": Feetech(), "dynamixel": Dynamixel()}
+PROTOCOLS: dict[str, ServoProtocol] = {"feetech": Feetech(), "dynamixel": Dynamixel()}
 
 MARGIN = 0.004
-"""What an exchange of all servos may take longer than its bits, s: USB latency, return delay, scheduling."""
+"""Time that an exchange with all servos takes beyond its bits, s: USB latency, return delay, scheduling."""
 
-PATIENCE = 0.03
-"""The same for an exchange with one servo, which is no part of a cycle: set-up, and checked writes."""
+SINGLE_MARGIN = 0.03
+"""The same for an exchange with one servo outside the cycle: set-up, and checked writes."""
 
-SCAN = 0.006
+SCAN_MARGIN = 0.006
 TRIES = 3
-OWED = 3
-"""So many answers of a servo may still be under way at most."""
+MAX_OUTSTANDING = 3
+"""At most this many answers of a servo may still be under way."""
 
-_IDENTITY = {"feetech": (3, 2), "dynamixel": (0, 2)}  # where the model number lies
+_MODEL_NUMBER = {"feetech": (3, 2), "dynamixel": (0, 2)}  # address and length
 
 
 class Reply(NamedTuple):
@@ -42,24 +42,27 @@ class Reply(NamedTuple):
 
 
 class Bus:
-    """The servos ``servos`` (by ID) on ``port``; all speak ``protocol``.
+    """The servos ``servos`` (by ID) on ``port``; all speak the protocol called ``protocol``.
 
-    ``margin``: see `MARGIN`. ``echo`` is found out by `probe_echo`: adapters that hear themselves return
-    every byte that was sent. ``strays`` counts, by ID, frames
-    that nobody asked for: a second servo with that ID; ``late`` those that came after their time.
+    ``margin``: see `MARGIN`. ``strays`` counts, by ID, packets that answer no request: a second servo with
+    that ID sent them. ``late`` counts answers that came after their deadline.
     """
 
     def __init__(
-        self, port: Port, protocol: str, servos: Mapping[int, Servo] | None = None, margin: float = MARGIN
+        self,
+        port: Port,
+        protocol: str,
+        servos: Mapping[int, ServoModel] | None = None,
+        margin: float = MARGIN,
     ) -> None:
-        if protocol not in WIRES:
-            raise InvalidServo(f"protocol = {protocol!r}: must be one of {', '.join(WIRES)}")
-        self.port, self.protocol, self.wire = port, protocol, WIRES[protocol]
+        if protocol not in PROTOCOLS:
+            raise InvalidServo(f"protocol = {protocol!r}: must be one of {', '.join(PROTOCOLS)}")
+        self.port, self.protocol = port, PROTOCOLS[protocol]
         self.servos = dict(servos or {})
         self.margin = margin
         self.strays: Counter[int] = Counter()
         self.late = 0
-        self._owed: Counter[int] = Counter()
+        self._outstanding: Counter[int] = Counter()
         self._buffer = bytearray()
 
     def close(self) -> None:
@@ -67,35 +70,35 @@ class Bus:
         self.port.close()
 
     @property
-    def stray(self) -> int:
-        """How many stray frames there were of all IDs."""
+    def stray_count(self) -> int:
+        """Stray packets of all IDs."""
         return self.strays.total()
 
     # One servo
 
-    def identify(self, id: int, tries: int = 1, margin: float = PATIENCE) -> int | None:
-        """The model number that servo ``id`` reports, None where nobody answers.
+    def identify(self, id: int, tries: int = 1, margin: float = SINGLE_MARGIN) -> int | None:
+        """The model number that servo ``id`` reports; None where no servo answers.
 
-        Asked by a read: a ping's answer can look like the echo of the ping on a Feetech bus.
+        It reads a register: the answer to a ping can look like the ping's echo on a Feetech bus.
         """
-        address, length = _IDENTITY[self.protocol]
+        address, length = _MODEL_NUMBER[self.protocol.name]
         try:
             return int.from_bytes(self.read_bytes(id, address, length, tries, margin), "little")
         except NoReply:
             return None
 
     def scan(self, ids: Iterable[int] = range(253)) -> dict[int, int]:
-        """Model numbers of all servos that answer, by ID; an absent one costs `SCAN` s, twice."""
-        found = {id: self.identify(id, 2, SCAN) for id in ids}
-        return {id: number for id, number in found.items() if number is not None}
+        """Model numbers of all servos that answer, by ID; an absent one costs `SCAN_MARGIN` s, twice."""
+        numbers = {id: self.identify(id, 2, SCAN_MARGIN) for id in ids}
+        return {id: number for id, number in numbers.items() if number is not None}
 
     def read_bytes(
-        self, id: int, address: int, length: int, tries: int = TRIES, margin: float = PATIENCE
+        self, id: int, address: int, length: int, tries: int = TRIES, margin: float = SINGLE_MARGIN
     ) -> bytes:
         """Read ``length`` bytes; raises `NoReply` or `ServoRefused`."""
-        frame = self.wire.read(id, address, length)
+        packet = self.protocol.read(id, address, length)
         for _ in range(tries):
-            replies = self._exchange(frame, {id: length}, max(self.margin, margin))
+            replies = self._exchange(packet, {id: length}, max(self.margin, margin))
             if id in replies:
                 self._check(id, f"read at {address}", replies[id].error)
                 return replies[id].data
@@ -103,8 +106,7 @@ class Bus:
 
     def read(self, id: int, name: str) -> int:
         """Read one register, in counts."""
-        register = self.servos[id].register(name)
-        return register.decode(self.read_bytes(id, register.address, register.size))
+        return self._read(id, self.servos[id].register(name))
 
     def read_si(self, id: int, name: str) -> float:
         """Read one register, in the unit its table gives."""
@@ -112,35 +114,29 @@ class Bus:
 
     def write(self, id: int, name: str, value: int) -> None:
         """Write a RAM register and wait for the servo's answer; raises `NoReply` or `ServoRefused`."""
-        register = self.servos[id].register(name)
-        if register.area != "ram":
-            raise InvalidServo(f"servo {id}: {name} lies in EEPROM: only set-up writes it")
-        self._write(id, register, value)
+        self._write(id, _ram_register(self.servos[id], name, f"servo {id}: "), value)
 
     def write_checked(self, id: int, name: str, value: int) -> None:
-        """Write a RAM register, read it back, and again until it holds the value.
+        """Write a RAM register and read it back, up to `TRIES` times, until it holds the value.
 
-        Raises `NotAcknowledged` where it does not after `TRIES` times, `NoReply` where the servo is silent.
+        Raises `NotAcknowledged` where it does not, `NoReply` where the servo is silent.
         """
-        register = self.servos[id].register(name)
-        if register.area != "ram":
-            raise InvalidServo(f"servo {id}: {name} lies in EEPROM: only set-up writes it")
-        self._write_checked(id, register, value)
+        self._write_checked(id, _ram_register(self.servos[id], name, f"servo {id}: "), value)
 
     def write_eeprom(self, id: int, values: Mapping[str, int]) -> list[str]:
-        """Write EEPROM registers of a servo whose torque is off, read them back, and lock it again.
+        """Write EEPROM registers of a servo whose torque is off, read them back, and lock EEPROM again.
 
-        Values that are there already are not written: EEPROM wears out. Returns what was written. Raises
+        It leaves out values that are there already: EEPROM wears out. Returns the names it wrote. Raises
         `ServoRefused` where torque is on, `NotAcknowledged` where a register does not hold its value.
         """
         servo = self.servos[id]
         registers = {servo.register(name): value for name, value in values.items()}
         for register, value in registers.items():
-            register.encode(value)  # nothing is written before everything is known to fit
+            register.encode(value)  # refuse a value that does not fit before anything is written
         if self.read(id, "torque_enable"):
             raise ServoRefused(f"servo {id}: torque_enable = 1: EEPROM is written with torque off only")
         changed = {
-            register: value for register, value in registers.items() if self._get(id, register) != value
+            register: value for register, value in registers.items() if self._read(id, register) != value
         }
         if not changed:
             return []
@@ -156,7 +152,7 @@ class Bus:
         return [register.name for register in changed]
 
     def change_id(self, id: int, new: int) -> None:
-        """Give the servo ``id`` the ID ``new``, torque off; raises `BusError` where one has it already."""
+        """Give the servo ``id`` the ID ``new``, torque off; raises `BusError` where another servo has it."""
         servo = self.servos[id]
         register = servo.register("id")
         data = register.encode(new)
@@ -168,9 +164,9 @@ class Bus:
         lock = servo.registers.get("lock")
         if lock is not None:
             self._write_checked(id, lock, 0)
-        self.send(self.wire.write(id, register.address, data))
+        self.send(self.protocol.write(id, register.address, data))
         self.servos[new] = servo
-        self.settle()
+        self.wait_until_quiet()
         if self.identify(new, TRIES) is None:
             raise NotAcknowledged(f"servo {id}: id = {new}: no servo answers to it")
         if lock is not None:
@@ -178,137 +174,136 @@ class Bus:
         del self.servos[id]
 
     def reboot(self, id: int) -> None:
-        """Restart a Dynamixel: what clears a latched hardware error. RAM goes back to its initial values."""
-        self._exchange(self.wire.instruction(id, REBOOT), {id: 0})
-
-    def action(self) -> None:
-        """Carry out what was written with REG_WRITE, on all servos at once."""
-        self.send(self.wire.instruction(BROADCAST, ACTION))
+        """Restart a Dynamixel, which clears a latched hardware error and resets RAM to its initial values."""
+        self._exchange(self.protocol.instruction(id, REBOOT), {id: 0})
 
     # Many servos
 
     def read_blocks(self, blocks: Mapping[int, tuple[int, int]]) -> dict[int, Reply]:
-        """Read a block, (address, length), of each of several servos; who does not answer is missing.
+        """Read a block, (address, length), of each of several servos; servos that do not answer are missing.
 
-        One exchange where all blocks are alike or the protocol has a bulk read.
+        It is one exchange where all blocks are alike or the protocol has a bulk read.
         """
+        lengths = {id: length for id, (_, length) in blocks.items()}
         if len(set(blocks.values())) == 1:
             address, length = next(iter(blocks.values()))
-            frame = self.wire.sync_read(address, length, list(blocks))
-            return self._exchange(frame, {id: length for id in blocks})
-        if isinstance(self.wire, Dynamixel):
-            frame = self.wire.bulk_read(blocks)
-            return self._exchange(frame, {id: length for id, (_, length) in blocks.items()})
-        found: dict[int, Reply] = {}
+            return self._exchange(self.protocol.sync_read(address, length, list(blocks)), lengths)
+        if isinstance(self.protocol, Dynamixel):
+            return self._exchange(self.protocol.bulk_read(blocks), lengths)
+        replies: dict[int, Reply] = {}
         for id, (address, length) in blocks.items():
-            found |= self._exchange(self.wire.read(id, address, length), {id: length})
-        return found
+            replies |= self._exchange(self.protocol.read(id, address, length), {id: length})
+        return replies
 
     def write_blocks(self, blocks: Mapping[int, tuple[int, bytes]]) -> None:
-        """Write a block, (address, data), of each of several servos; nobody answers, so read it back."""
+        """Write a block, (address, data), of each of several servos; none answers, so read it back."""
         if not blocks:
             return
         shapes = {(address, len(data)) for address, data in blocks.values()}
-        if len(shapes) > 1 and isinstance(self.wire, Dynamixel):
-            self.send(self.wire.bulk_write(blocks))
+        if len(shapes) > 1 and isinstance(self.protocol, Dynamixel):
+            self.send(self.protocol.bulk_write(blocks))
             return
         for address, length in sorted(shapes):
             rows = {id: data for id, (at, data) in blocks.items() if (at, len(data)) == (address, length)}
-            self.send(self.wire.sync_write(address, rows))
+            self.send(self.protocol.sync_write(address, rows))
 
     def block_of(self, id: int, values: Mapping[str, int]) -> tuple[int, bytes]:
         """Neighbouring registers with their values as one block; raises `InvalidServo` for a gap."""
         registers = sorted(
             (self.servos[id].register(name) for name in values), key=lambda register: register.address
         )
-        data, at = b"", registers[0].address
+        data, start = b"", registers[0].address
         for register in registers:
-            if register.address != at + len(data):
-                raise InvalidServo(f"servo {id}: {register.name} does not follow at {at + len(data)}")
+            if register.address != start + len(data):
+                raise InvalidServo(f"servo {id}: {register.name} does not follow at {start + len(data)}")
             data += register.encode(values[register.name])
-        return at, data
+        return start, data
 
-    def broadcast(self, servo: Servo, name: str, value: int) -> None:
-        """Write a RAM register of every servo of a model's family; nobody answers."""
-        register = servo.register(name)
-        if register.area != "ram":
-            raise InvalidServo(f"{name} lies in EEPROM: only set-up writes it")
-        self.send(self.wire.write(BROADCAST, register.address, register.encode(value)))
+    def broadcast(self, servo: ServoModel, name: str, value: int) -> None:
+        """Write a RAM register of every servo of a model's family; none answers."""
+        register = _ram_register(servo, name)
+        self.send(self.protocol.write(BROADCAST, register.address, register.encode(value)))
 
-    def send(self, frame: bytes) -> None:
-        """Send a frame that nobody answers."""
-        self.port.write(frame)
+    def send(self, packet: bytes) -> None:
+        """Send a packet that no servo answers."""
+        self.port.write(packet)
 
-    def settle(self, quiet: float = 0.01) -> None:
-        """Wait until nothing has come for ``quiet`` s, and throw away what came: somebody else's answers."""
-        while self.port.read(self.port.clock() + quiet):
+    def wait_until_quiet(self, seconds: float = 0.01) -> None:
+        """Wait until no byte has come for ``seconds``, and discard what came before."""
+        while self.port.read(self.port.clock() + seconds):
             pass
         self._buffer.clear()
 
     def probe_echo(self) -> bool:
-        """Whether the adapter returns what is sent (an ACTION to all, which nothing waits for)."""
-        frame = self.wire.instruction(BROADCAST, ACTION)
-        self._clear()
-        self.send(frame)
-        deadline = self.port.clock() + self._duration(len(frame), PATIENCE)
-        heard = bytearray()
-        while len(heard) < len(frame) and (data := self.port.read(deadline)):
-            heard += data
-        return bytes(heard).startswith(frame)
+        """Whether the adapter returns what the bus sends (an ACTION to all, which starts nothing)."""
+        packet = self.protocol.instruction(BROADCAST, ACTION)
+        self._discard_input()
+        self.send(packet)
+        deadline = self.port.clock() + self._duration(len(packet), SINGLE_MARGIN)
+        received = bytearray()
+        while len(received) < len(packet) and (data := self.port.read(deadline)):
+            received += data
+        return bytes(received).startswith(packet)
 
     # The exchange
 
     def _exchange(
-        self, frame: bytes, expected: Mapping[int, int], margin: float | None = None
+        self, packet: bytes, expected: Mapping[int, int], margin: float | None = None
     ) -> dict[int, Reply]:
-        """Send ``frame`` and collect an answer of the expected data length from each expected ID."""
-        self._clear()
-        self.send(frame)
-        size = sum(expected.values()) + len(expected) * self.wire.overhead
-        deadline = self.port.clock() + self._duration(len(frame) + size, margin or self.margin)
-        found: dict[int, Reply] = {}
-        torn: set[int] = set()  # who answered twice, and not the same: nobody knows which is true
-        while len(found) < len(expected):
+        """Send ``packet`` and collect an answer of the expected data length from each expected ID."""
+        self._discard_input()
+        self.send(packet)
+        size = sum(expected.values()) + len(expected) * self.protocol.overhead
+        deadline = self.port.clock() + self._duration(len(packet) + size, margin or self.margin)
+        replies: dict[int, Reply] = {}
+        ambiguous: set[int] = set()  # IDs with two different answers: nobody knows which is true
+        while len(replies) < len(expected):
             data = self.port.read(deadline)
             if not data:
                 break
             self._buffer += data
-            while (got := self.wire.take(self._buffer)) is not None:
-                self._sort(got, frame, expected, found, torn)
-        for id in torn:
-            del found[id]
+            while (received := self.protocol.parse(self._buffer)) is not None:
+                self._accept(received, packet, expected, replies, ambiguous)
+        for id in ambiguous:
+            del replies[id]
         for id in expected:
-            self._owed[id] = 0 if id in found else min(self._owed[id] + 1, OWED)
-        return found
+            self._outstanding[id] = 0 if id in replies else min(self._outstanding[id] + 1, MAX_OUTSTANDING)
+        return replies
 
-    def _sort(
-        self, got: Frame, sent: bytes, expected: Mapping[int, int], found: dict[int, Reply], torn: set[int]
+    def _accept(
+        self,
+        received: Packet,
+        sent: bytes,
+        expected: Mapping[int, int],
+        replies: dict[int, Reply],
+        ambiguous: set[int],
     ) -> None:
-        if got.raw == sent or got.status is False:
+        if received.raw == sent or received.is_status is False:
             return  # the adapter's echo
-        length = expected.get(got.id)
-        refused = bool(self.wire.refusal(got.code))
-        if got.id in found and found[got.id] != (got.code, got.data):
-            torn.add(got.id)
-        if length is None or got.id in found or (len(got.data) != length and not refused):
-            self._unasked(got.id)
+        id, reply = received.id, Reply(received.code, received.data)
+        length = expected.get(id)
+        refused = bool(self.protocol.refusal(received.code))
+        if id in replies and replies[id] != reply:
+            ambiguous.add(id)
+        if length is None or id in replies or (len(reply.data) != length and not refused):
+            self._count_stray(id)
             return
-        found[got.id] = Reply(got.code, got.data)
+        replies[id] = reply
 
-    def _unasked(self, id: int) -> None:
-        """Note a frame that nobody waits for: late where its servo owes one, else a second servo's."""
-        if self._owed[id] > 0:
-            self._owed[id] -= 1
+    def _count_stray(self, id: int) -> None:
+        """Count a packet that answers no request: a late one where its servo owes one, else a stray."""
+        if self._outstanding[id] > 0:
+            self._outstanding[id] -= 1
             self.late += 1
         else:
             self.strays[id] += 1
 
-    def _clear(self) -> None:
-        """Throw away what lies in the input, and count the frames in it."""
+    def _discard_input(self) -> None:
+        """Discard what lies in the input, and count the packets in it."""
         while data := self.port.read(0.0):
             self._buffer += data
-        while (frame := self.wire.take(self._buffer)) is not None:
-            self._unasked(frame.id)
+        while (packet := self.protocol.parse(self._buffer)) is not None:
+            self._count_stray(packet.id)
         self._buffer.clear()
 
     def _duration(self, count: int, margin: float) -> float:
@@ -316,41 +311,40 @@ class Bus:
 
     # Registers
 
-    def _get(self, id: int, register: Register) -> int:
+    def _read(self, id: int, register: Register) -> int:
         return register.decode(self.read_bytes(id, register.address, register.size))
 
     def _write(self, id: int, register: Register, value: int) -> None:
-        frame = self.wire.write(id, register.address, register.encode(value))
+        packet = self.protocol.write(id, register.address, register.encode(value))
         for _ in range(TRIES):
-            replies = self._exchange(frame, {id: 0}, max(self.margin, PATIENCE))
+            replies = self._exchange(packet, {id: 0}, max(self.margin, SINGLE_MARGIN))
             if id in replies:
                 self._check(id, f"{register.name} = {value}", replies[id].error)
                 return
         raise NoReply(f"port {self.port.path}: servo {id} does not answer to {register.name} = {value}")
 
     def _write_checked(self, id: int, register: Register, value: int) -> None:
-        held: int | None = None
+        actual: int | None = None
         for _ in range(TRIES):
             try:
                 self._write(id, register, value)
-                held = self._get(id, register)
+                actual = self._read(id, register)
             except NoReply:
                 continue
-            if held == value:
+            if actual == value:
                 return
-        if held is None:
+        if actual is None:
             raise NoReply(f"port {self.port.path}: servo {id} does not answer to {register.name} = {value}")
-        raise NotAcknowledged(f"servo {id}: {register.name} = {value}: the servo holds {held}")
+        raise NotAcknowledged(f"servo {id}: {register.name} = {value}: the servo holds {actual}")
 
     def _check(self, id: int, what: str, error: int) -> None:
-        reason = self.wire.refusal(error)
+        reason = self.protocol.refusal(error)
         if reason:
             raise ServoRefused(f"servo {id}: {what}: {reason}")
 
 
-def missing(asked: Collection[int], replies: Mapping[int, Reply]) -> Sequence[int]:
-    """The IDs that did not answer."""
-    return [id for id in asked if id not in replies]
-
-
-__all__ = ["MARGIN", "WIRES", "Bus", "BusError", "Reply", "missing"]
+def _ram_register(servo: ServoModel, name: str, where: str = "") -> Register:
+    register = servo.register(name)
+    if register.area != "ram":
+        raise InvalidServo(f"{where}{name} lies in EEPROM: only set-up writes it")
+    return register

@@ -1,6 +1,6 @@
 """Servos as data: control tables from the makers' manuals, loaded from `servos/*.yaml`, and register values.
 
-What the numbers mean in SI units is here; how they travel is in `feetech.py` and `dynamixel.py`.
+It knows what the numbers mean in SI units; `feetech.py` and `dynamixel.py` know how they travel.
 """
 
 from __future__ import annotations
@@ -12,22 +12,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from nerfbot.declared import suggestion, validate
+from nerfbot.declared import Declared, Number, Positive, suggestion, validate
 from nerfbot.files import read_yaml
-from nerfbot.limits.value import Model
 
 from ..errors import InvalidServo
 
 SERVOS = Path(__file__).parents[1] / "servos"
-Positive = Annotated[float, Field(gt=0)]
 
 
-class Register(Model):
+class Register(Declared):
     """One entry of a control table.
 
-    ``scale`` is SI units a count (1 where the register is a number of its own); ``sign`` is the bit that
-    means minus: the top bit of a Dynamixel's two's complement, a bit of its own on a Feetech (see
-    `encode`). ``zero: unlimited`` marks registers in which 0 switches the limit off.
+    ``scale`` is SI units a count (1 for a plain number). ``sign`` is the bit that means minus: the top bit of
+    a Dynamixel's two's complement (``twos``), a separate bit on a Feetech. ``zero: unlimited`` marks
+    registers in which 0 switches the limit off.
     """
 
     name: str
@@ -39,7 +37,7 @@ class Register(Model):
     low: int = 0
     high: int | None = None
     sign: int | None = None
-    scale: float = 1.0
+    scale: Number = 1.0
     unit: str = ""
     zero: Literal["", "unlimited"] = ""
     twos: bool = False
@@ -49,11 +47,15 @@ class Register(Model):
         """First address behind the register."""
         return self.address + self.size
 
+    @property
+    def max_value(self) -> int:
+        """Largest value that may be written, counts."""
+        return (1 << 8 * self.size) - 1 if self.high is None else self.high
+
     def encode(self, value: int) -> bytes:
         """Little-endian bytes of ``value``; raises `InvalidServo` where the register cannot hold it."""
-        most = (1 << 8 * self.size) - 1 if self.high is None else self.high
-        if not self.low <= value <= most:
-            raise InvalidServo(f"{self.name} = {value}: the register holds {self.low} to {most}")
+        if not self.low <= value <= self.max_value:
+            raise InvalidServo(f"{self.name} = {value}: the register holds {self.low} to {self.max_value}")
         if value < 0:
             value = value + (1 << 8 * self.size) if self.twos else -value | 1 << (self.sign or 0)
         return value.to_bytes(self.size, "little")
@@ -66,13 +68,13 @@ class Register(Model):
         return value - (1 << 8 * self.size) if self.twos else -(value & (1 << self.sign) - 1)
 
     def counts_below(self, value: float) -> int:
-        """Most counts that are not above ``value`` (SI): what a limit is quantised to. May be 0."""
-        # A hair above, so that a value that was itself made from counts comes back as those counts.
+        """The largest count that is not above ``value`` (SI): a limit is rounded down. It may be 0."""
+        # A hair above, so that a value computed from counts gives the same counts again.
         return math.floor(value / self.scale * (1.0 + 1e-9))
 
 
-class Motor(Model):
-    """From the datasheet: stall torque (N·m) and current (A), no-load speed (rad/s) at ``voltage`` (V)."""
+class MotorSpec(Declared):
+    """A motor's datasheet: stall torque (N·m) and current (A), no-load speed (rad/s) at ``voltage`` (V)."""
 
     stall_torque: Positive
     no_load_velocity: Positive
@@ -80,17 +82,17 @@ class Motor(Model):
     stall_current: Positive
 
 
-class Carrier(Model):
-    """Which registers carry a limit: one in RAM for nerf and lifts, one in EEPROM for the envelope."""
+class LimitRegisters(Declared):
+    """The registers that carry a limit: one in RAM for nerf and lifts, one in EEPROM for the envelope."""
 
     ram: str
     eeprom: str | None = None
 
 
-class Servo(Model):
-    """One model of servo: registers by name; ``feedback``, ``goal``: blocks, by first and last register.
+class ServoModel(Declared):
+    """One model of servo: registers by name; blocks ``feedback`` and ``goal``, by first and last register.
 
-    ``watch``: a second block that is read in every cycle, of what lies far from the first.
+    ``watch`` is a second block that the driver reads in every cycle; its registers lie far from the first.
     """
 
     model: str
@@ -98,43 +100,38 @@ class Servo(Model):
     number: int
     source: str
     resolution: int
-    motor: Motor
+    motor: MotorSpec
     feedback: tuple[str, str]
     goal: tuple[str, str]
     watch: tuple[str, str] | None = None
-    limits: dict[Literal["effort", "velocity", "acceleration"], Carrier]
+    limits: dict[Literal["effort", "velocity", "acceleration"], LimitRegisters]
     status: dict[int, str]
     registers: dict[str, Register]
     watchdog: str | None = None
     operating_mode: int = 0
 
     @model_validator(mode="after")
-    def _check(self) -> Servo:
-        named = [
-            *self.feedback,
-            *self.goal,
-            *(self.watch or ()),
-            *(item.ram for item in self.limits.values()),
-        ]
-        named += [item.eeprom for item in self.limits.values() if item.eeprom]
-        for name in named + ([self.watchdog] if self.watchdog else []):
-            if name not in self.registers:
+    def _check(self) -> ServoModel:
+        names = [*self.feedback, *self.goal, *(self.watch or ()), self.watchdog]
+        names += [name for item in self.limits.values() for name in (item.ram, item.eeprom)]
+        for name in names:
+            if name and name not in self.registers:
                 raise ValueError(f"there is no register {name!r}{suggestion(name, list(self.registers))}")
-        taken: dict[int, str] = {}
+        used: dict[int, str] = {}
         for register in self.registers.values():
             for address in range(register.address, register.end):
-                if address in taken:
-                    raise ValueError(f"{register.name} overlaps {taken[address]} at address {address}")
-                taken[address] = register.name
+                if address in used:
+                    raise ValueError(f"{register.name} overlaps {used[address]} at address {address}")
+                used[address] = register.name
         return self
 
     @property
-    def radians(self) -> float:
+    def radians_per_count(self) -> float:
         """Radians a count of position."""
         return 2.0 * math.pi / self.resolution
 
     def register(self, name: str) -> Register:
-        """The register called ``name``; raises `InvalidServo` with the nearest name that there is."""
+        """The register called ``name``; raises `InvalidServo` that suggests the nearest name."""
         if name not in self.registers:
             close = suggestion(name, list(self.registers))
             raise InvalidServo(f"{self.model}: there is no register {name!r}{close}")
@@ -145,36 +142,35 @@ class Servo(Model):
         start = self.register(first).address
         return start, self.register(last).end - start
 
-    def inside(self, address: int, length: int) -> list[Register]:
+    def registers_in(self, address: int, length: int) -> list[Register]:
         """The registers that lie wholly within a block, by address."""
         return list(_layout(self.model, address, length))
 
-    def split(self, address: int, data: bytes) -> dict[str, int]:
-        """Decode a block that was read from ``address`` into values by register name."""
-        found = _layout(self.model, address, len(data))
-        return {r.name: r.decode(data[r.address - address : r.end - address]) for r in found}
+    def decode_block(self, address: int, data: bytes) -> dict[str, int]:
+        """Values by register name of a block that was read from ``address``."""
+        layout = _layout(self.model, address, len(data))
+        return {r.name: r.decode(data[r.address - address : r.end - address]) for r in layout}
 
-    def faults(self, status: int) -> list[str]:
-        """The names of the bits set in a hardware status byte."""
+    def fault_names(self, status: int) -> list[str]:
+        """The names of the bits that are set in a hardware status byte."""
         return [name for bit, name in self.status.items() if status >> bit & 1]
 
 
 @functools.lru_cache(maxsize=256)
 def _layout(model: str, address: int, length: int) -> tuple[Register, ...]:
-    """A block's registers, kept: a block is decoded for every servo in every cycle."""
+    """The registers of a block, cached: the driver decodes one for every servo in every cycle."""
     registers = load_servo(model).registers.values()
-    found = [r for r in registers if address <= r.address and r.end <= address + length]
-    return tuple(sorted(found, key=lambda register: register.address))
+    inside = [r for r in registers if address <= r.address and r.end <= address + length]
+    return tuple(sorted(inside, key=lambda register: register.address))
 
 
 def servo_models() -> list[str]:
     """Names of the models that ship with nerfbot, sorted."""
-    names = [path.stem for path in SERVOS.glob("*.yaml")]
-    return sorted(name for name in names if name != "x-series")
+    return sorted(path.stem for path in SERVOS.glob("*.yaml") if path.stem != "x-series")
 
 
 @functools.lru_cache(maxsize=32)
-def load_servo(model: str) -> Servo:
+def load_servo(model: str) -> ServoModel:
     """The control table of ``model``; raises `InvalidServo` for a model that is not known."""
     if model not in servo_models():
         raise InvalidServo(
@@ -188,7 +184,7 @@ def load_servo(model: str) -> Servo:
         for name, row in data["registers"].items()
         if row is not None
     }
-    return validate(Servo, data, model, InvalidServo)
+    return validate(ServoModel, data, model, InvalidServo)
 
 
 def _merged(path: Path) -> dict[str, Any]:

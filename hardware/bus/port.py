@@ -1,6 +1,6 @@
-"""A serial port for one owner: exclusive, never blocking for long, and able to come back after an unplug.
+"""A serial port for one owner: exclusive, never blocking for long, and able to reopen after an unplug.
 
-All times are of a monotonic clock in seconds; the wall clock may jump as it likes.
+All times are of a monotonic clock in seconds, so that a wall clock that jumps changes nothing.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from ..errors import PortError
 
 _READ = 4096
 WRITE_TIMEOUT = 0.02
-"""Longest time a write may take, s; a full buffer means that nobody takes the bytes."""
+"""Longest time a write may take, s; a full buffer means that nobody reads the bytes."""
 
 BACK_OFF = (0.05, 0.1, 0.2, 0.5, 1.0)
-"""Waiting times between attempts to reopen, s; the last one repeats."""
+"""Times between attempts to reopen, s; the last one repeats."""
 
 
 def _serial() -> Any:
@@ -50,16 +50,15 @@ class Port:
 
     @property
     def is_open(self) -> bool:
-        """Whether the port is open, as far as is known."""
+        """Whether the port is open, as far as the last call knows."""
         return self._device is not None
 
-    @property
-    def handle(self) -> int:
+    def fileno(self) -> int:
         """The open port's file descriptor, to wait for; -1 while it is closed."""
         return self._fd
 
     def open(self) -> None:
-        """Open the port; see the class for what it raises."""
+        """Open the port; raises what the class does."""
         serial = _serial()
         try:
             self._device = serial.Serial(
@@ -71,14 +70,14 @@ class Port:
         self._failures = 0
 
     def close(self) -> None:
-        """Close the port; closing it twice is no error."""
+        """Close the port; a second call does nothing."""
         device, self._device, self._fd = self._device, None, -1
         if device is not None:
-            with contextlib.suppress(OSError):  # it has gone already
+            with contextlib.suppress(OSError):  # the device has gone already
                 device.close()
 
     def try_reopen(self) -> bool:
-        """Open a closed port again if the back-off time is over; whether it is open now."""
+        """Open a closed port again if the back-off time is over; returns whether it is open now."""
         if self.is_open:
             return True
         now = self.clock()
@@ -93,7 +92,7 @@ class Port:
         return True
 
     def write(self, data: bytes) -> None:
-        """Send ``data``; raises `PortError` where the port has gone or takes no bytes."""
+        """Send ``data``; raises `PortError` where the port has gone or accepts no bytes."""
         if self._device is None:
             raise PortError(f"port {self.path}: is closed")
         try:
@@ -104,12 +103,12 @@ class Port:
             self._lost(problem)
 
     def read(self, deadline: float) -> bytes:
-        """Wait until ``deadline`` (s) for bytes and return what has come; empty where nothing has."""
+        """Wait until ``deadline`` (s) for bytes and return them; empty where none has come."""
         if self._device is None:
             raise PortError(f"port {self.path}: is closed")
         try:
-            left = max(deadline - self.clock(), 0.0)
-            if not select.select([self._fd], [], [], left)[0]:
+            remaining = max(deadline - self.clock(), 0.0)
+            if not select.select([self._fd], [], [], remaining)[0]:
                 return b""
             data = os.read(self._fd, _READ)
         except OSError as problem:

@@ -1,9 +1,10 @@
-"""What both servo protocols share: a frame, a status, and the shape of a protocol."""
+"""What both servo protocols share: instruction codes, packets, and how a byte stream becomes packets."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 BROADCAST = 0xFE
 
@@ -11,55 +12,100 @@ PING, READ, WRITE, REG_WRITE, ACTION, REBOOT = 0x01, 0x02, 0x03, 0x04, 0x05, 0x0
 SYNC_READ, SYNC_WRITE, BULK_READ, BULK_WRITE = 0x82, 0x83, 0x92, 0x93
 
 
-class Frame(NamedTuple):
-    """One frame with a good checksum: ID, the byte behind the length, parameters, and its bytes as received.
+class Packet(NamedTuple):
+    """One packet with a good checksum: ID, code, parameters, and its bytes as received.
 
-    ``code`` is the instruction, or in a status the error byte. ``status`` says which, where the protocol
-    can tell (Feetech cannot: None).
+    ``code`` is the instruction, or the error byte of a status. ``is_status`` tells the two apart where the
+    protocol can (Feetech cannot: None).
     """
 
     id: int
     code: int
     data: bytes
     raw: bytes
-    status: bool | None = None
+    is_status: bool | None = None
 
 
-class Wire(Protocol):
-    """Builds and takes apart the frames of one protocol. Stateless; integers in, bytes out.
+class ServoProtocol(ABC):
+    """Builds the packets of one protocol and finds them in a byte stream. It has no state.
 
-    ``overhead``: bytes of a status frame besides its data.
+    ``overhead``: bytes of a status packet besides its data. ``width``: bytes of an address or a length in an
+    instruction. ``prefix``: bytes after which the length of a packet is known.
     """
 
     name: str
+    header: bytes
+    prefix: int
     overhead: int
+    width: int
 
+    @abstractmethod
     def instruction(self, id: int, code: int, data: bytes = b"") -> bytes:
-        """A frame to servo ``id``."""
+        """A packet to servo ``id``."""
 
+    @abstractmethod
     def status(self, id: int, error: int, data: bytes = b"") -> bytes:
-        """A servo's answer."""
+        """The status packet with which a servo answers."""
 
-    def take(self, buffer: bytearray) -> Frame | None:
-        """Remove the next whole good frame from ``buffer`` and return it, skipping what is none.
+    @abstractmethod
+    def alert(self, error: int) -> bool:
+        """Whether the error byte of a status reports a hardware fault."""
 
-        None where there is no whole frame yet; what may be the beginning of one is left in place.
+    @abstractmethod
+    def refusal(self, error: int) -> str:
+        """Why the servo did not carry out the instruction, by a status' error byte; "" where it did."""
+
+    @abstractmethod
+    def _size(self, buffer: bytearray) -> int:
+        """Bytes of the packet at the start of ``buffer``; 0 where no packet can begin there."""
+
+    @abstractmethod
+    def _decode(self, raw: bytes) -> Packet | None:
+        """The packet in ``raw``; None where its checksum is wrong."""
+
+    def parse(self, buffer: bytearray) -> Packet | None:
+        """Remove the next good packet from ``buffer`` and return it, skipping noise.
+
+        None where there is no whole packet yet; what may be the start of one stays in ``buffer``.
         """
+        while True:
+            start = buffer.find(self.header)
+            if start < 0:
+                partial = range(len(self.header) - 1, 0, -1)
+                tail = next((n for n in partial if buffer.endswith(self.header[:n])), 0)
+                del buffer[: len(buffer) - tail]
+                return None
+            del buffer[:start]
+            if len(buffer) < self.prefix:
+                return None
+            size = self._size(buffer)
+            if len(buffer) < size:
+                return None
+            packet = self._decode(bytes(buffer[:size])) if size else None
+            if packet is None:
+                del buffer[:1]  # the header may have been noise, and a good packet may begin inside
+                continue
+            del buffer[:size]
+            return packet
+
+    def numbers(self, *values: int) -> bytes:
+        """Addresses and lengths as an instruction holds them."""
+        return b"".join(value.to_bytes(self.width, "little") for value in values)
 
     def read(self, id: int, address: int, length: int) -> bytes:
-        """Ask for ``length`` bytes from ``address``."""
+        """Read ``length`` bytes from ``address``."""
+        return self.instruction(id, READ, self.numbers(address, length))
 
     def write(self, id: int, address: int, data: bytes, later: bool = False) -> bytes:
         """Write ``data`` at ``address``, at once or (``later``) at the next ACTION."""
+        return self.instruction(id, REG_WRITE if later else WRITE, self.numbers(address) + data)
 
     def sync_read(self, address: int, length: int, ids: Sequence[int]) -> bytes:
-        """Ask several servos for the same block; they answer in the order of ``ids``."""
+        """Read the same block of several servos, which answer in the order of ``ids``."""
+        return self.instruction(BROADCAST, SYNC_READ, self.numbers(address, length) + bytes(ids))
 
     def sync_write(self, address: int, rows: Mapping[int, bytes]) -> bytes:
-        """Write the same block of several servos, each with its own data of one length; none answers."""
-
-    def alert(self, error: int) -> bool:
-        """Whether a status' error byte says that the servo has a hardware fault."""
-
-    def refusal(self, error: int) -> str:
-        """Why a status' error byte says that the instruction was not carried out; "" where it was."""
+        """Write the same block of several servos: ``rows`` is data of one length by ID. None answers."""
+        length = len(next(iter(rows.values())))
+        data = b"".join(bytes((id,)) + row for id, row in rows.items())
+        return self.instruction(BROADCAST, SYNC_WRITE, self.numbers(address, length) + data)

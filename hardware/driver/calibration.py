@@ -15,7 +15,7 @@ from nerfbot.limits import Envelope
 
 from ..bus.bus import Bus
 from ..errors import InvalidServo
-from ..robot import Joint, ServoRobot
+from ..robot import JointConfig, ServoRobot
 from .setup import torque_off
 
 FIELDS = ("id", "drive_mode", "homing_offset", "range_min", "range_max")
@@ -76,7 +76,7 @@ def _load(robot: ServoRobot, path: Path) -> dict[str, dict[str, int]]:
     return data
 
 
-def _check(path: Path, joint: Joint, entry: Any) -> None:
+def _check(path: Path, joint: JointConfig, entry: Any) -> None:
     place = f"{path}: {joint.name}"
     if not isinstance(entry, dict) or sorted(entry) != sorted(FIELDS):
         raise InvalidServo(f"{place}: must have {', '.join(FIELDS)}")

@@ -18,7 +18,7 @@ from nerfbot.limits.shaping import Shape
 
 from ..bus.bus import Bus
 from ..errors import BusError, PortError
-from ..robot import Joint, ServoRobot
+from ..robot import JointConfig, ServoRobot
 from ..safety.permit import NERFED, PermitWatch
 from ..safety.severity import Severity
 from .feedback import Feedback, Held
@@ -367,18 +367,18 @@ class Driver:
         self.bus.write_blocks(goal_blocks)
         self.bus.write_blocks(extra_blocks)
 
-    def _envelope_effort(self, joint: Joint) -> int:
+    def _envelope_effort(self, joint: JointConfig) -> int:
         register = joint.servo.register(joint.servo.limits["effort"].ram)
         return register.counts_below(self._limits[joint.name].max_effort or 0.0)
 
-    def _goal_counts(self, joint: Joint, shape: Shape) -> int:
+    def _goal_counts(self, joint: JointConfig, shape: Shape) -> int:
         low, high = position_counts(joint, self._limits[joint.name])
         return min(max(joint.counts(shape.at), low), high)
 
-    def _block(self, joint: Joint, values: dict[str, int]) -> tuple[tuple[int, bytes], dict[str, int]]:
+    def _block(self, joint: JointConfig, values: dict[str, int]) -> tuple[tuple[int, bytes], dict[str, int]]:
         """The block that is written in every cycle, and the values that lie outside it."""
         servo = joint.servo
-        inside = servo.inside(*servo.block(*servo.goal))
+        inside = servo.registers_in(*servo.block(*servo.goal))
         block = self.bus.block_of(joint.id, {r.name: values.get(r.name, 0) for r in inside})
         names = {register.name for register in inside}
         return block, {name: value for name, value in values.items() if name not in names}

@@ -13,8 +13,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from ..bus.bus import Bus, Reply
-from ..bus.control_table import Servo
-from ..robot import Joint, ServoRobot
+from ..bus.control_table import ServoModel
+from ..robot import JointConfig, ServoRobot
 from .guards import BELIEF, MISSED, STRAY_TIME, JointState, reach
 from .register_limits import envelope_registers
 
@@ -61,7 +61,7 @@ class Feedback:
 
     def settle(self) -> None:
         """Count strays from here on: whatever was said before belongs to the set-up."""
-        self._stray_count = self.bus.stray
+        self._stray_count = self.bus.stray_count
 
     def read(self, now: float, gap: float) -> None:
         """Read every servo at ``now`` (s), ``gap`` s after the last time; raises `PortError`."""
@@ -81,14 +81,14 @@ class Feedback:
             self._look_closer()
         while self._strays and now - self._strays[0][0] > STRAY_TIME:
             self._strays.popleft()
-        if self.bus.stray > self._stray_count:
-            self._strays.append((now, self.bus.stray - self._stray_count))
-            self._stray_count = self.bus.stray
+        if self.bus.stray_count > self._stray_count:
+            self._strays.append((now, self.bus.stray_count - self._stray_count))
+            self._stray_count = self.bus.stray_count
 
-    def _take(self, joint: Joint, state: JointState, reply: Reply) -> bool:
+    def _take(self, joint: JointConfig, state: JointState, reply: Reply) -> bool:
         """Take an answer over; false where it cannot be true and nothing like it came before."""
         servo = joint.servo
-        values = servo.split(self._blocks[joint.id][0], reply.data)
+        values = servo.decode_block(self._blocks[joint.id][0], reply.data)
         position = joint.radians(values["present_position"])
         wrong = self._differing(joint, values)
         near = reach(state, min(state.unheard, BELIEF * self.robot.period))
@@ -110,9 +110,9 @@ class Feedback:
         state.temperature = values["present_temperature"]
         state.voltage = values["present_voltage"] * 0.1
         if "hardware_status" in values:
-            state.status = tuple(servo.faults(values["hardware_status"] | reply.error))
+            state.status = tuple(servo.fault_names(values["hardware_status"] | reply.error))
         else:  # a Dynamixel's alert bit says that there is one; `_watch` finds out which
-            alert = self.bus.wire.alert(reply.error)
+            alert = self.bus.protocol.alert(reply.error)
             state.status = (state.status or ("alert",)) if alert else ()
         if "torque_enable" in values:
             state.torque = values["torque_enable"] == 1
@@ -120,7 +120,7 @@ class Feedback:
         state.wrong = wrong or state.wrong
         return True
 
-    def _differing(self, joint: Joint, values: Mapping[str, int]) -> str:
+    def _differing(self, joint: JointConfig, values: Mapping[str, int]) -> str:
         """The first of ``values``, as read, that is not what was written, in words; "" where all are."""
         for name, value in self.held[joint.id].all().items():
             if values.get(name, value) != value:
@@ -139,10 +139,10 @@ class Feedback:
         replies = self.bus.read_blocks(asked)
         for joint, state in zip(self.robot.joints, self.joints, strict=True):
             if joint.id in replies:
-                values = joint.servo.split(asked[joint.id][0], replies[joint.id].data)
+                values = joint.servo.decode_block(asked[joint.id][0], replies[joint.id].data)
                 state.torque = values["torque_enable"] == 1
                 if values["hardware_status"]:
-                    state.status = tuple(joint.servo.faults(values["hardware_status"]))
+                    state.status = tuple(joint.servo.fault_names(values["hardware_status"]))
 
     def _look_closer(self) -> None:
         """Read of one servo a cycle the envelope in EEPROM, or what was written to RAM outside the block that
@@ -153,7 +153,7 @@ class Feedback:
         reply = self.bus.read_blocks({joint.id: block}).get(joint.id)
         if reply is None:
             return
-        values = joint.servo.split(block[0], reply.data)
+        values = joint.servo.decode_block(block[0], reply.data)
         if is_envelope:
             wrong = [(name, value) for name, value in self._eeprom[joint.id].items() if values[name] != value]
             state.eeprom = f"{wrong[0][0]} = {values[wrong[0][0]]}, set up as {wrong[0][1]}" if wrong else ""
@@ -163,10 +163,10 @@ class Feedback:
         state.different_closer = state.different_closer + 1 if differing else 0
         state.wrong = differing or state.wrong
 
-    def _kept(self, joint: Joint) -> list[str]:
+    def _kept(self, joint: JointConfig) -> list[str]:
         """Registers that are written and lie outside the block that is read in every cycle."""
         servo = joint.servo
-        read = {register.name for register in servo.inside(*self._blocks[joint.id])}
+        read = {register.name for register in servo.registers_in(*self._blocks[joint.id])}
         written = [carrier.ram for carrier in servo.limits.values()]
         written += [servo.watchdog] if servo.watchdog else []
         return [name for name in written if name not in read]
@@ -176,7 +176,7 @@ class Feedback:
         for state in self.joints:
             state.missed += 1
 
-    def _joint_state(self, joint: Joint, low: float, high: float) -> JointState:
+    def _joint_state(self, joint: JointConfig, low: float, high: float) -> JointState:
         servo, eeprom = joint.servo, self._eeprom[joint.id]
         initial = {name: register.initial for name, register in servo.registers.items()} | eeprom
         return JointState(
@@ -187,14 +187,14 @@ class Feedback:
         )  # fmt: skip
 
 
-def _around(servo: Servo, names: Collection[str]) -> tuple[int, int]:
+def _around(servo: ServoModel, names: Collection[str]) -> tuple[int, int]:
     """The smallest block, (address, length), that holds the registers ``names``."""
     registers = [servo.register(name) for name in names]
     start = min(register.address for register in registers)
     return start, max(register.end for register in registers) - start
 
 
-def _effort(servo: Servo, values: dict[str, int]) -> float:
+def _effort(servo: ServoModel, values: dict[str, int]) -> float:
     """Torque as the servo reports it, N·m: from its load, or its current."""
     if "present_load" in values:
         return values["present_load"] * servo.registers["present_load"].scale

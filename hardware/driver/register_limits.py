@@ -19,7 +19,7 @@ from nerfbot.limits.value import Value, high
 
 from ..bus.control_table import Register
 from ..errors import InvalidServo
-from ..robot import Joint, ServoRobot
+from ..robot import JointConfig, ServoRobot
 
 ENVELOPE_FIELD = {"effort": "max_effort", "velocity": "max_velocity", "acceleration": "max_acceleration"}
 """What bounds each limit that a register carries."""
@@ -129,7 +129,7 @@ class RegisterPlan:
             for item in self.report
         ]
 
-    def _joint(self, joint: Joint, limits: ChannelEnvelope) -> None:
+    def _joint(self, joint: JointConfig, limits: ChannelEnvelope) -> None:
         servo = joint.servo
         asked = {
             item.field: item for item in enforcement(self.spec, [joint.channel()], self.robot.hard_limits())
@@ -157,7 +157,7 @@ class RegisterPlan:
 
 
 def _carried(
-    joint: Joint, field: str, item: Any, register: Register, nerfed: float, limits: ChannelEnvelope
+    joint: JointConfig, field: str, item: Any, register: Register, nerfed: float, limits: ChannelEnvelope
 ) -> RegisterLimit:
     counts = register.counts_below(nerfed)
     quantised = counts * register.scale
@@ -174,7 +174,7 @@ def _carried(
     )  # fmt: skip
 
 
-def _check_holds(joint: Joint, field: str, bound: float, register: Register) -> None:
+def _check_holds(joint: JointConfig, field: str, bound: float, register: Register) -> None:
     most = register.high if register.high is not None else (1 << 8 * register.size) - 1
     if register.counts_below(bound) > most:
         raise InvalidServo(
@@ -215,9 +215,9 @@ def envelope_registers(robot: ServoRobot) -> dict[int, dict[str, int]]:
     return found
 
 
-def position_counts(joint: Joint, limits: ChannelEnvelope) -> tuple[int, int]:
+def position_counts(joint: JointConfig, limits: ChannelEnvelope) -> tuple[int, int]:
     """The counts that lie inside the envelope's range: rounded inwards, never past it."""
-    radians = joint.servo.radians
+    radians = joint.servo.radians_per_count
     assert limits.min_position is not None
     assert limits.max_position is not None
     ends = (limits.min_position * joint.direction, limits.max_position * joint.direction)
@@ -226,7 +226,7 @@ def position_counts(joint: Joint, limits: ChannelEnvelope) -> tuple[int, int]:
     return low, high_
 
 
-def stop_acceleration(joint: Joint, limits: ChannelEnvelope) -> int:
+def stop_acceleration(joint: JointConfig, limits: ChannelEnvelope) -> int:
     """Counts of acceleration that a stop uses: at least the stop deceleration, within the envelope."""
     register = joint.servo.register(joint.servo.limits["acceleration"].ram)
     assert limits.stop_deceleration is not None

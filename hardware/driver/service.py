@@ -19,7 +19,7 @@ from nerfbot.limits import NerfSpec
 
 from .. import priority
 from ..bus.bus import MARGIN
-from ..datagram import Mailbox, is_read, private_path
+from ..datagram import Mailbox, has_reader, private_path
 from ..robot import ServoRobot
 from .driver import Driver, Phase, as_json
 from .guards import COMMAND_TIMEOUT, PAUSE
@@ -100,7 +100,7 @@ class Service:
             message = json.dumps(as_json(report)).encode()
             # A client that is slow loses a state; one that has gone is told no more
             self._clients = [
-                client for client in self._clients if self.commands.send(message, client) or is_read(client)
+                path for path in self._clients if self.commands.send(message, path) or has_reader(path)
             ]
 
     def run(self, ended: Callable[[], bool]) -> None:
@@ -164,8 +164,8 @@ def serve(setting: Setting, ready: Callable[[], None] = lambda: None) -> None:
     """Run a driver until SIGTERM or SIGINT; ``ready`` is called when it takes permits."""
     ended: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda signum, frame: ended.append(signum))
-    refused = priority.ask(setting.priority)
+        signal.signal(number, lambda signum, _: ended.append(signum))
+    refused = priority.request(setting.priority)
     service = Service(setting)
     if refused:
         service.note("no-real-time-priority", problem=refused)

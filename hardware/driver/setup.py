@@ -29,7 +29,7 @@ def open_bus(robot: ServoRobot, port: str, margin: float = MARGIN) -> Bus:
     """
     bus = Bus(Port(port, robot.baud), robot.protocol, robot.servos, margin)
     try:
-        bus.settle()
+        bus.wait_until_quiet()
         check_servos(bus, robot)
     except BaseException:
         bus.close()

@@ -28,7 +28,7 @@ def build(robot: ServoRobot, link: Path | None, **options: Any) -> Emulator:
     servos = [EmulatedServo(joint.servo, joint.id, joint.inertia) for joint in robot.joints]
     joints = {joint.name: (joint, servo) for joint, servo in zip(robot.joints, servos, strict=True)}
     for joint, servo in joints.values():
-        home, limits = joint.home * joint.servo.radians, robot.limits(joint.name)
+        home, limits = joint.home * joint.servo.radians_per_count, robot.limits(joint.name)
         ends = sorted(
             home + joint.direction * (end or 0.0) for end in (limits.min_position, limits.max_position)
         )
@@ -37,10 +37,10 @@ def build(robot: ServoRobot, link: Path | None, **options: Any) -> Emulator:
 
     def gravity(_: Sequence[EmulatedServo]) -> dict[int, float]:
         angles = {
-            name: joint.direction * (servo.plant.angle - joint.home * joint.servo.radians)
+            name: joint.direction * (servo.plant.angle - joint.home * joint.servo.radians_per_count)
             for name, (joint, servo) in joints.items()
         }
-        torques = robot.load_torque(angles)
+        torques = robot.gravity_torques(angles)
         return {joints[n][0].id: joints[n][0].direction * torque for n, torque in torques.items()}
 
     return Emulator(servos, link, robot.baud, gravity=gravity if robot.gravity else None, **options)

@@ -45,9 +45,9 @@ class Line:
     echo: bool = False
     dead: bool = False
 
-    def answer(self, id: int, frame: bytes, now: float) -> Answer:
-        """What arrives of an answer ``frame`` of servo ``id``."""
-        pieces: Answer = [(0.0, frame)]
+    def answer(self, id: int, packet: bytes, now: float) -> Answer:
+        """What arrives of an answer ``packet`` of servo ``id``."""
+        pieces: Answer = [(0.0, packet)]
         self.faults = [fault for fault in self.faults if fault.count > 0 and now < fault.until]
         for fault in self.faults:
             if fault.name in ANSWER_FAULTS and fault.hits(id, now):
@@ -59,7 +59,7 @@ class Line:
         return pieces
 
     def loses(self, name: str, now: float) -> bool:
-        """Whether an incoming frame is lost to the fault ``name``."""
+        """Whether an incoming packet is lost to the fault ``name``."""
         return any(fault.name == name and fault.hits(fault.servo or 0, now) for fault in self.faults)
 
 
@@ -71,15 +71,15 @@ def _flip(data: bytes, delay: float, value: float, rng: random.Random) -> Answer
 
 
 def _renumber(data: bytes, delay: float, value: float, rng: random.Random) -> Answer:
-    """Another ID, ``value`` or drawn where that is 0, in a frame whose checksum is good again."""
-    from ..bus.bus import WIRES
+    """Another ID, ``value`` or drawn where that is 0, in a packet whose checksum is good again."""
+    from ..bus.bus import PROTOCOLS
 
-    wire = WIRES["dynamixel" if data[2] == 0xFD else "feetech"]
-    frame = wire.take(bytearray(data))
-    if frame is None:
+    protocol = PROTOCOLS["dynamixel" if data[2] == 0xFD else "feetech"]
+    packet = protocol.parse(bytearray(data))
+    if packet is None:
         return [(delay, data)]
-    other = int(value) or (frame.id + 1 + rng.randrange(200)) % 253
-    return [(delay, wire.status(other, frame.code, frame.data))]
+    other = int(value) or (packet.id + 1 + rng.randrange(200)) % 253
+    return [(delay, protocol.status(other, packet.code, packet.data))]
 
 
 ANSWER_FAULTS: dict[str, Callable[[bytes, float, float, random.Random], Answer]] = {

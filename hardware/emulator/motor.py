@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..bus.control_table import Motor
+from ..bus.control_table import MotorSpec
 
 AMBIENT = 25.0  # degC
 HEAT_CAPACITY = 45.0  # J/K, a 55 g servo
@@ -43,7 +43,7 @@ class Drive:
 class Plant:
     """State of one servo's motor and shaft. Angles in rad, 0 at count 0; ``stops``: mechanical end stops."""
 
-    motor: Motor
+    motor: MotorSpec
     inertia: float
     radians: float
     angle: float = math.pi

@@ -20,7 +20,7 @@ from ..bus.protocol import (
     SYNC_READ,
     SYNC_WRITE,
     WRITE,
-    Frame,
+    Packet,
 )
 from .faults import SERVO_FAULTS
 from .pty_server import Cable
@@ -70,12 +70,12 @@ class Emulator(Cable):
         if self.line.echo:
             self._send(now, data)
         self._buffer += data
-        while (frame := self.wire.take(self._buffer)) is not None:
+        while (packet := self.protocol.parse(self._buffer)) is not None:
             start = max(now, self._bus_free)
-            self._bus_free = start + len(frame.raw) * 10.0 / self.baud
+            self._bus_free = start + len(packet.raw) * 10.0 / self.baud
             for servo in self.servos:
                 servo.heard(now)
-            self._handle(frame, now)
+            self._handle(packet, now)
 
     @property
     def due(self) -> float:
@@ -88,25 +88,25 @@ class Emulator(Cable):
         chosen = [s for s in self.servos if now >= s.ready_at and (id in (BROADCAST, s.id))]
         return chosen
 
-    def _handle(self, frame: Frame, now: float) -> None:
-        if frame.code in (SYNC_READ, BULK_READ):
-            for id, address, length in self.questions(frame):
+    def _handle(self, packet: Packet, now: float) -> None:
+        if packet.code in (SYNC_READ, BULK_READ):
+            for id, address, length in self.questions(packet):
                 for servo in self._addressed(id, now):
                     self._answer(servo, 0, servo.read(address, length), now)
-        elif frame.code in (SYNC_WRITE, BULK_WRITE):
+        elif packet.code in (SYNC_WRITE, BULK_WRITE):
             if self.line.loses("lost_sync_write", now):
                 return
-            for id, address, block in self.writes(frame):
+            for id, address, block in self.writes(packet):
                 for servo in self._addressed(id, now):
                     self._write(servo, address, block, now)
         else:
-            for servo in self._addressed(frame.id, now):
-                self._one(servo, frame, now)
+            for servo in self._addressed(packet.id, now):
+                self._one(servo, packet, now)
 
-    def _one(self, servo: EmulatedServo, frame: Frame, now: float) -> None:
+    def _one(self, servo: EmulatedServo, packet: Packet, now: float) -> None:
         number, wide = self.number, self.wide
-        code, data = frame.code, frame.data
-        quiet = frame.id == BROADCAST
+        code, data = packet.code, packet.data
+        quiet = packet.id == BROADCAST
         if code == PING:
             self._answer(servo, 0, servo.read(0, 2) + servo.read(6, 1) if wide == 2 else b"", now)
         elif code == READ and not quiet:
@@ -145,9 +145,9 @@ class Emulator(Cable):
         self, servo: EmulatedServo, error: int, data: bytes, now: float, id: int | None = None
     ) -> None:
         wait = servo.values["return_delay_time"] * 2e-6
-        frame = self.wire.status(servo.id if id is None else id, servo.error_byte(error), data)
-        self._bus_free = max(self._bus_free, now) + wait + len(frame) * 10.0 / self.baud
-        for delay, piece in self.line.answer(servo.id, frame, now):
+        packet = self.protocol.status(servo.id if id is None else id, servo.error_byte(error), data)
+        self._bus_free = max(self._bus_free, now) + wait + len(packet) * 10.0 / self.baud
+        for delay, piece in self.line.answer(servo.id, packet, now):
             if piece:
                 self._send(self._bus_free + delay, piece)
 

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import priority
-from ..bus.bus import WIRES
-from ..bus.protocol import BULK_READ, BULK_WRITE, READ, SYNC_READ, SYNC_WRITE, WRITE, Frame
+from ..bus.bus import PROTOCOLS
+from ..bus.protocol import BULK_READ, BULK_WRITE, READ, SYNC_READ, SYNC_WRITE, WRITE, Packet
 from .faults import Line, LineFault, describe
 
 IDLE = 0.01
@@ -51,7 +51,7 @@ class Cable:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.link, self.baud, self.clock = link, baud, clock
-        self.wire = WIRES[protocol]
+        self.protocol = PROTOCOLS[protocol]
         self.wide = 2 if protocol == "dynamixel" else 1
         """Bytes of an address or a length in an instruction."""
         self.line = Line(random.Random(seed))
@@ -169,30 +169,30 @@ class Cable:
         """An address or a length in an instruction's parameters."""
         return int.from_bytes(data[at : at + self.wide], "little")
 
-    def writes(self, frame: Frame) -> Iterator[tuple[int, int, bytes]]:
-        """Servo (or `BROADCAST`), address and bytes of everything that a frame writes at once."""
-        number, wide, data = self.number, self.wide, frame.data
-        if frame.code == WRITE:
-            yield frame.id, number(data, 0), data[wide:]
-        elif frame.code == SYNC_WRITE:
+    def writes(self, packet: Packet) -> Iterator[tuple[int, int, bytes]]:
+        """Servo (or `BROADCAST`), address and bytes of everything that a packet writes at once."""
+        number, wide, data = self.number, self.wide, packet.data
+        if packet.code == WRITE:
+            yield packet.id, number(data, 0), data[wide:]
+        elif packet.code == SYNC_WRITE:
             length = number(data, wide)
             for at in range(2 * wide, len(data), length + 1):
                 yield data[at], number(data, 0), data[at + 1 : at + 1 + length]
-        elif frame.code == BULK_WRITE:
+        elif packet.code == BULK_WRITE:
             at = 0
             while at < len(data):
                 length = number(data, at + 3)
                 yield data[at], number(data, at + 1), data[at + 5 : at + 5 + length]
                 at += 5 + length
 
-    def questions(self, frame: Frame) -> Iterator[tuple[int, int, int]]:
-        """Servo, address and length of every block that a frame asks for."""
-        number, wide, data = self.number, self.wide, frame.data
-        if frame.code == READ:
-            yield frame.id, number(data, 0), number(data, wide)
-        elif frame.code == SYNC_READ:
+    def questions(self, packet: Packet) -> Iterator[tuple[int, int, int]]:
+        """Servo, address and length of every block that a packet asks for."""
+        number, wide, data = self.number, self.wide, packet.data
+        if packet.code == READ:
+            yield packet.id, number(data, 0), number(data, wide)
+        elif packet.code == SYNC_READ:
             yield from ((id, number(data, 0), number(data, wide)) for id in data[2 * wide :])
-        elif frame.code == BULK_READ:
+        elif packet.code == BULK_READ:
             for at in range(0, len(data), 5):
                 yield data[at], number(data, at + 1), number(data, at + 3)
 
@@ -302,8 +302,8 @@ def serve(cable: Cable, level: int = 0) -> None:
     """
     ended: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda signum, frame: ended.append(signum))
-    priority.ask(level)
+        signal.signal(number, lambda signum, _: ended.append(signum))
+    priority.request(level)
     print(f"port {cable.link}", flush=True)
     try:
         cable.run(lambda: bool(ended))

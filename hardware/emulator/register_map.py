@@ -6,7 +6,7 @@ a Feetech's goal switches its torque on, and a Feetech never complains.
 
 from __future__ import annotations
 
-from ..bus.control_table import Register, Servo
+from ..bus.control_table import Register, ServoModel
 from ..bus.dynamixel import ALERT
 from .motor import Drive, Plant
 
@@ -22,12 +22,12 @@ _MIDDLE = 2048
 class EmulatedServo:
     """One servo: memory, firmware, shaft. ``id`` is where it starts; EEPROM keeps what is written to it."""
 
-    def __init__(self, servo: Servo, id: int, inertia: float = 0.01) -> None:
+    def __init__(self, servo: ServoModel, id: int, inertia: float = 0.01) -> None:
         self.servo = servo
         self.eeprom = {name: r.initial for name, r in servo.registers.items() if r.area == "eeprom"}
         self.eeprom["id"] = id
         self.values: dict[str, int] = {}
-        self.plant = Plant(servo.motor, inertia, servo.radians)
+        self.plant = Plant(servo.motor, inertia, servo.radians_per_count)
         self.ready_at = 0.0
         self.registered: tuple[int, bytes] | None = None
         self.latched = 0
@@ -56,7 +56,7 @@ class EmulatedServo:
     @property
     def counts(self) -> int:
         """What the encoder reports."""
-        measured = round(self.plant.angle / self.servo.radians) + self.encoder_offset
+        measured = round(self.plant.angle / self.servo.radians_per_count) + self.encoder_offset
         offset = self.values["homing_offset"]
         return measured - offset if self.feetech else measured + offset
 
@@ -81,7 +81,7 @@ class EmulatedServo:
         """The bytes of a block; what is not defined reads as 0."""
         self._refresh()
         data = bytearray(length)
-        for register in self.servo.inside(address, length):
+        for register in self.servo.registers_in(address, length):
             at = register.address - address
             data[at : at + register.size] = self._bytes(register)
         for edge in (address, address + length - 1):  # a register that the block cuts
@@ -95,12 +95,12 @@ class EmulatedServo:
 
     def write(self, address: int, data: bytes) -> int:
         """Write a block; returns the error number of Protocol 2.0 (a Feetech servo keeps it to itself)."""
-        for register in self.servo.inside(address, len(data)):
+        for register in self.servo.registers_in(address, len(data)):
             at = register.address - address
             error = self._write(register, register.decode(data[at : at + register.size]))
             if error and not self.feetech:
                 return error
-        covered = sum(r.size for r in self.servo.inside(address, len(data)))
+        covered = sum(r.size for r in self.servo.registers_in(address, len(data)))
         if self.feetech:
             return 0
         return 0 if covered == len(data) else ACCESS
@@ -202,7 +202,7 @@ class EmulatedServo:
         velocity, acceleration = limits["velocity"].ram, limits["acceleration"].ram
         offset -= self.encoder_offset  # the servo's own loop believes its encoder, as the driver does
         return Drive(
-            goal=(held["goal_position"] + offset) * self.servo.radians,
+            goal=(held["goal_position"] + offset) * self.servo.radians_per_count,
             velocity=0.0 if fired else abs(held[velocity]) * registers[velocity].scale,
             acceleration=0.0 if fired else held[acceleration] * registers[acceleration].scale,
             cap=cap,

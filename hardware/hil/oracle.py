@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..robot import Joint, ServoRobot
+from ..robot import JointConfig, ServoRobot
 
 PULL = 14
 """A goal this many counts further than a joint has been, in the direction it was sent, still pulls it."""
@@ -61,7 +61,7 @@ class Oracle:
         self._joints = {joint.id: joint for joint in robot.joints}
         self._bounds = {joint.id: self._bounds_of(joint) for joint in robot.joints}
 
-    def _bounds_of(self, joint: Joint) -> dict[str, tuple[float, float]]:
+    def _bounds_of(self, joint: JointConfig) -> dict[str, tuple[float, float]]:
         """Smallest and largest count that may be written, by register."""
         limits, servo = self.robot.envelope.channel(joint.channel()), joint.servo
         turn = 2.0 * math.pi / servo.resolution
@@ -85,7 +85,7 @@ class Oracle:
         for line in lines:
             if line[1] == "w" and line[2] in self._joints:
                 servo = self._joints[line[2]].servo
-                values = servo.split(line[3], bytes.fromhex(line[4]))
+                values = servo.decode_block(line[3], bytes.fromhex(line[4]))
                 found.append(Write(line[0], line[2], values, line[6], line[7], line[8]))
         return found
 
@@ -114,12 +114,12 @@ class Oracle:
             after[write.id] += write.time >= cause and "goal_position" in write.values
             excused = pushed or (write.id in free and after[write.id] <= BLIND)
             if "goal_position" in write.values and write.torque == 1 and not excused:
-                ahead = abs(write.values["goal_position"] - write.counts) * servo.radians
+                ahead = abs(write.values["goal_position"] - write.counts) * servo.radians_per_count
                 if ahead > self._lead(joint):
                     found.append(f"{joint.name}: goal {ahead:.3f} rad ahead of the joint")
         return found
 
-    def _lead(self, joint: Joint) -> float:
+    def _lead(self, joint: JointConfig) -> float:
         limits = self.robot.envelope.channel(joint.channel())
         top, push = limits.max_velocity or 0.0, limits.max_acceleration or 1.0
         # A nerfed acceleration needs a longer lead at the same speed: the stop deceleration bounds it below.

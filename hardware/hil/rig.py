@@ -33,7 +33,7 @@ PERMIT_VALID = 0.1
 
 def supervise(folder: Path) -> None:
     """The rig's supervisor: a permit every `PERMIT_EVERY` s, as it is told over the socket `supervisor`."""
-    priority.ask(PRIORITY)
+    priority.request(PRIORITY)
     box, source = Mailbox(folder / SUPERVISOR), PermitSource(PERMIT_VALID)
     told: dict[str, Any] = {}
     while True:

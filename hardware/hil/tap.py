@@ -1,8 +1,8 @@
 """A tap on a real bus: between the driver and its port, so that a campaign can disturb and judge real servos.
 
 `python -m nerfbot.hardware.hil.tap --device /dev/ttyUSB0 --robot ROBOT.yaml --link PORT ...` opens the real
-port, offers a pseudo terminal in its place, and passes whole frames on. It answers the same control socket as
-the emulator and keeps the same log; where a joint is, how fast it is and whether it has torque is what it
+port, offers a pseudo terminal in its place, and passes whole packets on. It answers the same control socket
+as the emulator and keeps the same log; where a joint is, how fast it is and whether it has torque is what it
 last read of the servo. Faults of the line happen here; those of a servo cannot be made.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 from nerfbot.errors import NerfbotError
 
 from ..bus.port import Port
-from ..bus.protocol import BROADCAST, BULK_WRITE, SYNC_WRITE, Frame
+from ..bus.protocol import BROADCAST, BULK_WRITE, SYNC_WRITE, Packet
 from ..emulator.faults import ANSWER_FAULTS
 from ..emulator.pty_server import Cable, serve
 from ..errors import BusError, PortError
@@ -48,7 +48,7 @@ class Tap(Cable):
 
     def others(self) -> list[int]:
         """The real port."""
-        return [self.device.handle] if self.device.is_open else []
+        return [self.device.fileno()] if self.device.is_open else []
 
     def advance(self, now: float) -> None:
         """Open the real port again where it was lost."""
@@ -58,32 +58,32 @@ class Tap(Cable):
     # From the driver
 
     def take(self, data: bytes, now: float) -> None:
-        """Pass on what the driver says, frame by frame, and note what it writes."""
+        """Pass on what the driver says, packet by packet, and note what it writes."""
         if self.line.dead:
             return
         if self.line.echo:
             self._send(now, data)
         self._heard = now
         self._buffer += data
-        while (frame := self.wire.take(self._buffer)) is not None:
-            if frame.code in (SYNC_WRITE, BULK_WRITE) and self.line.loses("lost_sync_write", now):
+        while (packet := self.protocol.parse(self._buffer)) is not None:
+            if packet.code in (SYNC_WRITE, BULK_WRITE) and self.line.loses("lost_sync_write", now):
                 continue
-            for id, address, block in self.writes(frame):
+            for id, address, block in self.writes(packet):
                 for servo in self.servos if id == BROADCAST else {id} & self.servos.keys():
                     self._write(servo, address, block, now)
-            self._asked.update({id: (address, length) for id, address, length in self.questions(frame)})
-            self._put(frame.raw)
+            self._asked.update({id: (address, length) for id, address, length in self.questions(packet)})
+            self._put(packet.raw)
 
-    def _put(self, frame: bytes) -> None:
-        self._sent = [*self._sent[-7:], frame]
+    def _put(self, packet: bytes) -> None:
+        self._sent = [*self._sent[-7:], packet]
         try:
-            self.device.write(frame)
+            self.device.write(packet)
         except PortError:
             self.unplug()  # as the driver would have seen it
 
     def _write(self, id: int, address: int, block: bytes, now: float) -> None:
         servo, known = self.servos[id], self.known[id]
-        known.update(servo.split(address, block))
+        known.update(servo.decode_block(address, block))
         speed = known.get("present_velocity", 0) * servo.registers["present_velocity"].scale
         place, on = known.get("present_position", 0), known.get("torque_enable", 0)
         self._note(now, "w", id, address, block.hex(), 0, place, round(speed, 4), on)
@@ -92,26 +92,26 @@ class Tap(Cable):
 
     def hear(self, now: float) -> None:
         """Pass on what the servos say, as the line's faults let it."""
-        for frame in self._frames(now):
-            for delay, piece in self.line.answer(frame.id, frame.raw, now):
+        for packet in self._frames(now):
+            for delay, piece in self.line.answer(packet.id, packet.raw, now):
                 if piece and not self.line.dead:
                     self._send(now + delay, piece)
 
-    def _frames(self, deadline: float) -> Iterator[Frame]:
+    def _frames(self, deadline: float) -> Iterator[Packet]:
         """What has come from the bus by ``deadline`` (s), without the adapter's echo; kept in `known`."""
         try:
             self._from_bus += self.device.read(deadline)
         except PortError:
             self.unplug()
             return
-        while (frame := self.wire.take(self._from_bus)) is not None:
-            if frame.raw in self._sent and frame.status is not True:
-                self._sent.remove(frame.raw)
+        while (packet := self.protocol.parse(self._from_bus)) is not None:
+            if packet.raw in self._sent and packet.is_status is not True:
+                self._sent.remove(packet.raw)
                 continue
-            address, length = self._asked.get(frame.id, (0, 0))
-            if frame.id in self.servos and len(frame.data) == length > 0:
-                self.known[frame.id].update(self.servos[frame.id].split(address, frame.data))
-            yield frame
+            address, length = self._asked.get(packet.id, (0, 0))
+            if packet.id in self.servos and len(packet.data) == length > 0:
+                self.known[packet.id].update(self.servos[packet.id].decode_block(address, packet.data))
+            yield packet
 
     # Control
 
@@ -132,7 +132,7 @@ class Tap(Cable):
             found.append(
                 {
                     "id": joint.id,
-                    "angle": known.get("present_position", joint.home) * servo.radians,
+                    "angle": known.get("present_position", joint.home) * servo.radians_per_count,
                     "velocity": known.get("present_velocity", 0) * scale,
                     "temperature": known.get("present_temperature", 0),
                     "torque": 0.0,
@@ -148,10 +148,10 @@ class Tap(Cable):
             for first, last in [servo.feedback, *([servo.watch] if servo.watch else [])]:
                 address, length = servo.block(first, last)
                 self._asked[joint.id] = (address, length)
-                self._put(self.wire.read(joint.id, address, length))
+                self._put(self.protocol.read(joint.id, address, length))
                 until = self.clock() + ASK
                 while self.clock() < until and not any(
-                    frame.id == joint.id and len(frame.data) == length for frame in self._frames(until)
+                    packet.id == joint.id and len(packet.data) == length for packet in self._frames(until)
                 ):
                     pass
 

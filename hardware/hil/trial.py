@@ -119,7 +119,9 @@ class Trial:
             if self.is_real:  # the arm is let down, not dropped
                 rig.driver.finish(END_S + self.robot.release_s + 1.0)
             rig.driver.end()
-        self.emulated.do("reset", angles=[joint.home * joint.servo.radians for joint in self.robot.joints])
+        self.emulated.do(
+            "reset", angles=[joint.home * joint.servo.radians_per_count for joint in self.robot.joints]
+        )
         self.emulated.do("eeprom", values={})
         for last in (False, False, True):
             try:
@@ -225,7 +227,7 @@ class Trial:
     def _timer(self) -> float:
         """How late a bare timer with the driver's own priority is on this machine, s."""
         period = self.robot.period / 4
-        refused = priority.ask(PRIORITY)
+        refused = priority.request(PRIORITY)
         start = time.monotonic()
         time.sleep(period)
         late = time.monotonic() - start - period

@@ -138,7 +138,7 @@ class ChainNode(LifecycleNode):
             self.get_logger().error(self.refusal)
             return FAILURE
         self.every(1.0, self.publish_diagnostics)
-        self._priority_refused = priority.ask(self.values.get("priority", 0))
+        self._priority_refused = priority.request(self.values.get("priority", 0))
         if self._priority_refused:
             self.get_logger().warning(f"priority = {self.values['priority']}: {self._priority_refused}")
         # What start-up made stays: to look through it again and again would hold up commands

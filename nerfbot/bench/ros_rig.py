@@ -61,7 +61,7 @@ def relay() -> int:
     node = rclpy.create_node("relay")
     out = node.create_publisher(TwistStamped, "relayed", COMMAND_QOS)
     node.create_subscription(TwistStamped, "relay", out.publish, COMMAND_QOS)
-    priority.ask(SECOND)
+    priority.request(SECOND)
     return _spin(node)
 
 
@@ -85,7 +85,7 @@ def sender(period: float = PERIOD) -> int:
 
     node.create_subscription(Odometry, "odom", turn, qos_profile_sensor_data)
     node.create_timer(period, send)
-    priority.ask(SECOND)
+    priority.request(SECOND)
     return _spin(node)
 
 
@@ -112,7 +112,7 @@ def flooder() -> int:
 
 def bare_timer() -> int:
     """A loop that only sleeps; prints when (s, monotonic) and for how long (s) it was held up."""
-    priority.ask(FIRST)
+    priority.request(FIRST)
     before = time.monotonic()
     while True:
         time.sleep(NAP)
@@ -152,7 +152,7 @@ class Rig:
         self.longest_silence = 0.0
         """Longest time between two odometry messages, s: no stop can be seen sooner than the next one."""
         self.node.create_subscription(Odometry, "odom", self._take_odometry, qos_profile_sensor_data)
-        self.real_time = not priority.ask(FIRST)
+        self.real_time = not priority.request(FIRST)
         """Whether the system gives real-time priority; where not, a busy machine shows in every figure."""
         self.function("bare_timer")
 

@@ -174,7 +174,7 @@ def readings(bus: Any, robot: Any) -> list[dict[str, Any]]:
         row: dict[str, Any] = {"joint": joint.name, "id": joint.id}
         if joint.id in replies:
             servo = joint.servo
-            values = servo.split(servo.block(*servo.feedback)[0], replies[joint.id].data)
+            values = servo.decode_block(servo.block(*servo.feedback)[0], replies[joint.id].data)
             velocity = values["present_velocity"] * servo.register("present_velocity").scale
             load = "present_load" if "present_load" in values else "present_current"
             row["position_rad"] = round(joint.radians(values["present_position"]), 4)
@@ -182,7 +182,7 @@ def readings(bus: Any, robot: Any) -> list[dict[str, Any]]:
             row[f"{load}_{servo.register(load).unit}"] = round(values[load] * servo.register(load).scale, 4)
             row["voltage_V"] = round(values["present_voltage"] * 0.1, 1)
             row["temperature_degC"] = values["present_temperature"]
-            row["status"] = ", ".join(servo.faults(values.get("hardware_status", 0))) or "ok"
+            row["status"] = ", ".join(servo.fault_names(values.get("hardware_status", 0))) or "ok"
         rows.append(row)
     return rows
 

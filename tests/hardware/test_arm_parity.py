@@ -118,7 +118,7 @@ def test_both_have_the_same_servo():
     model, motor = RobotDescription.load("so101").channels[0].servo, ROBOT.joints[0].servo.motor
     assert model is not None
     assert (model.stall_torque, model.no_load_velocity) == (motor.stall_torque, motor.no_load_velocity)
-    per_radian = GAIN_PER_COUNT * ROBOT.eeprom["position_p"] / ROBOT.joints[0].servo.radians
+    per_radian = GAIN_PER_COUNT * ROBOT.eeprom["position_p"] / ROBOT.joints[0].servo.radians_per_count
     assert model.stiffness == pytest.approx(per_radian * motor.stall_torque, rel=0.005)
     assert model.damping == pytest.approx(DAMPING * motor.stall_torque, rel=0.005)
     assert model.friction == pytest.approx(FRICTION * motor.stall_torque, rel=0.01)

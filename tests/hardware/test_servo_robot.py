@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from nerfbot.hardware.errors import InvalidServo
-from nerfbot.hardware.robot import ROBOTS, ServoRobot, poses, robots
+from nerfbot.hardware.robot import ROBOTS, ServoRobot, robots
+from tests.hardware.poses import poses
 
 BAD = {
     "two servos with one ID": (lambda d: d["joints"][1].update(id=1), "id 1 is given twice"),
@@ -45,8 +46,8 @@ def test_the_robots_that_ship_are_valid_and_every_pose_is_held(name):
     robot = ServoRobot.load(name)
     assert len(robot.joints) == 6
     for pose in poses(robot):
-        for joint, torque in robot.load_torque(pose).items():
-            assert abs(torque) <= robot.holding(joint) + 1e-12
+        for joint, torque in robot.gravity_torques(pose).items():
+            assert abs(torque) <= robot.holding_effort(joint) + 1e-12
             assert abs(torque) < robot.limits(joint).max_effort
 
 
@@ -77,7 +78,7 @@ def test_counts_and_radians_are_each_others_inverse():
 def test_stretched_out_level_asks_for_the_holding_torque():
     robot = ServoRobot.load("so101")
     level = {"shoulder_lift": 1.5707963, "elbow_flex": -1.5707963, "wrist_flex": 0.0}
-    torque = robot.load_torque(level)
-    assert torque["shoulder_lift"] == pytest.approx(robot.holding("shoulder_lift"))
+    torque = robot.gravity_torques(level)
+    assert torque["shoulder_lift"] == pytest.approx(robot.holding_effort("shoulder_lift"))
     # mass times lever, by hand: 0.103 at 0.070, 0.104 at 0.206, 0.178 at 0.326 m
-    assert robot.holding("shoulder_lift") == pytest.approx(9.80665 * (0.00721 + 0.021424 + 0.058028))
+    assert robot.holding_effort("shoulder_lift") == pytest.approx(9.80665 * (0.00721 + 0.021424 + 0.058028))

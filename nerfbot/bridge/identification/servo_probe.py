@@ -41,7 +41,7 @@ class ServoProbe:
         self.channels, self.envelope = description.channels(), description.hard_limits()
         self.period = description.period
         """The control period, s."""
-        priority.ask(PRIORITY)
+        priority.request(PRIORITY)
         self._rig = Rig(description, spec, Path(self._folder.name), port=port, margin=margin)
         try:
             self._rig.start_supervisor()

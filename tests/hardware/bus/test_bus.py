@@ -45,7 +45,7 @@ def test_blocks_of_all_servos_are_read_and_written_in_one_exchange(robot, emulat
     assert list(replies) == list(bus.servos)
     for id, servo in bus.servos.items():
         assert bus.read(id, servo.limits["acceleration"].ram) == 100 + id
-        reading = servo.split(blocks[id][0], replies[id].data)
+        reading = servo.decode_block(blocks[id][0], replies[id].data)
         assert id in (2, 3, 4) or reading["present_position"] == 2048  # the others sink, without torque
 
 
@@ -120,11 +120,11 @@ def test_silence_names_the_servo_and_a_late_answer_is_not_taken_for_the_next(emu
     bus = connect(emulated)
     bus.write_checked(1, "goal_velocity", 1234)
     emulated.fault("late", servo=1, count=1, value=0.04)
-    frame = bus.wire.read(1, 46, 2)
-    assert bus._exchange(frame, {1: 2}) == {}
+    packet = bus.protocol.read(1, 46, 2)
+    assert bus._exchange(packet, {1: 2}) == {}
     settle(lambda: False, 0.06)
     assert bus.read(1, "torque_limit") == 1000
-    assert (bus.late, bus.stray) == (1, 0)
+    assert (bus.late, bus.stray_count) == (1, 0)
     emulated.fault("silence", servo=4)
     with pytest.raises(NoReply, match="servo 4 does not answer"):
         bus.read(4, "torque_limit")
@@ -139,7 +139,7 @@ def test_the_echo_of_an_adapter_is_found_out_and_ignored(emulate, connect):
     assert bus.read(1, "present_position") == 2048
     bus.write_checked(1, "goal_velocity", 77)
     assert bus.identify(1) == 777
-    assert bus.stray == 0
+    assert bus.stray_count == 0
 
 
 def test_a_servo_that_forgets_what_is_written_is_found_out(emulate, connect):

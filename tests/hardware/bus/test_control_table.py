@@ -63,7 +63,7 @@ def test_negative_numbers_are_held_as_the_maker_does(model, register, value, dat
 
 def test_units_of_a_count():
     sts, xl = load_servo("sts3215"), load_servo("xl330-m288")
-    assert sts.radians == pytest.approx(math.radians(0.087890625))
+    assert sts.radians_per_count == pytest.approx(math.radians(0.087890625))
     assert sts.register("acceleration").scale == pytest.approx(math.radians(8.7890625))
     assert sts.register("goal_velocity").scale * 50 == pytest.approx(0.732 * 2 * math.pi / 60, rel=1e-3)
     assert xl.register("profile_velocity").scale == pytest.approx(0.229 * 2 * math.pi / 60, rel=1e-5)
@@ -87,7 +87,7 @@ def test_unknown_model_and_register_are_named_with_the_nearest():
 def test_a_block_is_split_into_its_registers():
     servo = load_servo("sts3215")
     address, length = servo.block("goal_position", "goal_velocity")
-    assert servo.split(address, bytes.fromhex("000800000580")) == {
+    assert servo.decode_block(address, bytes.fromhex("000800000580")) == {
         "goal_position": 2048, "goal_time": 0, "goal_velocity": -5,
     }  # fmt: skip
     assert length == 6

@@ -1,4 +1,4 @@
-"""Bytes on the wire, pinned by the makers' own examples, and what noise does to them.
+"""Packets, pinned by the makers' own examples, and what noise does to them.
 
 Dynamixel: ROBOTIS e-manual, docs/en/dxl/protocol2 (examples of each instruction). Feetech: "Servo SCS
 Communication Protocol" (FT-SCS), examples 1 to 8, and the STS3215 memory table's generated instructions.
@@ -74,55 +74,55 @@ def test_a_frame_is_the_makers_example(case):
 
 @pytest.mark.parametrize("case", RECEIVED)
 def test_the_makers_status_is_taken_apart(case):
-    wire, example, (id, error, data) = RECEIVED[case]
-    frame = wire.take(bytearray.fromhex(example))
-    assert (frame.id, frame.code, frame.data) == (id, error, bytes.fromhex(data))
-    assert wire.status(id, error, frame.data) == bytes.fromhex(example)
+    protocol, example, (id, error, data) = RECEIVED[case]
+    packet = protocol.parse(bytearray.fromhex(example))
+    assert (packet.id, packet.code, packet.data) == (id, error, bytes.fromhex(data))
+    assert protocol.status(id, error, packet.data) == bytes.fromhex(example)
 
 
-@pytest.mark.parametrize("wire", [DXL, SCS], ids=lambda wire: wire.name)
+@pytest.mark.parametrize("protocol", [DXL, SCS], ids=lambda protocol: protocol.name)
 @given(data=st.binary(max_size=40), error=st.integers(0, 0x7F))
-def test_a_status_comes_back_as_it_was_sent(wire, data, error):
-    frame = wire.take(bytearray(wire.status(7, error, data)))
-    assert (frame.id, frame.code, frame.data) == (7, error, data)
+def test_a_status_comes_back_as_it_was_sent(protocol, data, error):
+    packet = protocol.parse(bytearray(protocol.status(7, error, data)))
+    assert (packet.id, packet.code, packet.data) == (7, error, data)
 
 
 def test_a_header_inside_the_data_is_stuffed_and_comes_back():
     data = bytes.fromhex("01 FFFFFD 02 FFFFFDFD")
     raw = DXL.status(3, 0, data)
     assert bytes.fromhex("FFFFFDFD") in raw
-    assert DXL.take(bytearray(raw)).data == data
+    assert DXL.parse(bytearray(raw)).data == data
 
 
-@pytest.mark.parametrize("wire", [DXL, SCS], ids=lambda wire: wire.name)
+@pytest.mark.parametrize("protocol", [DXL, SCS], ids=lambda protocol: protocol.name)
 @given(noise=st.binary(max_size=12), cut=st.integers(0, 5))
-def test_after_noise_and_half_a_frame_the_next_good_one_is_found(wire, noise, cut):
-    good = wire.status(5, 0, b"\x12\x34")
-    # Noise may hold the beginning of a longer frame: what follows it must be long enough to show that.
-    buffer = bytearray(noise + wire.status(4, 0, b"\x00\x00")[:cut] + good + good * 120)
+def test_after_noise_and_half_a_frame_the_next_good_one_is_found(protocol, noise, cut):
+    good = protocol.status(5, 0, b"\x12\x34")
+    # Noise may hold the beginning of a longer packet: what follows it must be long enough to show that.
+    buffer = bytearray(noise + protocol.status(4, 0, b"\x00\x00")[:cut] + good + good * 120)
     found = []
-    while (frame := wire.take(buffer)) is not None:
-        found.append(frame)
-    assert sum((frame.id, frame.data) == (5, b"\x12\x34") for frame in found) >= 80
+    while (packet := protocol.parse(buffer)) is not None:
+        found.append(packet)
+    assert sum((packet.id, packet.data) == (5, b"\x12\x34") for packet in found) >= 80
 
 
-@pytest.mark.parametrize("wire", [DXL, SCS], ids=lambda wire: wire.name)
-def test_every_single_flipped_bit_is_noticed(wire):
-    good = wire.status(5, 0, bytes(range(9)))
+@pytest.mark.parametrize("protocol", [DXL, SCS], ids=lambda protocol: protocol.name)
+def test_every_single_flipped_bit_is_noticed(protocol):
+    good = protocol.status(5, 0, bytes(range(9)))
     for bit in range(8 * len(good)):
         bad = bytearray(good)
         bad[bit // 8] ^= 1 << bit % 8
-        frame = wire.take(bytearray(bad))
-        assert frame is None or frame.raw != bytes(bad) or (frame.id == 5 and bytes(bad) == good)
+        packet = protocol.parse(bytearray(bad))
+        assert packet is None or packet.raw != bytes(bad) or (packet.id == 5 and bytes(bad) == good)
 
 
-@pytest.mark.parametrize("wire", [DXL, SCS], ids=lambda wire: wire.name)
-def test_a_frame_that_comes_byte_by_byte_is_one_frame(wire):
+@pytest.mark.parametrize("protocol", [DXL, SCS], ids=lambda protocol: protocol.name)
+def test_a_frame_that_comes_byte_by_byte_is_one_frame(protocol):
     buffer, found = bytearray(), []
     noise = random.Random(1).randbytes(3)
-    for byte in noise + wire.status(9, 0, b"abc") + wire.status(8, 1, b""):
+    for byte in noise + protocol.status(9, 0, b"abc") + protocol.status(8, 1, b""):
         buffer.append(byte)
-        frame = wire.take(buffer)
-        if frame:
-            found.append((frame.id, frame.code, frame.data))
+        packet = protocol.parse(buffer)
+        if packet:
+            found.append((packet.id, packet.code, packet.data))
     assert found == [(9, 0, b"abc"), (8, 1, b"")]

@@ -1,14 +1,14 @@
 """Both makers' own SDKs drive the emulator: witnesses that know nothing of this project's bus code.
 
-dynamixel-sdk (ROBOTIS, Protocol 2.0) and feetech-servo-sdk (scservo_sdk). Their frames are also compared with
-ours, byte by byte.
+dynamixel-sdk (ROBOTIS, Protocol 2.0) and feetech-servo-sdk (scservo_sdk). Their packets are also
+compared with ours, byte by byte.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from nerfbot.hardware.bus.bus import WIRES
+from nerfbot.hardware.bus.bus import PROTOCOLS
 from nerfbot.hardware.emulator.process import settle
 
 pytestmark = pytest.mark.realtime
@@ -169,13 +169,13 @@ def test_our_frames_are_the_sdks(address):
     data = bytes((0xFF, 0xFE, 0xFD, 1))
     sdk, port = dynamixel_sdk.PacketHandler(2.0), _Recorder()
     sdk.writeTxOnly(port, 9, address, 4, list(data))
-    assert port.sent == WIRES["dynamixel"].write(9, address, data)
+    assert port.sent == PROTOCOLS["dynamixel"].write(9, address, data)
     port.is_using = False
     sdk.readTx(port, 9, address, 4)
-    assert port.sent == WIRES["dynamixel"].read(9, address, 4)
+    assert port.sent == PROTOCOLS["dynamixel"].read(9, address, 4)
     sdk, port = scservo_sdk.PacketHandler(0), _Recorder()
     sdk.writeTxOnly(port, 9, address, 4, list(data))
-    assert port.sent == WIRES["feetech"].write(9, address, data)
+    assert port.sent == PROTOCOLS["feetech"].write(9, address, data)
     port.is_using = False
     sdk.readTx(port, 9, address, 4)
-    assert port.sent == WIRES["feetech"].read(9, address, 4)
+    assert port.sent == PROTOCOLS["feetech"].read(9, address, 4)

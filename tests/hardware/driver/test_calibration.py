@@ -81,7 +81,7 @@ def test_a_recorded_calibration_is_read_back(name, tmp_path, emulate, connect):
     emulated.do("reset", angles=[(2300 + 10 * k) * COUNT for k in joints])
     recorder = Recorder(bus, robot)
     recorder.middle()
-    level = [joint for joint in robot.joints if not robot.holding(joint.name)]  # the others sink
+    level = [joint for joint in robot.joints if not robot.holding_effort(joint.name)]  # the others sink
     assert all(abs(bus.read(joint.id, "present_position") - 2047) < 5 for joint in level)
     for turn in (-250, 250):  # a hand moves the joints
         emulated.do("reset", angles=[(2300 + 10 * k + turn) * COUNT for k in joints])

@@ -54,7 +54,7 @@ def test_a_nerfed_arm_holds_itself(robot):
     counts = RegisterPlan(robot, WEAK[robot.name]).at(NERFED)
     for joint in robot.joints:
         register = joint.servo.register(joint.servo.limits["effort"].ram)
-        assert counts[joint.id][register.name] * register.scale >= robot.holding(joint.name)
+        assert counts[joint.id][register.name] * register.scale >= robot.holding_effort(joint.name)
 
 
 def test_without_a_nerf_the_registers_carry_the_envelope():
@@ -86,7 +86,7 @@ def test_a_limit_that_cannot_be_kept_is_refused_by_name(case):
 
 
 def test_an_effort_that_holds_the_arm_only_before_rounding_is_refused():
-    holding = SO101.holding("wrist_flex")
+    holding = SO101.holding_effort("wrist_flex")
     with pytest.raises(InvalidSpec, match="does not hold"):
         plan({"effort": holding + 1e-6}, "wrist_flex")
 
@@ -113,8 +113,8 @@ def test_position_limits_are_rounded_inwards(direction):
     limits = SO101.limits("gripper")
     low, high = position_counts(joint, limits)
     ends = sorted((joint.radians(low), joint.radians(high)))
-    assert limits.min_position <= ends[0] <= limits.min_position + joint.servo.radians
-    assert limits.max_position - joint.servo.radians <= ends[1] <= limits.max_position
+    assert limits.min_position <= ends[0] <= limits.min_position + joint.servo.radians_per_count
+    assert limits.max_position - joint.servo.radians_per_count <= ends[1] <= limits.max_position
 
 
 def test_a_stop_brakes_at_least_as_hard_as_the_envelope_asks_and_within_it():

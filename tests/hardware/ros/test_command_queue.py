@@ -167,7 +167,7 @@ def test_real_time_priority_reaches_every_thread_or_says_why_not() -> None:
     code = (
         "import os, threading, time; from nerfbot.hardware import priority\n"
         "threading.Thread(target=time.sleep, args=(5,), daemon=True).start()\n"
-        "refused = priority.ask(1)\n"
+        "refused = priority.request(1)\n"
         "print(refused, {os.sched_getscheduler(int(t)) for t in os.listdir('/proc/self/task')})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,12 +13,13 @@ pytest.importorskip("pybullet")
 
 from nerfbot.errors import InvalidCommand, NerfbotError
 from nerfbot.hardware.driver.servo_arm import ServoArm
-from nerfbot.hardware.robot import ServoRobot, poses
+from nerfbot.hardware.robot import ServoRobot
 from nerfbot.limits import NerfSpec
 from nerfbot.sim.errors import InvalidRobot, UnknownChannel
 from nerfbot.sim.plant.plant import Plant
 from nerfbot.sim.robots.arm import CYCLE, PHYSICS, SimulatedArm
 from nerfbot.sim.robots.description import RobotDescription
+from tests.hardware.poses import poses
 
 LEVEL = {"shoulder_lift": 1.5707963, "elbow_flex": -1.5707963}
 """The arm stretched out level."""
@@ -62,7 +63,7 @@ def test_gravity_asks_for_the_same_torque_as_on_the_bus(arm: SimulatedArm) -> No
     for pose in poses(robot, 3):
         at = [pose.get(name, 0.0) for name in robot.names]
         needed = arm.client.calculateInverseDynamics(body, at, zero, zero)
-        load = robot.load_torque(pose)
+        load = robot.gravity_torques(pose)
         for name, torque in zip(robot.names, needed, strict=True):
             assert -torque == pytest.approx(load.get(name, 0.0), abs=0.006)
 
