@@ -1,4 +1,4 @@
-"""What the ROS 2 nodes share: read-only parameters, one-line refusals, steady timers, diagnostics."""
+"""What all nodes share: read-only parameters, one-line refusals, steady timers, diagnostics, faults."""
 
 from __future__ import annotations
 
@@ -25,129 +25,129 @@ from nerfbot.errors import NerfbotError
 
 from .. import priority
 from ..datagram import Mailbox, private_path
-from .parameters import Parameter, check, check_names, shared_names
+from .parameters import COMMON, Parameter, check, check_names, shared_names
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 COMMAND_QOS = QoSProfile(depth=20, reliability=QoSReliabilityPolicy.RELIABLE)
 """Commands along the chain: reliable, in order, none left out.
 
-The depth is what comes at 200 Hz in `cmd_vel_timeout` (0.1 s): a link that is held up for less loses nothing,
-one that is held up for longer takes nothing from its queue. It also bounds what a flood can do: of a queue
-that is always full, the oldest message is 20 steps of the executor old, a few ms, and timers come first.
+The depth is what arrives at 200 Hz in `cmd_vel_timeout` (0.1 s): a node that is held up for less loses
+nothing, one that is held up for longer discards its queue. It also bounds a flood: in a queue that is always
+full the oldest message is 20 steps of the executor old, a few ms, and timers come first.
 """
 
 NEWEST_QOS = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE)
-"""Commands for who only looks at the last one: a robot at its own period, the supervisor."""
+"""Commands for readers of the last one only: a robot at its own period, the supervisor."""
 
 STATE_QOS = QoSProfile(
     depth=1,
     reliability=QoSReliabilityPolicy.RELIABLE,
     durability=QoSDurabilityPolicy.TRANSIENT_LOCAL,
 )
-"""States such as the lift or the e-stop: who comes late gets the last one."""
+"""States such as the lift or the e-stop: a late subscriber gets the last one."""
 
 _LEVELS = {"ok": DiagnosticStatus.OK, "warn": DiagnosticStatus.WARN, "error": DiagnosticStatus.ERROR}
 
 
-class ChainNode(LifecycleNode):
+class BaseNode(LifecycleNode):
     """A lifecycle node whose parameters are read once, checked, and never change.
 
-    `tables(values)` of a subclass gives the tables of its parameters, called with what has been read so far
-    until nothing is added (the names of limits depend on the channels).
     Raises `NerfbotError` for a parameter that is unknown, of another type, or out of its range.
     """
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
+    NAME = ""
+    SHARED: tuple[str, ...] = ()
+    """Which of the `COMMON` parameters it has."""
+    OWN: tuple[Parameter, ...] = ()
+    """Its other parameters."""
+
+    def __init__(self) -> None:
+        super().__init__(self.NAME)
         self.values: dict[str, Any] = {}
         self.refusal = ""
         """Why the node did not configure."""
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._timers_of_ours: list[Any] = []
-        self._told: dict[str, str] = {}
+        self._reported: dict[str, str] = {}
         self._defects: set[str] = set()
         self._mailbox: Mailbox | None = None
         self._priority_refused = ""
         self._read_parameters()
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
 
-    # What a subclass says
+    # What a subclass defines
 
-    def tables(self, values: Mapping[str, Any]) -> Sequence[Parameter]:
-        """The parameters, given those read so far."""
-        raise NotImplementedError
+    def parameters(self, values: Mapping[str, Any]) -> Sequence[Parameter]:
+        """The parameters, given the values read so far: called until it adds none."""
+        return (*(item for item in COMMON if item.name in self.SHARED), *self.OWN)
 
     def configure(self) -> None:
         """Check and build everything; raises `NerfbotError` where the node must not start."""
         raise NotImplementedError
 
     def diagnose(self) -> tuple[str, str, dict[str, object]]:
-        """Level ("ok", "warn" or "error"), message and values for the diagnostics."""
+        """Level ("ok", "warn" or "error"), message and values of the diagnostics."""
         return "ok", "", {}
 
     def finish(self) -> None:
-        """Leave the robot stopped; the node ends."""
+        """Leave the robot stopped when the node ends."""
 
     # Topics
 
     def create_publisher(self, *arguments: Any, **named: Any) -> Any:
-        """As every node's, without rclpy's default event handlers: the executor waits for each of them.
+        """As in `Node`, without rclpy's default event handlers: they only log, and cost the executor time.
 
-        They only log. For commands, whose quality of service can differ, a subclass passes its own.
+        For commands, whose quality of service can differ, a subclass passes its own.
         """
         named.setdefault("event_callbacks", PublisherEventCallbacks(use_default_callbacks=False))
         return super().create_publisher(*arguments, **named)
 
     def create_subscription(self, *arguments: Any, **named: Any) -> Any:
-        """As every node's, without rclpy's default event handlers (see `create_publisher`)."""
+        """As in `Node`, without rclpy's default event handlers (see `create_publisher`)."""
         named.setdefault("event_callbacks", SubscriptionEventCallbacks(use_default_callbacks=False))
         return super().create_subscription(*arguments, **named)
+
+    def listen(self, kind: Any, topic: str, callback: Callable[..., None], qos: Any, **more: Any) -> Any:
+        """Subscribe with a `guarded` callback."""
+        return self.create_subscription(kind, topic, self.guarded(callback), qos, **more)
 
     # Parameters
 
     def _read_parameters(self) -> None:
         given = dict(self._parameter_overrides)
-        done: set[str] = set()
-        table: list[Parameter] = []
-        while True:
-            fresh = [item for item in self.tables(self.values) if item.name not in done]
-            if not fresh:
-                break
-            for item in fresh:
+        while added := [item for item in self.parameters(self.values) if item.name not in self.values]:
+            for item in added:
                 descriptor = ParameterDescriptor(description=item.about, read_only=True, dynamic_typing=True)
                 value = given[item.name].value if item.name in given else item.default
                 self.declare_parameter(item.name, value, descriptor, ignore_override=True)
                 self.values[item.name] = value
-                done.add(item.name)
-            table += fresh
-            check(self.values, [item for item in fresh if item.default is not None])
+            check(self.values, [item for item in added if item.default is not None])
         channels = given["channels"].value if "channels" in given else None
-        known = done | shared_names(channels if isinstance(channels, (list, tuple)) else None)
+        known = self.values.keys() | shared_names(channels if isinstance(channels, (list, tuple)) else None)
         check_names(list(given), sorted(known | {"use_sim_time"}))
         self.values["use_sim_time"] = bool(self.get_parameter("use_sim_time").value)
 
     # Lifecycle
 
     def on_configure(self, state: Any) -> Any:
-        """Configure, or say in one line why not."""
+        """Configure, or log in one line why not."""
         try:
             self.configure()
         except NerfbotError as error:
             self.refusal = str(error)
             self.get_logger().error(self.refusal)
             return FAILURE
-        self.every(1.0, self.publish_diagnostics)
+        self.call_every(1.0, self.publish_diagnostics)
         self._priority_refused = priority.request(self.values.get("priority", 0))
         if self._priority_refused:
             self.get_logger().warning(f"priority = {self.values['priority']}: {self._priority_refused}")
-        # What start-up made stays: to look through it again and again would hold up commands
+        # Objects made at start stay: collecting them again and again would hold up commands
         gc.collect()
         gc.freeze()
         return super().on_configure(state)
 
     def on_cleanup(self, state: Any) -> Any:
-        """Refused: a link of the chain that lets go of its state would let go of the robot."""
+        """Refused: a node of the chain without its state could not stop the robot."""
         self.get_logger().error("cleanup is refused: end the process instead")
         return FAILURE
 
@@ -155,12 +155,12 @@ class ChainNode(LifecycleNode):
         """The machine's monotonic clock, s."""
         return time.monotonic()
 
-    def every(self, seconds: float, callback: Callable[[], None]) -> None:
+    def call_every(self, seconds: float, callback: Callable[[], None]) -> None:
         """Call back at this period (s) on a steady clock, which runs without `/clock`."""
-        self._timers_of_ours.append(self.create_timer(seconds, self.guarded(callback), clock=self._steady))
+        self.create_timer(seconds, self.guarded(callback), clock=self._steady)
 
     def guarded(self, callback: Callable[..., None]) -> Callable[..., None]:
-        """The callback; an exception in it becomes a condition that stops, instead of ending the process."""
+        """The callback; an exception in it becomes an `internal_error` and does not end the process."""
 
         @functools.wraps(callback)
         def call(*arguments: Any) -> None:
@@ -172,15 +172,15 @@ class ChainNode(LifecycleNode):
         return call
 
     def internal_error(self, text: str) -> None:
-        """Take note of a defect of this program; each is said once, however often it shows."""
+        """Log a defect of this program, each once."""
         if text not in self._defects:
             self._defects.add(text)
             self.get_logger().error(f"internal error: {text}")
 
-    # Telling
+    # Reports
 
     def publish_diagnostics(self) -> None:
-        """Publish one status by REP-107; never a keep-alive."""
+        """Publish one status by REP-107."""
         level, message, values = self.diagnose()
         if "priority" in self.values:
             values["priority"] = self._priority_refused or self.values["priority"]
@@ -195,27 +195,33 @@ class ChainNode(LifecycleNode):
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)
 
-    def tell_supervisor(self, name: str, detail: str) -> None:
-        """Tell a fault to the supervisor's audit log, once until it is another or gone (empty detail)."""
-        if self._told.get(name, "") == detail:
+    def report_fault(self, name: str, detail: str) -> None:
+        """Send a fault to the supervisor's audit log, once until its detail changes or is empty (gone)."""
+        if self._reported.get(name, "") == detail:
             return
-        self._told[name] = detail
+        self._reported[name] = detail
         path = self.values.get("supervisor_socket", "")
         if not path or not detail:
             return
         if self._mailbox is None:
             self._mailbox = Mailbox(private_path(path))
-        told = {"kind": "fault", "source": self.get_name(), "name": name, "detail": detail[:500]}
-        self._mailbox.send(json.dumps(told).encode(), path)
+        report = {"kind": "fault", "source": self.get_name(), "name": name, "detail": detail[:500]}
+        self._mailbox.send(json.dumps(report).encode(), path)
 
     def destroy_node(self) -> None:
-        """Close what is ours, then the node."""
+        """Close the fault mailbox, then the node."""
         if self._mailbox is not None:
             self._mailbox.close()
         super().destroy_node()
 
 
-def run(make: Callable[[], ChainNode], arguments: Sequence[str] | None = None) -> int:
+def sender_of(info: Mapping[str, Any]) -> bytes | None:
+    """The identity of a message's publisher; None where the middleware gives none."""
+    gid = info.get("publisher_gid")
+    return bytes(gid["data"]) if gid else None
+
+
+def run(node_class: type[BaseNode], arguments: Sequence[str] | None = None) -> int:
     """Run a node until SIGINT or SIGTERM; the exit code: 0, or 2 with one line where it must not start."""
     ending: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -228,17 +234,17 @@ def run(make: Callable[[], ChainNode], arguments: Sequence[str] | None = None) -
     except Exception as error:  # rclpy's own, for arguments that it cannot parse
         print(f"ros arguments: {' '.join(str(error).split())[:300]}", file=sys.stderr)
         return 2
-    node: ChainNode | None = None
+    node: BaseNode | None = None
     try:
         try:
-            node = make()
+            node = node_class()
             if node.values["autostart"] and node.trigger_configure() is SUCCESS:
                 node.trigger_activate()
+            refusal = node.refusal
         except NerfbotError as error:
-            print(f"{getattr(make, '__name__', 'node')}: {error}", file=sys.stderr)
-            return 2
-        if node.refusal:
-            print(f"{node.get_name()}: {node.refusal}", file=sys.stderr)
+            refusal = str(error)
+        if node is None or refusal:
+            print(f"{node_class.NAME}: {refusal}", file=sys.stderr)
             return 2
         executor = SingleThreadedExecutor()
         executor.add_node(node)

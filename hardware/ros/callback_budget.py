@@ -1,4 +1,4 @@
-"""How much of a node's time its senders can have: a flood must not wear out who can stop the robot."""
+"""Limits how many messages a node handles between two ticks, so that a flood leaves time for its timers."""
 
 from __future__ import annotations
 
@@ -7,41 +7,41 @@ from typing import Any
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 
 
-class Ration(MutuallyExclusiveCallbackGroup):
+class CallbackBudget(MutuallyExclusiveCallbackGroup):
     """Lets its subscription be called at most `size` times until `renew`; with 0 never.
 
-    The executor does not even wait for a subscription whose ration is used up: its messages lie in the
-    middleware, which keeps the newest ones.
+    The executor does not even wait for a subscription whose budget is spent: its messages stay in the
+    middleware, which holds the newest ones.
     """
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self._size = self._left = size
+        self._size = self._remaining = size
 
     def renew(self) -> None:
-        """Begin a new ration."""
-        self._left = self._size
+        """Restore the full budget."""
+        self._remaining = self._size
 
     def can_execute(self, entity: Any) -> bool:
         """Whether the executor may wait for it."""
-        return self._left > 0 and bool(super().can_execute(entity))
+        return self._remaining > 0 and bool(super().can_execute(entity))
 
     def beginning_execution(self, entity: Any) -> bool:
-        """Spend one of the ration."""
-        self._left -= 1
+        """Spend one call."""
+        self._remaining -= 1
         return bool(super().beginning_execution(entity))
 
 
-def newest(subscription: Any) -> Any:
+def take_newest(subscription: Any) -> Any:
     """The last message of a subscription of depth 1 that the executor does not serve; None for none new."""
     with subscription.handle:
         taken = subscription.handle.take_message(subscription.msg_type, False)
     return None if taken is None else taken[0]
 
 
-def empty(subscription: Any, most: int) -> None:
-    """Throw away what waits in a subscription's queue, at most so many messages."""
+def discard_queue(subscription: Any, at_most: int) -> None:
+    """Discard the queued messages of a subscription, at most so many."""
     with subscription.handle:
-        for _ in range(most):
+        for _ in range(at_most):
             if subscription.handle.take_message(subscription.msg_type, False) is None:
                 return

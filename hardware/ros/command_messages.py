@@ -1,43 +1,45 @@
 """Command messages as arrays and back: `TwistStamped`, `Twist`, `Float64MultiArray`, `JointTrajectory`.
 
-A message is read whole or refused whole: NaN in a field that the robot does not have is as wrong as in one
-that it has. Message classes are looked up only when asked for, so that reading needs no ROS.
+A message is read whole or refused whole: NaN is refused also in a field that the robot does not use. Message
+classes are loaded on demand only, so that reading needs no ROS.
 """
 
 from __future__ import annotations
 
-import importlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from nerfbot.declared import suggestion
 from nerfbot.errors import InvalidCommand
 from nerfbot.limits import Channel
+
+from ..errors import InvalidSetup
+from .message_types import message_class
 
 TWIST_PARTS = ("linear.x", "linear.y", "linear.z", "angular.x", "angular.y", "angular.z")
 _TRAJECTORY_FIELDS = {"position": "positions", "velocity": "velocities", "effort": "effort"}
 
 LARGEST = 1e6
-"""No command in SI units is larger: what is, was meant in another unit or is garbage."""
+"""Largest command in SI units; a larger one is garbage or in another unit."""
 
 
 class CommandType(NamedTuple):
     """How a kind of command message is read and written.
 
     ``read(message, channels)`` returns one finite number a channel, in their order, or raises
-    `InvalidCommand`; ``write(message, values, channels)`` fills a new message; ``stamped`` tells whether it
-    has a header.
+    `InvalidCommand`; ``write(message, values, channels)`` fills a new message; ``stamped``: whether it has a
+    header; ``type_name``: such as geometry_msgs/msg/Twist.
     """
 
-    module: str
-    name: str
+    type_name: str
     read: Callable[[Any, Sequence[Channel]], list[float]]
     write: Callable[[Any, Sequence[float], Sequence[Channel]], None]
     stamped: bool
 
     def message_class(self) -> Any:
         """The ROS 2 message class."""
-        return getattr(importlib.import_module(self.module), self.name)
+        return message_class(self.type_name)
 
 
 def _read_twist(twist: Any, channels: Sequence[Channel]) -> list[float]:
@@ -91,7 +93,7 @@ def _read_trajectory(message: Any, channels: Sequence[Channel]) -> list[float]:
 
 
 def _write_trajectory(message: Any, values: Sequence[float], channels: Sequence[Channel]) -> None:
-    point = importlib.import_module("trajectory_msgs.msg").JointTrajectoryPoint()
+    point = message_class("trajectory_msgs/msg/JointTrajectoryPoint")()
     numbers = [float(value) for value in values]
     for mode in {channel.mode for channel in channels}:
         setattr(point, _TRAJECTORY_FIELDS[mode], numbers)
@@ -101,27 +103,32 @@ def _write_trajectory(message: Any, values: Sequence[float], channels: Sequence[
 
 COMMAND_TYPES: dict[str, CommandType] = {
     "twist_stamped": CommandType(
-        "geometry_msgs.msg",
-        "TwistStamped",
+        "geometry_msgs/msg/TwistStamped",
         lambda message, channels: _read_twist(message.twist, channels),
         lambda message, values, channels: _write_twist(message.twist, values, channels),
         True,
     ),
-    "twist": CommandType("geometry_msgs.msg", "Twist", _read_twist, _write_twist, False),
-    "float64_multi_array": CommandType("std_msgs.msg", "Float64MultiArray", _read_array, _write_array, False),
+    "twist": CommandType("geometry_msgs/msg/Twist", _read_twist, _write_twist, False),
+    "float64_multi_array": CommandType("std_msgs/msg/Float64MultiArray", _read_array, _write_array, False),
     "joint_trajectory": CommandType(
-        "trajectory_msgs.msg", "JointTrajectory", _read_trajectory, _write_trajectory, True
+        "trajectory_msgs/msg/JointTrajectory", _read_trajectory, _write_trajectory, True
     ),
 }
-"""What a command may come as, by the value of the parameter ``command_type``."""
+"""The kinds of command messages, by the value of the parameter ``command_type``."""
 
 
-def stamp_of(message: Any, kind: CommandType) -> float:
+def command_type(values: Mapping[str, Any]) -> CommandType:
+    """The parameters' kind of command messages; raises `InvalidSetup` for an unknown one."""
+    name = values["command_type"]
+    if name not in COMMAND_TYPES:
+        raise InvalidSetup(f"command_type: {name!r} is unknown{suggestion(name, COMMAND_TYPES)}")
+    return COMMAND_TYPES[name]
+
+
+def stamp_of(message: Any) -> float:
     """The message's stamp in s; 0 where it has none."""
-    if not kind.stamped:
-        return 0.0
-    stamp = message.header.stamp
-    return float(stamp.sec) + 1e-9 * float(stamp.nanosec)
+    header = getattr(message, "header", None)
+    return 0.0 if header is None else float(header.stamp.sec) + 1e-9 * float(header.stamp.nanosec)
 
 
 def _number(value: Any, place: str) -> float:

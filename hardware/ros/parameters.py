@@ -1,8 +1,7 @@
-"""Parameters as data: their tables, what is checked at start, and the envelope in ros2_control's spelling.
+"""Parameters as data: their tables, the checks at start, and the envelope in ros2_control's spelling.
 
 `linear.x.max_velocity` is a twist channel's limit, `joint_limits.<joint>.max_velocity` a joint's. In an
-envelope a missing value, 0 or a `has_..._limits: false` never means "off": it is an error. Nothing here
-needs ROS; the node that declares the parameters makes all of them read-only.
+envelope a missing value, 0 or a `has_..._limits: false` never means "off": it is an error.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from nerfbot.limits import Channel, ChannelEnvelope, Envelope
 from nerfbot.limits.channel import Mode
 
 from ..errors import InvalidSetup
-from .command_messages import COMMAND_TYPES, TWIST_PARTS
+from .command_messages import COMMAND_TYPES, TWIST_PARTS, command_type
 
 
 class Parameter(NamedTuple):
-    """One parameter: its default (whose type it has), unit ("" for none), what it is, and its range."""
+    """One parameter: its default (which gives its type), unit ("" for none), what it is, and its range."""
 
     name: str
     default: Any
@@ -48,7 +47,10 @@ COMMON: tuple[Parameter, ...] = (
     Parameter("priority", 0, "", "real-time priority (SCHED_RR) to ask for; 0: none", 0, 99),
     Parameter("use_odometry", True, "", "measure twist channels by odom"),
 )
-"""What the nodes of the command chain share."""
+"""Parameters that the nodes of the command chain share."""
+
+COMMANDS = ("command_type", "channels", "command_mode", "use_odometry")
+"""The common parameters that describe commands; `channels_of` reads them."""
 
 LIMIT_FIELDS = {
     "min_position": "min_position",
@@ -62,7 +64,7 @@ LIMIT_FIELDS = {
     "holding_effort": "holding_effort",
     "damping": "damping",
 }
-"""Limits by ros2_control's name, and the envelope's field; the last two are this project's own."""
+"""The envelope's field by ros2_control's name of the limit; the last two names are this project's own."""
 
 _SWITCHES = {
     "has_position_limits": "max_position",
@@ -75,12 +77,12 @@ _UNITS = {"position": "rad", "velocity": "rad/s", "effort": "N·m"}
 
 
 def prefix(channel: str) -> str:
-    """Where the limits of a channel stand: `linear.x`, or `joint_limits.<joint>`."""
+    """The prefix of a channel's limits: `linear.x`, or `joint_limits.<joint>`."""
     return channel if channel in TWIST_PARTS else f"joint_limits.{channel}"
 
 
 def limit_parameters(channels: Sequence[str]) -> list[Parameter]:
-    """The limits' parameters of these channels; None for one that is not given."""
+    """The parameters of these channels' limits; their defaults are None."""
     table = []
     for channel in channels:
         place = prefix(channel)
@@ -91,7 +93,7 @@ def limit_parameters(channels: Sequence[str]) -> list[Parameter]:
 
 
 def shared_names(channels: Sequence[str] | None) -> set[str]:
-    """What one file for the whole chain may hold: a node passes over what only the others read.
+    """Names that a parameter file for the whole chain may hold: a node ignores those of the other nodes.
 
     Limits are those of these `channels`, or of the default ones.
     """
@@ -105,12 +107,11 @@ def channels_of(values: Mapping[str, Any]) -> tuple[Channel, ...]:
 
     Raises `InvalidSetup` for an unknown mode or command type, a name given twice, or no part of a twist.
     """
+    command_type(values)
     kind, mode, names = values["command_type"], values["command_mode"], list(values["channels"])
-    if kind not in COMMAND_TYPES:
-        raise InvalidSetup(f"command_type: {kind!r} is unknown{suggestion(kind, [*COMMAND_TYPES])}")
     if not names or len(set(names)) != len(names) or "" in names:
         raise InvalidSetup(f"channels: must be names, each once, got {names}")
-    caps = bool(values.get("effort_limit", False))
+    limited = bool(values.get("effort_limit", False))
     if kind in ("twist", "twist_stamped"):
         for name in names:
             if name not in TWIST_PARTS:
@@ -118,12 +119,12 @@ def channels_of(values: Mapping[str, Any]) -> tuple[Channel, ...]:
         units = {name: "m/s" if name.startswith("linear") else "rad/s" for name in names}
         measures = frozenset({"velocity"} if values["use_odometry"] else ())
         return tuple(
-            Channel(name, "velocity", units[name], effort_limit=caps, measures=measures) for name in names
+            Channel(name, "velocity", units[name], effort_limit=limited, measures=measures) for name in names
         )
     if mode not in get_args(Mode):
         raise InvalidSetup(f"command_mode: must be one of {get_args(Mode)}, got {mode!r}")
     measures = frozenset({"position", "velocity", "effort"})
-    return tuple(Channel(name, mode, _UNITS[mode], effort_limit=caps, measures=measures) for name in names)
+    return tuple(Channel(name, mode, _UNITS[mode], effort_limit=limited, measures=measures) for name in names)
 
 
 def envelope_of(values: Mapping[str, Any], channels: Sequence[Channel]) -> Envelope:
@@ -144,7 +145,7 @@ def envelope_of(values: Mapping[str, Any], channels: Sequence[Channel]) -> Envel
         for name, field in LIMIT_FIELDS.items():
             value = values.get(f"{place}.{name}")
             if value is None:
-                continue  # what the mode requires, the envelope asks for below
+                continue  # the envelope checks below what the mode requires
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise InvalidSpec(f"{place}.{name} = {value!r}: must be a number")
             if not math.isfinite(value):
@@ -158,10 +159,10 @@ def envelope_of(values: Mapping[str, Any], channels: Sequence[Channel]) -> Envel
         try:
             envelope.channel(channel)
         except InvalidSpec as error:
-            told = str(error)
+            text = str(error)
             for name, field in LIMIT_FIELDS.items():
-                told = told.replace(f"envelope.{channel.name}.{field}:", f"{prefix(channel.name)}.{name}:")
-            raise InvalidSpec(told) from None
+                text = text.replace(f"envelope.{channel.name}.{field}:", f"{prefix(channel.name)}.{name}:")
+            raise InvalidSpec(text) from None
     return envelope
 
 
@@ -179,38 +180,33 @@ def _channel_envelope(place: str, given: Mapping[str, float]) -> ChannelEnvelope
 
 
 def envelope_parameters(envelope: Envelope, channels: Sequence[str]) -> dict[str, float]:
-    """The parameters from which `envelope_of` makes the limits that `envelope` states for these channels."""
-    stated = {}
+    """The inverse of `envelope_of`, for the limits that `envelope` states for these channels."""
+    parameters = {}
     for channel in channels:
         limits = envelope.find(channel)
         for name, field in LIMIT_FIELDS.items():
             value = None if limits is None else getattr(limits, field)
             if value is not None and (name, value) != ("holding_effort", 0.0):
-                stated[f"{prefix(channel)}.{name}"] = value
-    return stated
+                parameters[f"{prefix(channel)}.{name}"] = value
+    return parameters
 
 
 def check(values: Mapping[str, Any], table: Sequence[Parameter]) -> None:
     """Check every value against its table. Raises `InvalidSetup` naming the parameter, value and range."""
+    accepted: dict[type, Any] = {float: (int, float), list: (list, tuple)}
     for item in table:
-        value: Any = values[item.name]
-        wanted: tuple[type, ...] = (type(item.default),)
-        if isinstance(item.default, float):
-            wanted = (int, float)
-        if isinstance(item.default, list):
-            wanted = (list, tuple)
-        if not isinstance(value, wanted) or (isinstance(value, bool) and not isinstance(item.default, bool)):
-            raise InvalidSetup(f"{item.name} = {value!r}: must be a {wanted[-1].__name__}")
-        if isinstance(item.default, (int, float)) and not isinstance(item.default, bool):
-            number = float(values[item.name])
-            inside = item.low < number if item.above_low else item.low <= number
-            if not (inside and number <= item.high):
+        value, kind = values[item.name], type(item.default)
+        if not isinstance(value, accepted.get(kind, kind)) or (isinstance(value, bool) and kind is not bool):
+            raise InvalidSetup(f"{item.name} = {value!r}: must be a {kind.__name__}")
+        if kind in (int, float):
+            above = item.low < value if item.above_low else item.low <= value
+            if not (above and value <= item.high):
                 span = f"{'above' if item.above_low else 'at least'} {item.low:g} and at most {item.high:g}"
                 raise InvalidSetup(f"{item.name} = {value}: must be {span} {item.unit}".rstrip())
 
 
 def check_names(given: Sequence[str], known: Sequence[str]) -> None:
-    """Raise `InvalidSetup` for a parameter that nobody reads: a misspelt limit must not be overlooked."""
+    """Raise `InvalidSetup` for a parameter that no node reads: a misspelt limit must not go unnoticed."""
     for name in given:
         if name not in known and not name.startswith("qos_overrides."):
             raise InvalidSetup(f"parameter {name}: is unknown{suggestion(name, list(known))}")

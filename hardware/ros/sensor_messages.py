@@ -1,7 +1,7 @@
-"""Sensor messages under the nerf: what a policy gets to see of scans, images, IMU, joints and odometry.
+"""Sensor messages under the nerf: scans, images, IMU, joints, odometry and objects as a policy receives them.
 
-A message is impaired when it arrives and released when its latency is over, by the timer, with the stamp of
-its measurement. Which numbers of a message a sensor's limits act on is a table (`SENSOR_MESSAGES`).
+A message is impaired when it arrives and released by the timer when its latency is over, with the stamp of
+its measurement. The table `SENSOR_MESSAGES` says which numbers of a message the limits act on.
 """
 
 from __future__ import annotations
@@ -22,27 +22,28 @@ from nerfbot.limits.fields import SENSOR_FIELDS
 from nerfbot.limits.geometry import Geometry
 from nerfbot.limits.table import LimitTable
 
-MOST_WAITING = 1000
-"""Messages of one sensor that may be under way; more than any latency and rate together ask for."""
+from .message_types import message_class
+
+MOST_DELAYED = 1000
+"""Delayed messages of one sensor; more than any latency and rate together require."""
 
 
 class SensorMessage(NamedTuple):
-    """How a kind of sensor message is impaired: its class, default topic, and its numbers out and in."""
+    """A kind of sensor message: its type, default topic, how to read and write its numbers, its geometry."""
 
-    module: str
-    name: str
+    type_name: str
     topic: str
     read: Callable[[Any], NDArray[Any]]
     write: Callable[[Any, NDArray[Any]], None]
-    geometry: Callable[[Any, float], Geometry]
+    geometry: Callable[[Any, float], Geometry] = lambda message, field_of_view: PlainGeometry()
 
-
-def _plain(message: Any, field_of_view: float) -> Geometry:
-    return PlainGeometry()
+    def message_class(self) -> Any:
+        """The ROS 2 message class."""
+        return message_class(self.type_name)
 
 
 def _write_scan(message: Any, ranges: NDArray[Any]) -> None:
-    # What is out of range is infinity (REP-117); the limiter gives such a ray the sensor's range.
+    # A ray out of range is infinite (REP-117); the limiter gives it the sensor's range
     message.ranges = np.where(ranges >= message.range_max, np.inf, ranges).astype(np.float32).tolist()
 
 
@@ -62,12 +63,14 @@ def _write_image(message: Any, pixels: NDArray[Any]) -> None:
     message.data = pixels.astype(np.uint8).tobytes()
 
 
-def _read_imu(message: Any) -> NDArray[Any]:
+def read_imu(message: Any) -> NDArray[Any]:
+    """Specific force (m/s²) and angular rate (rad/s) in body axes: (6,)."""
     force, rate = message.linear_acceleration, message.angular_velocity
     return np.array([force.x, force.y, force.z, rate.x, rate.y, rate.z])
 
 
-def _write_imu(message: Any, numbers: NDArray[Any]) -> None:
+def write_imu(message: Any, numbers: NDArray[Any]) -> None:
+    """The inverse of `read_imu`."""
     force, rate = message.linear_acceleration, message.angular_velocity
     force.x, force.y, force.z, rate.x, rate.y, rate.z = map(float, numbers)
 
@@ -90,11 +93,11 @@ def yaw(orientation: Any) -> float:
     return math.atan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
 
 
-def _read_odometry(message: Any) -> NDArray[Any]:
+def read_odometry(message: Any) -> NDArray[Any]:
+    """Position x, y (m), heading (rad), forward speed (m/s) and yaw rate (rad/s): (5,)."""
     pose, twist = message.pose.pose, message.twist.twist
-    return np.array(
-        [pose.position.x, pose.position.y, yaw(pose.orientation), twist.linear.x, twist.angular.z]
-    )
+    position = pose.position
+    return np.array([position.x, position.y, yaw(pose.orientation), twist.linear.x, twist.angular.z])
 
 
 def _write_odometry(message: Any, numbers: NDArray[Any]) -> None:
@@ -110,34 +113,30 @@ def _write_odometry(message: Any, numbers: NDArray[Any]) -> None:
 
 SENSOR_MESSAGES: dict[str, SensorMessage] = {
     "lidar": SensorMessage(
-        "sensor_msgs.msg",
-        "LaserScan",
+        "sensor_msgs/msg/LaserScan",
         "scan",
         lambda message: np.asarray(message.ranges, np.float64),
         _write_scan,
         lambda message, _: RayGeometry(abs(message.angle_max - message.angle_min), message.range_max),
     ),
     "camera": SensorMessage(
-        "sensor_msgs.msg",
-        "Image",
+        "sensor_msgs/msg/Image",
         "image",
         _read_image,
         _write_image,
         lambda message, field_of_view: ImageGeometry(field_of_view),
     ),
-    "imu": SensorMessage("sensor_msgs.msg", "Imu", "imu", _read_imu, _write_imu, _plain),
-    "joints": SensorMessage(
-        "sensor_msgs.msg", "JointState", "joint_states", _read_joints, _write_joints, _plain
-    ),
-    "odometry": SensorMessage("nav_msgs.msg", "Odometry", "odom", _read_odometry, _write_odometry, _plain),
+    "imu": SensorMessage("sensor_msgs/msg/Imu", "imu", read_imu, write_imu),
+    "joints": SensorMessage("sensor_msgs/msg/JointState", "joint_states", _read_joints, _write_joints),
+    "odometry": SensorMessage("nav_msgs/msg/Odometry", "odom", read_odometry, _write_odometry),
 }
-"""By the sensor's name in a specification. Odometry's numbers are x, y, heading, forward speed, yaw rate."""
+"""By the sensor's name in a specification."""
 
 
 class ImpairedSensor:
-    """One sensor's messages under its limits: `take` what arrives, `due` what is released.
+    """One sensor's messages under its limits: `take` those that arrive, release those that are `due`.
 
-    The limiter is built with the first message, whose shape it needs. `field_of_view` (rad) is a camera's.
+    The first message builds the limiter, which needs its shape. `field_of_view` (rad) is a camera's.
     """
 
     def __init__(
@@ -145,20 +144,20 @@ class ImpairedSensor:
     ) -> None:
         self.kind, self.name = SENSOR_MESSAGES[name], name
         section = spec.sensor(name)
-        # The delay is kept here, so that a sample comes out when it is due and not with the next one.
-        at_once = section.model_copy(update={"latency": None})
-        self._spec = spec.model_copy(update={"sensors": {name: at_once}})
+        # The delay is applied here, so that a sample is released when it is due and not with the next one
+        undelayed = section.model_copy(update={"latency": None})
+        self._spec = spec.model_copy(update={"sensors": {name: undelayed}})
         self._seed, self._field_of_view, self._allow = seed, field_of_view, allow
         table = {"latency": SENSOR_FIELDS["latency"]}
         self._latency = LimitTable([(name, section)], table, np.array([seed], np.uint64))
         self._limiter: SensorLimiter | None = None
         self._shape: tuple[int, ...] = ()
-        self._waiting: deque[tuple[float, Any]] = deque(maxlen=MOST_WAITING)
+        self._delayed: deque[tuple[float, Any]] = deque(maxlen=MOST_DELAYED)
         self.problem = ""
-        """What was wrong with the last message that was refused."""
+        """What was wrong with the last refused message."""
 
     def take(self, message: Any, time: float, lift: NDArray[np.float64]) -> None:
-        """Impair a message that came at `time` (s, the limiter's); `lift` (1, 4)."""
+        """Impair a message that arrived at `time` (s, the limiter's); `lift` (1, 4)."""
         try:
             numbers = self.kind.read(message)
             if self._limiter is None or numbers.shape != self._shape:
@@ -172,22 +171,22 @@ class ImpairedSensor:
                     dtype=numbers.dtype,
                     allow=self._allow,
                 )
-            told = self._limiter.apply(numbers[None], time, lift)[0]
-        except ValueError as error:  # of the message or the specification: nothing is passed on
+            impaired = self._limiter.apply(numbers[None], time, lift)[0]
+        except ValueError as error:  # in the message or the specification: pass nothing on
             self.problem = str(error)
             return
         self._latency.update(np.array([0]), lift)
-        self.kind.write(message, told)
+        self.kind.write(message, impaired)
         due = time + float(self._latency["latency"][0, 0])
-        if self._waiting:
-            due = max(due, self._waiting[-1][0])  # never out of order
-        self._waiting.append((due, message))
+        if self._delayed:
+            due = max(due, self._delayed[-1][0])  # never out of order
+        self._delayed.append((due, message))
 
     def due(self, time: float) -> list[Any]:
-        """The messages whose time has come at `time` (s, the limiter's), oldest first."""
+        """The messages due at `time` (s, the limiter's), oldest first."""
         released = []
-        while self._waiting and self._waiting[0][0] <= time + ROUNDING:
-            released.append(self._waiting.popleft()[1])
+        while self._delayed and self._delayed[0][0] <= time + ROUNDING:
+            released.append(self._delayed.popleft()[1])
         return released
 
 

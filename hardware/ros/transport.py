@@ -1,9 +1,9 @@
-"""How nodes reach each other: within this machine unless told otherwise, and never by shared memory.
+"""How nodes communicate: within this machine unless configured otherwise, and never by shared memory.
 
-A process that is killed leaves its shared memory behind, in whatever state: files in `/dev/shm`, and now and
-then peers that hear nothing of its successor (eProsima/Fast-DDS issues 2790, 5469). A safety chain must be
-able to lose any of its processes. `ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST` does not serve: rmw_fastrtps sets
-shared memory up for it, whatever `FASTDDS_BUILTIN_TRANSPORTS` says.
+A killed process leaves its shared memory behind: files in `/dev/shm`, and sometimes peers that do not hear
+its successor (eProsima/Fast-DDS issues 2790, 5469). A safety chain must survive the loss of any process.
+`ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST` is no alternative: rmw_fastrtps sets up shared memory for it,
+whatever `FASTDDS_BUILTIN_TRANSPORTS` says.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from pathlib import Path
 
 RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 PROFILES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
-"""Where Fast DDS looks for a profile. The second is the name up to Fast DDS 2; later ones warn of it."""
+"""Variables that name a profile of Fast DDS; the second up to version 2, and later versions warn of it."""
 
 FAST_DDS_2 = ("humble", "iron", "jazzy")
-"""ROS 2 distributions that come with it."""
+"""ROS 2 distributions with Fast DDS 2."""
 
 LOOPBACK = Path(__file__).with_name("loopback.xml")
 
 
 def transport(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables to add to ``environment`` for the processes of a chain; what is set there stays.
+    """The variables to add to ``environment`` for the processes of a chain; the user's own stay.
 
-    Without any: this machine's nodes alone, over UDP. With a discovery range of the user's own: UDP in place
-    of shared memory. With a profile of Fast DDS, or another middleware: nothing about transports.
+    By default: this machine's nodes only, over UDP. With a discovery range of the user's: UDP in place of
+    shared memory. With a profile of Fast DDS, or another middleware: nothing about transports.
     """
     if not environment.get("RMW_IMPLEMENTATION", "rmw_fastrtps").startswith("rmw_fastrtps"):
         added = {RANGE: "LOCALHOST"}

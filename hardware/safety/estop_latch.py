@@ -6,16 +6,17 @@ Only a power relay is an emergency stop in the sense of a standard; this one kee
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
+
+from nerfbot.files import write_atomically
 
 from ..errors import InvalidSetup
 
 
 class EstopLatch:
-    """Latched while the file is there. A file that cannot be read, or says nothing sensible, latches too.
+    """Latched while the file exists. A file that is unreadable or malformed latches too.
 
-    Raises `InvalidSetup` where the folder of `path` cannot be written: a latch that cannot be set is none.
+    Raises `InvalidSetup` where the folder of `path` cannot be written: such a latch could not be set.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -39,22 +40,17 @@ class EstopLatch:
             return f"latched before; {self.path} cannot be read"
 
     def trip(self, reason: str) -> None:
-        """Latch; the first reason stays. In memory it holds even where the disk fails (`OSError`)."""
+        """Latch; the first reason stays. `reason` is set even where the disk fails (`InvalidSetup`)."""
         if self.reason:
             return
         self.reason = reason or "no reason given"
-        part = self.path.with_name(self.path.name + ".part")
-        with open(part, "w", encoding="utf-8") as file:
-            json.dump({"reason": self.reason}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self.path)
+        write_atomically(self.path, json.dumps({"reason": self.reason}), InvalidSetup)
 
     def clear(self, cause: str, permitted: bool, stopped: bool) -> str:
-        """Clear it; "" where it is cleared, or why it is not.
+        """Clear the latch; "" where it is cleared, or why it is not.
 
-        `cause` says what still asks for it ("" for nothing), `permitted` whether a fresh permit could be
-        given, `stopped` whether the command is that of a robot at rest.
+        `cause` is what still calls for the stop ("" for nothing), `permitted` whether a fresh permit could
+        be given, `stopped` whether the robot is at rest and no motion is commanded.
         """
         if not self.reason:
             return ""

@@ -1,7 +1,7 @@
-"""Where the robot is on the course by its odometry, how far that can be trusted, and where leases hold.
+"""Where the robot is on the course by its odometry, how certain that is, and where leases hold.
 
-The operator puts the robot on the course's start and sets the origin; from then on every metre travelled
-costs certainty. A jump or NaN in the odometry ends it until the next origin; in silence there is no position.
+The operator puts the robot on the course's start and sets the origin; from then on every metre travelled adds
+uncertainty. A jump or NaN in the odometry ends the position until the next origin; silence suspends it.
 """
 
 from __future__ import annotations
@@ -14,27 +14,26 @@ from nerfbot.course import Course
 from nerfbot.limits import AXES
 from nerfbot.powers import LeasePolicy, Zone
 
+NO_ORIGIN = "no origin has been set"
 
-class Pose(NamedTuple):
-    """A pose on the floor: x and y in m, heading in rad."""
+
+class PlanarPose(NamedTuple):
+    """A pose on the floor that can be composed: x and y in m, heading in rad."""
 
     x: float
     y: float
     heading: float
 
-    def then(self, other: Pose) -> Pose:
-        """`other`, given in this pose's frame, in the frame of this one."""
+    def compose(self, other: PlanarPose) -> PlanarPose:
+        """`other`, given relative to this pose, in the frame that this pose is given in."""
         c, s = math.cos(self.heading), math.sin(self.heading)
-        return Pose(
-            self.x + c * other.x - s * other.y,
-            self.y + s * other.x + c * other.y,
-            self.heading + other.heading,
-        )
+        x, y = self.x + c * other.x - s * other.y, self.y + s * other.x + c * other.y
+        return PlanarPose(x, y, self.heading + other.heading)
 
-    def inverse(self) -> Pose:
-        """The frame in which this one stands, as seen from it."""
+    def inverse(self) -> PlanarPose:
+        """The origin of this pose's frame, relative to this pose."""
         c, s = math.cos(self.heading), math.sin(self.heading)
-        return Pose(-c * self.x - s * self.y, s * self.x - c * self.y, -self.heading)
+        return PlanarPose(-c * self.x - s * self.y, s * self.x - c * self.y, -self.heading)
 
 
 def course_policy(course: Course, max_duration: float) -> LeasePolicy:
@@ -47,11 +46,11 @@ def course_policy(course: Course, max_duration: float) -> LeasePolicy:
     return LeasePolicy(zones=tuple(zones), max_duration=max_duration)
 
 
-class Odometry:
-    """The pose on the course, and the radius within which the robot surely is.
+class Localiser:
+    """The robot's pose on the course by odometry, and its radius of uncertainty.
 
     Args:
-        max_speed: no robot moves faster (m/s): what does is a jump.
+        max_speed: of the robot (m/s); a faster change of position is a jump.
         drift: m of uncertainty for each m travelled.
         timeout: s of silence after which there is no position.
 
@@ -61,22 +60,22 @@ class Odometry:
         self.max_speed, self.drift, self.timeout = max_speed, drift, timeout
         self.travelled = 0.0
         """Metres since the origin was set."""
-        self.problem = "no origin has been set"
+        self.problem = NO_ORIGIN
         """Why there is no position; "" where there is one."""
-        self._frame: Pose | None = None
-        self._last: Pose | None = None
+        self._odometry_frame: PlanarPose | None = None
+        self._last: PlanarPose | None = None
         self._received = -math.inf
 
-    def set_origin(self, at: Pose, now: float) -> str:
-        """The robot stands at `at` on the course now (s, steady); "" or why that cannot be said."""
+    def set_origin(self, at: PlanarPose, now: float) -> str:
+        """Declare that the robot is at `at` on the course now (s, steady); "" or why it is refused."""
         if self._last is None or self.is_silent(now):
             return "there is no fresh odometry"
-        self._frame = at.then(self._last.inverse())
+        self._odometry_frame = at.compose(self._last.inverse())
         self.travelled, self.problem = 0.0, ""
         return ""
 
-    def take(self, pose: Pose, now: float) -> str:
-        """Take a pose in the odometry's own frame at `now` (s, steady); "" or what is wrong with it."""
+    def update(self, pose: PlanarPose, now: float) -> str:
+        """Process a pose in the odometry's own frame at `now` (s, steady); "" or what is wrong with it."""
         if not all(map(math.isfinite, pose)):
             return self._lose(f"a pose that is not finite: {tuple(pose)}")
         before, elapsed = self._last, now - self._received
@@ -84,7 +83,7 @@ class Odometry:
         if before is None:
             return ""
         moved = math.hypot(pose.x - before.x, pose.y - before.y)
-        # Messages may come in pairs after a pause: the reach of two control periods is always granted.
+        # Messages may come in pairs after a pause: allow for two control periods at least
         reach = self.max_speed * min(max(elapsed, 0.1), self.timeout) * 1.5 + 0.02
         if moved > reach:
             return self._lose(f"a jump of {moved:.2f} m in {elapsed:.3f} s")
@@ -92,23 +91,23 @@ class Odometry:
         return ""
 
     def _lose(self, problem: str) -> str:
-        self._frame, self.problem = None, problem
+        self._odometry_frame, self.problem = None, problem
         return problem
 
     def is_silent(self, now: float) -> bool:
         """Whether no pose came within the timeout."""
         return not 0.0 <= now - self._received < self.timeout
 
-    def pose(self, now: float) -> Pose | None:
+    def pose(self, now: float) -> PlanarPose | None:
         """The pose on the course; None without an origin, after a jump, or in silence."""
-        if self._frame is None or self._last is None:
+        if self._odometry_frame is None or self._last is None:
             return None
-        return None if self.is_silent(now) else self._frame.then(self._last)
+        return None if self.is_silent(now) else self._odometry_frame.compose(self._last)
 
     def worst_point(self, now: float, zones: Sequence[Zone]) -> tuple[float, float] | None:
-        """Its position, or a point on the rim of its uncertainty where a zone that it is in has ended.
+        """The position, or a point on the rim of its uncertainty that lies outside a zone it is in.
 
-        Judging leases by it shrinks every zone by the drift.
+        Checking leases at this point shrinks every zone by the drift. None where there is no position.
         """
         pose = self.pose(now)
         if pose is None:
@@ -116,9 +115,8 @@ class Odometry:
         radius = self.drift * self.travelled
         inside = [zone for zone in zones if zone.region.holds(pose.x, pose.y)]
         for k in range(16):
-            x = pose.x + radius * math.cos(k * math.pi / 8)
-            y = pose.y + radius * math.sin(k * math.pi / 8)
-            # Where one zone ends and another with the same axes begins, nothing is left
+            x, y = pose.x + radius * math.cos(k * math.pi / 8), pose.y + radius * math.sin(k * math.pi / 8)
+            # Crossing into another zone with the same axes leaves no zone
             for zone in inside:
                 if not any(set(zone.axes) <= set(other.axes) and other.region.holds(x, y) for other in zones):
                     return x, y

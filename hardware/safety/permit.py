@@ -1,9 +1,8 @@
 """The permit: the supervisor's heartbeat, without which nothing moves, and the lift levels that go with it.
 
-One datagram is one JSON object. It holds for `valid_for_s` from when it was sent, by the machine's
-monotonic clock, which all processes of one machine share: a permit that lay in a queue while its reader
-hung is as old as it is. What a reader (nerf, gate, servo driver) makes of the permits is `PermitWatch`;
-sockets are in `datagram`.
+One datagram is one JSON object. It holds for `valid_for_s` from when it was sent, by the monotonic clock that
+all processes of one machine share: waiting in a queue does not prolong it. `PermitWatch` is the reader's side
+(nerf, gate, servo driver); sockets are in `datagram`.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import json
 import math
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -23,7 +22,7 @@ from ..errors import InvalidPermit
 FORMAT = 2
 
 LONGEST = 2.0
-"""Longest time in s that one permit may hold: one that a supervisor would never have to renew is refused."""
+"""Longest time in s that one permit may hold: a supervisor has to go on renewing it."""
 
 AHEAD = 0.01
 """A permit may be this far (s) ahead of its reader's clock: both read the same one."""
@@ -33,13 +32,12 @@ NERFED = (0.0,) * len(AXES)
 
 @dataclass(frozen=True)
 class Permit:
-    """Leave to move until `sent` + `valid_for_s`, at lift `levels` (4,) in the order of `AXES`.
+    """Permission to move until `sent` + `valid_for_s`, at lift `levels` (4,) in the order of `AXES`.
 
-    `session` tells one start of a supervisor from another; `sequence` counts within it. `charges` and
-    `region` are those of the lease in force, for who shows them. A `stop` that is not empty is the reason
-    for a controlled stop: the permit says that its source lives, and that nothing may move. `estop`: that
-    stop is an emergency stop, which a reader with a latch latches; `clear`: the number of the reader's latch
-    that may be cleared.
+    `session` identifies one run of a supervisor; `sequence` counts within it. `charges` and `region` are
+    those of the active lease, for display. A `stop` that is not empty is the reason for a controlled stop:
+    the supervisor is alive, and nothing may move. `estop`: that stop is an emergency stop, which a reader
+    with a latch latches; `clear`: the number of the reader's latch that may be cleared.
     """
 
     session: str
@@ -61,38 +59,21 @@ class Permit:
     @classmethod
     def decode(cls, data: bytes) -> Permit:
         """Read a datagram. Raises `InvalidPermit` naming the field and the value."""
-        try:
-            told = json.loads(data)
-        except (ValueError, RecursionError):
-            raise InvalidPermit(f"permit: must be one JSON object, got {data[:40]!r}") from None
         keys = {"format", *cls.__dataclass_fields__}
-        if not isinstance(told, dict) or told.keys() != keys:
-            missing = sorted(keys ^ set(told)) if isinstance(told, dict) else [type(told).__name__]
-            raise InvalidPermit(f"permit: must have the fields {sorted(keys)}, differs in {missing}")
-        _expect("format", told["format"], told["format"] == FORMAT, f"must be {FORMAT}")
-        session, sequence = told["session"], told["sequence"]
-        _expect("session", session, isinstance(session, str) and bool(session), "must be a text")
-        _expect("sequence", sequence, _is_count(sequence), "must be a count")
-        _expect("sent", told["sent"], _is_number(told["sent"]), "must be a time in s")
-        valid = told["valid_for_s"]
-        good = _is_number(valid) and 0.0 < valid <= LONGEST
-        _expect("valid_for_s", valid, good, f"must be above 0 and at most {LONGEST:g} s")
-        levels = told["levels"]
-        good = isinstance(levels, list) and len(levels) == len(AXES)
-        good = good and all(_is_number(level) and 0.0 <= level <= 1.0 for level in levels)
-        _expect("levels", levels, good, f"must be {len(AXES)} numbers from 0 to 1")
-        charges, region, stop = told["charges"], told["region"], told["stop"]
-        _expect("charges", charges, charges is None or _is_count(charges), "must be a count or null")
-        _expect("region", region, region is None or isinstance(region, dict), "must be a region or null")
-        _expect("stop", stop, isinstance(stop, str), "must be a text")
-        estop, clear = told["estop"], told["clear"]
-        good = isinstance(estop, bool) and (bool(stop) or not estop)
-        _expect("estop", estop, good, "must be true or false, and true only with a stop")
-        _expect("clear", clear, clear is None or _is_count(clear), "must be a count or null")
-        sent, valid = float(told["sent"]), float(valid)
-        return cls(
-            session, sequence, sent, valid, tuple(map(float, levels)), charges, region, stop, estop, clear
-        )
+        try:
+            content = json.loads(data)
+            different = keys ^ content.keys()
+        except (ValueError, RecursionError, AttributeError):
+            raise InvalidPermit(f"permit: must be one JSON object, got {data[:40]!r}") from None
+        if different:
+            raise InvalidPermit(f"permit: fields must be {sorted(keys)}, differ in {sorted(different)}")
+        for field in _RULES:
+            _check(field, content[field])
+        if content["estop"] and not content["stop"]:
+            raise InvalidPermit("permit: estop = True: must come with a stop")
+        del content["format"]
+        times = {name: float(content[name]) for name in ("sent", "valid_for_s")}
+        return cls(**{**content, **times, "levels": tuple(map(float, content["levels"]))})
 
 
 class PermitSource:
@@ -102,8 +83,7 @@ class PermitSource:
     """
 
     def __init__(self, valid_for: float) -> None:
-        good = math.isfinite(valid_for) and 0.0 < valid_for <= LONGEST
-        _expect("valid_for_s", valid_for, good, f"must be above 0 and at most {LONGEST:g} s")
+        _check("valid_for_s", valid_for)
         self.valid_for, self.session, self.sequence = valid_for, secrets.token_hex(8), 0
 
     def next(
@@ -125,11 +105,11 @@ class PermitSource:
 
 
 class PermitState(NamedTuple):
-    """What a watch knows at one time.
+    """What a `PermitWatch` knows at one time.
 
-    `stop`: why nothing may move, "" where it may; `levels` (4,), nerfed where nothing may move. `alive`: a
-    source speaks, whatever it says. `conflict`: two sources do. `estop`: an emergency stop was asked for and
-    not yet acknowledged. `clear`: the latch that may be cleared.
+    `stop`: why nothing may move, "" where it may; `levels` (4,), nerfed where nothing may move. `alive`: one
+    source sends permits, whatever they say. `conflict`: two sources do. `estop`: an emergency stop was
+    requested and is not yet acknowledged. `clear`: the latch that may be cleared.
     """
 
     stop: str
@@ -141,11 +121,11 @@ class PermitState(NamedTuple):
 
 
 class PermitWatch:
-    """What a reader knows of its permit: whether it may move, and at which lift levels.
+    """A reader's permit: whether it may move, and at which lift levels. `now` is the monotonic clock's, s.
 
-    Without a valid permit the answer is no. A second source while the first one's permit holds is a stop,
-    for as long as both are heard: no reader can tell which of two supervisors is right. `now` is the
-    monotonic clock's, s. An emergency stop is heard even in a permit that does not count otherwise.
+    Without a valid permit nothing moves. A second source while the first one's permit holds is a stop, for
+    as long as both send: no reader can know which of two supervisors is right. An emergency stop counts even
+    in a permit that is refused otherwise.
     """
 
     def __init__(self) -> None:
@@ -155,10 +135,10 @@ class PermitWatch:
         self._conflict_until = -math.inf
         self._estop = False
         self.problem = ""
-        """What was wrong with the last message that was refused ("" for none yet)."""
+        """What was wrong with the last refused message ("" for none yet)."""
 
     def take(self, data: bytes, pid: int, now: float) -> None:
-        """Take a datagram that the process `pid` sent. One that is no good changes nothing but `problem`."""
+        """Process a datagram that the process `pid` sent. A bad one changes nothing but `problem`."""
         try:
             permit = Permit.decode(data)
         except InvalidPermit as error:
@@ -191,7 +171,7 @@ class PermitWatch:
         return self._permit.stop
 
     def levels(self, now: float) -> tuple[float, ...]:
-        """The lift levels (4,) now; without leave to move, nerfed."""
+        """The lift levels (4,) now; nerfed where nothing may move."""
         if self._permit is None or self.stop(now):
             return NERFED
         return self._permit.levels
@@ -201,7 +181,7 @@ class PermitWatch:
         return max(self._until - now, 0.0)
 
     def state(self, now: float) -> PermitState:
-        """All of it at `now`, for a reader that latches."""
+        """Everything at `now`, for a reader that latches."""
         alive, conflict = now < self._until, now < self._conflict_until
         clear = self._permit.clear if self._permit is not None and alive and not conflict else None
         return PermitState(
@@ -209,11 +189,11 @@ class PermitWatch:
         )
 
     def acknowledge_estop(self) -> None:
-        """The emergency stop that was asked for has been latched by the reader."""
+        """Record that the reader has latched the requested emergency stop."""
         self._estop = False
 
     def withdraw(self) -> None:
-        """Forget the permit: the reader ends."""
+        """Drop the permit, when the reader ends."""
         self._until = -math.inf
 
 
@@ -225,6 +205,33 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _expect(field: str, value: object, good: bool, rule: str) -> None:
-    if not good:
+def _check(field: str, value: Any) -> None:
+    is_good, rule = _RULES[field]
+    if not is_good(value):
         raise InvalidPermit(f"permit: {field} = {value!r}: {rule}")
+
+
+def _is_validity(value: Any) -> bool:
+    return _is_number(value) and 0.0 < value <= LONGEST
+
+
+def _are_levels(value: Any) -> bool:
+    if not isinstance(value, list) or len(value) != len(AXES):
+        return False
+    return all(_is_number(level) and 0.0 <= level <= 1.0 for level in value)
+
+
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "format": (lambda value: bool(value == FORMAT), f"must be {FORMAT}"),
+    "session": (lambda value: isinstance(value, str) and bool(value), "must be a text"),
+    "sequence": (_is_count, "must be a count"),
+    "sent": (_is_number, "must be a time in s"),
+    "valid_for_s": (_is_validity, f"must be above 0 and at most {LONGEST:g} s"),
+    "levels": (_are_levels, f"must be {len(AXES)} numbers from 0 to 1"),
+    "charges": (lambda value: value is None or _is_count(value), "must be a count or null"),
+    "region": (lambda value: value is None or isinstance(value, dict), "must be a region or null"),
+    "stop": (lambda value: isinstance(value, str), "must be a text"),
+    "estop": (lambda value: isinstance(value, bool), "must be true or false"),
+    "clear": (lambda value: value is None or _is_count(value), "must be a count or null"),
+}
+"""What each field of a datagram must be, in the order in which they are checked."""

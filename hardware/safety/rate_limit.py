@@ -1,4 +1,4 @@
-"""The last clamp before the robot: a few lines that share nothing with the limits layer they stand behind."""
+"""The last bound before the robot: a few lines that share nothing with the limits layer before them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 from nerfbot.limits import Channel, Envelope
 
-_ROUNDING = 1e-6  # share by which a sum may miss what it stands for
+_ROUNDING = 1e-6  # share by which rounding may exceed a step
 
 
-class LastClamp:
-    """Keeps what is written within the envelope's range, and within one step of what was written before.
+class RateLimiter:
+    """Bounds each value to the envelope's range, and to one step from the value before.
 
-    A step is `max_acceleration` (or the stop's deceleration, if that is larger) times the time passed for a
-    velocity, `max_velocity` times it for a position; an effort has none. Within them, values pass unchanged.
+    A step is `max_acceleration` (or the stop's deceleration, if that is larger) times the elapsed time for a
+    velocity, and `max_velocity` times it for a position; an effort has none. Values within pass unchanged.
     """
 
     def __init__(self, channels: Sequence[Channel], envelope: Envelope, period: float) -> None:
@@ -31,30 +31,27 @@ class LastClamp:
                 "effort": math.inf,
             }
             self._rates.append(rates[channel.mode])
-        self._starts_at_zero = [channel.mode == "velocity" for channel in channels]
+        self._last: list[float | None] = [0.0 if channel.mode == "velocity" else None for channel in channels]
         self._period, self._last_time = period, -math.inf
-        self._last: list[float] | None = None
 
     def apply(self, values: Sequence[float], now: float) -> tuple[list[float], str]:
-        """What may be written at `now` (s), one number a channel, and what was changed ("" for nothing).
+        """The bounded values at `now` (s), one a channel, and the first change made ("" for none).
 
-        A number that is not finite becomes the last one written (0 before the first).
+        A number that is not finite becomes the value before (0 before the first).
         """
         elapsed = min(max(now - self._last_time, 0.0), 2.0 * self._period)
-        before = self._last
-        changed, written = "", []
+        change, written = "", []
         for k, value in enumerate(values):
-            at = before[k] if before is not None else (0.0 if self._starts_at_zero[k] else None)
-            low, high = self._ranges[k]
+            last, (low, high) = self._last[k], self._ranges[k]
             if not math.isfinite(value):
-                bounded = min(max(0.0 if at is None else at, low), high)
+                bounded = min(max(0.0 if last is None else last, low), high)
             else:
                 bounded = min(max(value, low), high)
-                if at is not None:
+                if last is not None:
                     step = self._rates[k] * elapsed * (1.0 + _ROUNDING) + 1e-9
-                    bounded = min(max(bounded, at - step), at + step)
+                    bounded = min(max(bounded, last - step), last + step)
             if bounded != value:
-                changed = changed or f"{self._names[k]} = {value:g} was held to {bounded:g}"
+                change = change or f"{self._names[k]} = {value:g} was held to {bounded:g}"
             written.append(bounded)
-        self._last, self._last_time = written, now
-        return written, changed
+        self._last, self._last_time = [*written], now
+        return written, change

@@ -1,7 +1,7 @@
-"""What an operator or a policy asks of the supervisor, and what it answers, over a Unix datagram socket.
+"""Requests to the supervisor from an operator or a policy, and its answers, over a Unix datagram socket.
 
-A request is one JSON object with `kind` and the fields of that kind (`KINDS`); the answer is one object
-with `ok`. The supervisor's side only parses here: what comes of a request, it decides itself.
+A request is one JSON object with `kind` and the fields of that kind (`KINDS`); the answer is one object with
+`ok`. Requests are only parsed here; the supervisor decides what to do about them.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ KINDS: dict[str, dict[str, type]] = {
     "fault": {"source": str, "name": str, "detail": str},
     "latch": {"number": int, "reason": str},
 }
-"""The fields of each kind of request, all of them required. `latch` comes from a servo driver: the number of
-its own latch, and why it is latched ("": no more).
+"""The required fields of each kind of request. `latch` comes from a servo driver: the number of its own
+latch, and why it is latched ("": no longer).
 """
 
 
@@ -45,8 +45,8 @@ class Request:
     reply_to: str
 
 
-class RequestDesk:
-    """The supervisor's end: yields well-formed requests; a malformed one is answered with what is wrong."""
+class RequestServer:
+    """The supervisor's end: yields well-formed requests; answers a malformed one with what is wrong."""
 
     def __init__(self, path: str | Path) -> None:
         self._mailbox = Mailbox(path)
@@ -62,7 +62,7 @@ class RequestDesk:
                 yield Request(kind, fields, pid, reply_to)
 
     def answer(self, request: Request, answer: Mapping[str, Any]) -> None:
-        """Answer a request; nobody waits where its sender is gone."""
+        """Answer a request, without waiting for its sender."""
         if request.reply_to:
             self._mailbox.send(json.dumps(answer).encode(), request.reply_to)
 
@@ -74,41 +74,41 @@ class RequestDesk:
 def parse(data: bytes) -> tuple[str, dict[str, Any]]:
     """Kind and fields of a request. Raises `InvalidRequest` naming the field and the value."""
     try:
-        told = json.loads(data)
-        kind = told.pop("kind")
+        fields = json.loads(data)
+        kind = fields.pop("kind")
         expected = KINDS[kind]
     except (ValueError, RecursionError, AttributeError):
         raise InvalidRequest(f"request: must be one JSON object, got {data[:40]!r}") from None
     except (KeyError, TypeError):
         raise InvalidRequest(f"request: kind must be one of {', '.join(KINDS)}") from None
-    for field, value in told.items():
+    for field, value in fields.items():
         if field not in expected:
             raise InvalidRequest(f"request {kind}: {field}: unknown field{suggestion(field, [*expected])}")
-        wanted = (int, float) if expected[field] is float else expected[field]
-        if not isinstance(value, wanted) or isinstance(value, bool):
+        types = (int, float) if expected[field] is float else expected[field]
+        if not isinstance(value, types) or isinstance(value, bool):
             raise InvalidRequest(f"request {kind}: {field} = {value!r}: must be a {expected[field].__name__}")
     for field in expected:
-        if field not in told:
+        if field not in fields:
             raise InvalidRequest(f"request {kind}: {field} is missing")
-    return kind, told
+    return kind, fields
 
 
 class SupervisorClient:
-    """Asks the supervisor whose socket is `path`, one request at a time; use it as a context manager."""
+    """Sends requests to the supervisor whose socket is `path`, one at a time; use it as a context manager."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._mailbox = Mailbox(private_path(path))
 
-    def ask(self, kind: str, *, timeout: float = 1.0, **fields: Any) -> dict[str, Any]:
+    def request(self, kind: str, *, timeout: float = 1.0, **fields: Any) -> dict[str, Any]:
         """Send a request and return the answer.
 
-        Raises `NoAnswer` after `timeout` s, or at once where nobody reads, and `InvalidRequest` for an
-        answer that is an error of ours.
+        Raises `NoAnswer` after `timeout` s, or at once where no supervisor reads, and `InvalidRequest` where
+        the answer is that the request is wrong.
         """
         for _ in self._mailbox.read():
             pass  # answers that came too late for an earlier request
-        if not self._mailbox.send(json.dumps({"kind": kind, **fields}).encode(), self.path):
+        if not self.send(kind, **fields):
             raise NoAnswer(f"supervisor {self.path}: nobody reads there")
         until = time.monotonic() + timeout
         while self._mailbox.wait(until - time.monotonic()):
@@ -119,8 +119,8 @@ class SupervisorClient:
                 return dict(answer)
         raise NoAnswer(f"supervisor {self.path}: no answer within {timeout:g} s")
 
-    def tell(self, kind: str, **fields: Any) -> bool:
-        """Send a request and wait for nothing; false where nobody reads."""
+    def send(self, kind: str, **fields: Any) -> bool:
+        """Send a request without waiting for the answer; false where no supervisor reads."""
         return self._mailbox.send(json.dumps({"kind": kind, **fields}).encode(), self.path)
 
     def close(self) -> None:

@@ -31,10 +31,10 @@ def bringup(
             raise InvalidCommand(f"argument {word!r}: must be name:=value")
         given[name] = value
     _require_ros()
-    made = bringup_plan.make(kind, given)
-    typer.echo(f"run folder {made.run_folder}")
-    typer.echo(f"supervisor {made.supervisor}")
-    raise typer.Exit(Runner(made).run())
+    plan = bringup_plan.make_plan(kind, given)
+    typer.echo(f"run folder {plan.run_folder}")
+    typer.echo(f"supervisor {plan.supervisor}")
+    raise typer.Exit(Runner(plan).run())
 
 
 def _require_ros() -> None:

@@ -32,7 +32,7 @@ def grant(
     run: RUN = None,
     as_json: JSON = False,
 ) -> None:
-    """Ask for a lease: exit 0 where it is granted, 1 where it is refused."""
+    """Request a lease: exit 0 where it is granted, 1 where it is refused."""
     levels: dict[str, float] = {}
     for word in axes:
         axis, mark, level = word.partition("=")
@@ -43,24 +43,24 @@ def grant(
         except ValueError:
             raise InvalidCommand(f"{axis} = {level!r}: must be a level from 0 to 1") from None
     with client(run) as supervisor:
-        answer = supervisor.ask("grant", axes=levels, duration=duration, ramp=ramp, reason=reason)
-    said = f"lease {answer.get('lease')} granted" if answer["ok"] else f"refused: {answer['reason']}"
-    _tell(answer, f"{said}{': ' + answer['detail'] if answer['detail'] else ''}", as_json)
+        answer = supervisor.request("grant", axes=levels, duration=duration, ramp=ramp, reason=reason)
+    outcome = f"lease {answer.get('lease')} granted" if answer["ok"] else f"refused: {answer['reason']}"
+    _print(answer, f"{outcome}{': ' + answer['detail'] if answer['detail'] else ''}", as_json)
 
 
 @app.command()
 def revoke(reason: REASON = "operator", run: RUN = None, as_json: JSON = False) -> None:
     """End every lease at once."""
     with client(run) as supervisor:
-        answer = supervisor.ask("revoke", reason=reason)
-    _tell(answer, f"{answer['revoked']} revoked", as_json)
+        answer = supervisor.request("revoke", reason=reason)
+    _print(answer, f"{answer['revoked']} revoked", as_json)
 
 
 @app.command()
 def status(run: RUN = None, as_json: JSON = False) -> None:
     """Print lift, leases, permit, conditions and position."""
     with client(run) as supervisor:
-        answer = supervisor.ask("status")
+        answer = supervisor.request("status")
     lift = ", ".join(f"{axis} {level:.2f}" for axis, level in answer["lift"].items())
     leases = "; ".join(f"{item['id']}: {item['left']:.1f} s left" for item in answer["leases"]) or "none"
     lines = [
@@ -70,15 +70,15 @@ def status(run: RUN = None, as_json: JSON = False) -> None:
         f"e-stop    {answer['estop'] or 'not latched'}",
         f"position  {answer['position'] or answer['position_problem']}",
     ]
-    _tell(answer, "\n".join(lines), as_json)
+    _print(answer, "\n".join(lines), as_json)
 
 
 @app.command()
 def origin(reason: REASON = "operator", run: RUN = None, as_json: JSON = False) -> None:
-    """Say that the robot stands on the course's start now."""
+    """Declare that the robot is on the course's start now."""
     with client(run) as supervisor:
-        answer = supervisor.ask("origin", reason=reason)
-    _tell(answer, answer["detail"] or "the origin is set", as_json)
+        answer = supervisor.request("origin", reason=reason)
+    _print(answer, answer["detail"] or "the origin is set", as_json)
 
 
 @app.command()
@@ -88,18 +88,18 @@ def backstop(reason: REASON = "operator", run: RUN = None, as_json: JSON = False
     A robot that does not rest by itself is granted no lift.
     """
     with client(run) as supervisor:
-        answer = supervisor.ask("backstop", reason=reason)
+        answer = supervisor.request("backstop", reason=reason)
         until = time.monotonic() + 3.0
         while answer["ok"] and time.monotonic() < until:
             time.sleep(0.1)
-            told = supervisor.ask("status")["backstop"]
-            if told:
-                answer["detail"] = told
+            evidence = supervisor.request("status")["backstop"]
+            if evidence:
+                answer["detail"] = evidence
                 break
         else:
             if answer["ok"]:
                 answer |= {"ok": False, "detail": "the robot did not stop when the gate fell silent"}
-    _tell(answer, answer["detail"], as_json)
+    _print(answer, answer["detail"], as_json)
 
 
 def estop(
@@ -108,14 +108,14 @@ def estop(
     run: RUN = None,
     as_json: JSON = False,
 ) -> None:
-    """Stop the robot and latch; with --clear, let it move again if nothing speaks against it."""
+    """Stop the robot and latch; with --clear, let it move again if the cause is gone and it is at rest."""
     with client(run) as supervisor:
-        answer = supervisor.ask("clear-estop" if clear else "estop", reason=reason)
-    told = answer.get("detail") or ("cleared" if clear else "stopped and latched")
-    _tell(answer, told, as_json)
+        answer = supervisor.request("clear-estop" if clear else "estop", reason=reason)
+    text = answer.get("detail") or ("cleared" if clear else "stopped and latched")
+    _print(answer, text, as_json)
 
 
-def _tell(answer: dict[str, Any], text: str, as_json: bool) -> None:
+def _print(answer: dict[str, Any], text: str, as_json: bool) -> None:
     typer.echo(json.dumps(answer) if as_json else text, err=not (answer["ok"] or as_json))
     if not answer["ok"]:
         raise typer.Exit(1)

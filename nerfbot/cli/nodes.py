@@ -17,7 +17,7 @@ NODES = {
 
 
 def run(name: str) -> int:
-    """Run a node until it is ended; its exit code, 2 with one line where something is missing."""
+    """Run a node until it ends; its exit code, 2 with one line where something is missing."""
     try:
         module = importlib.import_module(NODES[name])
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Finding the supervisor that a command at the terminal talks to."""
+"""Finds the supervisor for a command at the terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RUN = Annotated[
     typer.Option(help="The bring-up's run folder, or the supervisor's socket (default: the newest run)."),
 ]
 POINTER = "supervisor.path"
-"""The file in a run folder that says where its supervisor is asked."""
+"""The file in a run folder that holds the path of its supervisor's socket."""
 
 
 def client(run: Path | None) -> SupervisorClient:

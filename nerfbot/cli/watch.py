@@ -1,4 +1,4 @@
-"""`nerfbot watch`: what a running robot is asked, what it does, and why, live at the terminal."""
+"""`nerfbot watch`: the commands of a running robot, requested and executed, and why, live at the terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AXIS_STYLES = {"strength": "red", "speed": "yellow", "sensing": "cyan", "reliabi
 
 def watch(
     run: RUN = None,
-    rate: Annotated[float, typer.Option(help="Looks a second.", min=0.2, max=20.0)] = 5.0,
+    rate: Annotated[float, typer.Option(help="Updates a second.", min=0.2, max=20.0)] = 5.0,
     seconds: Annotated[float | None, typer.Option(help="End after so many seconds.", min=0.0)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
@@ -29,45 +29,46 @@ def watch(
     with client(run) as supervisor:
         if as_json:
             while True:
-                typer.echo(json.dumps(supervisor.ask("status")))
-                if not _go_on(until, rate):
+                typer.echo(json.dumps(supervisor.request("status")))
+                if not _wait(until, rate):
                     return
-        with Live(picture(supervisor.ask("status")), console=Console(), auto_refresh=False) as live:
-            while _go_on(until, rate):
-                live.update(picture(supervisor.ask("status")), refresh=True)
+        with Live(status_table(supervisor.request("status")), console=Console(), auto_refresh=False) as live:
+            while _wait(until, rate):
+                live.update(status_table(supervisor.request("status")), refresh=True)
 
 
-def _go_on(until: float | None, rate: float) -> bool:
+def _wait(until: float | None, rate: float) -> bool:
+    """Wait for the next update; false where the time is over."""
     if until is not None and time.monotonic() >= until:
         return False
     time.sleep(1.0 / rate)
     return True
 
 
-def picture(told: dict[str, Any]) -> Table:
+def status_table(status: dict[str, Any]) -> Table:
     """The supervisor's answer as a table."""
     table = Table(box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
-    permit = f"[red]stop: {told['stop']}" if told["stop"] else "[green]given"
+    permit = f"[red]stop: {status['stop']}" if status["stop"] else "[green]given"
     table.add_row("permit", permit)
-    table.add_row("requested", _numbers(told.get("requested")))
-    table.add_row("executed", _numbers(told.get("executed")))
-    for axis, level in told["lift"].items():
+    table.add_row("requested", _numbers(status.get("requested")))
+    table.add_row("executed", _numbers(status.get("executed")))
+    for axis, level in status["lift"].items():
         bar = ProgressBar(total=1.0, completed=level, width=20, complete_style=AXIS_STYLES[axis])
         grid = Table.grid(padding=(0, 1))
         grid.add_row(bar, f"{level:.2f}")
         table.add_row(axis, grid)
     leases = "; ".join(
-        f"{item['id']} ({', '.join(item['axes'])}): {item['left']:.1f} s" for item in told["leases"]
+        f"{item['id']} ({', '.join(item['axes'])}): {item['left']:.1f} s" for item in status["leases"]
     )
     table.add_row("leases", leases or "none")
-    where = told["position"]
-    at = told["position_problem"] if where is None else f"{where[0]:.2f}, {where[1]:.2f} m"
-    table.add_row("position", f"{at}  (within {told['uncertainty']:.2f} m)")
-    for name, (severity, detail) in told["conditions"].items():
+    where = status["position"]
+    at = status["position_problem"] if where is None else f"{where[0]:.2f}, {where[1]:.2f} m"
+    table.add_row("position", f"{at}  (within {status['uncertainty']:.2f} m)")
+    for name, (severity, detail) in status["conditions"].items():
         table.add_row(f"[red]{severity}", f"{name}: {detail}")
-    for source, detail in told["faults"].items():
+    for source, detail in status["faults"].items():
         table.add_row(f"[yellow]{source}", detail)
     return table
 

@@ -12,21 +12,21 @@ pytest.importorskip("rclpy", reason="the ROS 2 wheels are not installed")
 
 from nerfbot.bridge.ros.plant_node import PlantNode
 from nerfbot.bridge.ros.policy_node import PolicyNode
-from nerfbot.hardware.ros.nerf_node import Nerf
+from nerfbot.hardware.ros.nerf_node import NerfNode
 from nerfbot.hardware.ros.parameters import COMMON
-from nerfbot.hardware.ros.recorder_node import Recorder
+from nerfbot.hardware.ros.recorder_node import RecorderNode
 from nerfbot.hardware.ros.servo_node import ServoNode
-from nerfbot.hardware.ros.supervisor_node import Supervisor
+from nerfbot.hardware.ros.supervisor_node import SupervisorNode
 
 PAGE = (Path(__file__).parents[2] / "docs" / "ros.md").read_text(encoding="utf-8")
 TABLES = {
     "What the nodes of the chain share": COMMON,
-    "nerf": Nerf.OWN,
-    "supervisor": Supervisor.OWN,
+    "nerf": NerfNode.OWN,
+    "supervisor": SupervisorNode.OWN,
     "servo": ServoNode.OWN,
     "plant": PlantNode.OWN,
     "policy": PolicyNode.OWN,
-    "recorder": Recorder.OWN,
+    "recorder": RecorderNode.OWN,
 }
 
 

@@ -1,7 +1,7 @@
 """Runs a bring-up plan without the ROS 2 launch system: starts in order, prefixes output, stops in reverse.
 
-Each node is the head of a process group of its own, so that nothing it started outlives it. The order of the
-stop is that of the plan reversed: who sends commands goes first, the gate after them, and the plant last.
+Each node leads a process group of its own, so that nothing it started outlives it. In reverse order, senders
+of commands stop first, then the gate, and the plant last.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from nerfbot.hardware.ros.transport import transport
 
-from .bringup_plan import NodePlan, Plan
+from .bringup_plan import BringupPlan, NodePlan
 
 GRACE = 4.0
 """Seconds that a node has to end after SIGINT before it is killed."""
@@ -31,35 +31,35 @@ class Runner:
     """The processes of one plan.
 
     Args:
-        plan: what runs.
-        say: takes each line of output, with the name of who wrote it.
+        plan: the nodes.
+        on_output: called with the name of a node and a line of its output; prints by default.
 
     """
 
-    def __init__(self, plan: Plan, say: Callable[[str, str], None] | None = None) -> None:
+    def __init__(self, plan: BringupPlan, on_output: Callable[[str, str], None] | None = None) -> None:
         self.plan = plan
-        self._say = say or (lambda name, line: print(f"[{name}] {line}", flush=True))
+        self._on_output = on_output or (lambda name, line: print(f"[{name}] {line}", flush=True))
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._left = {node.name: node.restarts for node in plan.nodes}
+        self._restarts_left = {node.name: node.restarts for node in plan.nodes}
         self._partial: dict[str, bytes] = {}
         self._selector = selectors.DefaultSelector()
-        self.ended_badly = ""
+        self.failure = ""
         """Which essential node ended by itself, and how; "" for none."""
 
     def start(self) -> None:
-        """Start every node, in order; the policy last, when the supervisor answers."""
+        """Start every node, in order; the policy once the supervisor is ready."""
         self.plan.prepare()
         for node in self.plan.nodes:
             if node.name == "policy":
                 self._wait_for_supervisor()
-            self._start(node)
+            self._start_node(node)
 
     def _wait_for_supervisor(self) -> None:
         until = time.monotonic() + READY_WITHIN
-        while not self.plan.supervisor.exists() and time.monotonic() < until and not self.ended_badly:
-            self.attend(0.05)
+        while not self.plan.supervisor.exists() and time.monotonic() < until and not self.failure:
+            self.poll(0.05)
 
-    def _start(self, node: NodePlan) -> None:
+    def _start_node(self, node: NodePlan) -> None:
         words = self.plan.arguments(node, self.plan.write(node))
         environment = {
             **transport(os.environ),
@@ -80,51 +80,51 @@ class Runner:
         self._processes[node.name] = process
         self._selector.register(process.stdout, selectors.EVENT_READ, node.name)
 
-    def attend(self, seconds: float) -> bool:
-        """Pass on output for this long, and look who has ended; false when everything has to end."""
+    def poll(self, seconds: float) -> bool:
+        """Pass on output for this long and handle nodes that ended; false when everything has to end."""
         until = time.monotonic() + seconds
         while True:
             left = until - time.monotonic()
             for key, _ in self._selector.select(max(left, 0.0)):
-                self._pass_on(key.data, key.fileobj)
-            self._look()
-            if self.ended_badly:
+                self._forward(key.data, key.fileobj)
+            self._handle_ended()
+            if self.failure:
                 return False
             if left <= 0.0:
                 return True
 
-    def _pass_on(self, name: str, stream: Any) -> None:
+    def _forward(self, name: str, stream: Any) -> None:
         data = stream.read() or b""
         if not data:
             self._selector.unregister(stream)
         *lines, rest = (self._partial.get(name, b"") + data).split(b"\n")
         self._partial[name] = rest
         for line in lines:
-            self._say(name, line.decode(errors="replace"))
+            self._on_output(name, line.decode(errors="replace"))
 
-    def _look(self) -> None:
+    def _handle_ended(self) -> None:
         for node in self.plan.nodes:
             process = self._processes.get(node.name)
             if process is None or process.poll() is None:
                 continue
             self._drain(node.name)
             code = process.returncode
-            if self._left[node.name] > 0 and code != 2:  # 2: it must not start like this, so never will
-                self._left[node.name] -= 1
-                self._say(node.name, f"ended with {code}; starting it again")
+            if self._restarts_left[node.name] > 0 and code != 2:  # 2: it refused its parameters
+                self._restarts_left[node.name] -= 1
+                self._on_output(node.name, f"ended with {code}; starting it again")
                 del self._processes[node.name]
-                self._start(node)
+                self._start_node(node)
             elif node.essential:
-                self.ended_badly = f"{node.name} ended with {code}"
+                self.failure = f"{node.name} ended with {code}"
                 return
             else:
-                self._say(node.name, f"ended with {code}")
+                self._on_output(node.name, f"ended with {code}")
                 del self._processes[node.name]
 
     def _drain(self, name: str) -> None:
         stream = self._processes[name].stdout
         if stream is not None and stream in [key.fileobj for key in self._selector.get_map().values()]:
-            self._pass_on(name, stream)
+            self._forward(name, stream)
 
     def run(self) -> int:
         """Run until SIGINT or SIGTERM, or until an essential node ends; the exit code."""
@@ -135,19 +135,19 @@ class Runner:
         }
         try:
             self.start()
-            while not ending and self.attend(0.2):
+            while not ending and self.poll(0.2):
                 pass
         finally:
             self.stop()
             for number, handler in before.items():
                 signal.signal(number, handler)
-        if self.ended_badly:
-            self._say("bringup", self.ended_badly)
+        if self.failure:
+            self._on_output("bringup", self.failure)
             return 1
         return 0
 
     def stop(self) -> None:
-        """End every process, in the reverse of their start; nothing is left running."""
+        """End every process, in the reverse of their start."""
         for node in reversed(self.plan.nodes):
             process = self._processes.get(node.name)
             if process is None:
@@ -157,7 +157,7 @@ class Runner:
             try:
                 process.wait(GRACE)
             except subprocess.TimeoutExpired:
-                self._say(node.name, "does not end; killing it")
+                self._on_output(node.name, "does not end; killing it")
             _signal_group(process, signal.SIGKILL)
             process.wait()
             self._drain(node.name)
@@ -166,7 +166,7 @@ class Runner:
 
     @property
     def pids(self) -> dict[str, int]:
-        """The process of each node that runs."""
+        """The process number of each running node."""
         return {name: process.pid for name, process in self._processes.items()}
 
 

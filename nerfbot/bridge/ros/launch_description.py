@@ -14,11 +14,11 @@ from launch_ros.actions import Node
 from launch import LaunchDescription
 from nerfbot.hardware.ros.transport import RANGE, transport
 
-from .bringup_plan import ARGUMENTS, make
+from .bringup_plan import ARGUMENTS, make_plan
 
 
 def description(kind: str) -> LaunchDescription:
-    """The launch description of a bring-up `kind`: its arguments, and the nodes of the plan they make."""
+    """The launch description of a bring-up `kind`: its arguments, and the nodes of the resulting plan."""
     arguments = [
         DeclareLaunchArgument(item.name, default_value=item.default, description=item.about)
         for item in ARGUMENTS
@@ -26,9 +26,9 @@ def description(kind: str) -> LaunchDescription:
 
     def nodes(context: Any) -> list[Any]:
         given = {item.name: LaunchConfiguration(item.name).perform(context) for item in ARGUMENTS}
-        plan = make(kind, given)
+        plan = make_plan(kind, given)
         plan.prepare()
-        # The launch system's user sees nodes on other machines too
+        # Under the launch system, nodes on other machines are visible too
         added = transport({RANGE: "SUBNET", **os.environ})
         files = [] if plan.params_file is None else [str(plan.params_file)]
         ending = RegisterEventHandler(OnShutdown(on_shutdown=lambda *_: plan.clear()))

@@ -1,7 +1,7 @@
 """A simulated robot on a course as a ROS 2 robot: commands in, sensors out, and a time-out of its own.
 
-It stands where a robot's driver would: no nerf and no lease here. What is special to a course follows the
-lift that the supervisor publishes: fog, and zones that lose commands.
+It takes the place of a robot's driver, and knows neither nerf nor leases. The effects of the course, fog and
+zones that lose commands, follow the lift that the supervisor publishes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import dataclasses
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,13 +20,13 @@ from sensor_msgs.msg import Image, Imu, JointState, LaserScan
 from std_msgs.msg import Float64MultiArray, String
 from visualization_msgs.msg import MarkerArray
 
-from nerfbot.course import Course
+from nerfbot.course import Course, load_plan
 from nerfbot.errors import InvalidCommand
 from nerfbot.hardware.errors import InvalidSetup
-from nerfbot.hardware.ros.base_node import NEWEST_QOS, STATE_QOS, ChainNode, run
-from nerfbot.hardware.ros.command_messages import COMMAND_TYPES, stamp_of
-from nerfbot.hardware.ros.parameters import COMMON, Parameter
-from nerfbot.hardware.safety.localisation import Pose
+from nerfbot.hardware.ros.base_node import NEWEST_QOS, STATE_QOS, BaseNode, run
+from nerfbot.hardware.ros.command_messages import command_type, stamp_of
+from nerfbot.hardware.ros.parameters import Parameter
+from nerfbot.hardware.safety.localisation import PlanarPose
 from nerfbot.limits import AXES
 from nerfbot.sim.physics.client import CONTROL_STEP
 from nerfbot.sim.plant.plant import Plant
@@ -38,12 +37,23 @@ EPOCH = 1.0
 """Simulated time of the first step, s: a stamp of 0 would mean none."""
 
 RELIABILITY, SENSING = AXES.index("reliability"), AXES.index("sensing")
-_SHARED = ("autostart", "command_type", "cmd_vel_timeout", "supervisor_socket", "priority")
 
 
-class PlantNode(ChainNode):
+SENSOR_TOPICS: dict[str, type] = {
+    "odom": Odometry,
+    "scan": LaserScan,
+    "imu": Imu,
+    "joint_states": JointState,
+    "image": Image,
+    "objects": MarkerArray,
+}
+
+
+class PlantNode(BaseNode):
     """`cmd_vel` in; `/clock`, `odom`, `scan`, `imu`, `joint_states`, `image` and `objects` out."""
 
+    NAME = "plant"
+    SHARED = ("autostart", "command_type", "cmd_vel_timeout", "supervisor_socket", "priority")
     OWN = (
         Parameter("course", "gauntlet", "", "a course's name or path"),
         Parameter("robot", "rover", "", "a robot's name or the path of its description"),
@@ -55,61 +65,42 @@ class PlantNode(ChainNode):
         Parameter("camera_every", 0, "", "take a picture every so many steps; 0: none"),
     )
 
-    def __init__(self) -> None:
-        super().__init__("plant")
-
-    def tables(self, values: Mapping[str, Any]) -> Sequence[Parameter]:
-        """Its own parameters, and those of the chain that it needs."""
-        return (*(item for item in COMMON if item.name in _SHARED), *self.OWN)
-
     def configure(self) -> None:
         """Load the course and the robot, and begin."""
         values = self.values
-        if values["command_type"] not in COMMAND_TYPES:
-            raise InvalidSetup(f"command_type: {values['command_type']!r} is unknown")
+        self._kind = command_type(values)
         if not values["publish_clock"] and values["real_time_factor"] != 1.0:
             factor = values["real_time_factor"]
             raise InvalidSetup(f"real_time_factor = {factor}: must be 1 without /clock")
         course = Course.load(values["course"])
         if values["vary"]:
-            from nerfbot.course import load_plan
-
             course = load_plan(values["course"]).draw(values["seed"], True)
         self.plant = Plant(course, values["robot"], pictures=values["camera_every"] > 0)
         self._random = np.random.default_rng(values["seed"])
         self._lost, self._lost_until = False, 0.0
         self._tracker = course.task.start(course)
         start = course.start
-        self._start = Pose(start.x, start.y, start.heading).inverse()
+        self._start = PlanarPose(start.x, start.y, start.heading).inverse()
         self._value = np.zeros(len(self.plant.channels))
-        self._caps: np.ndarray | None = None
+        self._effort_limit: np.ndarray | None = None
         self._lift = [0.0] * len(AXES)
         self._received, self._stamp = -1e9, 0.0
         self._stepped = self.now()
-        self._rest = [channel.mode == "position" for channel in self.plant.channels]
-        self._kind = COMMAND_TYPES[values["command_type"]]
-        self.create_subscription(self._kind.message_class(), "cmd_vel", self.guarded(self._take), NEWEST_QOS)
-        self.create_subscription(Float64MultiArray, "effort_limit", self.guarded(self._take_caps), NEWEST_QOS)
-        self.create_subscription(Float64MultiArray, "lift", self.guarded(self._take_lift), STATE_QOS)
-        sensors = qos_profile_system_default
+        self._holds = [channel.mode == "position" for channel in self.plant.channels]
+        self.listen(self._kind.message_class(), "cmd_vel", self._take, NEWEST_QOS)
+        self.listen(Float64MultiArray, "effort_limit", self._take_effort_limit, NEWEST_QOS)
+        self.listen(Float64MultiArray, "lift", self._take_lift, STATE_QOS)
         self._clock_out = self.create_publisher(Clock, "/clock", QoSProfile(depth=1))
         self._out = {
-            name: self.create_publisher(kind, name, sensors)
-            for name, kind in {
-                "odom": Odometry,
-                "scan": LaserScan,
-                "imu": Imu,
-                "joint_states": JointState,
-                "image": Image,
-                "objects": MarkerArray,
-            }.items()
+            name: self.create_publisher(kind, name, qos_profile_system_default)
+            for name, kind in SENSOR_TOPICS.items()
         }
         self._events = self.create_publisher(String, "events", 100)
         self._steps = 0
         factor = values["real_time_factor"]
-        self.every(CONTROL_STEP / factor if factor > 0.0 else 0.002, self._turn)
+        self.call_every(CONTROL_STEP / factor if factor > 0.0 else 0.002, self._step_if_due)
 
-    # In
+    # Inputs
 
     def _take(self, message: Any) -> None:
         try:
@@ -118,14 +109,14 @@ class PlantNode(ChainNode):
             self.get_logger().warning(f"command refused: {error}")
             return
         self._value, self._received = np.array(value), self.now()
-        self._stamp = stamp_of(message, self._kind)
+        self._stamp = stamp_of(message)
         if self.values["real_time_factor"] == 0.0 and self._stamp >= self.time - 1e-6:
             self._step()
 
-    def _take_caps(self, message: Float64MultiArray) -> None:
-        caps = np.array(message.data)
-        if caps.shape == self._value.shape and (caps >= 0.0).all():
-            self._caps = caps
+    def _take_effort_limit(self, message: Float64MultiArray) -> None:
+        limit = np.array(message.data)
+        if limit.shape == self._value.shape and (limit >= 0.0).all():
+            self._effort_limit = limit
 
     def _take_lift(self, message: Float64MultiArray) -> None:
         if len(message.data) == len(AXES) and all(0.0 <= level <= 1.0 for level in message.data):
@@ -138,21 +129,21 @@ class PlantNode(ChainNode):
         """Simulated time, s."""
         return EPOCH + self.plant.time
 
-    def _turn(self) -> None:
-        waits = self.values["real_time_factor"] == 0.0 and self._steps > 0
-        if not waits or self.now() - self._stepped >= self.values["lockstep_wait"]:
+    def _step_if_due(self) -> None:
+        in_lockstep = self.values["real_time_factor"] == 0.0 and self._steps > 0
+        if not in_lockstep or self.now() - self._stepped >= self.values["lockstep_wait"]:
             self._step()
 
     def _command(self) -> np.ndarray:
-        """The last command, or the robot's own stop where none came in time or a zone lost it."""
+        """The last command, or the robot's own stop where none arrived in time or a zone lost it."""
         stale = self.now() - self._received >= self.values["cmd_vel_timeout"]
-        if not stale and not self._interfered():
+        if not stale and not self._is_lost():
             return self._value
         measured = self.plant.robot.measured().position
-        at = np.zeros(len(self._rest)) if measured is None else measured[0]
-        return np.where(self._rest, at, 0.0)
+        position = np.zeros(len(self._holds)) if measured is None else measured[0]
+        return np.where(self._holds, position, 0.0)
 
-    def _interfered(self) -> bool:
+    def _is_lost(self) -> bool:
         zone = self.plant.interference()
         if zone is None:
             self._lost, self._lost_until = False, 0.0
@@ -162,14 +153,14 @@ class PlantNode(ChainNode):
         return self._lost
 
     def _step(self) -> None:
-        done = self._tracker.done
-        result = self.plant.step(self._command(), self._caps)
+        was_done = self._tracker.done
+        result = self.plant.step(self._command(), self._effort_limit)
         self._steps += 1
         self._stepped = self.now()
         self._tracker.consume(result.events, self.plant.time, self.plant.cell)
         for event in result.events:
-            self._events.publish(String(data=json.dumps(_plain(event), default=str)))
-        if self._tracker.done and not done:
+            self._events.publish(String(data=json.dumps(_finite(event), default=str)))
+        if self._tracker.done and not was_done:
             outcome = {"success": self._tracker.reached_goal, "time": round(self.plant.time, 3)}
             self.get_logger().info(f"task over: {json.dumps(outcome)}")
             self._events.publish(String(data=json.dumps({"event": "task-over", **outcome})))
@@ -183,9 +174,9 @@ class PlantNode(ChainNode):
             self._clock_out.publish(Clock(clock=stamp))
         else:
             stamp = self.get_clock().now().to_msg()
-        x, y, heading = map(float, readings.pose)
+        pose = PlanarPose(*map(float, readings.pose))
         out["scan"].publish(reading_messages.scan(readings.lidar, plant.description, CONTROL_STEP, stamp))
-        out["imu"].publish(reading_messages.imu(readings.imu, heading, stamp))
+        out["imu"].publish(reading_messages.imu(readings.imu, pose.heading, stamp))
         robot = plant.robot
         out["joint_states"].publish(
             reading_messages.joint_states(robot.joint_names, readings.joints, robot.efforts(), stamp)
@@ -194,13 +185,12 @@ class PlantNode(ChainNode):
         every = self.values["camera_every"]
         if every and self._steps % every == 0:
             out["image"].publish(reading_messages.image(plant.sensors.camera(self._lift[SENSING]), stamp))
-        # Last: a policy acts when it hears where it is
-        pose = self._start.then(Pose(x, y, heading))
+        # Last, because a policy may act on each odometry message
         forward, turning = map(float, readings.twist)
-        out["odom"].publish(reading_messages.odometry(pose, forward, turning, stamp))
+        out["odom"].publish(reading_messages.odometry(self._start.compose(pose), forward, turning, stamp))
 
     def diagnose(self) -> tuple[str, str, dict[str, object]]:
-        """Simulated time, the age of the command, and what came of the task."""
+        """Simulated time, the age of the command, and the outcome of the task."""
         age = self.now() - self._received
         stale = age >= self.values["cmd_vel_timeout"]
         values: dict[str, object] = {
@@ -217,7 +207,8 @@ class PlantNode(ChainNode):
             self.plant.close()
 
 
-def _plain(event: Any) -> dict[str, Any]:
+def _finite(event: Any) -> dict[str, Any]:
+    """The fields of an event, None for what JSON cannot hold."""
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in dataclasses.asdict(event).items()

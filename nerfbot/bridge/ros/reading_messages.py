@@ -1,4 +1,4 @@
-"""Readings of a simulated robot as ROS 2 messages, and messages as readings again.
+"""Readings of a simulated robot as ROS 2 messages, and back.
 
 Frames and units by REP-103 and REP-105; a ray without a return is infinite (REP-117). Detected objects are
 `visualization_msgs/MarkerArray` in the robot's frame, so that RViz and Foxglove show them: `ns` is the kind,
@@ -18,8 +18,8 @@ from sensor_msgs.msg import Image, Imu, JointState, LaserScan
 from visualization_msgs.msg import Marker, MarkerArray
 
 from nerfbot.angles import wrap_angle
-from nerfbot.hardware.ros.sensor_messages import yaw
-from nerfbot.hardware.safety.localisation import Pose
+from nerfbot.hardware.ros.sensor_messages import read_imu, read_odometry, write_imu
+from nerfbot.hardware.safety.localisation import PlanarPose
 from nerfbot.sim.plant.sensors import Detection, Readings
 from nerfbot.sim.robots.description import RobotDescription
 
@@ -37,7 +37,7 @@ def quaternion(heading: float) -> Quaternion:
     return Quaternion(z=math.sin(heading / 2), w=math.cos(heading / 2))
 
 
-def odometry(pose: Pose, forward: float, turning: float, stamp: Time) -> Odometry:
+def odometry(pose: PlanarPose, forward: float, turning: float, stamp: Time) -> Odometry:
     """Pose in `odom`, speed (m/s) and yaw rate (rad/s) in `base_link`."""
     message = Odometry(child_frame_id="base_link")
     message.header.frame_id, message.header.stamp = "odom", stamp
@@ -68,8 +68,7 @@ def imu(numbers: Any, heading: float, stamp: Time) -> Imu:
     """Specific force (m/s²) and angular rate (rad/s) in body axes."""
     message = Imu()
     message.header.frame_id, message.header.stamp = "imu_link", stamp
-    force, rate = message.linear_acceleration, message.angular_velocity
-    force.x, force.y, force.z, rate.x, rate.y, rate.z = map(float, numbers)
+    write_imu(message, numbers)
     message.orientation = quaternion(heading)
     return message
 
@@ -94,10 +93,10 @@ def image(pixels: Any, stamp: Time) -> Image:
     return message
 
 
-def objects(seen: tuple[Detection, ...], stamp: Time) -> MarkerArray:
-    """Detections as markers; an empty array says that nothing is in sight."""
+def objects(detected: tuple[Detection, ...], stamp: Time) -> MarkerArray:
+    """Detections as markers; an empty array means that nothing is in sight."""
     markers = []
-    for number, item in enumerate(seen):
+    for number, item in enumerate(detected):
         marker = Marker(ns=item.kind, id=number, type=Marker.SPHERE, action=Marker.ADD)
         marker.header.frame_id, marker.header.stamp = "base_link", stamp
         marker.text = _SEPARATOR.join((item.id, item.colour, item.shape))
@@ -111,22 +110,21 @@ def objects(seen: tuple[Detection, ...], stamp: Time) -> MarkerArray:
 
 
 def detections(message: MarkerArray) -> tuple[Detection, ...]:
-    """What `objects` was made of; markers of other makers are left out."""
-    found = []
+    """The inverse of `objects`; markers of other publishers are left out."""
+    detected = []
     for marker in message.markers:
         parts = marker.text.split(_SEPARATOR)
         if len(parts) == 3:
             x, y = marker.pose.position.x, marker.pose.position.y
-            found.append(
-                Detection(parts[0], marker.ns, parts[1], parts[2], math.atan2(y, x), math.hypot(x, y))
-            )
-    return tuple(found)
+            item = Detection(parts[0], marker.ns, parts[1], parts[2], math.atan2(y, x), math.hypot(x, y))
+            detected.append(item)
+    return tuple(detected)
 
 
-class ReadingsInput:
-    """Collects messages into readings; `origin` is where the odometry's frame stands on the course."""
+class ReadingsCollector:
+    """Collects messages into readings; `origin` is the odometry's frame on the course."""
 
-    def __init__(self, origin: Pose) -> None:
+    def __init__(self, origin: PlanarPose) -> None:
         self._origin = origin
         self._lidar: Any = None
         self._pose: Any = None
@@ -137,11 +135,9 @@ class ReadingsInput:
 
     def take_odometry(self, message: Odometry) -> None:
         """Take pose and twist."""
-        pose = message.pose.pose
-        here = self._origin.then(Pose(pose.position.x, pose.position.y, yaw(pose.orientation)))
-        heading = wrap_angle(here.heading)
-        self._pose = np.array([here.x, here.y, heading])
-        self._twist = np.array([message.twist.twist.linear.x, message.twist.twist.angular.z])
+        x, y, heading, *twist = read_odometry(message).tolist()
+        here = self._origin.compose(PlanarPose(x, y, heading))
+        self._pose, self._twist = np.array([here.x, here.y, wrap_angle(here.heading)]), np.array(twist)
 
     def take_scan(self, message: LaserScan) -> None:
         """Take ranges, m; a ray without a return reads the sensor's range."""
@@ -149,8 +145,7 @@ class ReadingsInput:
 
     def take_imu(self, message: Imu) -> None:
         """Take force and rate."""
-        force, rate = message.linear_acceleration, message.angular_velocity
-        self._imu = np.array([force.x, force.y, force.z, rate.x, rate.y, rate.z])
+        self._imu = read_imu(message)
 
     def take_joints(self, message: JointState) -> None:
         """Take positions and velocities."""
@@ -161,7 +156,7 @@ class ReadingsInput:
         self._objects = detections(message)
 
     def readings(self) -> Readings | None:
-        """What is known, or None while there is no pose or no scan."""
+        """The newest readings, or None while there is no pose or no scan."""
         if self._pose is None or self._lidar is None:
             return None
         return Readings.of(self._lidar, self._pose, self._twist, self._imu, self._joints, self._objects)

@@ -39,10 +39,10 @@ def test_the_gauntlet_is_passed_under_leases_and_its_recording_tells_of_each(bri
     assert not run.shares_memory()
     assert '"success": true' in run.log.read_text()
     with run.supervisor() as client:
-        assert client.ask("estop", reason="test")["ok"]
-        run.until(lambda: client.ask("status")["stop"] == "estop: test")
-        run.until(lambda: abs(client.ask("status")["speed"]) < 0.02)
-        refused = client.ask("grant", axes={"strength": 1.0}, duration=1.0, ramp=0.0, reason="test")
+        assert client.request("estop", reason="test")["ok"]
+        run.until(lambda: client.request("status")["stop"] == "estop: test")
+        run.until(lambda: abs(client.request("status")["speed"]) < 0.02)
+        refused = client.request("grant", axes={"strength": 1.0}, duration=1.0, ramp=0.0, reason="test")
         assert refused["reason"] == "latched"
     assert run.end() == 0
     assert not (run.folder / "supervisor.path").exists()
@@ -75,7 +75,7 @@ def test_the_gauntlet_is_passed_under_leases_and_its_recording_tells_of_each(bri
     again = BringUp(run.folder, "record:=false", "policy:=none")
     try:
         with again.supervisor() as client:
-            assert client.ask("status", timeout=10.0)["estop"] == "test"
+            assert client.request("status", timeout=10.0)["estop"] == "test"
     finally:
         again.end()
 
@@ -166,7 +166,7 @@ def test_the_hardware_bring_up_drives_a_robot_that_has_topics_of_its_own(bring_u
         run = bring_up(*words, kind="hardware", domain=world.domain)
         with run.supervisor() as client:
             partner.until(lambda: bool(speeds) and speeds[-1] > 0.3, lambda: partner.send(1.5))
-            refused = client.ask("grant", axes={"speed": 1.0}, duration=1.0, ramp=0.0, reason="test")
+            refused = client.request("grant", axes={"speed": 1.0}, duration=1.0, ramp=0.0, reason="test")
             assert refused["reason"] == "no-backstop"
         assert max(message.twist.linear.x for _, message in partner.heard) <= 0.4 + 1e-9  # rover-slow's
         assert run.end() == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from nerfbot.bridge.ros.bringup_plan import ARGUMENTS, make
+from nerfbot.bridge.ros.bringup_plan import ARGUMENTS, make_plan
 from nerfbot.errors import NerfbotError
 from nerfbot.hardware.ros.parameters import COMMON, channels_of, envelope_of
 from nerfbot.sim.robots.description import RobotDescription
@@ -16,7 +16,7 @@ LAUNCH = Path(__file__).parents[3] / "launch"
 
 
 def names(kind: str, **given: str) -> list[str]:
-    return [node.name for node in make(kind, given).nodes]
+    return [node.name for node in make_plan(kind, given).nodes]
 
 
 def test_the_supervisor_and_the_gate_come_before_who_commands() -> None:
@@ -27,7 +27,7 @@ def test_the_supervisor_and_the_gate_come_before_who_commands() -> None:
 
 def test_only_simulation_runs_by_simulated_time() -> None:
     for kind, simulated in (("sim", True), ("hardware", False), ("hil", False)):
-        for node in make(kind, {}).nodes:
+        for node in make_plan(kind, {}).nodes:
             assert node.parameters.get("limiter_clock", "steady") == (
                 "stamp" if simulated and node.name in ("gate", "nerf") else "steady"
             )
@@ -36,13 +36,15 @@ def test_only_simulation_runs_by_simulated_time() -> None:
 
 
 def test_hardware_has_no_backstop_unless_it_is_named() -> None:
-    (supervisor,) = [node for node in make("hardware", {}).nodes if node.name == "supervisor"]
+    (supervisor,) = [node for node in make_plan("hardware", {}).nodes if node.name == "supervisor"]
     assert supervisor.parameters["backstop"] == ""
 
 
 def test_what_the_bring_up_decides_stands_after_a_parameter_file(tmp_path: Path) -> None:
     file = LAUNCH / "params" / "turtlebot3.yaml"
-    plan = make("hardware", {"params_file": str(file), "run_folder": str(tmp_path), "namespace": "robot1"})
+    plan = make_plan(
+        "hardware", {"params_file": str(file), "run_folder": str(tmp_path), "namespace": "robot1"}
+    )
     node = plan.nodes[1]
     words = plan.arguments(node, plan.write(node))
     files = [words[k + 1] for k, word in enumerate(words) if word == "--params-file"]
@@ -56,7 +58,7 @@ def test_what_the_bring_up_decides_stands_after_a_parameter_file(tmp_path: Path)
 def test_a_simulated_robot_s_chain_has_its_channels_and_its_envelope(robot: str) -> None:
     description = RobotDescription.load(robot)
     policy = "none" if robot == "panda" else "scripted"
-    nodes = {node.name: node for node in make("sim", {"robot": robot, "policy": policy}).nodes}
+    nodes = {node.name: node for node in make_plan("sim", {"robot": robot, "policy": policy}).nodes}
     assert nodes["plant"].parameters["robot"] == robot
     assert nodes["nerf"].parameters["nerf"] == f"{robot}-weak"
     for name in ("gate", "nerf"):
@@ -87,7 +89,7 @@ def test_a_simulated_robot_s_chain_has_its_channels_and_its_envelope(robot: str)
 )
 def test_an_argument_that_is_none_is_named(kind: str, given: dict[str, str], named: str) -> None:
     with pytest.raises(NerfbotError, match=named):
-        make(kind, given)
+        make_plan(kind, given)
 
 
 @pytest.mark.parametrize("file", sorted(path.name for path in LAUNCH.glob("*.launch.py")))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nerfbot.bridge.ros.bringup_plan import NodePlan, Plan
+from nerfbot.bridge.ros.bringup_plan import BringupPlan, NodePlan
 from nerfbot.bridge.ros.bringup_runner import Runner
 
 pytestmark = pytest.mark.realtime
@@ -19,14 +19,14 @@ ENDS, STAYS = "this", "nerfbot_stays"
 def run(tmp_path: Path, *nodes: NodePlan, seconds: float = 20.0) -> tuple[Runner, list[str]]:
     """Run a plan until nothing changes any more: what was said."""
     said: list[str] = []
-    plan = Plan(nodes, "", tmp_path / "run", tmp_path / "sockets", None)
+    plan = BringupPlan(nodes, "", tmp_path / "run", tmp_path / "sockets", None)
     runner = Runner(plan, lambda name, line: said.append(f"{name}: {line}"))
     try:
         runner.start()
         end = time.monotonic() + seconds
-        while runner.attend(0.1) and time.monotonic() < end and len(runner.pids) > 1:
+        while runner.poll(0.1) and time.monotonic() < end and len(runner.pids) > 1:
             pass
-        runner.attend(0.3)
+        runner.poll(0.3)
         alive = sorted(runner.pids)
     finally:
         runner.stop()
@@ -51,20 +51,20 @@ def test_a_policy_that_ends_is_started_twice_more_and_the_rest_goes_on_without_i
     assert said.count("second: ended with 0; starting it again") == 2
     assert said.count("second: ended with 0") == 1
     assert said[-1] == "alive: gate"
-    assert runner.ended_badly == ""
+    assert runner.failure == ""
 
 
 def test_an_essential_node_that_ends_for_good_ends_everything(tmp_path: Path) -> None:
     runner, said = run(tmp_path, stays(), NodePlan("nerf", ENDS, restarts=1))
     assert said.count("nerf: ended with 0; starting it again") == 1
-    assert runner.ended_badly == "nerf ended with 0"
+    assert runner.failure == "nerf ended with 0"
 
 
 def test_a_node_that_must_not_start_like_this_is_not_tried_again(tmp_path: Path) -> None:
     (tmp_path / "nerfbot_refuses.py").write_text("import sys\nsys.exit(2)\n")
     runner, said = run(tmp_path, stays(), NodePlan("nerf", "nerfbot_refuses", restarts=2))
     assert not any("again" in line for line in said)
-    assert runner.ended_badly == "nerf ended with 2"
+    assert runner.failure == "nerf ended with 2"
 
 
 def test_a_node_that_does_not_end_when_told_is_killed(tmp_path: Path, monkeypatch) -> None:
@@ -73,10 +73,10 @@ def test_a_node_that_does_not_end_when_told_is_killed(tmp_path: Path, monkeypatc
         "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('deaf')\ntime.sleep(60)\n"
     )
     said: list[str] = []
-    plan = Plan((NodePlan("gate", "nerfbot_deaf"),), "", tmp_path / "run", tmp_path / "sockets", None)
+    plan = BringupPlan((NodePlan("gate", "nerfbot_deaf"),), "", tmp_path / "run", tmp_path / "sockets", None)
     runner = Runner(plan, lambda name, line: said.append(f"{name}: {line}"))
     runner.start()
     while "gate: deaf" not in said:
-        assert runner.attend(0.05)
+        assert runner.poll(0.05)
     runner.stop()
     assert "gate: does not end; killing it" in said

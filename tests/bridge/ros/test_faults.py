@@ -131,7 +131,7 @@ def test_the_robot_rests_when_the_policy_falls_silent(chain: Chain) -> None:
 
 def ask(chain: Chain, kind: str, **fields: Any) -> dict[str, Any]:
     with SupervisorClient(chain.world.folder / "supervisor") as client:
-        return client.ask(kind, timeout=PATIENCE, **fields)
+        return client.request(kind, timeout=PATIENCE, **fields)
 
 
 def answers(chain: Chain) -> bool:

@@ -15,7 +15,7 @@ from nerfbot.errors import InvalidCommand
 from nerfbot.hardware.errors import InvalidSetup
 from nerfbot.hardware.ros.message_types import definition, message_class
 from nerfbot.hardware.ros.recorder_node import TOPICS
-from nerfbot.hardware.safety.localisation import Pose
+from nerfbot.hardware.safety.localisation import PlanarPose
 from nerfbot.sim.envs.rover_env import RoverEnv
 from nerfbot.sim.plant.sensors import Detection, Readings
 from nerfbot.sim.robots.description import RobotDescription
@@ -37,10 +37,10 @@ def readings() -> Readings:
 
 def test_readings_survive_their_messages() -> None:
     told, stamp = readings(), reading_messages.time_message(1.25)
-    start = Pose(0.5, 0.25, math.pi / 2)
-    collected = reading_messages.ReadingsInput(start)
+    start = PlanarPose(0.5, 0.25, math.pi / 2)
+    collected = reading_messages.ReadingsCollector(start)
     assert collected.readings() is None
-    odom = start.inverse().then(Pose(*told.pose.tolist()))
+    odom = start.inverse().compose(PlanarPose(*told.pose.tolist()))
     collected.take_odometry(reading_messages.odometry(odom, 0.4, -0.1, stamp))
     collected.take_scan(reading_messages.scan(told.lidar, ROVER, 0.05, stamp))
     collected.take_imu(reading_messages.imu(told.imu, 0.7, stamp))

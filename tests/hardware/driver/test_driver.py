@@ -19,9 +19,9 @@ from nerfbot.hardware.emulator.process import settle
 from nerfbot.hardware.errors import BusError
 from nerfbot.hardware.hil.rig import DESK, Rig
 from nerfbot.hardware.robot import ROBOTS, ServoRobot
-from nerfbot.hardware.safety.localisation import Odometry
-from nerfbot.hardware.safety.requests import RequestDesk
-from nerfbot.hardware.safety.supervision import Oversight
+from nerfbot.hardware.safety.localisation import Localiser
+from nerfbot.hardware.safety.requests import RequestServer
+from nerfbot.hardware.safety.supervision import Supervision
 from nerfbot.limits import NerfSpec
 from nerfbot.powers import verify
 
@@ -213,16 +213,16 @@ def test_an_arm_at_rest_is_held_where_it_reads_when_a_guard_speaks(fault, value,
 
 
 def test_the_supervisor_serves_the_driver_and_clears_its_latch_with_its_own(rig):
-    """The same permits as gate and nerf get, from the same `Oversight`; the driver tells it of its latch."""
+    """The same permits as gate and nerf get, from the same `Supervision`; the driver reports its latch."""
     arm = rig(running=False)
     arm.start_driver()
-    box, desk = Mailbox(arm.folder / "supervising"), RequestDesk(arm.folder / DESK)
-    supervisor = Oversight(Course.load("gauntlet"), arm.folder / "state", 0.2, Odometry(1.5))
+    box, requests = Mailbox(arm.folder / "supervising"), RequestServer(arm.folder / DESK)
+    supervisor = Supervision(Course.load("gauntlet"), arm.folder / "state", 0.2, Localiser(1.5))
 
     def permitted(done, seconds=6.0):
         def look():
-            for request in desk.read():
-                supervisor.latched_below(**request.fields)
+            for request in requests.read():
+                supervisor.set_driver_latch(**request.fields)
             box.send(supervisor.tick(time.monotonic()).encode(), arm.folder / PERMIT)
             if not arm.state:
                 arm.link.listen()
@@ -235,12 +235,12 @@ def test_the_supervisor_serves_the_driver_and_clears_its_latch_with_its_own(rig)
     assert permitted(lambda state: state["phase"] == "run"), arm.state
     supervisor.estop("button")
     assert permitted(lambda state: "estop" in state["latched"]), arm.state
-    assert permitted(lambda _: "driver" in supervisor.ladder.held())
+    assert permitted(lambda _: "driver" in supervisor.conditions.active())
     assert not permitted(lambda state: not state["latched"], 0.3)
     assert supervisor.clear_estop("test", at_rest=True) == ""
     assert permitted(lambda state: state["phase"] == "run" and not state["latched"]), arm.state
-    assert permitted(lambda _: "driver" not in supervisor.ladder.held())
-    for each in (box, desk, supervisor):
+    assert permitted(lambda _: "driver" not in supervisor.conditions.active())
+    for each in (box, requests, supervisor):
         each.close()
 
 

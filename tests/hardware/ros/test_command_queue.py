@@ -18,7 +18,7 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 
 from nerfbot.hardware.ros.base_node import COMMAND_QOS, NEWEST_QOS
-from nerfbot.hardware.ros.callback_budget import Ration, newest
+from nerfbot.hardware.ros.callback_budget import CallbackBudget, take_newest
 from tests.hardware.ros_world import TWIST_LIMITS, Partner, World, a_world, fresh_domain, partnered
 
 pytestmark = pytest.mark.realtime
@@ -91,7 +91,7 @@ def test_of_more_than_the_queue_holds_the_newest_come_and_the_others_are_counted
 
 
 def test_after_a_longer_hold_up_nothing_is_taken_that_waited() -> None:
-    """The timer is slow: a link that left the rest of the queue for its next ration would take it as new."""
+    """The timer is slow: a link that left the rest of the queue for its next budget would take it as new."""
     with a_world() as world:
         nerf = Held(world, timer_rate=20.0)
         nerf.spin(0.3)
@@ -129,17 +129,17 @@ def send(out: object, count: int) -> None:
         out.publish(TwistStamped())  # type: ignore[attr-defined]
 
 
-def test_a_ration_that_is_used_up_calls_nothing_until_it_is_renewed(pair: tuple) -> None:
+def test_a_budget_that_is_used_up_calls_nothing_until_it_is_renewed(pair: tuple) -> None:
     node, executor, out = pair
-    ration, taken = Ration(3), []
-    node.create_subscription(TwistStamped, "x", taken.append, COMMAND_QOS, callback_group=ration)
+    budget, taken = CallbackBudget(3), []
+    node.create_subscription(TwistStamped, "x", taken.append, COMMAND_QOS, callback_group=budget)
     while out.get_subscription_count() == 0:
         executor.spin_once(timeout_sec=0.05)
     send(out, 10)
     for _ in range(20):
         executor.spin_once(timeout_sec=0.02)
     assert len(taken) == 3
-    ration.renew()
+    budget.renew()
     for _ in range(20):
         executor.spin_once(timeout_sec=0.02)
     assert len(taken) == 6
@@ -148,18 +148,20 @@ def test_a_ration_that_is_used_up_calls_nothing_until_it_is_renewed(pair: tuple)
 def test_the_newest_message_is_had_without_the_executor(pair: tuple) -> None:
     node, executor, out = pair
     taken: list[TwistStamped] = []
-    heard = node.create_subscription(TwistStamped, "x", taken.append, NEWEST_QOS, callback_group=Ration(0))
+    heard = node.create_subscription(
+        TwistStamped, "x", taken.append, NEWEST_QOS, callback_group=CallbackBudget(0)
+    )
     while out.get_subscription_count() == 0:
         executor.spin_once(timeout_sec=0.05)
-    assert newest(heard) is None
+    assert take_newest(heard) is None
     for number in range(5):
         message = TwistStamped()
         message.twist.linear.x = float(number)
         out.publish(message)
     for _ in range(10):
         executor.spin_once(timeout_sec=0.02)
-    assert newest(heard).twist.linear.x == 4.0
-    assert newest(heard) is None
+    assert take_newest(heard).twist.linear.x == 4.0
+    assert take_newest(heard) is None
     assert not taken
 
 

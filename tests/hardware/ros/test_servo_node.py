@@ -105,9 +105,9 @@ def test_commands_move_the_arm_under_the_supervisors_permit_and_its_stop_stops_i
     assert arm.states[-1].name == ROBOT.names
     assert max(abs(state.velocity[4]) for state in arm.states) < 1.35  # the driver keeps the nerf
     with SupervisorClient(arm.supervisor) as client:
-        assert client.ask("estop", timeout=PATIENCE, reason="test")["ok"]
+        assert client.request("estop", timeout=PATIENCE, reason="test")["ok"]
         arm.until(lambda: "estop" in arm.values("servo").get("latched", ""), lambda: arm.ask(target))
-        arm.until(lambda: client.ask("clear-estop", timeout=PATIENCE, reason="test")["ok"], arm.stay)
+        arm.until(lambda: client.request("clear-estop", timeout=PATIENCE, reason="test")["ok"], arm.stay)
     arm.until(lambda: arm.phase() == "run", arm.stay)
     broken = [math.nan, *target[1:]]
     arm.until(lambda: "command-invalid" in arm.reason(), lambda: arm.ask(broken))

@@ -76,7 +76,7 @@ class Supervised(Partner):
 
         def asked() -> dict[str, Any]:
             with SupervisorClient(self.world.folder / "sup") as client:
-                return client.ask(kind, timeout=PATIENCE, **fields)
+                return client.request(kind, timeout=PATIENCE, **fields)
 
         return self.meanwhile(asked, each)
 

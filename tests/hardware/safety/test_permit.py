@@ -13,7 +13,7 @@ import pytest
 from nerfbot.hardware.datagram import Mailbox
 from nerfbot.hardware.errors import InvalidPermit, InvalidRequest, InvalidSetup, NoAnswer
 from nerfbot.hardware.safety.permit import LONGEST, Permit, PermitSource, PermitState, PermitWatch
-from nerfbot.hardware.safety.requests import RequestDesk, SupervisorClient, parse
+from nerfbot.hardware.safety.requests import RequestServer, SupervisorClient, parse
 
 LIFT = (1.0, 0.5, 0.0, 0.25)
 
@@ -23,7 +23,7 @@ def test_a_permit_survives_its_datagram() -> None:
     assert Permit.decode(permit.encode()) == permit
 
 
-def test_a_reader_with_a_latch_is_told_of_the_stop_and_of_the_latch_that_may_go() -> None:
+def test_a_reader_with_a_latch_learns_of_the_stop_and_of_the_latch_that_may_be_cleared() -> None:
     watch, source = PermitWatch(), PermitSource(0.2)
     watch.take(source.next(LIFT, clear=4, now=1.0).encode(), 1, 1.0)
     assert watch.state(1.0) == PermitState("", LIFT, alive=True, clear=4)
@@ -34,8 +34,8 @@ def test_a_reader_with_a_latch_is_told_of_the_stop_and_of_the_latch_that_may_go(
     assert watch.state(1.3) == PermitState("the permit lapsed")
     watch.take(source.next(LIFT, clear=4, now=1.3).encode(), 1, 1.3)
     watch.take(PermitSource(0.2).next(now=1.3).encode(), 2, 1.3)
-    told = watch.state(1.3)
-    assert (told.alive, told.conflict, told.clear) == (False, True, None)
+    state = watch.state(1.3)
+    assert (state.alive, state.conflict, state.clear) == (False, True, None)
 
 
 def test_an_emergency_stop_is_heard_even_in_a_permit_that_does_not_count() -> None:
@@ -143,12 +143,12 @@ def test_a_permit_from_the_future_grants_nothing() -> None:
     ],
 )
 def test_a_bad_field_is_named_and_grants_nothing(field: str, value: object) -> None:
-    told = json.loads(PermitSource(0.2).next(now=1.0).encode())
-    told[field] = value
+    content = json.loads(PermitSource(0.2).next(now=1.0).encode())
+    content[field] = value
     with pytest.raises(InvalidPermit, match=field):
-        Permit.decode(json.dumps(told).encode())
+        Permit.decode(json.dumps(content).encode())
     watch = PermitWatch()
-    watch.take(json.dumps(told).encode(), 1, 1.0)
+    watch.take(json.dumps(content).encode(), 1, 1.0)
     assert watch.stop(1.0) == "no permit yet"
 
 
@@ -244,16 +244,16 @@ def test_a_request_that_cannot_be_understood_names_what_is_wrong(data: bytes, na
         parse(data)
 
 
-def test_nobody_home_is_said_at_once(tmp_path: Path) -> None:
+def test_a_missing_supervisor_is_reported_at_once(tmp_path: Path) -> None:
     with SupervisorClient(tmp_path / "supervisor") as client, pytest.raises(NoAnswer, match="nobody reads"):
-        client.ask("status")
+        client.request("status")
 
 
-def test_a_supervisor_that_hangs_is_said_after_the_time(tmp_path: Path) -> None:
-    desk = RequestDesk(tmp_path / "supervisor")
+def test_a_hung_supervisor_is_reported_after_the_timeout(tmp_path: Path) -> None:
+    server = RequestServer(tmp_path / "supervisor")
     with (
         SupervisorClient(tmp_path / "supervisor") as client,
         pytest.raises(NoAnswer, match="no answer within"),
     ):
-        client.ask("status", timeout=0.01)
-    desk.close()
+        client.request("status", timeout=0.01)
+    server.close()

@@ -6,30 +6,30 @@ import math
 
 import pytest
 
-from nerfbot.hardware.safety.staleness import CommandStream
+from nerfbot.hardware.safety.staleness import StreamMonitor
 
 HOUR = 3600.0
 
 
-def fed(stamps: list[float], offset: float = 0.0, period: float = 0.05) -> tuple[CommandStream, float]:
-    stream, now = CommandStream(timeout=0.1), 100.0
+def fed(stamps: list[float], offset: float = 0.0, period: float = 0.05) -> tuple[StreamMonitor, float]:
+    stream, now = StreamMonitor(timeout=0.1), 100.0
     for stamp in stamps:
-        assert stream.take(now, stamp + offset) == ""
+        assert stream.accept(now, stamp + offset) == ""
         now += period
     return stream, now
 
 
 def test_it_is_stale_before_the_first_message_and_after_the_timeout() -> None:
-    stream = CommandStream(timeout=0.1)
+    stream = StreamMonitor(timeout=0.1)
     assert stream.is_stale(0.0)
-    stream.take(1.0, 0.0)
+    stream.accept(1.0, 0.0)
     assert not stream.is_stale(1.099)
     assert stream.is_stale(1.1)
 
 
 def test_a_clock_that_runs_backwards_makes_it_stale() -> None:
-    stream = CommandStream(timeout=0.1)
-    stream.take(1.0, 0.0)
+    stream = StreamMonitor(timeout=0.1)
+    stream.accept(1.0, 0.0)
     assert stream.is_stale(0.999)
 
 
@@ -43,54 +43,54 @@ def test_a_senders_clock_may_be_an_hour_off_and_still_ages_by_receipt(offset: fl
 def test_a_stamp_that_jumps_is_refused_until_the_robot_rests(jump: float) -> None:
     stream, now = fed([5000.0, 5000.05])
     for _ in range(3):
-        assert "delay changed" in stream.take(now, 5000.0 + jump if jump > 0 else jump)
+        assert "delay changed" in stream.accept(now, 5000.0 + jump if jump > 0 else jump)
     assert stream.is_stale(now + 0.1)
-    assert "delay changed" in stream.take(now + 0.1, 5000.0 + jump if jump > 0 else jump)
-    stream.settle()
-    assert stream.take(now + 0.15, 5000.0 + jump if jump > 0 else jump) == ""
+    assert "delay changed" in stream.accept(now + 0.1, 5000.0 + jump if jump > 0 else jump)
+    stream.note_rest()
+    assert stream.accept(now + 0.15, 5000.0 + jump if jump > 0 else jump) == ""
 
 
 def test_a_message_that_was_held_up_is_refused() -> None:
     stream, now = fed([100.0, 100.05])
     stream.timeout = 2.0
-    assert "late" in stream.take(now + 0.8, 100.1)
+    assert "late" in stream.accept(now + 0.8, 100.1)
 
 
 @pytest.mark.parametrize(("stamp", "what"), [(100.05, "same"), (100.0, "older")])
-def test_duplicates_and_late_ones_do_not_keep_it_fresh(stamp: float, what: str) -> None:
+def test_duplicates_and_late_ones_do_not_refresh_it(stamp: float, what: str) -> None:
     stream, now = fed([100.0, 100.05])
-    assert what in stream.take(now, stamp)
+    assert what in stream.accept(now, stamp)
     assert stream.is_stale(now + 0.06)
 
 
 def test_a_frozen_repeat_does_not_begin_a_new_stream() -> None:
     stream, now = fed([100.0, 100.05])
     for step in range(1, 40):
-        assert stream.take(now + 0.05 * step, 100.05)
+        assert stream.accept(now + 0.05 * step, 100.05)
     assert stream.is_stale(now + 2.0)
 
 
-def test_messages_without_stamps_are_taken_but_not_mixed() -> None:
+def test_messages_without_stamps_are_accepted_but_not_mixed() -> None:
     fed([0.0, 0.0, 100.0])
     stream, now = fed([100.0])
-    assert "was stamped" in stream.take(now, 0.0)
+    assert "was stamped" in stream.accept(now, 0.0)
 
 
 @pytest.mark.parametrize("stamp", [math.nan, math.inf, -1.0])
 def test_a_stamp_that_is_no_time_is_refused(stamp: float) -> None:
-    assert "must be a time" in CommandStream(timeout=0.1).take(1.0, stamp)
+    assert "must be a time" in StreamMonitor(timeout=0.1).accept(1.0, stamp)
 
 
-def test_a_second_sender_is_refused_and_told_of_until_it_has_been_silent_for_a_second() -> None:
-    stream = CommandStream(timeout=0.1)
-    assert stream.take(1.0, 0.0, "a") == ""
-    assert "second publisher" in stream.take(1.01, 0.0, "b")
-    assert stream.second_source(1.5)
-    assert not stream.second_source(2.02)
+def test_a_second_sender_is_refused_and_reported_until_it_has_been_silent_for_a_second() -> None:
+    stream = StreamMonitor(timeout=0.1)
+    assert stream.accept(1.0, 0.0, "a") == ""
+    assert "second publisher" in stream.accept(1.01, 0.0, "b")
+    assert stream.has_second_source(1.5)
+    assert not stream.has_second_source(2.02)
 
 
 def test_a_new_sender_is_followed_once_the_first_is_silent() -> None:
-    stream = CommandStream(timeout=0.1)
-    stream.take(1.0, 0.0, "a")
-    assert stream.take(1.2, 0.0, "b") == ""
-    assert not stream.second_source(1.2)
+    stream = StreamMonitor(timeout=0.1)
+    stream.accept(1.0, 0.0, "a")
+    assert stream.accept(1.2, 0.0, "b") == ""
+    assert not stream.has_second_source(1.2)

@@ -1,4 +1,4 @@
-"""What the supervisor decides: leases by odometry, the ladder, the latch, and all of it in the audit log."""
+"""What the supervisor decides: leases by position, conditions, the latch, and all of it in the audit log."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any
 import pytest
 
 from nerfbot.course import Course
-from nerfbot.hardware.safety.localisation import Odometry, Pose
+from nerfbot.hardware.safety.localisation import Localiser, PlanarPose
 from nerfbot.hardware.safety.severity import Severity
-from nerfbot.hardware.safety.supervision import LeaseClock, Oversight
+from nerfbot.hardware.safety.supervision import LeaseClock, Supervision
 from nerfbot.powers.audit import verify
 
 STRENGTH = {"axes": {"strength": 1.0}, "duration": 2.0, "ramp": 0.0, "reason": "test"}
 COURSE = Course.load("gauntlet")
 
 
-def oversight(folder: Path, **more: Any) -> Oversight:
-    return Oversight(COURSE, folder, 0.2, Odometry(1.5), backstop="the test says so", **more)
+def make_supervision(folder: Path, **more: Any) -> Supervision:
+    return Supervision(COURSE, folder, 0.2, Localiser(1.5), backstop="the test says so", **more)
 
 
-def in_a_zone(state: Oversight, now: float = 0.0) -> Oversight:
+def in_a_zone(state: Supervision, now: float = 0.0) -> Supervision:
     """The odometry's frame is such that the robot stands a cell east of its start: in a lift zone."""
-    state.odometry.take(Pose(0.0, 0.0, 0.0), now)
+    state.localiser.update(PlanarPose(0.0, 0.0, 0.0), now)
     assert state.set_origin("test", now)["ok"]
-    state.odometry.take(Pose(0.6, 0.0, 0.0), now + 0.4)
+    state.localiser.update(PlanarPose(0.6, 0.0, 0.0), now + 0.4)
     state.tick(now + 0.4)
     return state
 
@@ -37,11 +37,11 @@ def events(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_a_lease_lifts_expires_by_itself_and_is_in_the_log(tmp_path: Path) -> None:
-    state = in_a_zone(oversight(tmp_path))
+    state = in_a_zone(make_supervision(tmp_path))
     assert state.grant(STRENGTH, 0.4)["ok"]
     for step in range(60):
         now = 0.4 + 0.05 * step
-        state.odometry.take(Pose(0.6, 0.0, 0.0), now)
+        state.localiser.update(PlanarPose(0.6, 0.0, 0.0), now)
         permit = state.tick(now)
         assert permit.levels[0] == (1.0 if now < 2.4 - 1e-9 else 0.0)
     state.close()
@@ -50,20 +50,20 @@ def test_a_lease_lifts_expires_by_itself_and_is_in_the_log(tmp_path: Path) -> No
 
 
 def test_a_lease_outside_the_zones_is_refused_with_its_reason(tmp_path: Path) -> None:
-    state = oversight(tmp_path)
-    state.odometry.take(Pose(0.0, 0.0, 0.0), 0.0)
+    state = make_supervision(tmp_path)
+    state.localiser.update(PlanarPose(0.0, 0.0, 0.0), 0.0)
     state.set_origin("test", 0.0)
     state.tick(0.0)
     assert state.grant(STRENGTH, 0.0)["reason"] == "outside-region"
 
 
 def test_no_lift_without_a_backstop(tmp_path: Path) -> None:
-    state = in_a_zone(Oversight(COURSE, tmp_path, 0.2, Odometry(1.5)))
+    state = in_a_zone(Supervision(COURSE, tmp_path, 0.2, Localiser(1.5)))
     assert state.grant(STRENGTH, 0.4)["reason"] == "no-backstop"
 
 
 def test_silent_odometry_takes_the_lift_away(tmp_path: Path) -> None:
-    state = in_a_zone(oversight(tmp_path))
+    state = in_a_zone(make_supervision(tmp_path))
     state.grant(STRENGTH, 0.4)
     assert state.tick(0.5).levels[0] == 1.0
     assert state.tick(0.95).levels[0] == 0.0
@@ -71,62 +71,62 @@ def test_silent_odometry_takes_the_lift_away(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("severity", [Severity.NO_LIFT, Severity.STOP, Severity.TORQUE_OFF])
 def test_a_condition_ends_leases_and_refuses_new_ones(tmp_path: Path, severity: Severity) -> None:
-    state = in_a_zone(oversight(tmp_path))
+    state = in_a_zone(make_supervision(tmp_path))
     state.grant(STRENGTH, 0.4)
-    state.condition("battery", severity, "9 V")
+    state.set_condition("battery", True, severity, "9 V")
     permit = state.tick(0.45)
     assert permit.levels[0] == 0.0
     assert permit.stop == ("" if severity is Severity.NO_LIFT else "battery: 9 V")
     assert state.grant(STRENGTH, 0.45)["reason"] == "not-now"
-    state.fine("battery")
+    state.set_condition("battery", False, severity, "")
     assert state.tick(0.5).stop == ""
     assert state.grant(STRENGTH, 0.5)["ok"]
 
 
 def test_an_emergency_stop_survives_a_restart_and_is_cleared_by_an_operator_only(tmp_path: Path) -> None:
-    first = in_a_zone(oversight(tmp_path))
+    first = in_a_zone(make_supervision(tmp_path))
     first.grant(STRENGTH, 0.4)
-    first.condition("runaway", Severity.ESTOP, "3 m/s")
+    first.set_condition("runaway", True, Severity.ESTOP, "3 m/s")
     assert first.tick(0.45).levels[0] == 0.0
     assert "the cause persists: runaway" in first.clear_estop("operator", at_rest=True)
     first.close()
 
-    second = in_a_zone(oversight(tmp_path))
+    second = in_a_zone(make_supervision(tmp_path))
     assert second.tick(0.5).stop == "estop: runaway: 3 m/s"
     assert second.grant(STRENGTH, 0.5)["reason"] == "latched"
     assert "at rest" in second.clear_estop("operator", at_rest=False)
     assert second.clear_estop("operator", at_rest=True) == ""
     assert second.tick(0.55).stop == ""
-    told = [event["event"] for event in events(tmp_path)]
-    assert told.count("start") == 2
-    assert "clear-refused" in told
+    names = [event["event"] for event in events(tmp_path)]
+    assert names.count("start") == 2
+    assert "clear-refused" in names
     verify(tmp_path / "audit.jsonl")
 
 
 def test_a_drivers_own_latch_ends_leases_and_is_cleared_with_the_stop(tmp_path: Path) -> None:
-    state = in_a_zone(oversight(tmp_path))
+    state = in_a_zone(make_supervision(tmp_path))
     state.grant(STRENGTH, 0.4)
-    state.latched_below(3, "stuck: elbow")
+    state.set_driver_latch(3, "stuck: elbow")
     assert state.tick(0.45).levels[0] == 0.0
     assert state.grant(STRENGTH, 0.45)["detail"] == "driver: latch 3: stuck: elbow"
     assert state.tick(0.5).clear is None
     state.estop("operator")
-    told = state.tick(0.55)
-    assert (told.estop, told.clear) == (True, None)
+    permit = state.tick(0.55)
+    assert (permit.estop, permit.clear) == (True, None)
     assert state.clear_estop("operator", at_rest=True) == ""
-    told = state.tick(0.6)
-    assert (told.estop, told.clear) == (False, 3)
-    state.latched_below(3, "stuck: elbow")  # said again
+    permit = state.tick(0.6)
+    assert (permit.estop, permit.clear) == (False, 3)
+    state.set_driver_latch(3, "stuck: elbow")  # said again
     assert state.tick(0.65).clear == 3
-    state.latched_below(4, "stuck: wrist")
+    state.set_driver_latch(4, "stuck: wrist")
     assert state.tick(0.7).clear is None
-    state.latched_below(4, "")
+    state.set_driver_latch(4, "")
     assert state.tick(0.75).clear is None
     assert state.grant(STRENGTH, 0.75)["ok"]
 
 
 def test_a_revocation_takes_the_lift_away_at_once(tmp_path: Path) -> None:
-    state = in_a_zone(oversight(tmp_path))
+    state = in_a_zone(make_supervision(tmp_path))
     state.grant({**STRENGTH, "ramp": 0.5}, 0.4)
     assert state.revoke("operator") == {"ok": True, "revoked": 1}
     assert state.tick(0.6).levels == (0.0,) * 4
@@ -144,7 +144,7 @@ def test_a_revocation_takes_the_lift_away_at_once(tmp_path: Path) -> None:
     ],
 )
 def test_a_malformed_lease_is_named(tmp_path: Path, change: dict[str, Any], named: str) -> None:
-    answer = in_a_zone(oversight(tmp_path)).grant({**STRENGTH, **change}, 0.4)
+    answer = in_a_zone(make_supervision(tmp_path)).grant({**STRENGTH, **change}, 0.4)
     assert named in answer["error"]
 
 
