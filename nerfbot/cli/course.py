@@ -196,7 +196,8 @@ def _goal_data(goal: GoalReport) -> dict[str, Any]:
         "lifted_share": goal.lifted.share,
         "lifted_seconds": goal.lifted.seconds if math.isfinite(goal.lifted.seconds) else None,
         "sufficient": goal.minimal,
-        "undecided": goal.undecided,
+        "undecided": bool(goal.undecided),
+        "undecided_because": goal.undecided,
     }
 
 

@@ -27,7 +27,7 @@ def solve_levels(plan: CoursePlan, abilities: Abilities) -> CourseReport:
     task = plan.task
 
     def reach(axes: tuple[str, ...]) -> Reach:
-        found, number, slowest, undecided = 0, 0, 0.0, False
+        found, number, slowest, undecided = 0, 0, 0.0, ""
         for level in tests:
             goals = _matching(level, task.goal)
             times, unsure = _arrivals(level, goals, abilities, axes)
@@ -47,8 +47,8 @@ def _matching(level: Course, matcher: Matcher) -> list[Element]:
 
 def _arrivals(
     level: Course, goals: Iterable[Element], abilities: Abilities, axes: tuple[str, ...]
-) -> tuple[dict[Cell, float], bool]:
-    """The earliest time (s) at each goal in reach, going round decoys; and whether a search gave up."""
+) -> tuple[dict[Cell, float], str]:
+    """The earliest time (s) at each goal in reach, going round decoys; why a search gave up, or ""."""
     kinds: dict[str | None, set[Cell]] = {}
     for goal in goals:
         key = str(goal.properties["colour"]) if goal.kind == "chest" else None
@@ -56,7 +56,7 @@ def _arrivals(
     search = Search(level, abilities.at(axes), free=frozenset().union(*kinds.values()))
     outcomes = [search.run(frozenset(cells), key) for key, cells in kinds.items()]
     times = {cell: time for outcome in outcomes for cell, time in outcome.arrival.items()}
-    return times, any(outcome.undecided for outcome in outcomes)
+    return times, next((outcome.undecided for outcome in outcomes if outcome.undecided), "")
 
 
 def _distinction(

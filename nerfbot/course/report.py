@@ -21,13 +21,14 @@ FAILS = 0.2
 class Reach:
     """With `axes` lifted: the share of the goal's places in reach, and the earliest time at the farthest (s).
 
-    The share is exact with nothing and with everything lifted, and a lower bound in between.
+    The share is exact with nothing and with everything lifted, and a lower bound in between. `undecided`
+    says why more may be in reach; "" where the search was exhaustive.
     """
 
     axes: tuple[str, ...]
     share: float
     seconds: float
-    undecided: bool
+    undecided: str
 
     @property
     def passes(self) -> bool:
@@ -44,7 +45,7 @@ class GoalReport:
     nerfed: Reach
     lifted: Reach
     minimal: tuple[tuple[str, ...], ...]
-    undecided: bool
+    undecided: str
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def report_goal(name: str, places: tuple[Cell, ...], reach: Callable[[tuple[str,
                 covered = any(set(enough) <= set(axes) for enough in minimal)
                 if necessary <= set(axes) and not covered and known(axes).passes:
                     minimal.append(axes)
-    undecided = any(item.undecided for item in tried.values())
+    undecided = next((item.undecided for item in tried.values() if item.undecided), "")
     return GoalReport(name, places, nerfed, lifted, tuple(minimal), undecided)
 
 
@@ -116,10 +117,15 @@ def failures(
     found = []
     claimed = tuple(axis for axis in AXES if axis in needs)
     if not any(goal.lifted.passes for goal in goals):
-        found.append("no goal is in reach with every axis lifted")
+        most = max((goal.lifted.share for goal in goals), default=0.0)
+        found.append(
+            "no goal is in reach with every axis lifted"
+            if most == 0.0
+            else f"with every axis lifted {most:.0%} of the goal's places are in reach, needs {PASSES:.0%}"
+        )
     for goal in goals:
         if goal.undecided:
-            found.append(f"{goal.goal}: undecided, the search reached its bound")
+            found.append(f"{goal.goal}: undecided, {goal.undecided}")
         if goal.lifted.passes and goal.minimal != (claimed,):
             enough = " or ".join("+".join(axes) or "nothing" for axes in goal.minimal)
             found.append(f"{goal.goal}: needs {'+'.join(claimed) or 'nothing'} claimed, {enough} found")

@@ -29,9 +29,8 @@ from nerfbot.course.elements import (
     Gate,
     Interference,
     LiftZone,
-    Ramp,
-    Step,
 )
+from nerfbot.course.passage import Relief
 from nerfbot.errors import InvalidCourse
 from nerfbot.grid.codes import kind_of
 from nerfbot.grid.kernels.state import CHUNK_BYTES
@@ -334,45 +333,13 @@ class _Builder:
 
     def _slopes(self, course: Course, climb: NDArray[np.uint8]) -> None:
         """Force that each way out of each cell asks of the drive, as rows of the table of forces."""
-        ground = {item.position: item for item in course.elements if isinstance(item, Ramp | Step)}
-        for cell in {near for at in ground for near in (at, *_around(at))}:
+        relief = Relief(course, self.able)
+        for cell in {near for at in relief.ground for near in (at, *_around(at))}:
             if not course.inside(*cell):
                 continue
-            for index, (down, right) in enumerate(STEPS.values()):
-                there = (cell[0] + down, cell[1] + right)
-                if cell in ground or there in ground:
-                    force = self._force(course, ground, cell, there, index)
-                    climb[self._number(cell), index] = self._row(self.forces, force, "different slopes")
-
-    def _force(
-        self,
-        course: Course,
-        ground: dict[tuple[int, int], Ramp | Step],
-        here: tuple[int, int],
-        there: tuple[int, int],
-        direction: int,
-    ) -> float:
-        names = list(STEPS)
-        heading, back = names[direction], names[(direction + 2) % 4]
-        rise = _edge(ground.get(there), back) - _edge(ground.get(here), heading)
-        if rise < -self.able.body.wheel_radius:
-            return math.inf
-        force = self.able.step_force(rise)
-        for cell in (here, there):
-            item = ground.get(cell)
-            if isinstance(item, Ramp) and item.direction == heading:
-                force = max(force, self.able.slope_force(item.height, course.cell))
-        return force
-
-
-def _edge(ground: Ramp | Step | None, side: str) -> float:
-    """Height of the ground in m at one edge of its cell; a ramp's flank counts as its high end."""
-    if ground is None:
-        return 0.0
-    if isinstance(ground, Step):
-        return ground.height
-    low = {"east": "west", "west": "east", "north": "south", "south": "north"}[ground.direction]
-    return ground.base + (0.0 if side == low else ground.height)
+            for index, direction in enumerate(STEPS):
+                force = relief.force(cell, direction)
+                climb[self._number(cell), index] = self._row(self.forces, force, "different slopes")
 
 
 def _around(cell: tuple[int, int]) -> Iterator[tuple[int, int]]:

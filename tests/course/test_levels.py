@@ -140,4 +140,4 @@ def test_a_search_that_gives_up_on_a_level_leaves_the_family_undecided(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("nerfbot.course.search.MAX_STATES", 2)
-    assert "coin: undecided, the search reached its bound" in report("coin-in-corner").failures
+    assert any("coin: undecided" in failure for failure in report("coin-in-corner").failures)

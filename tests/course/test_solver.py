@@ -10,7 +10,7 @@ import pytest
 
 from nerfbot.course import catalogue, load_plan, parse
 from nerfbot.course.capability import ROVER, Abilities, Capability
-from nerfbot.course.search import Search, _Views
+from nerfbot.course.search import Search, Views
 from nerfbot.course.solver import solve
 from nerfbot.errors import InvalidSpec
 from nerfbot.limits.spec import NerfSpec
@@ -48,6 +48,11 @@ task:
   goal: {{kind: coin}}
   horizon: {horizon}
 {extra}"""
+
+
+def opening_once(text: str) -> str:
+    """The same course with gates that open once, from 5 s to 7.5 s."""
+    return text.replace("period: 10, open: 2.5, phase: 5", "period: 1000, open: 2.5, phase: 995")
 
 
 def arrival(rows: str, able: Capability = LIFTED, horizon: float = 30.0) -> float:
@@ -88,12 +93,58 @@ def test_a_block_without_room_behind_it_stays() -> None:
     assert arrival("####### #SLLC.# #######") == math.inf
 
 
-def test_a_gate_is_waited_for_and_crossed_only_in_one_opening() -> None:
-    # It opens at 5 s for 2.5 s. The body's front is 0.05 m before it; its rear is clear after 0.95 m.
+def test_a_gate_is_waited_for_and_never_shuts_on_the_body() -> None:
+    # It opens at 5 s for 2.5 s, every 10 s. The body's front waits 0.05 m before the edge of its own cell.
     assert arrival("###### #SG.C# ######") == pytest.approx(5.0 - 0.05 + 1.5)
     long = "######### #SGGGGC## #########"
     assert arrival(long, dataclasses.replace(LIFTED, speed=1.0)) == pytest.approx(5.0 - 0.05 + 2.5)
-    assert arrival(long, dataclasses.replace(LIFTED, speed=0.95)) == math.inf
+    # Slower: in the second gate's cell when the third shuts; it waits there for the next opening.
+    slow = 5.0 + 10.0 + (0.45 + 0.5 + 0.5) / 0.25
+    assert arrival(long, dataclasses.replace(LIFTED, speed=0.25)) == pytest.approx(slow)
+
+
+def test_a_gate_that_opens_once_shuts_out_whoever_is_too_slow_for_the_next() -> None:
+    course = parse(opening_once(course_text("######### #SGGGGC## #########"))).draw()
+    goal = frozenset([course.of("coin")[0].position])
+    fast, slow = (Search(course, dataclasses.replace(LIFTED, speed=v), goal).run(goal) for v in (1.0, 0.4))
+    assert fast.arrival
+    assert not slow.arrival
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "reached"),
+    [
+        ("gate, then a low ramp", "######## #SG.r.C# ########", True),
+        ("gate at the foot of a low ramp", "######## #S.Gr.C# ########", True),
+        ("gate, then a low step", "####### #SGhhC# #######", True),
+        ("gate, then a light block", "####### #SGL..# ####C## #######", True),
+        ("gate at a bend", "##### #SG## ##.C# #####", True),
+        ("a drop deeper than a wheel before a gate", "####### #SEG.C# #######", False),
+        ("a drop deeper than a wheel before a block", "####### #SEL..# ####C## #######", False),
+        ("a drop deeper than a wheel before the floor", "####### #SE..C# #######", False),
+    ],
+)
+def test_every_way_into_a_cell_asks_for_the_same(name: str, rows: str, reached: bool) -> None:
+    text = course_text(rows, horizon=60.0).replace(
+        "map:",
+        """\
+  r: {kind: ramp, height: 0.04, direction: east}
+  E: {kind: ramp, height: 0.3, direction: east}
+  h: {kind: step, height: 0.02}
+map:""",
+        1,
+    )
+    course = parse(text).draw()
+    goal = frozenset([course.of("coin")[0].position])
+    assert bool(Search(course, LIFTED, goal).run(goal).arrival) is reached
+
+
+@pytest.mark.parametrize("rows", ["####### #SG.xk# #######", "####### #SGxk.# #######"])
+def test_a_chest_behind_a_gate_needs_its_key_all_the_same(rows: str) -> None:
+    text = course_text(rows).replace("goal: {kind: coin}", "goal: {kind: chest}")
+    course = parse(text).draw()
+    chest = frozenset([course.of("chest")[0].position])
+    assert not Search(course, LIFTED, chest).run(chest, key="yellow").arrival
 
 
 def test_interference_slows_by_the_share_of_commands_lost() -> None:
@@ -151,8 +202,8 @@ def test_a_goal_beyond_every_lift_is_a_failure() -> None:
 
 
 def test_either_of_two_ways_gives_two_smallest_sets() -> None:
-    rows = "########### #...GGG...# #S#######C# #.##....#.# #..B......# #.##....### ###########"
-    (goal,) = solve(parse(course_text(rows)), ABILITIES).goals
+    rows = "########### #..GGGG...# #S#######C# #.##....#.# #..B......# #.##....### ###########"
+    (goal,) = solve(parse(opening_once(course_text(rows))), ABILITIES).goals
     assert set(goal.minimal) == {("strength",), ("speed",)}
 
 
@@ -243,7 +294,7 @@ def test_a_line_of_sight_ends_its_visibility_after_it_has_entered_fog(
     text = course_text("########## #S.nn...C# ##########").replace("no_go", "{kind: fog, visibility: 0.8}")
     places = tuple((1, place) for place in range(column + 1, 9))
     able = Capability(push=1.0, speed=1.0, sight=8.0, sensing=level)
-    assert _Views(parse(text).draw(), able, places).at((1, column)) == tuple(range(seen))
+    assert Views(parse(text).draw(), able, places).at((1, column)) == tuple(range(seen))
 
 
 def test_a_search_beyond_its_bound_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
