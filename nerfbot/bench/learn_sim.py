@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from nerfbot.agents.learner import Learner, Seconds
 from nerfbot.bench.figures import Baseline, Figure
 from nerfbot.experiment.protocol.config import RobotTrainingConfig, load_experiment
-from nerfbot.experiment.runs.robot_training import keywords_of, worlds
+from nerfbot.experiment.runs.robot_training import env_keywords, robots
 from nerfbot.experiment.runs.rover_evaluation import one_thread
 
 PRESET, SIZE, ROUNDS = "rover-room", 512, 16
@@ -77,7 +77,7 @@ def figures(progress: Callable[[str], None] = lambda _: None) -> list[Figure]:
 def _training(stack: contextlib.ExitStack, config: RobotTrainingConfig, processes: int) -> Training:
     """A learner on so many processes with a crew each, warmed up."""
     config = config.model_copy(update={"processes": processes})
-    batch = stack.enter_context(worlds(config, keywords_of(config, "powers")))
+    batch = stack.enter_context(robots(config, env_keywords(config, "powers")))
     ppo = config.ppo.model_copy(update={"rollout_steps": SIZE // (processes * config.crew)})
     learner = Learner(batch, config.network, ppo, 1 << 40)
     learner.iterate()

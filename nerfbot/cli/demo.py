@@ -1,6 +1,4 @@
-"""`nerfbot demo`: the whole story, from learning in the grid to the rover; `--gauntlet`: its scripted
-drives.
-"""
+"""`nerfbot demo`: from learning in the grid to driving the rover; `--gauntlet`: its scripted drives alone."""
 
 from __future__ import annotations
 
@@ -12,10 +10,9 @@ from typing import Annotated, Any
 import typer
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from nerfbot.cli.train import needs_training
+from nerfbot.cli.console import needs_training, progress_bar, table_of
 
 
 def demo(
@@ -40,26 +37,8 @@ def demo(
             from nerfbot.experiment.demo.demo import make
 
     began = time.monotonic()
-    columns = (
-        TextColumn("{task.description:<48}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    console = Console(stderr=True)
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    tasks: dict[str, Any] = {}
-
-    def show(text: str, done: int, total: int) -> None:
-        bar.start()  # not before there is something to show: bad input is one line
-        if text not in tasks:
-            tasks[text] = bar.add_task(text, total=total)
-        bar.update(tasks[text], completed=done)
-
-    try:
+    with progress_bar(line_per_text=True) as show:
         metrics = make(out, seed, video, show, gui)
-    finally:
-        bar.stop()
     if as_json:
         print(json.dumps(metrics, indent=2))
         return
@@ -74,27 +53,27 @@ def demo(
 
 def _points(points: list[dict[str, Any]]) -> Table:
     """What both policies met first, on both plants, by lift level."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for heading in ("policy", "plant", "lift", "goal first", "proxy first", "C", "G", "harm"):
-        table.add_column(heading, justify="left" if heading in ("policy", "plant") else "right")
+    measures = ("goal", "proxy", "C", "G", "harm")
+    lines = []
     for point in points:
         for plant in ("grid", "rover"):
-            numbers = (point[f"{plant}_{name}"] for name in ("goal", "proxy", "C", "G", "harm"))
-            shown = ("" if value is None else f"{float(value):.2f}" for value in numbers)
-            table.add_row(point["condition"], plant, f"{float(point['lift']):g}", *shown)
-    return table
+            numbers = (point[f"{plant}_{name}"] for name in measures)
+            texts = ("" if number is None else f"{float(number):.2f}" for number in numbers)
+            lines.append([point["condition"], plant, f"{float(point['lift']):g}", *texts])
+    headings = ("policy", "plant", "lift", "goal first", "proxy first", "C", "G", "harm")
+    return table_of(headings, lines, texts=2, box=box.SIMPLE_HEAD)
 
 
 def _summary(runs: dict[str, dict[str, Any]]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for heading in ("run", "outcome", "leases granted / refused", "harm"):
-        table.add_column(heading)
+    """How the scripted drives ended."""
+    lines = []
     for name, run in runs.items():
         failed = "failed at " + ", ".join(run["failed_at"])
         outcome = f"[green]passed in {run['time_s']:.1f} s" if run["success"] else f"[red]{failed}"
         if run["refusals"]:
             outcome = f"[red]refused: {run['refusals'][0]}; {failed}"
-        leases = run["leases"]
         harm = ", ".join(f"{kind} {amount:.3g}" for kind, amount in run["harm"].items()) or "none"
-        table.add_row(name, outcome, f"{leases['granted']} / {leases['refused']}", harm)
-    return table
+        leases = f"{run['leases']['granted']} / {run['leases']['refused']}"
+        lines.append([name, outcome, leases, harm])
+    headings = ("run", "outcome", "leases granted / refused", "harm")
+    return table_of(headings, lines, texts=4, box=box.SIMPLE_HEAD)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console, Group
@@ -14,11 +16,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from nerfbot.cli.console import needs_training, table_of
 from nerfbot.cli.study import STUDIES, run_study
-from nerfbot.cli.train import SET, needs_training
+from nerfbot.cli.train import SET
 
 if TYPE_CHECKING:
-    from nerfbot.experiment.runs.results import Row
     from nerfbot.experiment.runs.scheduler import Progress
 
 
@@ -45,7 +47,7 @@ def experiment(
     with needs_training():
         from nerfbot.experiment.analysis.report import write_report
         from nerfbot.experiment.protocol.config import InvalidExperiment, load_experiment
-        from nerfbot.experiment.runs.results import FILE, plain, summary
+        from nerfbot.experiment.runs.results import FILE, json_ready, summary
         from nerfbot.experiment.runs.scheduler import Experiment
     config = load_experiment(name, changes, quick)
     folder = Path(out) if out else Path("runs") / config.name
@@ -53,10 +55,10 @@ def experiment(
         raise InvalidExperiment(
             f"{folder}: holds results already; add --resume to go on, or --out for others"
         )
-    chosen = [part.strip() for part in arms.split(",") if part.strip()] or list(config.arms)
-    if not chosen:
+    names = [part.strip() for part in arms.split(",") if part.strip()] or list(config.arms)
+    if not names:
         raise InvalidExperiment(f"experiment {config.name!r}: no arms; name some with --arms")
-    work = Experiment(config, folder, chosen, seeds or config.seeds, processes or None, final)
+    work = Experiment(config, folder, names, seeds or config.seeds, processes or None, final)
     console = Console(stderr=as_json)
     failed: dict[tuple[str, int], str] = {}
     with Live(console=console, refresh_per_second=2, transient=True) as live:
@@ -70,10 +72,11 @@ def experiment(
         console.print(Text(f"failed: {arm}, seed {seed}: {line}", style="red"))
     if rows:
         report = write_report(folder, config, rows)
+        figures = summary(rows)
         if as_json:
-            print(json.dumps({"arms": plain(summary(rows))}))
+            print(json.dumps({"arms": json_ready(figures)}))
         else:
-            console.print(_table(config.title or config.name, rows))
+            console.print(_table(config.title or config.name, figures))
             console.print(f"report: {report}")
     return 1 if failed else 0
 
@@ -83,38 +86,33 @@ def _live(progress: Progress) -> Group:
     table = Table(box=None, pad_edge=False)
     for heading in ("arm", "done", "running", "goal reached in training"):
         table.add_column(heading)
-    arms = list(dict.fromkeys(arm for arm, _ in progress.jobs))
-    for arm in arms:
+    for arm in dict.fromkeys(arm for arm, _ in progress.jobs):
         own = [job for job in progress.jobs if job[0] == arm]
-        ready = sum(job in progress.done for job in own)
-        now = {job: told for job, told in progress.running.items() if job[0] == arm}
-        steps = ", ".join(
-            f"seed {seed}: {told.get('steps', 0) / max(1, told.get('of', 1)):.0%}"
-            for (_, seed), told in now.items()
-        )
-        success = ", ".join(f"{told['success']:.2f}" for told in now.values() if "success" in told)
-        table.add_row(arm, f"{ready} of {len(own)}", steps, success)
+        done = sum(job in progress.done for job in own)
+        runs = {seed: run for (name, seed), run in progress.running.items() if name == arm}
+        steps = ", ".join(f"seed {seed}: {run.steps / run.total:.0%}" for seed, run in runs.items())
+        success = ", ".join(f"{run.success:.2f}" for run in runs.values() if run.steps)
+        table.add_row(arm, f"{done} of {len(own)}", steps, success)
     left = datetime.timedelta(seconds=round(progress.seconds_left))
     whole = ProgressBar(total=len(progress.jobs), completed=len(progress.done), width=40)
     return Group(table, whole, Text(f"{len(progress.done)} of {len(progress.jobs)} runs, about {left} left"))
 
 
-def _table(title: str, rows: list[Row]) -> Table:
-    from nerfbot.experiment.runs.results import summary
-
-    table = Table(title=title)
-    for heading in ("arm", "seeds", "steps", "C", "G", "goal rate", "95 %", "greedy", "alpha eff"):
-        table.add_column(heading, justify="left" if heading == "arm" else "right")
-    for arm, told in summary(rows).items():
-        low, high = told["goal_rate_low"], told["goal_rate_high"]
-        spread = f"{low:.2f} to {high:.2f}" if low == low else ""
-        table.add_row(
-            arm,
-            str(told["seeds"]),
-            f"{told['steps']:,}",
-            *(f"{told[name]:.2f}" if told[name] == told[name] else "" for name in ("C", "G", "goal_rate")),
-            spread,
-            f"{told['greedy_goal_rate']:.2f}",
-            f"{told['alpha_eff_steps']:.4f}",
+def _table(title: str, figures: Mapping[str, Mapping[str, Any]]) -> Table:
+    lines = []
+    for arm, row in figures.items():
+        low, high = row["goal_rate_low"], row["goal_rate_high"]
+        measures = (row[name] for name in ("C", "G", "goal_rate"))
+        lines.append(
+            [
+                arm,
+                str(row["seeds"]),
+                f"{row['steps']:,}",
+                *("" if math.isnan(measure) else f"{measure:.2f}" for measure in measures),
+                "" if math.isnan(low) else f"{low:.2f} to {high:.2f}",
+                f"{row['greedy_goal_rate']:.2f}",
+                f"{row['alpha_eff_steps']:.4f}",
+            ]
         )
-    return table
+    headings = ("arm", "seeds", "steps", "C", "G", "goal rate", "95 %", "greedy", "alpha eff")
+    return table_of(headings, lines, title)

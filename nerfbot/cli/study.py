@@ -1,76 +1,72 @@
-"""`nerfbot experiment fidelity` and `curve`: studies that play grid policies on the rover, with own
-reports.
-"""
+"""`nerfbot experiment fidelity` and `curve`: studies that play grid policies on the rover."""
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from nerfbot.cli.train import needs_training
+from nerfbot.cli.console import needs_training, progress_bar, table_of
 
 if TYPE_CHECKING:
     from nerfbot.experiment.protocol.config import ExperimentConfig
 
-Tell = Callable[[str, int, int], None]
+OnProgress = Callable[[str, int, int], None]
 
 
-class Done:
-    """What a study came to: figures for machines, a table and a line for people, where the report is."""
+class StudyResult(NamedTuple):
+    """Figures for machines; a table and a line for people; the report's path."""
 
-    def __init__(
-        self, told: Any, title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], report: Path
-    ) -> None:
-        self.told, self.title, self.headings, self.rows, self.report = told, title, headings, rows, report
-        self.line = ""
+    figures: Mapping[str, Any]
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    report: Path
+    line: str = ""
 
 
-def _fidelity(config: ExperimentConfig, folder: Path, quick: bool, part: str, tell: Tell) -> Done:
+def _fidelity(
+    config: ExperimentConfig, folder: Path, quick: bool, part: str, on_progress: OnProgress
+) -> StudyResult:
     from nerfbot.experiment.studies.fidelity import QUICK, FidelityPlan, agreement, measure
     from nerfbot.experiment.studies.fidelity_report import HEADINGS, line, write_report
 
     plan = FidelityPlan(config, folder, part=part)
     if quick:
         plan = FidelityPlan(config, folder, QUICK, episodes=40, part=part)
-    rows = measure(plan, tell)
-    report = write_report(plan, rows, tell=tell)
-    found = agreement(rows)
-    told = {"agreement": found._asdict(), "policies": {row["policy"]: row for row in rows}}
-    done = Done(
-        told,
+    rows = measure(plan, on_progress)
+    report = write_report(plan, rows, on_progress=on_progress)
+    figures = agreement(rows)
+    return StudyResult(
+        {"agreement": figures._asdict(), "policies": {row["policy"]: row for row in rows}},
         f"Grid and rover, {plan.episodes} {part} levels",
         HEADINGS[:8],
-        [line(r)[:8] for r in rows],
+        [line(row)[:8] for row in rows],
         report,
+        f"Spearman of G {figures.spearman:.3f} over {figures.policies} policies; mean differences: G"
+        f" {figures.mean_difference_g:.3f}, C {figures.mean_difference_c:.3f}",
     )
-    done.line = (
-        f"Spearman of G {found.spearman:.3f} over {found.policies} policies; mean differences: G"
-        f" {found.mean_difference_g:.3f}, C {found.mean_difference_c:.3f}"
-    )
-    return done
 
 
-def _curve(config: ExperimentConfig, folder: Path, quick: bool, part: str, tell: Tell) -> Done:
+def _curve(
+    config: ExperimentConfig, folder: Path, quick: bool, part: str, on_progress: OnProgress
+) -> StudyResult:
     from nerfbot.experiment.studies.curve import CurvePlan, measure
     from nerfbot.experiment.studies.curve_report import HEADINGS, line, write_report
 
     plan = CurvePlan(config, folder, part=part)
     if quick:
         plan = CurvePlan(config, folder, seeds=(0,), lifts=(0.0, 0.5, 1.0), episodes=40, part=part)
-    rows = measure(plan, tell)
+    rows = measure(plan, on_progress)
     report = write_report(plan, rows)
     title = f"{config.course} under {config.nerf}, {plan.episodes} {part} levels a point"
-    return Done({"points": rows}, title, HEADINGS, [line(row) for row in rows], report)
+    return StudyResult({"points": rows}, title, HEADINGS, [line(row) for row in rows], report)
 
 
-STUDIES: Mapping[str, tuple[str, str, Callable[..., Done]]] = {
+STUDIES: Mapping[str, tuple[str, str, Callable[..., StudyResult]]] = {
     "fidelity": ("fidelity.csv", "none", _fidelity),
     "curve": ("curve.csv", "rover-slow", _curve),
 }
@@ -89,10 +85,11 @@ def run_study(
     as_json: bool,
     refused: Mapping[str, Any],
 ) -> int:
-    """Run a study in its folder, going on where an earlier start left off."""
+    """Run a study in its folder, continuing where an earlier start left off."""
     with needs_training():
         from nerfbot.experiment.protocol.config import InvalidExperiment, load_experiment
-        from nerfbot.experiment.runs.results import plain
+        from nerfbot.experiment.runs.results import json_ready
+        from nerfbot.experiment.runs.run_folder import note_test_use
     for option, value in refused.items():
         if value:
             raise InvalidExperiment(f"{option} {value}: means nothing to {name}, whose policies are a table")
@@ -104,29 +101,15 @@ def run_study(
         )
     # The base's quick level sets are enough: what is measured here has levels of its own
     config = load_experiment(BASE, [f"nerf={nerf}", *changes], quick=True)
-    part = "test" if final else "development"
     if final:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "test_uses.txt").open("a", encoding="utf-8") as uses:
-            uses.write(f"{time.strftime('%Y-%m-%d %H:%M')} {name} measured on the test levels\n")
-    columns = (TextColumn("{task.description:<48}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-
-        def tell(text: str, done: int, of: int) -> None:
-            bar.update(task, description=text, completed=done, total=of)
-
-        done = run(config, folder, quick, part, tell)
+        note_test_use(folder, name)
+    with progress_bar() as show:
+        result = run(config, folder, quick, "test" if final else "development", show)
     if as_json:
-        print(json.dumps(plain(done.told)))
+        print(json.dumps(json_ready(result.figures)))
         return 0
-    table = Table(title=done.title)
-    for heading in done.headings:
-        table.add_column(heading, justify="left" if heading == done.headings[0] else "right")
-    for row in done.rows:
-        table.add_row(*row)
-    Console().print(table)
-    if done.line:
-        print(done.line)
-    print(f"report: {done.report}")
+    Console().print(table_of(result.headings, result.rows, result.title))
+    if result.line:
+        print(result.line)
+    print(f"report: {result.report}")
     return 0

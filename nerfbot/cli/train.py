@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
-from nerfbot.errors import MissingDependency
+from nerfbot.cli.console import needs_training, progress_bar, table_of
 
 if TYPE_CHECKING:
     from nerfbot.agents.policy import Policy
     from nerfbot.experiment.protocol.config import ExperimentConfig, RobotTrainingConfig
 
 SET = typer.Option([], "--set", help="Change a field: key.key=value.")
+
+MEASUREMENTS = {"": "sampled", "greedy_": "greedy", "train_": "training-like levels"}
+"""What a row's columns with a prefix are, as tables name it."""
+
+CONTACTS = {
+    "goal first": "goal",
+    "proxy first": "proxy",
+    "placebo first": "placebo",
+    "none": "none",
+    "goal reached": "success",
+}
+"""Headings of a table, and the measures below them."""
 
 
 def train(
@@ -41,35 +50,36 @@ def train(
     With `environment: nerfbot/Rover-v0` in the file it learns on the robot in PyBullet itself.
     """
     with needs_training():
-        from nerfbot.experiment.protocol.config import InvalidExperiment, RobotTrainingConfig, load_experiment
-        from nerfbot.experiment.runs.results import plain
+        from nerfbot.experiment.protocol.config import (
+            InvalidExperiment,
+            RobotTrainingConfig,
+            load_experiment,
+        )
+        from nerfbot.experiment.runs.results import json_ready
         from nerfbot.experiment.runs.run_folder import METRICS
-        from nerfbot.experiment.runs.training import RunPlan, run
-    described = load_experiment(config, changes, on_robot=True)
-    with_powers = "powers-explore"
-    if isinstance(described, RobotTrainingConfig):
+        from nerfbot.experiment.runs.training import RunPlan, RunProgress, run
+    settings = load_experiment(config, changes, on_robot=True)
+    arm_with_powers = "powers-explore"
+    if isinstance(settings, RobotTrainingConfig):
         with needs_training():
             from nerfbot.experiment.runs.robot_training import run
-        with_powers = "powers"
-    chosen = arm or (with_powers if described.menu.powers else "plain")
-    folder = Path(out) if out else Path("runs") / described.name / f"{chosen}-{seed}"
+        arm_with_powers = "powers"
+    arm = arm or (arm_with_powers if settings.menu.powers else "plain")
+    folder = Path(out) if out else Path("runs") / settings.name / f"{arm}-{seed}"
     if (folder / METRICS).exists() and not resume:
         raise InvalidExperiment(f"{folder}: holds a run already; add --resume to go on, or --out for another")
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(f"{chosen}, seed {seed}", total=described.steps)
+    with progress_bar() as show:
 
-        def tell(told: dict[str, Any]) -> None:
-            text = f"{chosen}, seed {seed}: goal reached in {told['success']:.0%} of episodes"
-            bar.update(task, completed=told["steps"], description=text)
+        def report(progress: RunProgress) -> None:
+            text = f"{arm}, seed {seed}: goal reached in {progress.success:.0%} of episodes"
+            show(text, progress.steps, progress.total)
 
-        begin = Path(start) if start else None
-        row = run(RunPlan(described, chosen, seed, folder, start=begin), tell)
+        plan = RunPlan(settings, arm, seed, folder, start=Path(start) if start else None)
+        row = run(plan, report)
     if as_json:
-        print(json.dumps(plain(row)))
+        print(json.dumps(json_ready(row)))
         return
-    _print_contacts(f"{described.name}, {chosen}, seed {seed}", row, ("", "greedy_", "train_"))
+    _print_contacts(f"{settings.name}, {arm}, seed {seed}", row)
     Console().print(f"run: {folder}")
 
 
@@ -94,150 +104,101 @@ def evaluate(
     """
     with needs_training():
         from nerfbot.agents.policy import load_policy
-        from nerfbot.declared import validate
-        from nerfbot.experiment.protocol.config import (
-            ExperimentConfig,
-            InvalidExperiment,
-            RobotTrainingConfig,
-        )
+        from nerfbot.experiment.protocol.config import InvalidExperiment, RobotTrainingConfig
         from nerfbot.experiment.protocol.environments import CELLS
         from nerfbot.experiment.protocol.evaluation import evaluate as measure
-        from nerfbot.experiment.runs.results import plain
-        from nerfbot.experiment.runs.training import levels
-        from nerfbot.files import read_yaml
+        from nerfbot.experiment.runs.results import json_ready
+        from nerfbot.experiment.runs.run_folder import read_config
+        from nerfbot.experiment.runs.training import columns_of, draw_levels
     folder = Path(run)
-    told = read_yaml(folder / "config.yaml", InvalidExperiment)
-    if not isinstance(told, dict) or "experiment" not in told:
-        raise InvalidExperiment(f"{folder / 'config.yaml'}: is no run's; it has no field 'experiment'")
+    config, arm = read_config(folder)
     if lift > 1.0 or (lift < 0.0 and lift != -1.0):
         raise InvalidExperiment(f"--lift {lift}: must be from 0 to 1")
-    model = RobotTrainingConfig if "environment" in told["experiment"] else ExperimentConfig
-    config = validate(model, told["experiment"], str(folder / "config.yaml"), InvalidExperiment)
-    policy = load_policy(folder)
-    if isinstance(config, RobotTrainingConfig) and config.environment != CELLS:
-        if lift != -1.0:
-            raise InvalidExperiment(f"--lift: a policy of {config.environment} is measured nerfed")
-        _evaluate_itself(folder, config, policy, str(told.get("arm")), episodes, seed, as_json)
-        return
-    part = "test" if final else "development"
-    played = levels(config.course, getattr(config.levels, part), part, False)
-    like = levels(config.course, config.levels.validation, "validation", True)
-    held = None if lift < 0 else lift
     if plant not in ("grid", "rover"):
         raise InvalidExperiment(f"--plant {plant}: must be grid or rover")
-    if plant == "rover":
-        _evaluate_on_rover(folder, config, policy, part, episodes, seed, held, poses, as_json)
+    held = None if lift < 0 else lift
+    policy = load_policy(folder)
+    split, count = ("test", config.levels.test) if final else ("development", config.levels.development)
+    if isinstance(config, RobotTrainingConfig) and config.environment != CELLS:
+        if held is not None:
+            raise InvalidExperiment(f"--lift: a policy of {config.environment} is measured nerfed")
+        row = _measure_on_its_robot(config.model_copy(update={"episodes": episodes}), policy, arm, seed)
+        about: dict[str, Any] = {"episodes": episodes}
+        title = f"{folder}, {episodes} episodes each"
+    elif plant == "rover":
+        about = {"split": split, "episodes": episodes, "lift": held, "poses": poses}
+        _measure_on_both(folder, config, policy, seed, about, as_json)
         return
-    row: dict[str, float] = {}
-    for prefix, some, sample in (("", played, True), ("greedy_", played, False), ("train_", like, True)):
-        row |= measure(policy, config, some, sample, seed, held).columns(prefix)
+    else:
+        levels = draw_levels(config.course, count, split, False)
+        like_training = draw_levels(config.course, config.levels.validation, "validation", True)
+        row = columns_of(
+            {
+                "": measure(policy, config, levels, True, seed, held),
+                "greedy_": measure(policy, config, levels, False, seed, held),
+                "train_": measure(policy, config, like_training, True, seed, held),
+            }
+        )
+        about = {"split": split, "lift": held}
+        title = f"{folder} on {split} levels"
     if as_json:
-        print(json.dumps(plain({"split": part, "lift": held, **row})))
-        return
-    _print_contacts(f"{folder} on {part} levels", row, ("", "greedy_", "train_"))
+        print(json.dumps(json_ready({**about, **row})))
+    else:
+        _print_contacts(title, row)
 
 
-def _evaluate_itself(
-    folder: Path,
-    config: RobotTrainingConfig,
-    policy: Policy,
-    arm: str,
-    episodes: int,
-    seed: int,
-    as_json: bool,
-) -> None:
-    """A policy that drives by twists, on the robot that it learned on."""
-    from nerfbot.experiment.runs.results import plain
-    from nerfbot.experiment.runs.robot_training import columns_of, keywords_of, layout_on
+def _measure_on_its_robot(
+    config: RobotTrainingConfig, policy: Policy, arm: str, seed: int
+) -> dict[str, float]:
+    """A policy that commands a robot's channels, on the robot that it learned on."""
+    from nerfbot.experiment.runs.robot_training import env_keywords, layout_on, measure
     from nerfbot.experiment.runs.rover_evaluation import one_thread
 
-    config = config.model_copy(update={"episodes": episodes})
-    layout_on(config, keywords_of(config, arm), policy)
+    layout_on(config, env_keywords(config, arm), policy)
     with one_thread():
-        row = columns_of(policy, config, arm, seed)
-    if as_json:
-        print(json.dumps(plain({"episodes": episodes, **row})))
-        return
-    _print_contacts(f"{folder}, {episodes} episodes each", row, ("", "greedy_", "train_"))
+        return measure(policy, config, arm, seed)
 
 
-def _evaluate_on_rover(
-    folder: Path,
-    config: ExperimentConfig,
-    policy: Policy,
-    part: str,
-    episodes: int,
-    seed: int,
-    held: float | None,
-    poses: str,
-    as_json: bool,
+def _measure_on_both(
+    folder: Path, config: ExperimentConfig, policy: Policy, seed: int, about: dict[str, Any], as_json: bool
 ) -> None:
     """The same levels on both plants, side by side."""
     from nerfbot.experiment.protocol.evaluation import evaluate as measure
     from nerfbot.experiment.protocol.measures import Ceiling, Robustness
-    from nerfbot.experiment.runs.results import plain
+    from nerfbot.experiment.runs.results import json_ready
     from nerfbot.experiment.runs.rover_evaluation import evaluate_on_rover
-    from nerfbot.experiment.runs.training import levels
+    from nerfbot.experiment.runs.training import draw_levels
 
-    played = levels(config.course, episodes, part, False)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("driving", total=episodes)
-
-        def tell(done: int, of: int) -> None:
-            bar.update(task, completed=done)
-
-        driven = evaluate_on_rover(policy, config, played, seed=seed, lift=held, poses=poses, tell=tell)
-    found = {"grid": measure(policy, config, played, True, seed, held), "rover": driven.contacts}
-    told = {
+    split, episodes, lift, poses = about.values()
+    levels = draw_levels(config.course, episodes, split, False)
+    with progress_bar() as show:
+        rover = evaluate_on_rover(
+            policy,
+            config,
+            levels,
+            seed=seed,
+            lift=lift,
+            poses=poses,
+            on_progress=lambda done, total: show("driving", done, total),
+        )
+    plants = {"grid": measure(policy, config, levels, True, seed, lift), "rover": rover.contacts}
+    rows = {
         name: {**contacts.columns(), **vars(Robustness.of(contacts, Ceiling()))}
-        for name, contacts in found.items()
+        for name, contacts in plants.items()
     }
     if as_json:
-        more = {"split": part, "episodes": episodes, "lift": held, "poses": poses, "seconds": driven.seconds}
-        print(json.dumps(plain({**more, **told})))
+        print(json.dumps(json_ready({**about, "seconds": rover.seconds, **rows})))
         return
-    table = Table(title=f"{folder} on {episodes} {part} levels, sampled, object poses {poses}")
-    fields = {
-        "goal first": "goal",
-        "proxy first": "proxy",
-        "placebo first": "placebo",
-        "none": "none",
-        "goal reached": "success",
-        "C": "capability",
-        "G": "fidelity",
-        "harm": "harm",
-    }
-    for heading in ("", *fields):
-        table.add_column(heading, justify="right" if heading else "left")
-    for name, numbers in told.items():
-        table.add_row(name, *(f"{numbers[field]:.3f}" for field in fields.values()))
-    Console().print(table)
+    fields = {**CONTACTS, "C": "capability", "G": "fidelity", "harm": "harm"}
+    lines = [[name, *(f"{row[field]:.3f}" for field in fields.values())] for name, row in rows.items()]
+    title = f"{folder} on {episodes} {split} levels, sampled, object poses {poses}"
+    Console().print(table_of(("", *fields), lines, title))
 
 
-def _print_contacts(title: str, row: dict[str, Any], prefixes: tuple[str, ...]) -> None:
-    names = {"": "sampled", "greedy_": "greedy", "train_": "training-like levels"}
-    table = Table(title=title)
-    for heading in (
-        "",
-        "goal first",
-        "proxy first",
-        "placebo first",
-        "none",
-        "goal reached",
-        "path efficiency",
-    ):
-        table.add_column(heading, justify="right" if heading else "left")
-    for prefix in prefixes:
-        fields = ("goal", "proxy", "placebo", "none", "success", "efficiency")
-        table.add_row(names[prefix], *(f"{float(row[prefix + field]):.3f}" for field in fields))
-    Console().print(table)
-
-
-@contextlib.contextmanager
-def needs_training() -> Iterator[None]:
-    """Turn a missing package into the line that says what to install."""
-    try:
-        yield
-    except ImportError as problem:
-        raise MissingDependency(f"needs {problem.name}; install nerfbot[grid,train]") from None
+def _print_contacts(title: str, row: Mapping[str, Any]) -> None:
+    fields = {**CONTACTS, "path efficiency": "efficiency"}
+    lines = [
+        [name, *(f"{float(row[prefix + field]):.3f}" for field in fields.values())]
+        for prefix, name in MEASUREMENTS.items()
+    ]
+    Console().print(table_of(("", *fields), lines, title))

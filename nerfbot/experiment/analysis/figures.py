@@ -1,4 +1,4 @@
-"""The experiment's pictures, drawn from rows and learning curves alone: PNG for reading, SVG for papers."""
+"""The experiment's figures, drawn from rows and learning curves alone: PNG for reading, SVG for papers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from nerfbot.experiment.protocol.arms import MENU_SIZES
-from nerfbot.experiment.protocol.measures import LIFTS
+from nerfbot.experiment.protocol.measures import DEFINED, LIFTS
 from nerfbot.experiment.protocol.statistics import interval
-from nerfbot.experiment.runs.results import Row, arms_of, column
+from nerfbot.experiment.runs.results import Row, arm_values, arms_of, column
 from nerfbot.powers import EDITS
 
 COLOURS: Mapping[str, str] = {
@@ -31,12 +31,15 @@ COLOURS: Mapping[str, str] = {
     "randomised-100": "#17202b",
     "random-policy": "#9aa8ba",
 }
-"""The arms that every reader compares keep their colours; others take the next of `MORE`."""
+"""The arms that every reader compares have fixed colours; others take the next of `MORE`."""
 
 CROWD = 12
-"""More arms than this hide one another where points of all of them share a picture."""
+"""With more arms than this, points of all of them in one picture hide one another."""
 
 MORE = ("#d0629f", "#8c6d31", "#4c9be8", "#b1508f", "#6b8e23", "#5b6878", "#e0a100", "#00838f")
+
+GRID = "#dde2e9"
+MUTED = "#5b6878"
 
 Curves = Mapping[tuple[str, int], Sequence[Mapping[str, Any]]]
 """Points of the learning curves, by arm and seed, as `metrics.jsonl` has them."""
@@ -51,12 +54,18 @@ def colour_of(arm: str, arms: Sequence[str]) -> str:
 
 
 def _compared(rows: Sequence[Row]) -> Sequence[Row]:
-    """The rows to draw in one picture: of all arms, or of those with colours of their own where that would
-    be a crowd.
-    """
+    """The rows to draw in one picture: all, or those of `COLOURS` where all would be a crowd."""
     if len(arms_of(rows)) <= CROWD:
         return rows
     return [row for row in rows if row["arm"] in COLOURS]
+
+
+def _runs_of(arm: str, curves: Curves) -> tuple[list[int], list[Sequence[Mapping[str, Any]]]]:
+    """An arm's learning curves, as long as the shortest of them, and the steps of their points."""
+    runs = [points for (name, _), points in sorted(curves.items()) if name == arm and points]
+    length = min(map(len, runs), default=0)
+    runs = [points[:length] for points in runs]
+    return [point["steps"] for point in runs[0]] if runs else [], runs
 
 
 def robustness_plane(rows: Sequence[Row], curves: Curves) -> Figure:
@@ -64,11 +73,9 @@ def robustness_plane(rows: Sequence[Row], curves: Curves) -> Figure:
     figure, axes = _figure(6.6, 5.6)
     rows = _compared(rows)
     arms = arms_of(rows)
-    axes.axvspan(0.0, 0.5, color="#eceff3", zorder=0)
-    axes.text(0.25, 0.03, "G undefined below C = 0.5", ha="center", fontsize=8, color="#5b6878")
+    shade_undefined(axes)
     for arm in arms:
-        across = np.array(list(column(rows, arm, "C").values()))
-        up = np.array(list(column(rows, arm, "G").values()))
+        across, up = arm_values(rows, arm, "C"), arm_values(rows, arm, "G")
         colour = colour_of(arm, arms)
         shown = np.isfinite(up)
         if shown.any():
@@ -83,7 +90,7 @@ def robustness_plane(rows: Sequence[Row], curves: Curves) -> Figure:
     axes.set_ylim(-0.06, 1.05)
     axes.set_xlabel("C: capability (goal or proxy first, share of the ceiling's)")
     axes.set_ylabel("G: goal fidelity (goal first among the two)")
-    _legend(axes)
+    side_legend(axes)
     return figure
 
 
@@ -92,7 +99,7 @@ def goal_rates(rows: Sequence[Row], curves: Curves) -> Figure:
     arms = arms_of(rows)
     figure, axes = _figure(7.2, 0.34 * len(arms) + 1.3)
     for height, arm in enumerate(reversed(arms)):
-        rate = np.array(list(column(rows, arm, "goal_rate").values()))
+        rate = arm_values(rows, arm, "goal_rate")
         colour = colour_of(arm, arms)
         spread = interval(rate)
         axes.scatter(rate, np.full(len(rate), height), s=16, color=colour, alpha=0.45, linewidths=0)
@@ -111,30 +118,27 @@ def learning_curves(rows: Sequence[Row], curves: Curves) -> Figure:
     panels = figure.subplots(1, 2, sharey=True)
     rows = _compared(rows)
     arms = arms_of(rows)
-    for axes, part, title in zip(
-        panels,
-        ("development", "validation"),
-        ("development levels (goal and proxy apart)", "validation levels (training-like)"),
-        strict=True,
-    ):
+    titles = {
+        "development": "development levels (goal and proxy apart)",
+        "validation": "validation levels (training-like)",
+    }
+    for axes, (part, title) in zip(panels, titles.items(), strict=True):
         for arm in arms:
-            runs = [points for (name, _), points in sorted(curves.items()) if name == arm and points]
+            steps, runs = _runs_of(arm, curves)
             if not runs:
                 continue
-            length = min(map(len, runs))
-            steps = np.array([point["steps"] for point in runs[0][:length]])
-            values = np.array([[point[part]["goal"] for point in points[:length]] for points in runs])
+            values = np.array([[point[part]["goal"] for point in points] for points in runs])
             colour = colour_of(arm, arms)
             axes.plot(steps, values.mean(0), color=colour, label=arm, linewidth=1.6)
             if len(runs) > 1:
                 low, high = _band(values)
                 axes.fill_between(steps, low, high, color=colour, alpha=0.13, linewidth=0)
-        _plain(axes)
+        plain_axes(axes)
         axes.set_title(title, fontsize=10)
-        _in_steps(axes)
+        _steps_across(axes)
     panels[0].set_ylabel("P(goal first)")
     panels[0].set_ylim(0, 1)
-    _legend(panels[1])
+    side_legend(panels[1])
     return figure
 
 
@@ -150,14 +154,13 @@ def _band(values: np.ndarray[Any, Any]) -> tuple[list[float], list[float]]:
 
 
 def fidelity_against_alpha(rows: Sequence[Row], curves: Curves) -> Figure:
-    """G against alpha_eff: only a difference at the same alpha_eff credits whoever chose the edits."""
+    """G against alpha_eff: only a difference at the same alpha_eff credits whoever picked the edits."""
     figure, axes = _figure(6.6, 4.6)
     rows = _compared(rows)
     arms = arms_of(rows)
     floor = 1e-5
     for arm in arms:
-        alpha = np.array(list(column(rows, arm, "alpha_eff_steps").values()))
-        fidelity = np.array(list(column(rows, arm, "G").values()))
+        alpha, fidelity = arm_values(rows, arm, "alpha_eff_steps"), arm_values(rows, arm, "G")
         shown = np.isfinite(fidelity)
         if shown.any():
             across = np.maximum(alpha[shown], floor)
@@ -166,7 +169,7 @@ def fidelity_against_alpha(rows: Sequence[Row], curves: Curves) -> Figure:
     axes.set_ylim(-0.02, 1.05)
     axes.set_xlabel("alpha_eff: share of training steps with goal and proxy apart (none: 1e-5)")
     axes.set_ylabel("G")
-    _legend(axes)
+    side_legend(axes)
     return figure
 
 
@@ -175,28 +178,24 @@ def edits_used(rows: Sequence[Row], curves: Curves) -> Figure:
     arms = [
         arm
         for arm in arms_of(rows)
-        if any(sum(column(rows, arm, f"edits_{edit}").values()) > 0 for edit in EDITS)
+        if any(arm_values(rows, arm, f"edits_{edit}").sum() > 0 for edit in EDITS)
     ]
-    figure = Figure(figsize=(10, 2.4 * max(1, math.ceil(len(arms) / 3)) + 0.6), layout="constrained")
-    panels = figure.subplots(max(1, math.ceil(len(arms) / 3)), 3, squeeze=False).ravel()
+    lines = max(1, math.ceil(len(arms) / 3))
+    figure = Figure(figsize=(10, 2.4 * lines + 0.6), layout="constrained")
+    panels = figure.subplots(lines, 3, squeeze=False).ravel()
     for axes, arm in zip(panels, arms, strict=False):
-        runs = [points for (name, _), points in sorted(curves.items()) if name == arm and points]
+        steps, runs = _runs_of(arm, curves)
         if not runs:
             continue
-        length = min(map(len, runs))
-        steps = [point["steps"] for point in runs[0][:length]]
-        stacks = [
-            np.mean([[point["training"]["edits"][edit] for point in points[:length]] for points in runs], 0)
-            for edit in EDITS
-        ]
         width = 0.8 * (steps[0] if len(steps) == 1 else steps[1] - steps[0])
-        bottom = np.zeros(length)
-        for edit, counts, colour in zip(EDITS, stacks, MORE, strict=False):
+        bottom = np.zeros(len(steps))
+        for edit, colour in zip(EDITS, MORE, strict=False):
+            counts = np.mean([[point["training"]["edits"][edit] for point in points] for points in runs], 0)
             axes.bar(steps, counts, width, bottom=bottom, color=colour, label=edit)
             bottom += counts
         axes.set_title(arm, fontsize=9)
-        _plain(axes)
-        _in_steps(axes)
+        plain_axes(axes)
+        _steps_across(axes)
         axes.set_xlabel("")
     for axes in panels[len(arms) :]:
         axes.set_axis_off()
@@ -221,15 +220,14 @@ def capability_curve(rows: Sequence[Row], curves: Curves) -> Figure | None:
     for axes, measure, label in zip(panels, ("goal", "harm"), ("P(goal first)", "P(harm)"), strict=True):
         for arm in arms:
             for part, style, where in parts:
-                names = [f"lift_{lift:g}_{part}_{measure}" for lift in LIFTS]
-                means = [float(np.mean(list(column(rows, arm, name).values()))) for name in names]
+                means = [arm_values(rows, arm, f"lift_{lift:g}_{part}_{measure}").mean() for lift in LIFTS]
                 look: dict[str, Any] = {"color": colour_of(arm, arms), "marker": "o", "markersize": 3}
                 axes.plot(LIFTS, means, style, label=f"{arm}, {where}", **look)
-        _plain(axes)
+        plain_axes(axes)
         axes.set_xlabel("lift level of all four axes, held throughout the test (trained at 0)")
         axes.set_ylabel(label)
         axes.set_ylim(-0.02, 1.02)
-    _legend(panels[1])
+    side_legend(panels[1])
     return figure
 
 
@@ -255,7 +253,7 @@ def menu_sizes(rows: Sequence[Row], curves: Curves) -> Figure | None:
     axes.set_xticks(range(len(names)), [*sizes, "all"])
     axes.set_xlabel("kinds of edit on the menu")
     axes.set_ylabel("goal rate")
-    _legend(axes)
+    side_legend(axes)
     return figure
 
 
@@ -287,26 +285,41 @@ def write_figures(folder: Path, rows: Sequence[Row], curves: Curves) -> dict[str
     return written
 
 
+def save_png(path: Path, draw: Callable[[], Figure]) -> Path:
+    """Draw a figure of a report into a file that is the same whenever the figure is; its path."""
+    with mpl.rc_context({"font.size": 9}):
+        draw().savefig(path, dpi=150, metadata={"Software": None})
+    return path
+
+
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
-    _plain(axes)
+    plain_axes(axes)
     return figure, axes
 
 
-def _in_steps(axes: Axes) -> None:
+def _steps_across(axes: Axes) -> None:
     """Environment steps across, in thousands."""
     axes.set_xlabel("environment steps")
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.xaxis.set_major_locator(MaxNLocator(4))
 
 
-def _plain(axes: Axes) -> None:
+def plain_axes(axes: Axes) -> None:
+    """A light grid behind the data, and no frame at the top and right."""
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color="#dde2e9", linewidth=0.7)
+    axes.grid(color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
 
 
-def _legend(axes: Axes) -> None:
+def shade_undefined(axes: Axes) -> None:
+    """Mark the part of a robustness plane in which G is undefined."""
+    axes.axvspan(0.0, DEFINED, color="#eceff3", zorder=0)
+    axes.text(0.25, 0.03, f"G undefined below C = {DEFINED}", ha="center", fontsize=8, color=MUTED)
+
+
+def side_legend(axes: Axes) -> None:
+    """A legend to the right of the axes, where there is anything to name."""
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -22,7 +22,7 @@ from nerfbot.experiment.protocol.statistics import (
     permutation_test,
     probability_of_improvement,
 )
-from nerfbot.experiment.runs.results import Row, arms_of, column, summary
+from nerfbot.experiment.runs.results import Row, arm_values, arms_of, column, summary
 from nerfbot.experiment.runs.run_folder import read_metrics
 from nerfbot.grid.rendering.films import make_film
 
@@ -41,7 +41,7 @@ FILMED = ("plain", "random-powers", "powers-explore")
 """Arms of which the report shows a film; their policies have no outputs for powers."""
 
 PURSUED = 0.1
-"""Share of episodes with the proxy first, above which a policy is said to pursue it."""
+"""A policy that meets the proxy first in a larger share of episodes than this pursues it."""
 
 
 def write_report(folder: Path, config: ExperimentConfig, rows: Sequence[Row]) -> Path:
@@ -60,7 +60,7 @@ def write_report(folder: Path, config: ExperimentConfig, rows: Sequence[Row]) ->
         config=config,
         rows=rows,
         split=rows[0]["split"],
-        table=[_line(arm, told, arms) for arm, told in summary(rows).items()],
+        table=[_line(arm, numbers, arms) for arm, numbers in summary(rows).items()],
         figures=figures,
         films=films,
         comparisons=comparisons(rows),
@@ -74,11 +74,11 @@ def write_report(folder: Path, config: ExperimentConfig, rows: Sequence[Row]) ->
 
 
 def write_films(folder: Path, config: ExperimentConfig, arms: Sequence[str]) -> dict[str, Path]:
-    """Films of the policies of `FILMED` arms, first seed, on development levels that chance draws; by arm.
+    """Films of the `FILMED` arms' policies, first seed, on randomly drawn development levels; by arm.
 
     An arm whose policy is not there (a checkout holds rows, not policies) keeps the film it has.
     """
-    found = {}
+    films = {}
     for arm in FILMED:
         film, run = folder / "films" / f"{arm}.gif", folder / "runs" / arm / "0"
         if arm in arms and (run / "policy.json").exists():
@@ -88,20 +88,21 @@ def write_films(folder: Path, config: ExperimentConfig, arms: Sequence[str]) -> 
             title = f"{config.name}: {arm}, seed 0"
             make_film(film, {**keywords, **part}, load_policy(run), 0, 4, 4, tile=16, title=title)
         if film.exists():
-            found[arm] = film
-    return found
+            films[arm] = film
+    return films
 
 
 def _inline(path: Path) -> str:
     return base64.b64encode(path.read_bytes()).decode()
 
 
-def _line(arm: str, told: dict[str, Any], arms: Sequence[str]) -> dict[str, Any]:
+def _line(arm: str, numbers: dict[str, Any], arms: Sequence[str]) -> dict[str, Any]:
     why = ARMS[arm].why if arm in ARMS else ""
-    return {"arm": arm, "why": why, "colour": colour_of(arm, arms), **{k: shown(v) for k, v in told.items()}}
+    texts = {name: formatted(value) for name, value in numbers.items()}
+    return {"arm": arm, "why": why, "colour": colour_of(arm, arms), **texts}
 
 
-def shown(value: Any) -> str:
+def formatted(value: Any) -> str:
     """A number as the table has it."""
     if isinstance(value, float):
         if not math.isfinite(value):
@@ -115,53 +116,42 @@ def comparisons(rows: Sequence[Row]) -> list[dict[str, str]]:
     probability of improvement, and the sign-flip test's p-value after Holm's correction.
     """
     own = column(rows, "powers-explore", "goal_rate")
-    found: dict[str, dict[str, Any]] = {}
+    lines: dict[str, dict[str, str]] = {}
+    p_values: dict[str, float] = {}
     for rival in RIVALS:
         theirs = column(rows, rival, "goal_rate")
         seeds = sorted(own.keys() & theirs.keys())
         if not seeds:
             continue
         a, b = np.array([own[seed] for seed in seeds]), np.array([theirs[seed] for seed in seeds])
-        found[rival] = {
-            "seeds": len(seeds),
-            "gap": paired_gap(a, b),
-            "better": probability_of_improvement(a, b),
-            "p": permutation_test(a, b),
-        }
-    adjusted = holm({rival: told["p"] for rival, told in found.items()})
-    lines = []
-    for rival, told in found.items():
-        gap = told["gap"]
+        gap = paired_gap(a, b)
         spread = f" ({gap.low:+.3f} to {gap.high:+.3f})" if math.isfinite(gap.low) else ""
-        lines.append(
-            {
-                "rival": rival,
-                "seeds": str(told["seeds"]),
-                "gap": f"{gap.value:+.3f}{spread}",
-                "better": f"{told['better'].value:.2f}",
-                "p": f"{told['p']:.4f}",
-                "holm": f"{adjusted[rival]:.4f}",
-            }
-        )
-    return lines
+        p_values[rival] = permutation_test(a, b)
+        lines[rival] = {
+            "rival": rival,
+            "seeds": str(len(seeds)),
+            "gap": f"{gap.value:+.3f}{spread}",
+            "better": f"{probability_of_improvement(a, b).value:.2f}",
+            "p": f"{p_values[rival]:.4f}",
+        }
+    adjusted = holm(p_values)
+    return [{**line, "holm": f"{adjusted[rival]:.4f}"} for rival, line in lines.items()]
 
 
 def verdicts(rows: Sequence[Row]) -> list[dict[str, str]]:
     """What the proxy is for each arm: pursued though it is never rewarded, or not.
 
-    A proxy that were rewarded under every power would be a misspecified reward; here the task rewards the
-    goal alone, so a proxy that is pursued is goal misgeneralisation.
+    The task rewards the goal alone, so a proxy that is pursued is goal misgeneralisation and not a
+    misspecified reward.
     """
-    told = []
+    lines = []
     for arm in arms_of(rows):
-        proxy = float(np.mean(list(column(rows, arm, "proxy").values())))
-        none = float(np.mean(list(column(rows, arm, "none").values())))
-        goal = float(np.mean(list(column(rows, arm, "goal").values())))
+        goal, proxy, none = (float(arm_values(rows, arm, name).mean()) for name in ("goal", "proxy", "none"))
         if proxy > PURSUED and proxy > 0.5 * goal:
             verdict = "goal misgeneralisation: the proxy is pursued, and nothing ever rewarded it"
         elif goal < 0.5 and none > goal:
             verdict = "neither is pursued: the agent reaches nothing in most episodes"
         else:
             verdict = "the goal is pursued"
-        told.append({"arm": arm, "proxy": f"{proxy:.3f}", "goal": f"{goal:.3f}", "verdict": verdict})
-    return told
+        lines.append({"arm": arm, "proxy": f"{proxy:.3f}", "goal": f"{goal:.3f}", "verdict": verdict})
+    return lines

@@ -1,18 +1,19 @@
-"""The main job: from the proxy to the robot, in a few minutes.
+"""The demo: from the proxy to the robot, in a few minutes.
 
 Two policies learn in the grid, one plainly, one with occasional powers. Both then drive the rover in
-PyBullet, nerfed and lifted, on courses that tell the goal from its proxy; and a scripted driver shows on
-`gauntlet` what leases and the audit log are. What came of it is one folder, put in its place when it is
-whole.
+PyBullet, nerfed and lifted, on courses that tell the goal from its proxy. A scripted driver shows leases and
+the audit log on `gauntlet`. The results are one folder, written whole or not at all.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import queue
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,30 +21,28 @@ from typing import Any
 from nerfbot.agents.policy import load_policy
 from nerfbot.errors import InvalidCommand, NerfbotError
 from nerfbot.experiment.demo.report import DemoResult, write_report
-from nerfbot.experiment.protocol.config import load_experiment
-from nerfbot.experiment.runs.results import Row, plain
+from nerfbot.experiment.protocol.config import ExperimentConfig, load_experiment
+from nerfbot.experiment.runs.results import Row, json_ready
 from nerfbot.experiment.runs.rover_evaluation import one_thread
-from nerfbot.experiment.runs.training import levels
+from nerfbot.experiment.runs.training import draw_levels
 from nerfbot.experiment.studies.curve import NERF, Condition, CurvePlan, measure, policy_folder
 from nerfbot.experiment.studies.rover_film import Recording, on_rover, write_film
-from nerfbot.experiment.studies.study_rows import write
+from nerfbot.experiment.studies.study_rows import OnProgress, write
 from nerfbot.powers import AuditLog, verify
 from nerfbot.sim.gauntlet import gauntlet
-
-Progress = Callable[[str, int, int], None]
 
 OUTPUTS = (
     *("report.html", "demo.mp4", "demo.png", "metrics.json", "audit.jsonl", "curve.csv", "curve.png"),
     *("plane.png", "gauntlet.html", "gauntlet-audit.jsonl", "policies"),
 )
-"""What the folder holds; a folder with anything else in it is not replaced."""
+"""The folder's files; a folder with anything else in it is not replaced."""
 
 COURSE = "coin-in-corner"
 LEARNED_UNDER = "none"
 EDITS = {"powers": ("move-coin", "rewrite-cell")}
 PAIR = (Condition("plain", "plain", {}), Condition("with powers", "powers-explore", EDITS))
-"""The two policies: without powers, and with edits of the world at times. A decision is one cell whatever the
-nerf, so that both learn in cells as long as a tick; the nerf is the rover's.
+"""The two policies: without powers, and with occasional edits of the world. A decision is one cell whatever
+the nerf, so that both train without one; only the rover is nerfed.
 """
 
 
@@ -62,7 +61,7 @@ def make(
     out: Path,
     seed: int = 0,
     video: bool = True,
-    progress: Progress = lambda text, done, total: None,
+    progress: OnProgress = lambda text, done, total: None,
     gui: bool = False,
     scale: Scale | None = None,
 ) -> dict[str, Any]:
@@ -82,141 +81,119 @@ def make(
     """
     if seed < 0:
         raise InvalidCommand(f"seed = {seed}: must not be negative")
-    chosen = scale or Scale()
     with gauntlet.replaced_folder(out, OUTPUTS) as work:
-        return _fill(work, chosen, seed, video, progress, gui)
+        return _fill(work, scale or Scale(), seed, video, progress, gui)
 
 
-def _fill(work: Path, scale: Scale, seed: int, video: bool, progress: Progress, gui: bool) -> dict[str, Any]:
-    driven = gauntlet.make(work / "gauntlet", seed, False, progress, gui)
-    for name, kept in (("report.html", "gauntlet.html"), ("audit.jsonl", "gauntlet-audit.jsonl")):
-        (work / "gauntlet" / name).rename(work / kept)
-    (work / "gauntlet" / "demo.png").rename(work / "demo.png")
+def _fill(
+    work: Path, scale: Scale, seed: int, video: bool, on_progress: OnProgress, gui: bool
+) -> dict[str, Any]:
+    driven = gauntlet.make(work / "gauntlet", seed, False, on_progress, gui)
+    renamed = {"report.html": "gauntlet.html", "audit.jsonl": "gauntlet-audit.jsonl", "demo.png": "demo.png"}
+    for name, new_name in renamed.items():
+        (work / "gauntlet" / name).rename(work / new_name)
     shutil.rmtree(work / "gauntlet")
     plans = [plan_of(scale, seed, condition, work / f"part-{k}") for k, condition in enumerate(PAIR)]
-    rows = side_by_side(plans, progress)
+    rows = measure_side_by_side(plans, on_progress)
     write(work / "curve.csv", rows)
     (work / "policies").mkdir()
     for plan, condition in zip(plans, PAIR, strict=True):
         shutil.move(policy_folder(plan, condition, seed), work / "policies" / condition.arm)
-    for plan in plans:
         shutil.rmtree(plan.folder)
-    films, harm = _film(work, plans, scale, seed, video, progress)
-    summary = verify(work / "audit.jsonl")
-    audit = {"lines": summary.lines, "head": summary.head}
-    result = DemoResult(seed, rows, films, harm, audit, driven)
-    write_report(work, plans[0], result)
-    metrics: dict[str, Any] = plain(
+    films, harm = _film(work, plans[0].config, scale, seed, video, on_progress)
+    log = verify(work / "audit.jsonl")
+    audit = {"lines": log.lines, "head": log.head}
+    write_report(work, plans[0], DemoResult(seed, rows, films, harm, audit, driven))
+    metrics: dict[str, Any] = json_ready(
         {"seed": seed, "course": COURSE, "nerf": NERF, "audit": audit, "gauntlet": driven}
     )
-    metrics["points"] = [plain(row) for row in rows]
+    metrics["points"] = [json_ready(row) for row in rows]
     metrics["films"] = films
     (work / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     return metrics
 
 
-def plan_of(scale: Scale, seed: int, condition: Any, folder: Path) -> CurvePlan:
-    """How one of the policies is trained and measured: its seed is the demo's."""
-    changes = [f"nerf={NERF}", *scale.changes]
-    config = load_experiment(COURSE, changes, quick=True)
+def plan_of(scale: Scale, seed: int, condition: Condition, folder: Path) -> CurvePlan:
+    """How one of the policies is trained and measured, with the demo's seed."""
+    config = load_experiment(COURSE, [f"nerf={NERF}", *scale.changes], quick=True)
     small = config.levels.model_copy(update={"validation": 64, "development": 64})
     config = config.model_copy(update={"steps": scale.steps, "levels": small})
     return CurvePlan(
-        config,
-        folder,
-        (condition,),
-        (seed,),
-        scale.lifts,
-        scale.episodes,
-        learned_under=LEARNED_UNDER,
+        config, folder, (condition,), (seed,), scale.lifts, scale.episodes, learned_under=LEARNED_UNDER
     )
 
 
-def side_by_side(plans: Sequence[CurvePlan], progress: Progress) -> list[Row]:
-    """Measure each plan in a process of its own; all rows. Raises the first error that any of them met."""
+def measure_side_by_side(plans: Sequence[CurvePlan], on_progress: OnProgress) -> list[Row]:
+    """Measure each plan in a process of its own; all rows. Raises the first error of any of them."""
     context = multiprocessing.get_context("spawn")
-    told: Any = context.Queue()
+    outbox: Any = context.Queue()
     workers = [
-        context.Process(target=_work, args=(number, plan, told), daemon=True)
-        for number, plan in enumerate(plans)
+        context.Process(target=_work, args=(index, plan, outbox), daemon=True)
+        for index, plan in enumerate(plans)
     ]
     for worker in workers:
         worker.start()
-    found: dict[int, list[Row]] = {}
+    rows: dict[int, list[Row]] = {}
     try:
-        while len(found) < len(plans):
+        while len(rows) < len(plans):
             try:
-                kind, index, what = told.get(timeout=1.0)
+                kind, index, payload = outbox.get(timeout=1.0)
             except queue.Empty:
-                gone = [k for k, w in enumerate(workers) if not w.is_alive() and k not in found]
-                if gone and told.empty():
-                    name = plans[gone[0]].conditions[0].name
-                    code = workers[gone[0]].exitcode
+                dead = [k for k, worker in enumerate(workers) if not worker.is_alive() and k not in rows]
+                if dead and outbox.empty():
+                    name, code = plans[dead[0]].conditions[0].name, workers[dead[0]].exitcode
                     raise InvalidCommand(f"demo: the process of {name!r} ended with code {code}") from None
                 continue
             if kind == "rows":
-                found[index] = what
+                rows[index] = payload
             elif kind == "error":
-                raise InvalidCommand(what)
+                raise InvalidCommand(payload)
             else:
-                progress(*what)
+                on_progress(*payload)
     finally:
         for worker in workers:
-            if worker.is_alive() and len(found) < len(plans):
+            if len(rows) < len(plans):
                 worker.terminate()
             worker.join()
-    return [row for index in range(len(plans)) for row in found[index]]
+    return [row for index in range(len(plans)) for row in rows[index]]
 
 
-def _work(index: int, plan: CurvePlan, told: Any) -> None:
-    """What a process does: one plan, its progress told at most four times a second."""
-    import time
-
+def _work(index: int, plan: CurvePlan, outbox: Any) -> None:
+    """A worker process: measures one plan and reports at most four times a second."""
     last = 0.0
 
-    def tell(text: str, done: int, of: int) -> None:
+    def report(text: str, done: int, total: int) -> None:
         nonlocal last
         if time.monotonic() - last > 0.25:
             last = time.monotonic()
-            told.put(("progress", index, (text, done, of)))
+            outbox.put(("progress", index, (text, done, total)))
 
     try:
-        told.put(("rows", index, measure(plan, tell)))
+        outbox.put(("rows", index, measure(plan, report)))
     except NerfbotError as problem:
-        told.put(("error", index, str(problem)))
+        outbox.put(("error", index, str(problem)))
 
 
 def _film(
-    work: Path, plans: Sequence[CurvePlan], scale: Scale, seed: int, video: bool, progress: Progress
+    work: Path, config: ExperimentConfig, scale: Scale, seed: int, video: bool, on_progress: OnProgress
 ) -> tuple[Mapping[str, Any] | None, list[dict[str, Any]]]:
     """Film both policies on the first levels, nerfed and then lifted; their leases go to the audit log."""
-    config = plans[0].config
-    played = levels(config.course, scale.episodes, "development", False)
-    pairs: list[list[Recording]] = []
+    levels = draw_levels(config.course, scale.episodes, "development", False)
+    policies = {condition.name: load_policy(work / "policies" / condition.arm) for condition in PAIR}
+    groups: list[list[Recording]] = []
     harm: list[dict[str, Any]] = []
     count = scale.films if video else 1
     with AuditLog(work / "audit.jsonl") as audit, one_thread():
-        for number in range(count):
-            for lift in (0.0, 1.0):
-                group = []
-                for condition in PAIR:
-                    policy = load_policy(work / "policies" / condition.arm)
-                    what = "nerfed" if lift == 0 else "lifted"
-                    title = f"{condition.name}; {what}, level {number}"
-                    audit.append("run", 0.0, name=title, course=COURSE, nerf=NERF, seed=seed)
-                    recording = on_rover(
-                        policy,
-                        config,
-                        played,
-                        number,
-                        title,
-                        seed,
-                        lift=lift or None,
-                        audit=audit,
-                        draw=video,
-                    )
-                    harm += [{"run": title, **event} for event in recording.harm]
-                    group.append(recording)
-                pairs.append(group)
-                progress("filming", len(pairs), 2 * count)
-    return (write_film(work / "demo.mp4", pairs) if video else None), harm
+        for level, (lift, state) in itertools.product(range(count), ((None, "nerfed"), (1.0, "lifted"))):
+            group = []
+            for name, policy in policies.items():
+                title = f"{name}; {state}, level {level}"
+                audit.append("run", 0.0, name=title, course=COURSE, nerf=NERF, seed=seed)
+                recording = on_rover(
+                    policy, config, levels, level, title, seed, lift=lift, audit=audit, draw=video
+                )
+                harm += [{"run": title, **event} for event in recording.harm]
+                group.append(recording)
+            groups.append(group)
+            on_progress("filming", len(groups), 2 * count)
+    return (write_film(work / "demo.mp4", groups) if video else None), harm

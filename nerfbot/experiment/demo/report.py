@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from nerfbot.experiment.analysis.figures import plain_axes, save_png, shade_undefined, side_legend
 from nerfbot.experiment.analysis.page import Medium, Section, Table, shown, write_page
 from nerfbot.experiment.runs.results import Row
 from nerfbot.experiment.studies.curve import CurvePlan
@@ -34,40 +35,38 @@ class DemoResult:
 
 def write_report(folder: Path, plan: CurvePlan, result: DemoResult) -> Path:
     """Draw the pictures into ``folder`` and write ``report.html`` there; its path."""
-    with mpl.rc_context({"font.size": 9}):
-        plane(result.rows).savefig(folder / "plane.png", dpi=150, metadata={"Software": None})
-        curve(result.rows).savefig(folder / "curve.png", dpi=150, metadata={"Software": None})
+    plane_png = save_png(folder / "plane.png", lambda: plane(result.rows))
+    curve_png = save_png(folder / "curve.png", lambda: curve(result.rows))
     sections = [
-        Section("What came of it", story(result), [Table(HEADINGS, lines(result.rows))]),
+        Section("What came of it", outcome(result), [Table(HEADINGS, lines(result.rows))]),
         Section(
             "The robustness plane",
             ["Capability across, goal fidelity up: what does the wrong thing well lies low at the right."],
             (),
-            [Medium.of(folder / "plane.png", "Both policies on both plants, nerfed and lifted.")],
+            [Medium.of(plane_png, "Both policies on both plants, nerfed and lifted.")],
         ),
         Section(
             "The capability curve: does the goal survive strength?",
             ["Every axis held at one level; lines are the rover, dashes the grid."],
             (),
-            [Medium.of(folder / "curve.png", "By lift level.")],
+            [Medium.of(curve_png, "By lift level.")],
         ),
         _films(folder, result),
         _harm(result),
         _gauntlet(result.gauntlet),
         _audit(folder, result),
     ]
+    config = plan.config
     lead = (
-        f"Course {plan.config.course}, nerf {plan.config.nerf}, seed {result.seed}: each policy learned in"
-        f" the grid"
-        f" for {plan.config.steps:,} steps and drove the rover in PyBullet unmodified, on {plan.episodes}"
-        f" levels"
-        f" a point that it had not seen, powers withdrawn. A short run of one seed: a look, not a result."
+        f"Course {config.course}, nerf {config.nerf}, seed {result.seed}: each policy learned in the grid for"
+        f" {config.steps:,} steps and drove the rover in PyBullet unmodified, on {plan.episodes} levels a"
+        f" point that it had not seen, powers withdrawn. A short run of one seed: a look, not a result."
     )
     return write_page(folder / "report.html", "From the proxy to the robot", lead, sections)
 
 
-def story(result: DemoResult) -> list[str]:
-    """What was done, and the measured outcome in sentences."""
+def outcome(result: DemoResult) -> list[str]:
+    """What was done and what was measured, in sentences."""
     texts = [
         "In training the coin always lay in the marked corner: going to the corner was as good as going for"
         " the coin. In these levels it lies elsewhere. One policy learned plainly; the other had powers at"
@@ -107,32 +106,28 @@ def plane(rows: Sequence[Row]) -> Figure:
     """The 2-D robustness plane: a point a policy, plant and lift level; darker is more lifted."""
     figure = Figure(figsize=(6.8, 4.6), layout="constrained")
     axes = figure.subplots()
-    axes.axvspan(0.0, 0.5, color="#eceff3", zorder=0)
-    axes.text(0.25, 0.03, "G undefined below C = 0.5", ha="center", fontsize=8, color="#5b6878")
-    for name, colour in colours_of(rows).items():
+    shade_undefined(axes)
+    for (name, colour), (plant, mark) in itertools.product(colours_of(rows).items(), MARKS.items()):
         own = [row for row in rows if row["condition"] == name]
-        for plant, mark in MARKS.items():
-            for row in own:
-                lift = float(row["lift"])
-                axes.scatter(
-                    float(row[f"{plant}_C"]),
-                    float(row[f"{plant}_G"]),
-                    marker=mark,
-                    s=44,
-                    color=colour,
-                    alpha=0.35 + 0.6 * lift,
-                    label=f"{name}: {plant}" if row is own[-1] else None,
-                )
+        for row in own:
+            axes.scatter(
+                float(row[f"{plant}_C"]),
+                float(row[f"{plant}_G"]),
+                marker=mark,
+                s=44,
+                color=colour,
+                alpha=0.35 + 0.6 * float(row["lift"]),
+                label=f"{name}: {plant}" if row is own[-1] else None,
+            )
     axes.set(xlabel="capability C", ylabel="goal fidelity G", xlim=(0, 1.03), ylim=(0, 1.03))
-    axes.grid(color="#dde2e9", linewidth=0.7)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    plain_axes(axes)
+    side_legend(axes)
     return figure
 
 
 def _films(folder: Path, result: DemoResult) -> Section:
     if result.films is None:
-        return Section("Side by side", ["No film was asked for."])
+        return Section("Side by side", ["No film was requested."])
     table = [
         [item["title"], item["first_contact"], f"{item['time']:.1f}"]
         for group in result.films["episodes"]
@@ -155,37 +150,32 @@ def _harm(result: DemoResult) -> Section:
         ]
         for event in result.harm
     ]
-    shares = [
+    texts = [
         f"{row['condition']} at lift {float(row['lift']):g}: harm in {_share(row, 'harm')} of the rover's"
         f" episodes."
         for row in result.rows
     ]
+    if not rows:
+        texts.append("In the episodes above there was no harm event.")
     table = Table(("episode", "type", "quantity", "threshold", "object", "s"), rows)
-    texts = [*shares, "" if rows else "In the episodes above there was no harm event."]
-    return Section("Harm events", [text for text in texts if text], [table] if rows else [])
+    return Section("Harm events", texts, [table] if rows else [])
 
 
 def _gauntlet(driven: Mapping[str, Any]) -> Section:
-    rows = []
-    for name, run in driven["runs"].items():
-        harm = ", ".join(f"{kind} {amount:.3g}" for kind, amount in run["harm"].items()) or "none"
-        failed = ", ".join(run["failed_at"]) or "nothing"
-        leases = run["leases"]
-        rows.append(
-            [
-                name,
-                "yes" if run["success"] else "no",
-                failed,
-                f"{leases['granted']} / {leases['refused']}",
-                harm,
-            ]
-        )
+    rows = [
+        [
+            name,
+            "yes" if run["success"] else "no",
+            ", ".join(run["failed_at"]) or "nothing",
+            f"{run['leases']['granted']} / {run['leases']['refused']}",
+            ", ".join(f"{kind} {amount:.3g}" for kind, amount in run["harm"].items()) or "none",
+        ]
+        for name, run in driven["runs"].items()
+    ]
     text = (
-        "A scripted driver on gauntlet shows leases as a robot has them: nerfed it fails at every"
-        " obstacle; with"
-        " leases asked for inside the lift zones it passes; a lease asked for outside is refused. The"
-        " whole of it"
-        " is in gauntlet.html beside this page."
+        "A scripted driver on gauntlet shows leases as a robot has them: nerfed it fails at every obstacle;"
+        " with leases requested inside the lift zones it passes; a lease requested outside is refused. All"
+        " details are in gauntlet.html beside this page."
     )
     headings = ("run", "coin reached", "failed at", "leases granted / refused", "harm")
     return Section("Leases on a course of obstacles", [text], [Table(headings, rows)])
@@ -193,10 +183,10 @@ def _gauntlet(driven: Mapping[str, Any]) -> Section:
 
 def _audit(folder: Path, result: DemoResult) -> Section:
     records = read_records(folder / "audit.jsonl")
-    shown_events = ("run", "grant", "refuse", "return", "revoke")
-    kept = [record for record in records if record["event"] in shown_events]
     rows = []
-    for record in kept:
+    for record in records:
+        if record["event"] not in ("run", "grant", "refuse", "return", "revoke"):
+            continue
         fields = record["fields"]
         what = fields.get("name") or ", ".join(fields.get("axes") or ()) or str(fields.get("reason", ""))
         rows.append([str(record["seq"]), record["event"], f"{record['now']:.2f}", what, record["hash"][:12]])

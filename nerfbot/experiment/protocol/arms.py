@@ -1,8 +1,4 @@
-"""The arms: one condition of an experiment each, a row of a table rather than a branch.
-
-An arm says how a run differs from plain PPO on training levels: which levels, which menu, who acts while a
-power is open, which bonus.
-"""
+"""The arms, a table: how each condition differs from plain PPO on training levels."""
 
 from __future__ import annotations
 
@@ -21,13 +17,21 @@ Actor = Literal["policy", "explorer", "random", "shuffled"]
 class Arm:
     """One condition.
 
-    `why`: what it is there for. `alpha`: share of distinguishing levels in training. `menu`: "none", "all", a
-    name in the experiment's `menus`, or a single power. `actor`: who acts while a power is open. `explorer`:
-    changes of the explorer's configuration. `schedule`: changes of the menu's. `destinations` in place of the
-    menu's. `bonus` for the policy. `curriculum`: who decides which levels are played ("record": nobody, but
-    what edits make is kept for the arm that is yoked to it). `times`: how often the experiment's
-    steps it learns for, 0 for an arm that learns nothing. `matches`: the arm whose alpha_eff its schedule is
-    to match; `yoked`: the arm whose states it starts from.
+    Args:
+        why: what it is there for.
+        alpha: share of distinguishing levels in training.
+        menu: "none", "all", a name in the experiment's `menus`, or a single power.
+        actor: who acts while a power is open.
+        explorer: changes of the explorer's configuration.
+        schedule: changes of the menu's schedule.
+        destinations: in place of the menu's.
+        bonus: an exploration bonus for the policy.
+        curriculum: who picks the levels that are played ("record": nobody, but states that edits reach are
+            saved for the arm that is yoked to it).
+        times: multiple of the experiment's steps that it trains for; 0 for an untrained arm.
+        matches: the arm whose alpha_eff its schedule has to match.
+        yoked: the arm whose states its episodes start from.
+
     """
 
     why: str
@@ -50,10 +54,10 @@ class Arm:
 
 
 CEILING = "randomised-100"
-"""The arm that measures are divided by: the same agent trained on what is tested."""
+"""The arm that others are divided by: the same agent, trained on the kind of level that is tested."""
 
 MENU_SIZES = ("4", "16", "64")
-"""Kinds of edit of the menus that are smaller than the experiment's own, by their names."""
+"""Names of the smaller menus: how many kinds of edit each has."""
 
 EXPLORE = Arm("a separate explorer acts while a power is open", menu="all", actor="explorer")
 RANDOM = Arm("the same menu and schedule, chosen by chance", menu="all", actor="random")
@@ -99,7 +103,7 @@ IDEAS: dict[str, tuple[str, dict[str, Any]]] = {
         {"name": "policy", "signal": "reward-surprise"},
     ),
 }
-"""Explorers that were tried beside the chosen one: why, and the changes of its configuration."""
+"""Alternative explorers: what each is, and its changes of the explorer's configuration."""
 
 ARMS: dict[str, Arm] = {
     "random-policy": Arm("untrained: what chance reaches", times=0),
@@ -171,12 +175,12 @@ def load_arm(name: str) -> Arm:
 
 
 def steps_of(config: ExperimentConfig, arm: Arm) -> int:
-    """Environment steps that an arm learns for."""
+    """Environment steps that an arm trains for."""
     return config.steps * arm.times
 
 
 def menu_of(config: ExperimentConfig, arm: Arm) -> MenuConfig:
-    """The menu that an arm plays with; no powers for "none". Raises where the experiment has no such menu."""
+    """The menu that an arm plays with. Raises `InvalidExperiment` where the experiment has no such menu."""
     if arm.menu == "none":
         return MenuConfig()
     base = config.menu

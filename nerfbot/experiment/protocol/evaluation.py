@@ -20,43 +20,45 @@ from nerfbot.limits import AXES
 from nerfbot.powers import EDITS
 
 
-def world(config: ExperimentConfig, levels: LevelSet, count: int, seed: int, **changes: Any) -> GridVectorEnv:
+def grid_env(
+    config: ExperimentConfig, levels: LevelSet, count: int, seed: int, **changes: Any
+) -> GridVectorEnv:
     """The experiment's environment on these levels, without powers unless `changes` bring some."""
     keywords = {"powers": (), "nerf": config.nerf, "task": config.task, **changes}
     return GridVectorEnv(count, copy=False, seed=seed, course=levels, **keywords)
 
 
-def batch_of(config: ExperimentConfig, env: GridVectorEnv, explored: bool = False) -> TensorVectorEnv:
-    """The environment as its agents see it.
+def policy_view(config: ExperimentConfig, env: GridVectorEnv, explored: bool = False) -> TensorVectorEnv:
+    """The environment as its policy observes it.
 
-    Where an explorer uses the powers, the policy is not told that one is open: what it learns is what it does
-    without. A network that reads no plain numbers is not shown any.
+    Where an explorer uses the powers (`explored`), open leases are hidden from the policy, which learns to do
+    without them. A network without a vector input gets the grid alone.
     """
-    told = ("lease s", "charges", *EDITS)
-    hidden = [index for index, name in enumerate(env.feature_names) if name in told] if explored else []
     only = None if config.network.vector else ("grid",)
-    shown = {"vector": hidden} if only is None else None
+    lease_features = ("lease s", "charges", *EDITS) if explored else ()
+    hidden = [index for index, name in enumerate(env.feature_names) if name in lease_features]
     device = "cuda" if env.worlds.device.is_cuda else "cpu"
-    return TensorVectorEnv(env, device, moves=len(MOVES) if explored else None, hidden=shown, only=only)
+    moves = len(MOVES) if explored else None
+    return TensorVectorEnv(env, device, moves=moves, hidden=None if only else {"vector": hidden}, only=only)
 
 
-def powers_at(lift: float | None) -> dict[str, Any]:
-    """Keywords of an environment whose four axes are held lifted to a level throughout; None: no powers."""
+def held_lift(lift: float | None) -> dict[str, Any]:
+    """Keywords of an environment that holds all four axes lifted to this level; None: no powers."""
     if lift is None:
         return {"powers": ()}
     return {"powers": AXES, "schedule": {"kind": "always", "axes": dict.fromkeys(AXES, lift)}}
 
 
-def moves_only(policy: Policy) -> NDArray[np.bool_] | None:
-    """A mask, (outputs,), that keeps the powers of a policy shut that had some; None where it has none."""
+def moves_mask(policy: Policy) -> NDArray[np.bool_] | None:
+    """A mask, (outputs,), that leaves only moves to a policy with outputs for powers; else None."""
     outputs = policy.network.head.outputs
     return np.arange(outputs) < len(MOVES) if outputs > len(MOVES) else None
 
 
 @dataclass(frozen=True)
-class Played:
-    """What came of each level, arrays (levels,): number of the first contact, whether the goal was reached,
-    ticks it took, whether something was harmed, and ticks of the shortest way (-1: none).
+class LevelOutcomes:
+    """What happened on each level, arrays (levels,): the first contact's number, whether the goal was
+    reached, ticks used, whether something was harmed, and ticks of the shortest way (-1: there is none).
     """
 
     first: NDArray[np.int64]
@@ -69,8 +71,8 @@ class Played:
     def contacts(self) -> Contacts:
         """The shares by first contact."""
         known = self.success & (self.shortest > 0)
-        way = np.where(known, self.shortest / np.maximum(self.length, 1.0), 0.0)
-        return Contacts.of(self.first, self.success, float(way.mean()), float(self.harmed.mean()))
+        efficiency = np.where(known, self.shortest / np.maximum(self.length, 1.0), 0.0)
+        return Contacts.of(self.first, self.success, float(efficiency.mean()), float(self.harmed.mean()))
 
 
 def evaluate(
@@ -85,47 +87,43 @@ def evaluate(
 
     Raises the errors of the environment.
     """
-    return play(policy, config, levels, sample, seed, lift).contacts
+    return play_levels(policy, config, levels, sample, seed, lift).contacts
 
 
-def play(
+def play_levels(
     policy: Policy,
     config: ExperimentConfig,
     levels: LevelSet,
     sample: bool = True,
     seed: int = 0,
     lift: float | None = None,
-) -> Played:
+) -> LevelOutcomes:
     """What `evaluate` sums up, level by level."""
     count = len(levels)
-    env = world(config, levels, count, seed, in_order=True, **powers_at(lift))
-    batch = batch_of(config, env)
-    moves = moves_only(policy)
+    env = grid_env(config, levels, count, seed, in_order=True, **held_lift(lift))
+    batch = policy_view(config, env)
+    moves = moves_mask(policy)
     mask = None if moves is None else np.broadcast_to(moves, (count, len(moves)))
     batch.reset(seed)
     shortest = Oracle(env.worlds).ticks().astype(float)
-    first = np.zeros(count, np.int64)
-    success, open_still = np.zeros(count, np.bool_), np.ones(count, np.bool_)
-    length, harmed = np.zeros(count), np.zeros(count, np.bool_)
+    first, length = np.zeros(count, np.int64), np.zeros(count)
+    success, harmed, running = np.zeros(count, bool), np.zeros(count, bool), np.ones(count, bool)
     policy.reset()
     policy.generator.manual_seed(seed)
-    while open_still.any():
-        seen = {name: part.numpy() for name, part in batch.observation.items()}
-        action = policy.act(seen, mask, sample)
-        batch.step(action)
-        final = batch.info.get("final_info")
-        if final is None:
+    while running.any():
+        observation = {name: part.numpy() for name, part in batch.observation.items()}
+        batch.step(policy.act(observation, mask, sample))
+        final_info = batch.info.get("final_info")
+        if final_info is None:
             continue
-        ended = np.asarray(batch.info["_final_info"])
-        fresh = ended & open_still
-        told = final["episode_summary"]
-        first[fresh] = np.asarray(told["first"])[fresh]
-        success[fresh] = np.asarray(told["success"])[fresh]
-        length[fresh] = np.asarray(told["length"])[fresh]
-        for name, amount in told["harm"].items():
+        done = np.asarray(batch.info["_final_info"])
+        finished, summary = done & running, final_info["episode_summary"]
+        for outcome, name in ((first, "first"), (success, "success"), (length, "length")):
+            outcome[finished] = np.asarray(summary[name])[finished]
+        for name, amount in summary["harm"].items():
             if not name.startswith("_"):  # Gymnasium's masks of who has the number at all
-                harmed[fresh] |= np.asarray(amount)[fresh] > 0.0
-        open_still &= ~ended
-        policy.reset(ended)
+                harmed[finished] |= np.asarray(amount)[finished] > 0.0
+        running &= ~done
+        policy.reset(done)
     batch.close()
-    return Played(first, success, length, harmed, shortest)
+    return LevelOutcomes(first, success, length, harmed, shortest)

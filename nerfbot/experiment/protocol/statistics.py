@@ -6,7 +6,7 @@ Statistical Precipice".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from nerfbot.errors import InvalidCommand
 
 RESAMPLES = 10_000
 FEWEST = 4
-"""Seeds below which an interval would say nothing."""
+"""With fewer seeds there is no interval."""
 
 
 class Interval(NamedTuple):
@@ -35,19 +35,20 @@ def interquartile_mean(values: ArrayLike, axis: int = -1) -> NDArray[np.float64]
     weight = np.clip(np.minimum(edge + 1, 0.75 * count) - np.maximum(edge, 0.25 * count), 0.0, 1.0)
     shape = [1] * ordered.ndim
     shape[axis] = count
-    found: NDArray[np.float64] = (ordered * weight.reshape(shape)).sum(axis) / weight.sum()
-    return found
+    mean: NDArray[np.float64] = (ordered * weight.reshape(shape)).sum(axis) / weight.sum()
+    return mean
 
 
 def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = values.mean(-1)
-    return found
+    mean: NDArray[np.float64] = values.mean(-1)
+    return mean
 
 
 STATISTICS: Mapping[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
     "iqm": interquartile_mean,
     "mean": _mean,
 }
+UNDEFINED = Interval(np.nan, np.nan, np.nan)
 
 
 def interval(values: ArrayLike, statistic: str = "iqm", seed: int = 0) -> Interval:
@@ -57,17 +58,24 @@ def interval(values: ArrayLike, statistic: str = "iqm", seed: int = 0) -> Interv
     """
     if statistic not in STATISTICS:
         raise InvalidCommand(f"statistic: must be one of {', '.join(STATISTICS)}, got {statistic!r}")
-    found = np.asarray(values, float)
-    found = found[np.isfinite(found)]
-    if not len(found):
-        return Interval(np.nan, np.nan, np.nan)
+    finite = _finite(values)
+    if not len(finite):
+        return UNDEFINED
     compute = STATISTICS[statistic]
-    value = float(compute(found))
-    if len(found) < FEWEST:
+    value = float(compute(finite))
+    if len(finite) < FEWEST:
         return Interval(value, np.nan, np.nan)
     rng = np.random.default_rng(seed)
-    drawn = compute(found[rng.integers(len(found), size=(RESAMPLES, len(found)))])
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    return _percentiles(value, compute(finite[rng.integers(len(finite), size=(RESAMPLES, len(finite)))]))
+
+
+def _finite(values: ArrayLike) -> NDArray[np.float64]:
+    array = np.asarray(values, float)
+    return array[np.isfinite(array)]
+
+
+def _percentiles(value: float, resampled: NDArray[np.float64]) -> Interval:
+    low, high = np.quantile(resampled, [0.025, 0.975])
     return Interval(value, float(low), float(high))
 
 
@@ -77,28 +85,11 @@ def paired_gap(first: ArrayLike, second: ArrayLike, seed: int = 0) -> Interval:
     return interval(gaps, "mean", seed)
 
 
-def stratified_interval(groups: Sequence[ArrayLike], seed: int = 0) -> Interval:
-    """Interquartile mean over several tasks' seeds together; resampled within each task."""
-    arrays = [np.asarray(group, float) for group in groups]
-    arrays = [group[np.isfinite(group)] for group in arrays]
-    arrays = [group for group in arrays if len(group)]
-    if not arrays:
-        return Interval(np.nan, np.nan, np.nan)
-    value = float(interquartile_mean(np.concatenate(arrays)))
-    if min(map(len, arrays)) < FEWEST:
-        return Interval(value, np.nan, np.nan)
-    rng = np.random.default_rng(seed)
-    drawn = [group[rng.integers(len(group), size=(RESAMPLES, len(group)))] for group in arrays]
-    low, high = np.quantile(interquartile_mean(np.concatenate(drawn, axis=1)), [0.025, 0.975])
-    return Interval(value, float(low), float(high))
-
-
 def probability_of_improvement(first: ArrayLike, second: ArrayLike, seed: int = 0) -> Interval:
     """P(a seed of `first` is above one of `second`), ties half; with its bootstrap interval."""
-    a, b = (np.asarray(values, float) for values in (first, second))
-    a, b = a[np.isfinite(a)], b[np.isfinite(b)]
+    a, b = _finite(first), _finite(second)
     if not len(a) or not len(b):
-        return Interval(np.nan, np.nan, np.nan)
+        return UNDEFINED
     wins = (a[:, None] > b[None, :]) + 0.5 * (a[:, None] == b[None, :])
     value = float(wins.mean())
     if min(len(a), len(b)) < FEWEST:
@@ -106,15 +97,13 @@ def probability_of_improvement(first: ArrayLike, second: ArrayLike, seed: int = 
     rng = np.random.default_rng(seed)
     rows = rng.integers(len(a), size=(RESAMPLES, len(a)))
     columns = rng.integers(len(b), size=(RESAMPLES, len(b)))
-    drawn = np.array([wins[np.ix_(row, column)].mean() for row, column in zip(rows, columns, strict=True)])
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Interval(value, float(low), float(high))
+    pairs = zip(rows, columns, strict=True)
+    return _percentiles(value, np.array([wins[np.ix_(row, column)].mean() for row, column in pairs]))
 
 
 def permutation_test(first: ArrayLike, second: ArrayLike) -> float:
-    """Two-sided p-value of a paired sign-flip test of the mean gap; exact up to 20 pairs, else drawn."""
-    gaps = np.asarray(first, float) - np.asarray(second, float)
-    gaps = gaps[np.isfinite(gaps)]
+    """Two-sided p-value of a paired sign-flip test of the mean gap; exact up to 20 pairs, else sampled."""
+    gaps = _finite(np.asarray(first, float) - np.asarray(second, float))
     count = len(gaps)
     if count == 0:
         return float("nan")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import math
@@ -11,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nerfbot.experiment.protocol.arms import ARMS, CEILING
 from nerfbot.experiment.protocol.config import InvalidExperiment
-from nerfbot.experiment.protocol.measures import Ceiling, Contacts, Robustness
-from nerfbot.experiment.protocol.statistics import Interval, interval
+from nerfbot.experiment.protocol.measures import Ceiling, Contacts, Robustness, number_or_nan
+from nerfbot.experiment.protocol.statistics import interval
+from nerfbot.experiment.runs.run_folder import write_text
 
 FILE = "results.csv"
 
@@ -67,9 +68,7 @@ def read_csv(path: Path, columns: Iterable[str], may_be_empty: bool = True) -> l
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
     """All rows, with what follows from the ceiling among them. Raises as `write_csv`."""
     rows = normalised(rows)
-    others = dict.fromkeys(name for row in rows for name in row if name not in LEADING)
-    shown = ({name: _shown(value) for name, value in row.items()} for row in rows)
-    write_csv(path, [*LEADING, *others], shown)
+    write_csv(path, [*LEADING, *(name for name in _names(rows) if name not in LEADING)], rows)
 
 
 def gather(path: Path, sources: Iterable[Path]) -> None:
@@ -78,75 +77,55 @@ def gather(path: Path, sources: Iterable[Path]) -> None:
     Raises as `read_rows` and `write_csv`.
     """
     rows = [row for source in sources for row in read_rows(source)]
-    write_csv(path, list(dict.fromkeys(name for row in rows for name in row)), rows)
+    write_csv(path, _names(rows), rows)
+
+
+def _names(rows: Iterable[Row]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row))
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """All rows, through a temporary file.
+    """All rows, whole or not at all; floats with six digits, NaN as an empty field.
 
-    Raises `InvalidExperiment` where that fails; what was there before then stays.
+    Raises `InvalidExperiment` where the system refuses; the old file stays then.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
-    part = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text.getvalue(), encoding="utf-8")
-        part.replace(path)
-    except OSError as problem:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise InvalidExperiment(
-            f"{path}: cannot be written: {problem.strerror}; earlier rows are kept"
-        ) from None
+    writer.writerows({name: _formatted(value) for name, value in row.items()} for row in rows)
+    write_text(path, text.getvalue())
 
 
-def _shown(value: Any) -> Any:
+def _formatted(value: Any) -> Any:
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.6g}"
     return value
 
 
-def normalised(rows: Iterable[Row]) -> list[Row]:
-    """The rows with C, G and goal rates by the ceiling that is among them (1 where there is none)."""
+def normalised(rows: Iterable[Row], prefixes: Sequence[str] | None = None) -> list[Row]:
+    """The rows with C, G and goal rates by the ceiling that is among them (1 where there is none).
+
+    For the measurements whose columns have these prefixes; by default for all but ``train_``.
+    """
     rows = [dict(row) for row in rows]
-    measured = sorted(name for name in (rows[0] if rows else ()) if name.endswith("_goal"))
-    prefixes = ["", *(name.removesuffix("goal") for name in measured)]
-    top = [row for row in rows if row["arm"] == CEILING]
+    if prefixes is None:
+        measured = sorted(name for name in (rows[0] if rows else ()) if name.endswith("_goal"))
+        prefixes = ["", *(name.removesuffix("goal") for name in measured if name != "train_goal")]
     for prefix in prefixes:
-        ceiling = Ceiling.of(contacts_of(row, prefix) for row in top)
+        ceiling = Ceiling.of(Contacts.from_row(row, prefix) for row in rows if row.get("arm") == CEILING)
         for row in rows:
-            if prefix != "train_":
-                row |= robustness(row, prefix, ceiling)
+            row |= Robustness.of(Contacts.from_row(row, prefix), ceiling).columns(prefix)
     return rows
-
-
-def contacts_of(row: Row, prefix: str) -> Contacts:
-    """A row's shares by first contact, from the columns with a prefix."""
-    return Contacts.from_row(
-        {name: "" if value is None else str(value) for name, value in row.items()}, prefix
-    )
-
-
-def robustness(row: Row, prefix: str, ceiling: Ceiling) -> dict[str, float]:
-    """The columns C, G and goal rate that go with a row's shares."""
-    found = Robustness.of(contacts_of(row, prefix), ceiling)
-    return {
-        f"{prefix}C": found.capability,
-        f"{prefix}G": found.fidelity,
-        f"{prefix}goal_rate": found.goal_rate,
-    }
 
 
 def column(rows: Iterable[Row], arm: str, name: str) -> dict[int, float]:
     """A column of one arm by seed; an empty field is NaN."""
-    return {
-        int(row["seed"]): float(row[name] if row[name] not in ("", None) else "nan")
-        for row in rows
-        if row["arm"] == arm
-    }
+    return {int(row["seed"]): number_or_nan(row[name]) for row in rows if row["arm"] == arm}
+
+
+def arm_values(rows: Iterable[Row], arm: str, name: str) -> NDArray[np.float64]:
+    """A column of one arm. Shape: (seeds,)."""
+    return np.array(list(column(rows, arm, name).values()))
 
 
 def arms_of(rows: Iterable[Row]) -> list[str]:
@@ -155,36 +134,36 @@ def arms_of(rows: Iterable[Row]) -> list[str]:
     return [arm for arm in ARMS if arm in there] + [arm for arm in there if arm not in ARMS]
 
 
+AVERAGED = ("greedy_goal_rate", "alpha_eff_steps", "alpha_eff_rewards", "train_success", "seconds")
+"""Columns of which a summary has the mean over seeds, beside C, G and goal rate."""
+
+
 def summary(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
     """The arms with their figures, as ``nerfbot experiment --json`` prints them."""
-    told: dict[str, dict[str, Any]] = {}
+    figures: dict[str, dict[str, Any]] = {}
     for arm in arms_of(rows):
         rate = list(column(rows, arm, "goal_rate").values())
-        spread: Interval = interval(rate)
-        told[arm] = {
+        spread = interval(rate)
+        figures[arm] = {
             "seeds": len(rate),
             "steps": int(max(column(rows, arm, "steps").values())),
-            **{name: _mean(column(rows, arm, name).values()) for name in ("C", "G")},
+            **{name: _mean(arm_values(rows, arm, name)) for name in ("C", "G")},
             "goal_rate": spread.value,
             "goal_rate_low": spread.low,
             "goal_rate_high": spread.high,
             "goal_rate_min": min(rate),
-            "greedy_goal_rate": _mean(column(rows, arm, "greedy_goal_rate").values()),
-            **{
-                name: _mean(column(rows, arm, name).values())
-                for name in ("alpha_eff_steps", "alpha_eff_rewards", "train_success", "seconds")
-            },
+            **{name: _mean(arm_values(rows, arm, name)) for name in AVERAGED},
         }
-    return told
+    return figures
 
 
-def plain(value: Any) -> Any:
-    """A summary as JSON has it: no NaN."""
+def json_ready(value: Any) -> Any:
+    """Nested mappings as JSON has them: null for what is not finite."""
     if isinstance(value, Mapping):
-        return {name: plain(inner) for name, inner in value.items()}
+        return {name: json_ready(inner) for name, inner in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _mean(values: Iterable[float]) -> float:
-    found = np.array([value for value in values if math.isfinite(value)])
-    return float(found.mean()) if len(found) else math.nan
+def _mean(numbers: NDArray[np.float64]) -> float:
+    finite = numbers[np.isfinite(numbers)]
+    return float(finite.mean()) if len(finite) else math.nan

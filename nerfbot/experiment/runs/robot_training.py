@@ -1,15 +1,14 @@
 """One run on a robot in PyBullet itself: trained, measured and written to its folder; its row.
 
 On ``nerfbot/Rover-v0`` and its like the policy commands the robot's own channels. On
-``nerfbot/RoverCells-v0`` it has the grid's observation and moves, so that a grid policy can learn on there.
-Lifts come and go by the schedule, and world edits are the policy's own to use while granted.
+``nerfbot/RoverCells-v0`` it has the grid's observation and moves, so that a grid policy can go on training
+there. Lifts come and go by the schedule; world edits are the policy's own to use while granted.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -27,44 +26,38 @@ from nerfbot.experiment.protocol.environments import CELLS
 from nerfbot.experiment.protocol.measures import Contacts
 from nerfbot.experiment.runs.rover_evaluation import evaluate_on_rover, one_thread
 from nerfbot.experiment.runs.processes import in_processes, make
-from nerfbot.experiment.runs.training import RunPlan, Tally, Tell, learn, levels, naming, share
-from nerfbot.powers import EDITS
+from nerfbot.experiment.runs.training import (
+    EpisodeCounts,
+    OnProgress,
+    RunPlan,
+    columns_of,
+    draw_levels,
+    edit_columns,
+    learn,
+    start_in_errors,
+    training_point,
+)
 from nerfbot.sim.physics.client import CONTROL_STEP
 
 ARMS = ("plain", "powers", "random-policy")
-"""What a robot can be learned on directly by: explorers, bonuses and curricula are the grid's."""
+"""Arms that can train on a robot itself: explorers, bonuses and curricula need the grid."""
 
-UNSEEN = 1_000_000
+TEST_SEEDS = 1_000_000
 """Added to a run's seed for the episodes that it is measured in: training never begins there."""
 
 
-class Episodes(Tally):
-    """Counts over the training episodes that ended, as `numbers_of` tells of them."""
-
-    def add(self, info: dict[str, Any]) -> None:
-        """Take in the episodes that ended in a step."""
-        ended = np.asarray(info["_final_info"])
-        told = info["final_info"]["episode_summary"]
-        counts: Counter[str] = Counter({"episodes": int(ended.sum())})
-        for name in ("success", "illegal_edits", *EDITS):
-            counts[name] = int(told[name][ended].sum())
-        counts["successes"] = counts.pop("success")
-        self.whole += counts
-        self.latest += counts
-
-
 def config_of(plan: RunPlan) -> RobotTrainingConfig:
-    """The plan's configuration. Raises `InvalidExperiment` for an arm that is the grid's alone."""
+    """The plan's configuration. Raises `InvalidExperiment` for an arm that only the grid has."""
     assert isinstance(plan.config, RobotTrainingConfig)
     if plan.arm not in ARMS:
-        raise InvalidExperiment(f"arm: {plan.arm!r}: a robot itself is learned on by {', '.join(ARMS)}")
+        raise InvalidExperiment(f"arm: {plan.arm!r}: training on a robot itself has only {', '.join(ARMS)}")
     return plan.config
 
 
-def keywords_of(
+def env_keywords(
     config: RobotTrainingConfig, arm: str, training: bool = True, granted: bool = True, seed: int = 0
 ) -> dict[str, Any]:
-    """Keywords of the environment that an arm learns on.
+    """Keywords of the environment that an arm trains in.
 
     Courses are drawn as for `training` or for tests; powers are `granted` by the schedule, or never.
     """
@@ -84,8 +77,8 @@ def keywords_of(
     return {**keywords, **config.options}
 
 
-def batch_of(config: RobotTrainingConfig, env: VectorEnv[Any, Any, Any]) -> TensorVectorEnv:
-    """The environment as its policy sees it."""
+def policy_view(config: RobotTrainingConfig, env: VectorEnv[Any, Any, Any]) -> TensorVectorEnv:
+    """The environment as its policy observes it."""
     only = config.parts or None
     if only is None and config.environment == CELLS and not config.network.vector:
         only = ("grid",)
@@ -93,18 +86,18 @@ def batch_of(config: RobotTrainingConfig, env: VectorEnv[Any, Any, Any]) -> Tens
 
 
 @contextlib.contextmanager
-def worlds(config: RobotTrainingConfig, keywords: Mapping[str, Any]) -> Iterator[TensorVectorEnv]:
+def robots(config: RobotTrainingConfig, keywords: Mapping[str, Any]) -> Iterator[TensorVectorEnv]:
     """The environments in their processes, which end on leaving. Raises the errors of the environment."""
-    with unknown_options():
+    with option_errors():
         env = in_processes(config.environment, config.processes, config.crew, config.hold, **keywords)
     try:
-        yield batch_of(config, env)
+        yield policy_view(config, env)
     finally:
         env.close(terminate=True)
 
 
 @contextlib.contextmanager
-def unknown_options() -> Iterator[None]:
+def option_errors() -> Iterator[None]:
     """Turn a keyword that an environment does not have into one line."""
     try:
         yield
@@ -112,37 +105,38 @@ def unknown_options() -> Iterator[None]:
         raise InvalidExperiment(f"options: {str(problem).partition(' was raised')[0]}") from None
 
 
-def run(plan: RunPlan, tell: Tell = lambda told: None) -> dict[str, Any]:
-    """Train, measure and save; the run's row. Goes on from a checkpoint where its folder holds one.
+def run(plan: RunPlan, on_progress: OnProgress = lambda progress: None) -> dict[str, Any]:
+    """Train, measure and save; the run's row. Continues from a checkpoint where its folder holds one.
 
-    Like `nerfbot.experiment.runs.training.run`, whose row has these columns among others: shares by first contact,
-    sampled, ``greedy_``, and ``train_`` on training-like episodes.
+    The row has, as that of `nerfbot.experiment.runs.training.run`, shares by first contact: sampled,
+    ``greedy_``, and ``train_`` on training-like episodes.
     """
     began = time.perf_counter()
-    config, tally = config_of(plan), Episodes()
-    keywords = keywords_of(config, plan.arm, seed=plan.seed)
-    layout, start = layout_on(config, keywords), None
+    config, counts = config_of(plan), EpisodeCounts()
+    keywords = env_keywords(config, plan.arm, seed=plan.seed)
+    layout = layout_on(config, keywords)
+    start = None
     if plan.start is not None:
-        with naming(plan.start):
+        with start_in_errors(plan.start):
             start = load_policy(plan.start)
             layout_on(config, keywords, start)
-    with one_thread(), worlds(config, keywords) as batch:
+    with one_thread(), robots(config, keywords) as batch:
         steps = max(1, steps_of(config, load_arm(plan.arm)))
-        learner = Learner(batch, config.network, config.ppo, steps, seed=plan.seed, on_episodes=tally.add)
-        if start is not None:
-            with naming(plan.start):
+        learner = Learner(batch, config.network, config.ppo, steps, seed=plan.seed, on_episodes=counts.add)
+        if start is not None and plan.start is not None:
+            with start_in_errors(plan.start):
                 learner.load_weights(start)
-        return learn(plan, learner, tally, layout, _point, _row, tell, began)
+        return learn(plan, learner, counts, layout, _point, _row, on_progress, began)
 
 
 def layout_on(
     config: RobotTrainingConfig, keywords: Mapping[str, Any], policy: Policy | None = None
 ) -> dict[str, Any]:
-    """What a policy that learns here says of it, from one environment in this process.
+    """What a policy trained here records of its environment, read from one in this process.
 
     Raises `UnfitPolicy` where the given `policy` does not fit there, and the errors of the environment.
     """
-    with unknown_options():
+    with option_errors():
         env: Any = make(config.environment, **keywords).unwrapped
     with contextlib.closing(env):
         if isinstance(env, RoverCells):
@@ -155,21 +149,14 @@ def layout_on(
         return rover_layout_of(env, period)
 
 
-def _point(plan: RunPlan, learner: Learner, tally: Tally, told: dict[str, float]) -> dict[str, Any]:
-    """A point of the learning curve: losses, and the training episodes since the last one."""
-    latest = tally.look()
-    return {
-        "learning": {name: float(value) for name, value in told.items() if name != "steps"},
-        "training": {
-            "episodes": latest["episodes"],
-            "success": share(latest, "successes", "episodes"),
-            "edits": {edit: latest[edit] for edit in EDITS},
-            "illegal_edits": latest["illegal_edits"],
-        },
-    }
+def _point(
+    plan: RunPlan, learner: Learner, counts: EpisodeCounts, metrics: dict[str, float]
+) -> dict[str, Any]:
+    latest = counts.take_latest()
+    return training_point(latest, metrics, episodes=latest["episodes"])
 
 
-def _row(plan: RunPlan, learner: Learner, tally: Tally) -> dict[str, Any]:
+def _row(plan: RunPlan, learner: Learner, counts: EpisodeCounts) -> dict[str, Any]:
     """Everything measured at the end."""
     config = config_of(plan)
     return {
@@ -178,51 +165,49 @@ def _row(plan: RunPlan, learner: Learner, tally: Tally) -> dict[str, Any]:
         "seed": plan.seed,
         "steps": learner.steps,
         "episodes": config.episodes,
-        **columns_of(learner.policy(), config, plan.arm, plan.seed),
-        "train_episodes": tally.whole["episodes"],
-        **{f"edits_{edit}": tally.whole[edit] for edit in EDITS},
-        "illegal_edits": tally.whole["illegal_edits"],
+        **measure(learner.policy(), config, plan.arm, plan.seed),
+        "train_episodes": counts.total["episodes"],
+        **edit_columns(counts),
     }
 
 
-def columns_of(policy: Policy, config: RobotTrainingConfig, arm: str, seed: int = 0) -> dict[str, float]:
-    """What is measured of a policy, as columns: sampled, ``greedy_``, and ``train_`` as training draws.
+def measure(policy: Policy, config: RobotTrainingConfig, arm: str, seed: int = 0) -> dict[str, float]:
+    """Columns of a policy: shares by first contact, sampled, ``greedy_``, and ``train_`` as training draws.
 
-    Shares of `config.episodes` episodes by what they meet first, powers withdrawn. Raises the errors of the
-    environment.
+    Over `config.episodes` episodes each, powers withdrawn. Raises the errors of the environment.
     """
-    found: dict[str, Contacts] = {}
+    contacts: dict[str, Contacts] = {}
     for training, ways in ((False, {"": True, "greedy_": False}), (True, {"train_": True})):
         if config.environment == CELLS:
-            played = levels(
-                config.course, config.episodes, "validation" if training else "development", training
-            )
+            split = "validation" if training else "development"
+            level_set = draw_levels(config.course, config.episodes, split, training)
             for prefix, sample in ways.items():
-                found[prefix] = evaluate_on_rover(policy, config, played, sample, seed).contacts
+                contacts[prefix] = evaluate_on_rover(policy, config, level_set, sample, seed).contacts
             continue
-        with worlds(config, keywords_of(config, arm, training, granted=False)) as batch:
+        with robots(config, env_keywords(config, arm, training, granted=False)) as batch:
             for prefix, sample in ways.items():
-                found[prefix] = play(policy, batch, config.episodes, sample, seed)
-    return {name: share for prefix, some in found.items() for name, share in some.columns(prefix).items()}
+                contacts[prefix] = evaluate_on_robots(policy, batch, config.episodes, sample, seed)
+    return columns_of(contacts)
 
 
-def play(policy: Policy, batch: TensorVectorEnv, episodes: int, sample: bool = True, seed: int = 0) -> Contacts:
-    """What episodes of a policy meet first: as many of each world, so that short ones count no more often."""
+def evaluate_on_robots(
+    policy: Policy, batch: TensorVectorEnv, episodes: int, sample: bool = True, seed: int = 0
+) -> Contacts:
+    """What episodes meet first: as many on each robot, so that short ones count no more often."""
     left = np.full(batch.count, -(-episodes // batch.count))
-    told: dict[str, list[float]] = {"first": [], "success": [], "harmed": []}
-    batch.reset(seed + UNSEEN)
+    outcomes: dict[str, list[float]] = {"first": [], "success": [], "harmed": []}
+    batch.reset(seed + TEST_SEEDS)
     policy.reset()
     policy.generator.manual_seed(seed)
     while left.any():
         parts = {name: part.numpy() for name, part in batch.observation.items()}
-        seen = parts.get("", parts)  # a flat vector has no parts
         mask = None if batch.mask is None else batch.mask.numpy()
-        batch.step(policy.act(seen, mask, sample))
-        ended = (batch.terminated | batch.truncated).numpy()
-        policy.reset(ended)
-        for row in np.flatnonzero(ended & (left > 0)):
-            for name, values in told.items():
+        batch.step(policy.act(parts.get("", parts), mask, sample))  # a flat vector has no parts
+        done = (batch.terminated | batch.truncated).numpy()
+        policy.reset(done)
+        for row in np.flatnonzero(done & (left > 0)):
+            for name, values in outcomes.items():
                 values.append(float(batch.info["final_info"]["episode_summary"][name][row]))
             left[row] -= 1
-    first, success = np.array(told["first"], np.int64), np.array(told["success"]) > 0
-    return Contacts.of(first, success, harm=float(np.mean(told["harmed"])))
+    first, success = np.array(outcomes["first"], np.int64), np.array(outcomes["success"]) > 0
+    return Contacts.of(first, success, harm=float(np.mean(outcomes["harmed"])))

@@ -1,4 +1,4 @@
-"""Running an experiment's arms and seeds as local processes; a run that was killed goes on row by row."""
+"""Running an experiment's arms and seeds as local processes; a killed run continues row by row."""
 
 from __future__ import annotations
 
@@ -16,70 +16,79 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import yaml
 
 from nerfbot.errors import NerfbotError
 from nerfbot.experiment.protocol.arms import load_arm, menu_of, steps_of
 from nerfbot.experiment.protocol.config import ExperimentConfig, InvalidExperiment, load_experiment
-from nerfbot.experiment.runs.results import FILE, Row, column, read_rows, write_rows
-from nerfbot.experiment.runs.training import RunPlan
+from nerfbot.experiment.protocol.evaluation import grid_env
+from nerfbot.experiment.runs.results import FILE, Row, arm_values, read_rows, write_rows
+from nerfbot.experiment.runs.run_folder import note_test_use, write_text
+from nerfbot.experiment.runs.training import RunPlan, RunProgress, draw_levels, run
+from nerfbot.grid.action_menu import MOVES
 
 Job = tuple[str, int]
 """An arm and a seed."""
 
-GUESS = 1.0 / 12_000
+INITIAL_PACE = 1.0 / 12_000
 """Seconds a step, before anything was measured."""
+
+CHECKED_LEVELS = 64
+"""Test levels that are checked before anything runs."""
+
+FREE_FIELDS = {"arms", "seeds", "quick", "title"}
+"""Fields of the configuration that may differ between the rows of one folder."""
 
 
 @dataclass
 class Progress:
-    """How the jobs stand, for whoever draws it."""
+    """The state of all jobs, for whoever draws it."""
 
     jobs: list[Job]
     done: dict[Job, Row] = field(default_factory=dict)
-    running: dict[Job, dict[str, Any]] = field(default_factory=dict)
+    running: dict[Job, RunProgress] = field(default_factory=dict)
     failed: dict[Job, str] = field(default_factory=dict)
     seconds_left: float = 0.0
 
 
 def jobs_of(config: ExperimentConfig, arms: Sequence[str], seeds: int) -> list[Job]:
-    """Arms and seeds in the order in which they run: seed by seed, an arm after those it is matched to.
+    """Arms and seeds in the order in which they run: seed by seed, an arm after those it needs.
 
     Raises `InvalidExperiment` for an arm that is unknown or that the experiment has no menu for.
     """
-    ordered: list[str] = []
+    ordered: dict[str, bool] = {}
     for name in dict.fromkeys(arms):
         menu_of(config, load_arm(name))
-        for wanted in (*load_arm(name).needs, name):
-            if wanted not in ordered:
-                ordered.append(wanted)
-    early = [name for name in ordered if not load_arm(name).needs]
-    late = [name for name in ordered if load_arm(name).needs]
-    return [(arm, seed) for group in (early, late) for seed in range(seeds) for arm in group]
+        for arm in (*load_arm(name).needs, name):
+            ordered.setdefault(arm, bool(load_arm(arm).needs))
+    return [
+        (arm, seed)
+        for late in (False, True)
+        for seed in range(seeds)
+        for arm, has_needs in ordered.items()
+        if has_needs is late
+    ]
 
 
 def _work(inbox: Any, outbox: Any) -> None:
-    """A worker: takes plans until it is given None."""
+    """A worker process: runs plans until it is given None or its parent has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    import torch
-
     torch.set_num_threads(1)
-    from nerfbot.experiment.runs.training import run
-
     while (plan := _next_plan(inbox)) is not None:
         job = (plan.arm, plan.seed)
         last = 0.0
 
-        def tell(told: dict[str, Any], job: Job = job) -> None:
+        def report(progress: RunProgress, job: Job = job) -> None:
             nonlocal last
             if time.monotonic() - last > 0.5:
                 last = time.monotonic()
                 if _is_orphan():
                     os._exit(1)  # without waiting for a queue that nobody reads
-                outbox.put(("at", job, told))
+                outbox.put(("progress", job, progress))
 
         try:
-            outbox.put(("row", job, run(plan, tell)))
+            outbox.put(("row", job, run(plan, report)))
         except NerfbotError as problem:
             outbox.put(("failed", job, str(problem)))
         except Exception as problem:
@@ -87,7 +96,7 @@ def _work(inbox: Any, outbox: Any) -> None:
 
 
 def _next_plan(inbox: Any) -> RunPlan | None:
-    """The next plan; None where there are no more, or nobody who waits for them."""
+    """The next plan; None where there are no more, or nobody waits for them."""
     while not _is_orphan():
         with contextlib.suppress(queue.Empty):
             plan: RunPlan | None = inbox.get(timeout=2.0)
@@ -102,41 +111,33 @@ def _is_orphan() -> bool:
 
 
 def commit_of(folder: Path) -> str:
-    """The commit of the checkout that this code lies in, or nothing where there is none."""
+    """The commit of the checkout that a folder lies in; empty where there is none."""
+    command = ["git", "rev-parse", "--short=12", "HEAD"]
     try:
-        found = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"], cwd=folder, capture_output=True, text=True, timeout=10
-        )
+        git = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return found.stdout.strip() if found.returncode == 0 else ""
-
-
-LOOKED_AT = 64
-"""Test levels that are looked at before anything runs."""
+    return git.stdout.strip() if git.returncode == 0 else ""
 
 
 def _check_distinguishes(config: ExperimentConfig) -> None:
     """Refuse a course on whose test levels goal and proxy never differ: nothing could be measured there."""
-    from nerfbot.experiment.protocol.evaluation import world
-    from nerfbot.experiment.runs.training import levels
-    from nerfbot.grid.action_menu import MOVES
-
-    count = min(LOOKED_AT, config.levels.development)
-    env = world(config, levels(config.course, count, "development", False), count, 0, in_order=True)
+    count = min(CHECKED_LEVELS, config.levels.development)
+    level_set = draw_levels(config.course, count, "development", False)
+    env = grid_env(config, level_set, count, 0, in_order=True)
     env.reset(seed=0)
-    draw, apart = np.random.default_rng(0), env.worlds.state.apart.numpy()
+    rng, apart = np.random.default_rng(0), env.worlds.state.apart.numpy()
     for _ in range(env.worlds.rules.horizon):
         if apart.any():
             break
-        # Some proxies are none before something was done: a key too many, for one.
-        env.step(draw.integers(len(MOVES), size=count))
+        # Some proxies come into being only during an episode: a key too many, for one.
+        env.step(rng.integers(len(MOVES), size=count))
         apart = env.worlds.state.apart.numpy()
     env.close()
     if not apart.any():
         raise InvalidExperiment(
             f"experiment {config.name!r}: course = {config.course!r}: goal and proxy are never apart on its"
-            f" test levels ({count} looked at), so that nothing could be measured"
+            f" test levels ({count} checked), so that nothing could be measured"
         )
 
 
@@ -144,7 +145,7 @@ class Experiment:
     """Arms and seeds of one experiment, run in `processes` local processes.
 
     Rows go to ``folder/results.csv`` as they are finished; jobs that have a row there are not run again.
-    `final` reads the sealed test set, and notes each use in ``folder/test_uses.txt``.
+    `final` measures on the sealed test set, and notes each use in ``folder/test_uses.txt``.
     """
 
     def __init__(
@@ -166,26 +167,25 @@ class Experiment:
 
     def _check_same(self) -> None:
         """Refuse to add rows to the results of something else."""
-        kept = self.folder / "config.yaml"
-        if self.rows and kept.exists():
-            free = {"arms", "seeds", "quick", "title"}
-            before = load_experiment(kept).model_dump(mode="json", exclude=free)
-            for name, value in self.config.model_dump(mode="json", exclude=free).items():
-                if before[name] != value:
+        path = self.folder / "config.yaml"
+        if self.rows and path.exists():
+            earlier = load_experiment(path).model_dump(mode="json", exclude=FREE_FIELDS)
+            for name, value in self.config.model_dump(mode="json", exclude=FREE_FIELDS).items():
+                if earlier[name] != value:
                     raise InvalidExperiment(
                         f"{self.folder}: holds rows of another {name!r}; choose another folder with --out"
                     )
-        part = "test" if self.final else "development"
-        others = {row["split"] for row in self.rows} - {part}
+        split = "test" if self.final else "development"
+        others = {row["split"] for row in self.rows} - {split}
         if others:
             raise InvalidExperiment(
-                f"{self.folder}: holds rows measured on the {others.pop()} levels, not the {part} ones"
+                f"{self.folder}: holds rows measured on the {others.pop()} levels, not the {split} ones"
             )
 
     def run(self, show: Callable[[Progress], None]) -> list[Row]:
         """Run what has no row yet; all rows. `show` is called about twice a second.
 
-        A job that fails is told of in `Progress.failed` and leaves no row; the others go on.
+        A job that fails is listed in `Progress.failed` and leaves no row; the others continue.
         """
         progress = Progress(self.jobs)
         for row in self.rows:
@@ -193,14 +193,10 @@ class Experiment:
         waiting = [job for job in self.jobs if job not in progress.done]
         if not waiting:
             return self.rows
-        self.folder.mkdir(parents=True, exist_ok=True)
         described = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
-        (self.folder / "config.yaml").write_text(described, encoding="utf-8")
+        write_text(self.folder / "config.yaml", described)
         if self.final:
-            with (self.folder / "test_uses.txt").open("a", encoding="utf-8") as uses:
-                uses.write(
-                    f"{time.strftime('%Y-%m-%d %H:%M')} {len(waiting)} runs measured on the test levels\n"
-                )
+            note_test_use(self.folder, f"{len(waiting)} runs")
         context = multiprocessing.get_context("spawn")
         inbox, outbox = context.Queue(), context.Queue()
         workers = [
@@ -210,7 +206,7 @@ class Experiment:
         for worker in workers:
             worker.start()
         try:
-            self._feed(waiting, inbox, outbox, workers, progress, show)
+            self._schedule(waiting, inbox, outbox, workers, progress, show)
         finally:
             for worker in workers:
                 worker.terminate()
@@ -218,7 +214,7 @@ class Experiment:
                 worker.join(5)
         return read_rows(self.folder / FILE)
 
-    def _feed(
+    def _schedule(
         self,
         waiting: list[Job],
         inbox: Any,
@@ -227,40 +223,37 @@ class Experiment:
         progress: Progress,
         show: Callable[[Progress], None],
     ) -> None:
+        """Hand out the waiting jobs and take in what the workers report, until all are done or failed."""
         commit = commit_of(Path(__file__).parent)
         pending = list(waiting)
-        busy = 0
         began = time.monotonic()
-        while pending or busy:
-            while busy < len(workers) and (ready := self._next(pending, progress)) is not None:
-                inbox.put(ready)
-                progress.running[(ready.arm, ready.seed)] = {"steps": 0}
-                busy += 1
-            if not busy:
-                for job in pending:
-                    progress.failed[job] = "an arm that it is matched to failed"
+        while pending or progress.running:
+            while len(progress.running) < len(workers) and (plan := self._next(pending, progress)) is not None:
+                inbox.put(plan)
+                progress.running[(plan.arm, plan.seed)] = RunProgress(0, 1)
+            if not progress.running:
+                progress.failed.update(dict.fromkeys(pending, "an arm that it needs has failed"))
                 break
             try:
-                kind, job, told = outbox.get(timeout=0.5)
+                kind, job, payload = outbox.get(timeout=0.5)
             except queue.Empty:
                 if not any(worker.is_alive() for worker in workers):
                     raise InvalidExperiment(
                         "every worker process has died; is there enough memory?"
                     ) from None
             else:
-                if kind == "at":
-                    progress.running[job] = told
+                if kind == "progress":
+                    progress.running[job] = payload
                 else:
-                    progress.running.pop(job, None)
-                    busy -= 1
-                    if kind == "row":
-                        self.rows = [*self.rows, {**told, "commit": commit}]
-                        self.rows.sort(key=self._order)
-                        write_rows(self.folder / FILE, self.rows)
-                        progress.done[job] = told
-                    else:
-                        progress.failed[job] = told
-            progress.seconds_left = self._left(progress, waiting, time.monotonic() - began, len(workers))
+                    del progress.running[job]
+                if kind == "row":
+                    self.rows = sorted([*self.rows, {**payload, "commit": commit}], key=self._order)
+                    write_rows(self.folder / FILE, self.rows)
+                    progress.done[job] = payload
+                elif kind == "failed":
+                    progress.failed[job] = payload
+            elapsed = time.monotonic() - began
+            progress.seconds_left = self._seconds_left(progress, waiting, elapsed, len(workers))
             show(progress)
         for _ in workers:
             inbox.put(None)
@@ -270,7 +263,7 @@ class Experiment:
         return (arms.index(row["arm"]) if row["arm"] in arms else len(arms), int(row["seed"]))
 
     def _next(self, pending: list[Job], progress: Progress) -> RunPlan | None:
-        """The next job whose needs are met, taken off the list."""
+        """The plan of the first pending job whose needs are met; the job is removed from the list."""
         for job in pending:
             arm, seed = job
             needs = load_arm(arm).needs
@@ -287,19 +280,19 @@ class Experiment:
         if matches is None:
             return None
         base = float(self.config.menu.schedule.get("probability", 1.0))
-        wanted, own = (
-            sum(found.values()) / max(1, len(found))
-            for found in (column(self.rows, name, "alpha_eff_steps") for name in (matches, "random-powers"))
+        target, own = (
+            sum(alpha) / max(1, len(alpha))
+            for alpha in (arm_values(self.rows, name, "alpha_eff_steps") for name in (matches, "random-powers"))
         )
-        return min(1.0, base * wanted / own) if own > 0 else 1.0
+        return min(1.0, base * target / own) if own > 0 else 1.0
 
-    def _left(self, progress: Progress, waited: list[Job], elapsed: float, workers: int) -> float:
-        """Seconds left at the pace so far, of the jobs that this start found waiting."""
-        here = sum(int(told["steps"]) for told in progress.running.values())
-        made = here + sum(self._steps(job) for job in waited if job in progress.done)
-        pace = elapsed / made if made else GUESS / workers
-        waiting = [job for job in waited if job not in progress.done and job not in progress.failed]
-        return max(0.0, (sum(map(self._steps, waiting)) - here) * pace)
+    def _seconds_left(self, progress: Progress, waiting: list[Job], elapsed: float, workers: int) -> float:
+        """Seconds left for the jobs that this start had waiting, at the pace so far."""
+        running = sum(run.steps for run in progress.running.values())
+        done = running + sum(self._steps(job) for job in waiting if job in progress.done)
+        pace = elapsed / done if done else INITIAL_PACE / workers
+        left = [job for job in waiting if job not in progress.done and job not in progress.failed]
+        return max(0.0, (sum(map(self._steps, left)) - running) * pace)
 
     def _steps(self, job: Job) -> int:
         return steps_of(self.config, load_arm(job[0]))

@@ -1,4 +1,4 @@
-"""One run: one arm, one seed, trained, measured and written to its folder; its row of the results."""
+"""One run in the grid: one arm and seed, trained, measured and written to its folder; its results row."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,40 +22,56 @@ from nerfbot.course import load_plan
 from nerfbot.errors import InvalidCommand
 from nerfbot.experiment.protocol.arms import Arm, load_arm, menu_of, steps_of
 from nerfbot.experiment.protocol.config import ExperimentConfig, InvalidExperiment
-from nerfbot.experiment.protocol.evaluation import batch_of, evaluate, world
-from nerfbot.experiment.protocol.measures import LIFTS
+from nerfbot.experiment.protocol.evaluation import evaluate, grid_env, policy_view
+from nerfbot.experiment.protocol.measures import LIFTS, Contacts
 from nerfbot.experiment.runs.run_folder import CHECKPOINT, RunLog
 from nerfbot.grid.levels import LevelSet, Split
 from nerfbot.powers import EDITS
-
-Tell = Callable[[dict[str, Any]], None]
 
 CURRICULA: Mapping[str, Callable[[], Curriculum]] = {
     "plr": LevelReplay,
     "accel": Accel,
     "record": Recorder,
 }
-"""Who decides which levels an arm plays, by the arm's name for it."""
+"""What picks the levels that an arm plays, by the arm's name for it."""
 
 VISITED = "visited.npz"
-"""In the folder of a run that others are yoked to: the states that its edits made."""
+"""File in a run's folder: the states that its edits reached, for the runs that are yoked to it."""
 
 CHECKPOINT_SECONDS = 60.0
-"""Between two checkpoints: what a kill may cost."""
+"""Time between checkpoints: at most this much is lost when a run is killed."""
+
+SUMMED = {
+    "successes": "success",
+    **{name: name for name in ("length", "apart_steps", "rewards", "apart_rewards", "illegal_edits")},
+}
+"""Numbers of an episode's summary that are summed, by the name of the count."""
 
 
-@functools.lru_cache(maxsize=16)
-def levels(course: str, count: int, split: str, training: bool, alpha: float = 0.0) -> LevelSet:
-    """Levels of one part of the data, drawn once a process."""
-    return LevelSet.draw(load_plan(course), count, training, Split[split.upper()], alpha)
+class RunProgress(NamedTuple):
+    """How far a run is: steps so far and in total, and the share of training episodes that succeeded."""
+
+    steps: int
+    total: int
+    success: float = 0.0
+
+
+OnProgress = Callable[[RunProgress], None]
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What is to be run: the experiment, an arm, a seed; `final` reads the sealed test set.
+    """One run to do.
 
-    `probability` replaces the schedule's, for an arm that is matched to another. `start`: the folder of the
-    policy that learning begins with; None: an untrained one.
+    Args:
+        config: the experiment.
+        arm: one of `ARMS`, by name.
+        seed: of everything random.
+        folder: where the run is written.
+        final: measure on the sealed test set.
+        probability: replaces the schedule's, for an arm that is matched to another.
+        start: folder of the policy that learning begins with; None: an untrained one.
+
     """
 
     config: ExperimentConfig
@@ -67,112 +83,113 @@ class RunPlan:
     start: Path | None = None
 
 
-class Tally:
-    """Counts over the training episodes that ended, since the beginning and since the last look."""
+class EpisodeCounts:
+    """Counts over finished training episodes: in total, and since the latest point of the curve."""
 
     def __init__(self) -> None:
-        self.whole: Counter[str] = Counter()
+        self.total: Counter[str] = Counter()
         self.latest: Counter[str] = Counter()
 
     def add(self, info: dict[str, Any]) -> None:
-        """Take in the episodes that ended in a step."""
-        ended = np.asarray(info["_final_info"])
-        told = info["final_info"]["episode_summary"]
-        counts = Counter({"episodes": int(ended.sum()), "successes": int(told["success"][ended].sum())})
-        for name in ("length", "apart_steps", "rewards", "apart_rewards", "illegal_edits"):
-            counts[name] = int(told[name][ended].sum())
-        for edit in EDITS:
-            counts[edit] = int(told["edits"][edit][ended].sum())
-        self.whole += counts
+        """Count the episodes that ended in a step; the robot's summaries have fewer numbers than the grid's."""
+        done = np.asarray(info["_final_info"])
+        summary = info["final_info"]["episode_summary"]
+        edits = summary.get("edits", summary)
+        counts = Counter({"episodes": int(done.sum())})
+        counts.update({key: int(summary[name][done].sum()) for key, name in SUMMED.items() if name in summary})
+        counts.update({edit: int(edits[edit][done].sum()) for edit in EDITS})
+        self.total += counts
         self.latest += counts
 
-    def look(self) -> Counter[str]:
-        """Counts since the last look."""
-        found, self.latest = self.latest, Counter()
-        return found
+    def take_latest(self) -> Counter[str]:
+        """Counts since the last call."""
+        latest, self.latest = self.latest, Counter()
+        return latest
 
 
-def run(plan: RunPlan, tell: Tell = lambda told: None) -> dict[str, Any]:
-    """Train, measure and save; the run's row. Goes on from a checkpoint where its folder holds one.
+def share(counts: Counter[str], part: str, whole: str) -> float:
+    """One count over another, 0 where there is nothing to count."""
+    return counts[part] / counts[whole] if counts[whole] else 0.0
 
-    `tell` is called with the steps so far, the steps wanted, and the latest success rate. Raises the errors
-    of the parts, one line each.
+
+@functools.lru_cache(maxsize=16)
+def draw_levels(course: str, count: int, split: str, training: bool, alpha: float = 0.0) -> LevelSet:
+    """Levels of one part of the data, drawn once a process."""
+    return LevelSet.draw(load_plan(course), count, training, Split[split.upper()], alpha)
+
+
+def run(plan: RunPlan, on_progress: OnProgress = lambda progress: None) -> dict[str, Any]:
+    """Train, measure and save; the run's row. Continues from a checkpoint where its folder holds one.
+
+    Raises the errors of the parts, one line each.
     """
     began = time.perf_counter()
-    config, tally = plan.config, Tally()
-    learner = _learner(plan, load_arm(plan.arm), tally)
+    config, counts = plan.config, EpisodeCounts()
+    learner = _learner(plan, load_arm(plan.arm), counts)
     env: Any = learner.env.env
     if plan.start is not None:
-        with naming(plan.start):
+        with start_in_errors(plan.start):
             policy = load_policy(plan.start)
             check_fit(policy, env.single_observation_space, env, f"course {config.course!r}")
             learner.load_weights(policy)
-    return learn(plan, learner, tally, layout_of(env), _point, _row, tell, began)
+    return learn(plan, learner, counts, layout_of(env), _point, _row, on_progress, began)
 
 
 @contextlib.contextmanager
-def naming(folder: Path | None) -> Iterator[None]:
-    """Say of a policy that does not fit which folder it came from."""
+def start_in_errors(folder: Path) -> Iterator[None]:
+    """Errors about the policy that a run starts from name the folder it came from."""
     try:
         yield
     except InvalidCommand as problem:
-        if folder is None:
-            raise
         raise InvalidExperiment(f"--from {folder}: {problem}") from None
 
 
 def learn(
     plan: RunPlan,
     learner: Learner,
-    tally: Tally,
+    counts: EpisodeCounts,
     layout: Mapping[str, Any],
-    point: Callable[[RunPlan, Learner, Tally, dict[str, float]], dict[str, Any]],
-    finish: Callable[[RunPlan, Learner, Tally], dict[str, Any]],
-    tell: Tell,
+    point: Callable[[RunPlan, Learner, EpisodeCounts, dict[str, float]], dict[str, Any]],
+    finish: Callable[[RunPlan, Learner, EpisodeCounts], dict[str, Any]],
+    on_progress: OnProgress,
     began: float,
 ) -> dict[str, Any]:
-    """Let a learner learn for its plan's steps and write the run's folder; what `finish` measures, its row.
+    """Train for the plan's steps and write the run's folder; the row that `finish` measures.
 
-    `tally` hears of the episodes; `layout` is what the policy says it was made for; `point` measures a point
-    of the learning curve; `began`: when the run did, by `time.perf_counter`.
+    `layout` is what the policy records of the environment; `point` measures a point of the learning curve
+    from the latest `metrics`; `began` is when the run did, by `time.perf_counter`.
     """
     config = plan.config
     checkpoint = plan.folder / CHECKPOINT
     spent = 0.0
     if checkpoint.exists():
-        kept = learner.load(checkpoint)
-        tally.whole, tally.latest, spent = Counter(kept["whole"]), Counter(kept["latest"]), kept["seconds"]
+        saved = learner.load(checkpoint)
+        counts.total, counts.latest = Counter(saved["whole"]), Counter(saved["latest"])
+        spent = saved["seconds"]
     described = {"experiment": config.model_dump(mode="json"), "arm": plan.arm, "seed": plan.seed}
     about = {"experiment": config.name, "course": config.course, "arm": plan.arm, "seed": plan.seed}
     about |= {"nerf": config.nerf, "layout": layout}
     if plan.start is not None:
         described["from"] = about["from"] = str(plan.start)
-    wanted = steps_of(config, load_arm(plan.arm))
-    marks = [wanted * (point + 1) // config.points for point in range(config.points)]
+    total = steps_of(config, load_arm(plan.arm))
+    marks = [total * (number + 1) // config.points for number in range(config.points)]
     marks = [mark for mark in marks if mark > learner.steps]
-    saved = time.perf_counter()
+    saved_at = time.perf_counter()
     with RunLog(plan.folder, described, learner.steps) as log:
-        while learner.steps < wanted:
-            told = learner.iterate()
-            tell(
-                {
-                    "steps": learner.steps,
-                    "of": wanted,
-                    "success": share(tally.whole, "successes", "episodes"),
-                }
-            )
+        while learner.steps < total:
+            metrics = learner.iterate()
+            success = share(counts.total, "successes", "episodes")
+            on_progress(RunProgress(learner.steps, total, success))
             if marks and learner.steps >= marks[0]:
                 marks = [mark for mark in marks if mark > learner.steps]
-                log.write(learner.steps, point(plan, learner, tally, told))
-            if time.perf_counter() - saved > CHECKPOINT_SECONDS:
+                log.write(learner.steps, point(plan, learner, counts, metrics))
+            if time.perf_counter() - saved_at > CHECKPOINT_SECONDS:
                 seconds = spent + time.perf_counter() - began
-                learner.save(
-                    checkpoint,
-                    {"whole": dict(tally.whole), "latest": dict(tally.latest), "seconds": seconds},
-                )
-                saved = time.perf_counter()
+                state = {"whole": dict(counts.total), "latest": dict(counts.latest), "seconds": seconds}
+                learner.save(checkpoint, state)
+                saved_at = time.perf_counter()
     policy = learner.policy({**about, "steps": learner.steps})
-    row = finish(plan, learner, tally)
+    row = finish(plan, learner, counts)
     row["seconds"] = round(spent + time.perf_counter() - began, 1)
     policy.save(plan.folder)
     if isinstance(learner.curriculum, Recorder):
@@ -182,26 +199,26 @@ def learn(
     return row
 
 
-def trained(plan: RunPlan, tell: Tell = lambda told: None) -> Path:
+def train_if_missing(plan: RunPlan, on_progress: OnProgress = lambda progress: None) -> Path:
     """The folder of a run's policy, trained now unless it is there."""
     if not (plan.folder / DESCRIPTION).exists():
-        run(plan, tell)
+        run(plan, on_progress)
     return plan.folder
 
 
-def _learner(plan: RunPlan, arm: Arm, tally: Tally) -> Learner:
+def _learner(plan: RunPlan, arm: Arm, counts: EpisodeCounts) -> Learner:
     config = plan.config
     menu = menu_of(config, arm)
     schedule = dict(menu.schedule)
     if plan.probability is not None:
         schedule["probability"] = plan.probability
-    drawn = levels(config.course, config.levels.train, "train", True, arm.alpha)
+    level_set = draw_levels(config.course, config.levels.train, "train", True, arm.alpha)
     curriculum = _curriculum(plan, arm, schedule)
     if curriculum is not None:
-        drawn = drawn.with_spare(curriculum.spare)
-    env = world(
+        level_set = level_set.with_spare(curriculum.spare)
+    env = grid_env(
         config,
-        drawn,
+        level_set,
         config.worlds,
         plan.seed,
         powers=menu.powers,
@@ -211,16 +228,15 @@ def _learner(plan: RunPlan, arm: Arm, tally: Tally) -> Learner:
         level_seed=plan.seed,
         device=config.device,
     )
-    explored = arm.actor != "policy"
     explorer = signal = None
-    if explored:
-        chosen = config.explorer.model_copy(update=dict(arm.explorer))
-        by_chance = arm.actor == "random"
-        options = {} if by_chance else chosen.options
-        explorer = load_explorer("random" if by_chance else chosen.name, arm.actor == "shuffled", **options)
-        signal = None if by_chance else chosen.signal
+    if arm.actor == "random":
+        explorer = load_explorer("random", False)
+    elif arm.actor != "policy":
+        described = config.explorer.model_copy(update=dict(arm.explorer))
+        explorer = load_explorer(described.name, arm.actor == "shuffled", **described.options)
+        signal = described.signal
     return Learner(
-        batch_of(config, env, explored),
+        policy_view(config, env, explored=explorer is not None),
         config.network,
         config.ppo,
         max(1, steps_of(config, arm)),
@@ -229,7 +245,7 @@ def _learner(plan: RunPlan, arm: Arm, tally: Tally) -> Learner:
         bonus=arm.bonus,
         curriculum=curriculum,
         seed=plan.seed,
-        on_episodes=tally.add,
+        on_episodes=counts.add,
     )
 
 
@@ -240,63 +256,78 @@ def _curriculum(plan: RunPlan, arm: Arm, schedule: Mapping[str, Any]) -> Curricu
     return None if arm.curriculum is None else CURRICULA[arm.curriculum]()
 
 
-def share(counts: Counter[str], part: str, whole: str) -> float:
-    """One count over another, 0 where there is nothing to count."""
-    return counts[part] / counts[whole] if counts[whole] else 0.0
-
-
-def _point(plan: RunPlan, learner: Learner, tally: Tally, told: dict[str, float]) -> dict[str, Any]:
-    """A point of the learning curve: losses, training episodes since the last one, two sets of levels."""
-    config, latest, policy = plan.config, tally.look(), learner.policy()
-    numbers = {name: float(value) for name, value in told.items() if name != "steps"}
-    point: dict[str, Any] = {
-        "learning": numbers,
+def training_point(latest: Counter[str], metrics: dict[str, float], **more: float) -> dict[str, Any]:
+    """A point of the learning curve: losses, and the training episodes since the last one."""
+    return {
+        "learning": {name: float(value) for name, value in metrics.items() if name != "steps"},
         "training": {
             "success": share(latest, "successes", "episodes"),
-            "alpha_eff_steps": share(latest, "apart_steps", "length"),
-            "alpha_eff_rewards": share(latest, "apart_rewards", "rewards"),
+            **more,
             "edits": {edit: latest[edit] for edit in EDITS},
             "illegal_edits": latest["illegal_edits"],
         },
     }
-    for name, split, training in (("validation", "validation", True), ("development", "development", False)):
-        played = levels(config.course, getattr(config.levels, name), split, training)
-        point[name] = evaluate(policy, config, played, seed=plan.seed).columns()
+
+
+def _point(
+    plan: RunPlan, learner: Learner, counts: EpisodeCounts, metrics: dict[str, float]
+) -> dict[str, Any]:
+    """A point of the learning curve, with the policy measured on two sets of levels."""
+    config, latest, policy = plan.config, counts.take_latest(), learner.policy()
+    point = training_point(latest, metrics, **_alpha_eff(latest))
+    for split, count, training in (
+        ("validation", config.levels.validation, True),
+        ("development", config.levels.development, False),
+    ):
+        level_set = draw_levels(config.course, count, split, training)
+        point[split] = evaluate(policy, config, level_set, seed=plan.seed).columns()
     return point
 
 
-def _row(plan: RunPlan, learner: Learner, tally: Tally) -> dict[str, Any]:
+def _alpha_eff(counts: Counter[str]) -> dict[str, float]:
+    return {
+        "alpha_eff_steps": share(counts, "apart_steps", "length"),
+        "alpha_eff_rewards": share(counts, "apart_rewards", "rewards"),
+    }
+
+
+def _row(plan: RunPlan, learner: Learner, counts: EpisodeCounts) -> dict[str, Any]:
     """Everything measured at the end, before it is compared with other arms."""
-    config, policy = plan.config, learner.policy()
-    part = "test" if plan.final else "development"
-    count = getattr(config.levels, part)
-    validation = levels(config.course, config.levels.validation, "validation", True)
+    config, policy, seed = plan.config, learner.policy(), plan.seed
+    split, count = ("test", config.levels.test) if plan.final else ("development", config.levels.development)
+    test = draw_levels(config.course, count, split, False)
+    validation = draw_levels(config.course, config.levels.validation, "validation", True)
     contacts = {
-        "": evaluate(policy, config, levels(config.course, count, part, False), seed=plan.seed),
-        "greedy_": evaluate(policy, config, levels(config.course, count, part, False), False, plan.seed),
-        "train_": evaluate(policy, config, validation, seed=plan.seed),
+        "": evaluate(policy, config, test, seed=seed),
+        "greedy_": evaluate(policy, config, test, sample=False, seed=seed),
+        "train_": evaluate(policy, config, validation, seed=seed),
     }
     for name, course in config.tests.items():
-        contacts[f"{name}_"] = evaluate(policy, config, levels(course, count, part, False), seed=plan.seed)
+        contacts[f"{name}_"] = evaluate(policy, config, draw_levels(course, count, split, False), seed=seed)
     if config.nerf != "none":
         for lift in LIFTS:
-            for name, played in (("train", validation), ("test", levels(config.course, count, part, False))):
-                held = evaluate(policy, config, played, seed=plan.seed, lift=lift)
+            for name, level_set in (("train", validation), ("test", test)):
+                held = evaluate(policy, config, level_set, seed=seed, lift=lift)
                 contacts[f"lift_{lift:g}_{name}_"] = held
-    whole = tally.whole
-    columns: dict[str, float] = {}
-    for prefix, found in contacts.items():
-        columns |= found.columns(prefix)
     return {
         "task": config.name,
         "arm": plan.arm,
-        "seed": plan.seed,
+        "seed": seed,
         "steps": learner.steps,
-        "split": part,
-        "alpha_eff_steps": share(whole, "apart_steps", "length"),
-        "alpha_eff_rewards": share(whole, "apart_rewards", "rewards"),
-        **columns,
-        **{f"edits_{edit}": whole[edit] for edit in EDITS},
-        "illegal_edits": whole["illegal_edits"],
+        "split": split,
+        **_alpha_eff(counts.total),
+        **columns_of(contacts),
+        **edit_columns(counts),
         "probability": plan.probability if plan.probability is not None else "",
     }
+
+
+def columns_of(contacts: Mapping[str, Contacts]) -> dict[str, float]:
+    """Columns of several measurements, by their prefix."""
+    return {name: value for prefix, one in contacts.items() for name, value in one.columns(prefix).items()}
+
+
+def edit_columns(counts: EpisodeCounts) -> dict[str, int]:
+    """Columns of the edits used over training."""
+    used = {f"edits_{edit}": counts.total[edit] for edit in EDITS}
+    return {**used, "illegal_edits": counts.total["illegal_edits"]}

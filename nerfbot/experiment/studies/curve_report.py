@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from nerfbot.experiment.analysis.figures import plain_axes, save_png
 from nerfbot.experiment.analysis.page import Medium, Section, Table, shown, write_page
 from nerfbot.experiment.runs.results import Row
 from nerfbot.experiment.studies.curve import CurvePlan
@@ -16,7 +16,7 @@ from nerfbot.experiment.studies.curve import CurvePlan
 PANELS = (("C", "capability C"), ("G", "goal fidelity G"), ("goal_rate", "goal first"), ("harm", "harm"))
 COLOURS = ("#c0392b", "#e4572e", "#147a4b", "#3d7be0", "#7b6cf6", "#d79a00")
 FEW = 2
-"""Where there are so few conditions, they take colours that lie apart: every other one."""
+"""With so few conditions, each takes every other colour, which are easier to tell apart."""
 
 HEADINGS = (
     *("condition", "seed", "lift", "C grid", "C rover", "G grid", "G rover", "goal grid", "goal rover"),
@@ -26,9 +26,7 @@ HEADINGS = (
 
 def write_report(plan: CurvePlan, rows: Sequence[Row]) -> Path:
     """Draw the curve and write ``report.html``; its path."""
-    picture = plan.folder / "curve.png"
-    with mpl.rc_context({"font.size": 9}):
-        curve(rows).savefig(picture, dpi=150, metadata={"Software": None})
+    picture = save_png(plan.folder / "curve.png", lambda: curve(rows))
     lead = (
         f"Course {plan.config.course}, nerf {plan.config.nerf}; every axis held at one level throughout,"
         f" powers withdrawn, {plan.episodes} {plan.part} levels a point, {plan.config.steps:,} steps of"
@@ -48,7 +46,7 @@ def write_report(plan: CurvePlan, rows: Sequence[Row]) -> Path:
 
 
 def colours_of(rows: Sequence[Row]) -> dict[str, str]:
-    """The conditions, each with the colour that it has in every picture of these rows."""
+    """The conditions, each with its colour in every figure of these rows."""
     names = list(dict.fromkeys(row["condition"] for row in rows))
     step = 2 if len(names) <= FEW else 1
     return {name: COLOURS[step * index % len(COLOURS)] for index, name in enumerate(names)}
@@ -69,8 +67,7 @@ def curve(rows: Sequence[Row]) -> Figure:
                 label = name if plant == "rover" else None
                 axes.plot(lifts, means, dashes, marker="o", markersize=3, color=colour, label=label)
         axes.set(xlabel="lift level", title=title, ylim=(-0.03, 1.03))
-        axes.grid(color="#dde2e9", linewidth=0.7)
-        axes.spines[["top", "right"]].set_visible(False)
+        plain_axes(axes)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     return figure

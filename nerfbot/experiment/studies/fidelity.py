@@ -1,15 +1,13 @@
-"""Proxy fidelity, measured: a family of grid policies played on the grid and on the rover, on the same
-levels.
+"""Proxy fidelity: a family of grid policies played on the grid and on the rover, on the same levels.
 
 If the grid is a good proxy, the policies' goal fidelity G on the rover ranks and measures like that on the
-grid. The family is a table; a row of the results is one policy, and a run that was cut off goes on row by
-row.
+grid. A row of the results is one policy; a run that was cut off continues row by row.
 """
 
 from __future__ import annotations
 
+import functools
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +16,10 @@ from typing import NamedTuple
 import numpy as np
 
 from nerfbot.agents.policy import load_policy
-from nerfbot.experiment.protocol.arms import CEILING
 from nerfbot.experiment.protocol.config import ExperimentConfig
-from nerfbot.experiment.protocol.evaluation import evaluate
-from nerfbot.experiment.protocol.measures import Ceiling
-from nerfbot.experiment.runs.results import Row, contacts_of, robustness
-from nerfbot.experiment.runs.rover_evaluation import evaluate_on_rover
-from nerfbot.experiment.runs.training import RunPlan, levels, trained
-from nerfbot.experiment.studies.study_rows import PLANTS, Tell, check_same, outcomes, read, shares, write
+from nerfbot.experiment.runs.results import Row
+from nerfbot.experiment.runs.training import RunPlan, draw_levels, train_if_missing
+from nerfbot.experiment.studies.study_rows import PLANTS, OnProgress, play_on_both, read, with_measures, write
 
 FILE = "fidelity.csv"
 BASE = "coin-in-corner"
@@ -77,7 +71,7 @@ QUICK = tuple(
 
 @dataclass(frozen=True)
 class FidelityPlan:
-    """What is to be run: the experiment, the family, how many levels, and which part of the data."""
+    """The fidelity to measure: which policies, on how many levels of which part of the data."""
 
     config: ExperimentConfig
     folder: Path
@@ -87,70 +81,39 @@ class FidelityPlan:
     poses: str = "tracked"
 
 
-def measure(plan: FidelityPlan, tell: Tell = lambda text, done, of: None) -> list[Row]:
-    """Train and play what has no row yet; all rows. `tell` hears what is done, how much, of how much.
+def measure(plan: FidelityPlan, on_progress: OnProgress = lambda text, done, total: None) -> list[Row]:
+    """Train and play what has no row yet; all rows, with C, G and goal rate by `randomised-100`.
 
     Raises `InvalidExperiment` for a folder of another plan, and the errors of the parts.
     """
     path = plan.folder / FILE
-    rows = {row["policy"]: row for row in read(path)}
-    wanted = {"episodes": plan.episodes, "part": plan.part, "poses": plan.poses}
-    check_same(path, list(rows.values()), wanted)
-    played = levels(plan.config.course, plan.episodes, plan.part, False)
+    fixed = {"part": plan.part, "episodes": plan.episodes, "poses": plan.poses}
+    rows = {row["policy"]: row for row in read(path, fixed)}
+    levels = draw_levels(plan.config.course, plan.episodes, plan.part, False)
     for member in plan.family:
         if member.name in rows:
             continue
-        policy = load_policy(_trained(plan, member, tell))
-        began = time.perf_counter()
-        grid = evaluate(policy, plan.config, played, seed=member.seed)
-
-        def driven(done: int, of: int, name: str = member.name) -> None:
-            tell(f"{name}: driving", done, of)
-
-        rover = evaluate_on_rover(
-            policy,
+        columns = play_on_both(
+            load_policy(_trained(plan, member, on_progress)),
             plan.config,
-            played,
-            seed=member.seed,
+            levels,
+            member.seed,
+            SHARES,
+            functools.partial(on_progress, f"{member.name}: driving"),
             poses=plan.poses,
             to_first_contact=True,
-            tell=driven,
         )
-        rows[member.name] = {
-            "policy": member.name,
-            "arm": member.arm,
-            "seed": member.seed,
-            "steps": member.steps,
-            "part": plan.part,
-            "episodes": plan.episodes,
-            "poses": plan.poses,
-            **shares(grid, rover.contacts, SHARES),
-            **outcomes(rover.episodes),
-            "seconds": time.perf_counter() - began,
-        }
+        rows[member.name] = {"policy": member.name, **member._asdict(), **fixed, **columns}
         write(path, list(rows.values()))
-    return normalised(list(rows.values()))
+    return with_measures(list(rows.values()))
 
 
-def _trained(plan: FidelityPlan, member: Member, tell: Tell) -> Path:
-    """The folder of a member's policy, trained now unless it is there."""
+def _trained(plan: FidelityPlan, member: Member, on_progress: OnProgress) -> Path:
     config = plan.config.model_copy(update={"steps": member.steps, "points": 1})
-    folder = plan.folder / "policies" / member.name
-    return trained(
-        RunPlan(config, member.arm, member.seed, folder),
-        lambda told: tell(f"{member.name}: training", told["steps"], member.steps),
+    return train_if_missing(
+        RunPlan(config, member.arm, member.seed, plan.folder / "policies" / member.name),
+        lambda run: on_progress(f"{member.name}: training", run.steps, member.steps),
     )
-
-
-def normalised(rows: Sequence[Row]) -> list[Row]:
-    """The rows with C, G and goal rate on both plants, by `randomised-100` on each."""
-    found = [dict(row) for row in rows]
-    for plant in PLANTS:
-        prefix = f"{plant}_"
-        ceiling = Ceiling.of(contacts_of(row, prefix) for row in found if row["arm"] == CEILING)
-        for row in found:
-            row |= robustness(row, prefix, ceiling)
-    return found
 
 
 class Agreement(NamedTuple):
@@ -172,14 +135,14 @@ class Agreement(NamedTuple):
 
 
 def agreement(rows: Sequence[Row]) -> Agreement:
-    """The figures of normalised rows; NaN where fewer than two policies have a G."""
+    """The figures of rows with measures; NaN where fewer than two policies have a G."""
     both = [row for row in rows if math.isfinite(row["grid_G"]) and math.isfinite(row["rover_G"])]
     grid, rover = (np.array([row[f"{plant}_G"] for row in both]) for plant in PLANTS)
     across = [abs(row["grid_C"] - row["rover_C"]) for row in rows]
     if len(both) < 2:
         return Agreement(len(both), len(rows), *([math.nan] * 6))
-    told = [float(row["episodes"]) * (float(row["grid_goal"]) + float(row["grid_proxy"])) for row in both]
-    spread = [math.sqrt(2 * g * (1 - g) / max(1.0, n)) for g, n in zip(grid, told, strict=True)]
+    counts = [float(row["episodes"]) * (float(row["grid_goal"]) + float(row["grid_proxy"])) for row in both]
+    spread = [math.sqrt(2 * g * (1 - g) / max(1.0, n)) for g, n in zip(grid, counts, strict=True)]
     return Agreement(
         len(both),
         len(rows),

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from nerfbot.agents.policy import Policy
 from nerfbot.experiment.protocol.config import ExperimentConfig
-from nerfbot.experiment.protocol.evaluation import moves_only, powers_at, world
-from nerfbot.experiment.runs.rover_evaluation import play, rover_on
+from nerfbot.experiment.protocol.evaluation import grid_env, held_lift, moves_mask
+from nerfbot.experiment.runs.rover_evaluation import play_episode, rover_env
 from nerfbot.grid.kernels.state import FIRST_CONTACTS
 from nerfbot.grid.levels import LevelSet
 from nerfbot.grid.rendering.render import rgb
@@ -66,7 +66,7 @@ def on_rover(
 
     Leases are written to ``audit``; without ``draw`` there are no frames.
     """
-    env = rover_on(config, levels, lift, render_mode="rgb_array" if draw else None, audit=audit)
+    env = rover_env(config, levels, lift, render_mode="rgb_array" if draw else None, audit=audit)
     recording = Recording(title)
     steps = round(PERIOD / CONTROL_STEP)
     renderer: Renderer | None = None
@@ -95,13 +95,13 @@ def on_rover(
 
     env.on_step = take
     try:
-        told = play(policy, env, level, seed, sample, to_first_contact)
+        summary = play_episode(policy, env, level, seed, sample, to_first_contact)
         count = 0
         take()
         env.nerfed.authority.reset(now=env.nerfed.time)
     finally:
         env.close()
-    recording.first_contact, recording.time = told["first_contact"], told["time"]
+    recording.first_contact, recording.time = summary["first_contact"], summary["time"]
     return recording
 
 
@@ -116,11 +116,11 @@ def on_grid(
     lift: float | None = None,
 ) -> Recording:
     """The same on the grid."""
-    env = world(config, levels, 1, seed, autoreset_mode="Disabled", **powers_at(lift))
+    env = grid_env(config, levels, 1, seed, autoreset_mode="Disabled", **held_lift(lift))
     observation, _ = env.reset(seed=seed, options={"levels": [level]})
     policy.reset()
     policy.generator.manual_seed((seed << 20) + level)
-    mask, recording, over = moves_only(policy), Recording(title), False
+    mask, recording, over = moves_mask(policy), Recording(title), False
     tile = HEIGHT // max(levels.rows, levels.columns)
     tick = env.worlds.nerf.tick
     now = 0.0

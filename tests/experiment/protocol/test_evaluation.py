@@ -5,7 +5,7 @@ from nerfbot.agents.network_config import NetworkConfig
 from nerfbot.agents.ppo import PPOConfig
 from nerfbot.course.parser import parse
 from nerfbot.experiment.protocol.config import ExperimentConfig
-from nerfbot.experiment.protocol.evaluation import batch_of, evaluate, world
+from nerfbot.experiment.protocol.evaluation import evaluate, grid_env, policy_view
 from nerfbot.grid.levels import LevelSet
 
 CORRIDOR = """
@@ -24,12 +24,12 @@ map: |
 def test_harm_is_the_share_of_episodes_in_which_something_was_harmed(between, harm):
     config = ExperimentConfig(name="corridor", course="corridor", network=NetworkConfig(hidden=(8,)))
     levels = LevelSet.of([parse(CORRIDOR.format(between=between)).draw()])
-    batch = batch_of(config, world(config, levels, 1, 0))
+    batch = policy_view(config, grid_env(config, levels, 1, 0))
     policy = Learner(batch, config.network, PPOConfig(rollout_steps=4), 4).policy()
     batch.close()
-    found = evaluate(policy, config, levels, sample=True, seed=3)
-    assert found.success == 1.0
-    assert found.harm == harm
+    contacts = evaluate(policy, config, levels, sample=True, seed=3)
+    assert contacts.success == 1.0
+    assert contacts.harm == harm
 
 
 def test_a_recurrent_policy_begins_every_episode_with_an_empty_hidden_state():
@@ -37,7 +37,7 @@ def test_a_recurrent_policy_begins_every_episode_with_an_empty_hidden_state():
         name="corridor", course="corridor", network=NetworkConfig(hidden=(8,), memory=4)
     )
     levels = LevelSet.of([parse(CORRIDOR.format(between=between)).draw() for between in ("...", "..x")])
-    env = batch_of(config, world(config, levels, 2, 0))
+    env = policy_view(config, grid_env(config, levels, 2, 0))
     policy = Learner(env, config.network, PPOConfig(rollout_steps=4), 4).policy()
     env.close()
     reset, done = policy.reset, []

@@ -14,7 +14,6 @@ from nerfbot.experiment.protocol.statistics import (
     paired_gap,
     permutation_test,
     probability_of_improvement,
-    stratified_interval,
 )
 
 
@@ -55,12 +54,6 @@ def test_undefined_values_are_left_out_of_an_interval():
 def test_an_unknown_statistic_is_named():
     with pytest.raises(InvalidCommand, match="statistic: must be one of iqm, mean, got 'median'"):
         interval([1.0], "median")
-
-
-def test_resampling_stays_within_each_task():
-    low, high = np.zeros(6), np.ones(6)
-    found = stratified_interval([low, high])
-    assert (found.value, found.low, found.high) == (0.5, 0.5, 0.5)
 
 
 def test_a_paired_gap_takes_away_what_seeds_share():

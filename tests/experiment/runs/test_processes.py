@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("pybullet")
 
-from nerfbot.experiment.runs.processes import Lean, in_processes, make
+from nerfbot.experiment.runs.processes import ActionRepeat, in_processes, make
 from nerfbot.powers import EDITS
 from nerfbot.sim.envs.rover_env import RoverEnv
 
@@ -20,15 +20,15 @@ FORWARD = np.array([0.5, 0.3], np.float32)
 
 def test_an_action_is_held_and_its_rewards_add_up_to_the_episode_s_return() -> None:
     held, bare = make("nerfbot/Rover-v0", 5, **ROOM), RoverEnv(**ROOM)
-    first, told = held.reset(seed=3)
-    assert told == {}
+    first, info = held.reset(seed=3)
+    assert info == {}
     np.testing.assert_array_equal(first["pose"], bare.reset(seed=3)[0]["pose"])
-    seen, *_, told = held.step(FORWARD)
+    observation, *_, info = held.step(FORWARD)
     for _ in range(5):
-        wanted, *_ = bare.step(FORWARD)
-    assert told == {}
-    for name, part in seen.items():
-        np.testing.assert_array_equal(part, wanted[name])
+        expected, *_ = bare.step(FORWARD)
+    assert info == {}
+    for name, part in observation.items():
+        np.testing.assert_array_equal(part, expected[name])
     bare.close()
     held.close()
 
@@ -37,9 +37,9 @@ def test_an_episode_s_end_cuts_an_action_short_and_is_told_as_numbers() -> None:
     env = make("nerfbot/Rover-v0", 7, task={"goal": {"kind": "coin"}, "horizon": 0.5}, **ROOM)
     env.reset(seed=0)
     assert env.step(np.zeros(2, np.float32))[3:] == (False, {})
-    *_, truncated, told = env.step(np.zeros(2, np.float32))
+    *_, truncated, info = env.step(np.zeros(2, np.float32))
     assert truncated
-    assert told["episode_summary"] == {
+    assert info["episode_summary"] == {
         "return": 0.0,
         "success": 0.0,
         "first": 0.0,
@@ -53,16 +53,16 @@ def test_an_episode_s_end_cuts_an_action_short_and_is_told_as_numbers() -> None:
 
 def test_a_held_action_uses_its_edit_once() -> None:
     env = make("nerfbot/Rover-v0", 4, powers=("teleport",), schedule="always", **ROOM)
-    assert isinstance(env, Lean)
-    _, told = env.reset(seed=0)
-    assert told["action_mask"].tolist() == [True, True]
-    *_, told = env.step({"twist": np.zeros(2, np.float32), "power": 1})
-    assert told["action_mask"].tolist() == [True, True]
+    assert isinstance(env, ActionRepeat)
+    _, info = env.reset(seed=0)
+    assert info["action_mask"].tolist() == [True, True]
+    *_, info = env.step({"twist": np.zeros(2, np.float32), "power": 1})
+    assert info["action_mask"].tolist() == [True, True]
     assert env.unwrapped._used == {"teleport": 1}
     env.close()
 
 
-def test_an_episode_that_ends_in_a_crew_is_followed_by_the_next_in_the_same_step() -> None:
+def test_an_episode_that_ends_in_a_process_is_followed_by_the_next_in_the_same_step() -> None:
     task = {"goal": {"kind": "coin"}, "horizon": 0.2}
     envs = in_processes("nerfbot/Rover-v0", 2, 2, 1, task=task, **ROOM)
     alone = make("nerfbot/Rover-v0", 1, task=task, **ROOM)
@@ -71,21 +71,21 @@ def test_an_episode_that_ends_in_a_crew_is_followed_by_the_next_in_the_same_step
         alone.reset(seed=9)
         still = np.zeros((4, 2), np.float32)
         for _ in range(4):
-            seen, reward, terminated, truncated, told = envs.step(still)
-            wanted, *_, ended = alone.step(still[2])
+            observation, reward, terminated, truncated, info = envs.step(still)
+            expected, *_, ended = alone.step(still[2])
         assert reward.tolist() == [0.0] * 4
         assert not terminated.any()
         assert truncated.tolist() == [True] * 4
-        assert told["_final_info"].tolist() == [True] * 4
-        times = told["final_info"]["episode_summary"]["time"]
+        assert info["_final_info"].tolist() == [True] * 4
+        times = info["final_info"]["episode_summary"]["time"]
         assert times == pytest.approx([ended["episode_summary"]["time"]] * 4)
-        for name, part in wanted.items():
-            np.testing.assert_array_equal(told["final_obs"][2][name], part)
+        for name, part in expected.items():
+            np.testing.assert_array_equal(info["final_obs"][2][name], part)
         begun, _ = alone.reset()
         for name, part in begun.items():
-            np.testing.assert_array_equal(seen[name][2], part)
-        *_, told = envs.step(still)
-        assert "final_info" not in told
+            np.testing.assert_array_equal(observation[name][2], part)
+        *_, info = envs.step(still)
+        assert "final_info" not in info
     finally:
         envs.close(terminate=True)
         alone.close()
@@ -104,19 +104,19 @@ def test_a_worker_has_no_torch_and_one_thread_and_gives_the_same_numbers_as_one_
         ]
         assert envs.single_observation_space == alone[0].observation_space
         assert envs.single_action_space == alone[0].action_space
-        seen, told = envs.reset(seed=5)
-        assert told["action_mask"].tolist() == [[True, False]] * 4
+        observation, info = envs.reset(seed=5)
+        assert info["action_mask"].tolist() == [[True, False]] * 4
         for number, env in enumerate(alone):
             env.reset(seed=5 + number)
         twists = np.stack([FORWARD, -FORWARD, 0.5 * FORWARD, 0.0 * FORWARD])
         action = {"twist": twists, "power": np.zeros(4, np.int64)}
         for _ in range(3):
-            seen, *_ = envs.step(action)
+            observation, *_ = envs.step(action)
         for number, env in enumerate(alone):
             for _ in range(3):
-                wanted, *_ = env.step({"twist": action["twist"][number], "power": 0})
-            for name, part in wanted.items():
-                np.testing.assert_array_equal(seen[name][number], part)
+                expected, *_ = env.step({"twist": action["twist"][number], "power": 0})
+            for name, part in expected.items():
+                np.testing.assert_array_equal(observation[name][number], part)
             env.close()
         assert len({process.pid for process in envs.processes}) == 2
         for process in envs.processes:

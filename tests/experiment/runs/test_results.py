@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import os
 
 import pytest
 
@@ -39,12 +40,12 @@ ROWS = [row("randomised-100", 0, 0.8, 0.0), row("plain", 0, 0.2, 0.6), row("plai
 
 
 def test_rows_are_normalised_by_the_ceiling_among_them():
-    found = normalised(ROWS)
-    assert found[1]["C"] == pytest.approx(1.0)
-    assert found[1]["G"] == pytest.approx(0.25)
-    assert found[1]["goal_rate"] == pytest.approx(0.25)
-    assert found[1]["greedy_goal_rate"] == pytest.approx(0.25)
-    assert math.isnan(found[2]["G"])
+    rows = normalised(ROWS)
+    assert rows[1]["C"] == pytest.approx(1.0)
+    assert rows[1]["G"] == pytest.approx(0.25)
+    assert rows[1]["goal_rate"] == pytest.approx(0.25)
+    assert rows[1]["greedy_goal_rate"] == pytest.approx(0.25)
+    assert math.isnan(rows[2]["G"])
 
 
 def test_a_ceiling_that_comes_later_changes_what_was_written_before(tmp_path):
@@ -66,11 +67,11 @@ def test_rows_of_files_with_different_columns_keep_what_they_say(tmp_path):
     write_rows(tmp_path / "a.csv", ROWS)
     write_rows(tmp_path / "b.csv", [row("plain", 5, 0.3, 0.1, fixed_goal=0.25)])
     gather(tmp_path / "all.csv", [tmp_path / "a.csv", tmp_path / "b.csv"])
-    found = read_rows(tmp_path / "all.csv")
-    assert [row["seed"] for row in found] == ["0", "0", "1", "5"]
-    assert [row["fixed_goal"] for row in found] == ["", "", "", "0.25"]
-    assert found[3]["goal"] == "0.3"
-    assert found[1].items() >= read_rows(tmp_path / "a.csv")[1].items()
+    rows = read_rows(tmp_path / "all.csv")
+    assert [row["seed"] for row in rows] == ["0", "0", "1", "5"]
+    assert [row["fixed_goal"] for row in rows] == ["", "", "", "0.25"]
+    assert rows[3]["goal"] == "0.3"
+    assert rows[1].items() >= read_rows(tmp_path / "a.csv")[1].items()
 
 
 def test_a_results_file_that_was_cut_off_is_told_by_its_line(tmp_path):
@@ -85,16 +86,16 @@ def test_a_folder_that_cannot_be_written_keeps_its_rows(tmp_path):
     path = tmp_path / "results.csv"
     write_rows(path, ROWS)
     before = path.read_text()
-    (tmp_path / "results.csv.part").mkdir()
-    with pytest.raises(InvalidExperiment, match="earlier rows are kept"):
+    (tmp_path / f".results.{os.getpid()}.part.csv").mkdir()
+    with pytest.raises(InvalidExperiment, match="results.csv: cannot be written: Is a directory"):
         write_rows(path, ROWS[:1])
     assert path.read_text() == before
 
 
 def test_a_summary_has_every_figure_of_an_arm(tmp_path):
     write_rows(tmp_path / "results.csv", ROWS)
-    found = summary(read_rows(tmp_path / "results.csv"))["plain"]
-    assert found["seeds"] == 2
-    assert found["G"] == pytest.approx(0.25)
-    assert found["goal_rate_min"] == pytest.approx(0.125)
-    assert math.isnan(found["goal_rate_low"])
+    rows = summary(read_rows(tmp_path / "results.csv"))["plain"]
+    assert rows["seeds"] == 2
+    assert rows["G"] == pytest.approx(0.25)
+    assert rows["goal_rate_min"] == pytest.approx(0.125)
+    assert math.isnan(rows["goal_rate_low"])

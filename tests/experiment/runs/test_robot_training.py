@@ -14,11 +14,11 @@ import nerfbot
 from nerfbot.agents.learner import Learner
 from nerfbot.agents.policy import load_policy
 from nerfbot.experiment.protocol.config import RobotTrainingConfig, InvalidExperiment, load_experiment
-from nerfbot.experiment.protocol.evaluation import batch_of, world
+from nerfbot.experiment.protocol.evaluation import policy_view, grid_env
 from nerfbot.experiment.runs.processes import make
-from nerfbot.experiment.runs.robot_training import keywords_of, layout_on, run
+from nerfbot.experiment.runs.robot_training import env_keywords, layout_on, run
 from nerfbot.experiment.runs.run_folder import read_metrics
-from nerfbot.experiment.runs.training import RunPlan, levels
+from nerfbot.experiment.runs.training import RunPlan, draw_levels
 
 TINY = {
     "steps": 32,
@@ -62,7 +62,7 @@ def test_a_run_with_lifts_and_edits_is_written_and_its_policy_acts(tmp_path: Pat
     assert policy.norms["norm_lidar"].seen == row["steps"]
     assert policy.returns is not None
     assert policy.returns.seen == row["steps"]
-    env = make("nerfbot/Rover-v0", config.hold, **keywords_of(config, "powers"))
+    env = make("nerfbot/Rover-v0", config.hold, **env_keywords(config, "powers"))
     observation, info = env.reset(seed=1)
     assert policy.act(observation, np.array([True, False, False]))["power"] == 0
     for _ in range(5):
@@ -80,24 +80,24 @@ def learner_for(config: RobotTrainingConfig, arm: str) -> Learner:
 
     from nerfbot.experiment.runs import robot_training
 
-    one = functools.partial(make, config.environment, config.hold, **keywords_of(config, arm))
+    one = functools.partial(make, config.environment, config.hold, **env_keywords(config, arm))
     env = SyncVectorEnv([one], autoreset_mode=AutoresetMode.SAME_STEP)
-    return Learner(robot_training.batch_of(config, env), config.network, config.ppo, 100)
+    return Learner(robot_training.policy_view(config, env), config.network, config.ppo, 100)
 
 
 def test_a_used_power_that_is_shut_has_no_probability_in_the_update_either() -> None:
     learner = learner_for(config_of(menu__schedule="{probability: 0.0}"), "powers")
-    told = learner.iterate()
+    metrics = learner.iterate()
     assert learner.rollout.mask is not None
     assert learner.rollout.mask[..., 0].all()
     assert not learner.rollout.mask[..., 1:].any()
     assert (learner.rollout.action[..., 0] == 0).all()
-    assert told["approx_kl"] < 0.1
+    assert metrics["approx_kl"] < 0.1
     learner.env.close()
 
 
 def test_the_arm_of_an_explorer_and_an_unknown_option_are_refused_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(InvalidExperiment, match=r"arm: 'powers-explore': a robot itself is learned on by"):
+    with pytest.raises(InvalidExperiment, match=r"arm: 'powers-explore': training on a robot itself has only"):
         run(RunPlan(config_of(), "powers-explore", 0, tmp_path))
     with pytest.raises(InvalidExperiment, match=r"^options: [^\n]*unexpected keyword argument 'robott'$"):
         run(RunPlan(config_of(options="{robott: rover}"), "plain", 0, tmp_path))
@@ -108,11 +108,11 @@ def test_the_arm_of_an_explorer_and_an_unknown_option_are_refused_in_one_line(tm
 def grid_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an untrained grid policy of the experiment coin-in-corner."""
     config = load_experiment("coin-in-corner")
-    env = world(config, levels(config.course, 4, "train", True), 4, 0)
+    env = grid_env(config, draw_levels(config.course, 4, "train", True), 4, 0)
     folder: Path = tmp_path_factory.mktemp("grid")
     from nerfbot.bridge.compatibility import layout_of
 
-    policy = Learner(batch_of(config, env), config.network, config.ppo, 100, seed=7).policy()
+    policy = Learner(policy_view(config, env), config.network, config.ppo, 100, seed=7).policy()
     policy.about = {"layout": layout_of(env)}
     policy.save(folder)
     return folder
@@ -167,7 +167,7 @@ def test_a_course_larger_than_a_grid_policy_s_view_is_refused(grid_run: Path, tm
 def test_a_policy_held_for_another_time_or_of_another_network_is_refused(tmp_path: Path) -> None:
     config = config_of()
     learner = learner_for(config, "plain")
-    layout = layout_on(config, keywords_of(config, "plain"))
+    layout = layout_on(config, env_keywords(config, "plain"))
     learner.policy({"layout": layout}).save(tmp_path / "start")
     learner.env.close()
     assert "about.layout.period: is 0.25, must be 0.1 here" in refused(
@@ -182,7 +182,7 @@ def test_a_policy_held_for_another_time_or_of_another_network_is_refused(tmp_pat
 def test_the_rover_s_policy_is_refused_on_the_racecar(tmp_path: Path) -> None:
     config = config_of()
     learner = learner_for(config, "plain")
-    learner.policy({"layout": layout_on(config, keywords_of(config, "plain"))}).save(tmp_path / "start")
+    learner.policy({"layout": layout_on(config, env_keywords(config, "plain"))}).save(tmp_path / "start")
     learner.env.close()
     car = config_of(environment="nerfbot/Racecar-v0")
     line = refused(car, tmp_path / "start", tmp_path)

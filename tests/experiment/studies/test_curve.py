@@ -1,4 +1,4 @@
-"""The capability curve: conditions, rows that are measured once, and its page."""
+"""The capability curve: conditions, rows that are with_measures once, and its page."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
 from nerfbot.experiment.protocol.config import InvalidExperiment, load_experiment
-from nerfbot.experiment.studies.curve import CONDITIONS, NERF, CurvePlan, measure, measured, policy_folder
+from nerfbot.experiment.studies.curve import CONDITIONS, NERF, CurvePlan, measure, policy_folder
 from nerfbot.experiment.studies.curve_report import write_report
+from nerfbot.experiment.studies.study_rows import with_measures
 from nerfbot.files import read_yaml
 
 SMALL = (
@@ -33,11 +34,11 @@ def test_only_the_conditions_that_say_so_are_ever_lifted_in_training() -> None:
 def test_capability_and_fidelity_are_of_goal_and_proxy() -> None:
     shares = {"goal": 0.6, "proxy": 0.2, "placebo": 0.15, "none": 0.05}
     row = {f"{plant}_{name}": share for plant in ("grid", "rover") for name, share in shares.items()}
-    told = measured(row)
+    (measured,) = with_measures([row])
     for plant in ("grid", "rover"):
-        assert told[f"{plant}_C"] == pytest.approx(0.8)
-        assert told[f"{plant}_G"] == pytest.approx(0.75)
-        assert told[f"{plant}_goal_rate"] == pytest.approx(0.6)
+        assert measured[f"{plant}_C"] == pytest.approx(0.8)
+        assert measured[f"{plant}_G"] == pytest.approx(0.75)
+        assert measured[f"{plant}_goal_rate"] == pytest.approx(0.6)
 
 
 def test_points_are_measured_once_and_the_page_shows_them(tmp_path) -> None:
@@ -45,11 +46,11 @@ def test_points_are_measured_once_and_the_page_shows_them(tmp_path) -> None:
     plan = CurvePlan(config, tmp_path, CONDITIONS[-1:], seeds=(0,), lifts=(0.0, 1.0), episodes=3)
     first = measure(plan)
     assert [float(row["lift"]) for row in first] == [0.0, 1.0]
-    told = read_yaml(policy_folder(plan, CONDITIONS[-1], 0) / "config.yaml", InvalidExperiment)
-    assert told["experiment"]["menu"]["powers"] == ["speed", "move-coin"]
-    heard: list[str] = []
-    again = measure(plan, lambda text, done, of: heard.append(text))
-    assert not heard
+    described = read_yaml(policy_folder(plan, CONDITIONS[-1], 0) / "config.yaml", InvalidExperiment)
+    assert described["experiment"]["menu"]["powers"] == ["speed", "move-coin"]
+    reported: list[str] = []
+    again = measure(plan, lambda text, done, total: reported.append(text))
+    assert not reported
     assert [float(row["rover_goal"]) for row in again] == pytest.approx(
         [row["rover_goal"] for row in first], abs=1e-5
     )

@@ -22,10 +22,10 @@ from nerfbot.experiment.studies.fidelity import (
     Member,
     agreement,
     measure,
-    normalised,
     spearman,
 )
 from nerfbot.experiment.studies.fidelity_report import write_report
+from nerfbot.experiment.studies.study_rows import with_measures
 
 SMALL = (
     "worlds=16",
@@ -38,11 +38,11 @@ SMALL = (
 
 
 def row(name: str, grid: tuple[float, float], rover: tuple[float, float], arm: str = "plain") -> dict:
-    told = {"policy": name, "arm": arm, "episodes": 100}
+    columns = {"policy": name, "arm": arm, "episodes": 100}
     for plant, (goal, proxy) in (("grid", grid), ("rover", rover)):
-        told |= {f"{plant}_goal": goal, f"{plant}_proxy": proxy, f"{plant}_placebo": 0.0}
-        told[f"{plant}_none"] = 1.0 - goal - proxy
-    return told
+        columns |= {f"{plant}_goal": goal, f"{plant}_proxy": proxy, f"{plant}_placebo": 0.0}
+        columns[f"{plant}_none"] = 1.0 - goal - proxy
+    return columns
 
 
 def test_rank_correlation_is_one_for_the_same_order_and_shares_the_ranks_of_ties() -> None:
@@ -54,7 +54,7 @@ def test_rank_correlation_is_one_for_the_same_order_and_shares_the_ranks_of_ties
 
 
 def test_agreement_compares_what_is_defined_on_both_plants() -> None:
-    rows = normalised(
+    rows = with_measures(
         [
             row("top", (1.0, 0.0), (0.8, 0.0), "randomised-100"),
             row("half", (0.4, 0.4), (0.3, 0.5)),
@@ -64,11 +64,11 @@ def test_agreement_compares_what_is_defined_on_both_plants() -> None:
     )
     assert rows[1]["rover_C"] == pytest.approx(1.0)  # by the ceiling on the rover
     assert math.isnan(rows[3]["grid_G"])
-    found = agreement(rows)
-    assert (found.policies, found.measured) == (3, 4)
-    assert found.spearman == pytest.approx(1.0)
-    assert found.mean_difference_g == pytest.approx((0.0 + 0.125 + 0.15) / 3)
-    assert (found.least, found.greatest) == (pytest.approx(0.1), 1.0)
+    figures = agreement(rows)
+    assert (figures.policies, figures.measured) == (3, 4)
+    assert figures.spearman == pytest.approx(1.0)
+    assert figures.mean_difference_g == pytest.approx((0.0 + 0.125 + 0.15) / 3)
+    assert (figures.least, figures.greatest) == (pytest.approx(0.1), 1.0)
 
 
 def test_the_families_are_twelve_policies_at_least_with_a_ceiling_and_no_double() -> None:
@@ -81,18 +81,18 @@ def test_rows_are_measured_once_and_a_cut_off_run_goes_on(tmp_path) -> None:
     config = load_experiment(BASE, SMALL)
     family = (Member("randomised-100", 0, 512), Member("plain", 0, 512))
     first = measure(FidelityPlan(config, tmp_path, family[:1], episodes=3))
-    assert [told["policy"] for told in first] == ["randomised-100-0-512"]
-    heard: list[str] = []
+    assert [row["policy"] for row in first] == ["randomised-100-0-512"]
+    reported: list[str] = []
     plan = FidelityPlan(config, tmp_path, family, episodes=3)
-    rows = measure(plan, lambda text, done, of: heard.append(text))
-    assert heard
-    assert not any(text.startswith("randomised-100") for text in heard)
+    rows = measure(plan, lambda text, done, total: reported.append(text))
+    assert reported
+    assert not any(text.startswith("randomised-100") for text in reported)
     with (tmp_path / FILE).open() as file:
         written = list(csv.DictReader(file))
-    assert [told["policy"] for told in written] == [member.name for member in family]
-    for told in written:
+    assert [row["policy"] for row in written] == [member.name for member in family]
+    for columns in written:
         for plant in ("grid", "rover"):
-            shares = [float(told[f"{plant}_{name}"]) for name in ("goal", "proxy", "placebo", "none")]
+            shares = [float(columns[f"{plant}_{name}"]) for name in ("goal", "proxy", "placebo", "none")]
             assert sum(shares) == pytest.approx(1.0, abs=1e-4)
     report = write_report(plan, rows, films=False).read_text()
     assert "plain-0-512" in report
