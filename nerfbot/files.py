@@ -72,10 +72,7 @@ def shipped(folder: Path, source: str | Path, what: str, error: type[Exception])
     if path.suffix in (".yaml", ".yml"):
         return path
     known = [file.stem for file in sorted(folder.glob("*.yaml"))]
-    raise error(
-        f"{what}: none is called {str(source)!r} (known: {', '.join(known)}; or name a YAML file)"
-        + suggestion(str(source), known)
-    )
+    raise error(f"{what}: none is called {str(source)!r}, and it is no YAML file{suggestion(source, known)}")
 
 
 def read_yaml(path: Path, error: type[Exception] = InvalidSpec) -> Any:

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from nerfbot.agents.networks import ActorCritic, Output
 from nerfbot.agents.rollout import Rollout
 from nerfbot.agents.tensor_env import Observation
+from nerfbot.declared import Declared, Fraction, NonNegative, Positive, PositiveInt
 from nerfbot.errors import InvalidCommand
-
-Positive = Annotated[int, Field(ge=1)]
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
 
 TOLD = ("loss", "policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "gradient_norm")
 """What an update tells of, in the order of the numbers that a minibatch gives."""
@@ -26,7 +20,7 @@ TOLD = ("loss", "policy_loss", "value_loss", "entropy", "approx_kl", "clip_fract
 KL = TOLD.index("approx_kl")
 
 
-class PPOConfig(BaseModel):
+class PPOConfig(Declared):
     """Numbers of the algorithm, in the field's own names.
 
     A rollout is `rollout_steps` steps of every world, used `epochs` times in `minibatches` parts.
@@ -36,27 +30,25 @@ class PPOConfig(BaseModel):
     al. 2017) of a network that predicts rewards. `precision` of the matrix products; weights stay float32.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    rollout_steps: Positive = 16
-    epochs: Positive = 3
-    minibatches: Positive = 4
-    learning_rate: Rate = 1.0e-3
-    final_learning_rate: Share = 0.0
-    gamma: Share = 0.99
-    lam: Share = 0.95
-    clip: Rate = 0.2
-    clip_value: Rate | None = None
-    entropy: Weight = 0.01
-    final_entropy: Share = 1.0
-    value_coefficient: Weight = 0.5
-    max_gradient: Rate = 0.5
+    rollout_steps: PositiveInt = 16
+    epochs: PositiveInt = 3
+    minibatches: PositiveInt = 4
+    learning_rate: Positive = 1.0e-3
+    final_learning_rate: Fraction = 0.0
+    gamma: Fraction = 0.99
+    lam: Fraction = 0.95
+    clip: Positive = 0.2
+    clip_value: Positive | None = None
+    entropy: NonNegative = 0.01
+    final_entropy: Fraction = 1.0
+    value_coefficient: NonNegative = 0.5
+    max_gradient: Positive = 0.5
     normalise_advantage: bool = True
-    target_kl: Rate | None = None
+    target_kl: Positive | None = None
     squash: bool = False
     normalise_observations: bool = False
     normalise_rewards: bool = False
-    reward_prediction: Weight = 1.0
+    reward_prediction: NonNegative = 1.0
     precision: Literal["float32", "bfloat16"] = "float32"
 
 

@@ -19,10 +19,10 @@ from nerfbot.course.course import Course
 from nerfbot.course.parser import catalogue, load_plan
 from nerfbot.course.report import CourseReport, GoalReport
 from nerfbot.course.solver import solve
+from nerfbot.declared import suggestion
 from nerfbot.errors import InvalidCourse
 from nerfbot.limits.spec import NerfSpec
 from nerfbot.media import check_suffix, save_png
-from nerfbot.powers.model import suggest
 
 app = typer.Typer(name="course", help="Obstacle courses: list, show and check them.", no_args_is_help=True)
 
@@ -129,7 +129,7 @@ def _in_split(course: str, split: str, seed: int | None, training: bool) -> Cour
 
     names = [part.name.lower() for part in Split]
     if split not in names:
-        raise InvalidCourse(f"split = {split!r}: {suggest(split, names)}")
+        raise InvalidCourse(f"split: unknown {split!r}{suggestion(split, names)}")
     drawn = LevelSet.draw(course, 1, training=training, split=Split[split.upper()], first_seed=seed or 0)
     return drawn.courses[0]
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from nerfbot.declared import Declared, Fraction, NonNegative, Positive
 
 GRAVITY = 9.81
 """m/s^2, as every plant uses it."""
@@ -25,22 +27,24 @@ Shape = Literal[
 Direction = Literal["east", "north", "west", "south"]
 Layer = Literal["body", "ground", "zone", "start"]
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Angle = Annotated[float, Field(ge=-6.2832, le=6.2832, allow_inf_nan=False)]
+Angle = Annotated[float, Field(ge=-6.2832, le=6.2832)]
 
 # One step in each direction, as (row, column); row 0 is the northern edge.
 STEPS: dict[str, tuple[int, int]] = {"east": (0, 1), "north": (-1, 0), "west": (0, -1), "south": (1, 0)}
 
 
-class Element(BaseModel):
+class CourseModel(Declared):
+    """Base of what a course file describes: text never stands for a number."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class Element(CourseModel):
     """One element in one cell. `id` is unique in its course and stable under one seed: `block-1`, `block-2`.
 
     `layer` says what may share a cell: at most one `body`, one `ground` and one zone of each kind.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
     kind: ClassVar[str] = ""
     layer: ClassVar[Layer] = "body"
 
@@ -175,7 +179,7 @@ class Interference(Element):
 
     kind = "interference"
     layer = "zone"
-    loss: Probability
+    loss: Fraction
     burst: Positive = 0.5
 
     def share_lost(self, level: float) -> float:

@@ -7,20 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from nerfbot.course.course import Cell
-from nerfbot.course.document import Document, Path, Place, shown, suggestion
+from nerfbot.course.document import Document, Place
 from nerfbot.course.elements import ELEMENTS, Element
+from nerfbot.declared import DataPath, shown, suggestion
 
 FLOOR = "floor"
 """In the legend, the name of bare floor; the character `.` means it without being declared."""
 
 
-def read_element(document: Document, value: Any, path: Path, extra: tuple[str, ...] = ()) -> Element | None:
+def read_element(
+    document: Document, value: Any, path: DataPath, extra: tuple[str, ...] = ()
+) -> Element | None:
     """One element as the legend writes it: a kind's name, or a mapping with `kind` and its properties."""
     properties = {"kind": value} if isinstance(value, str) else value
     if not isinstance(properties, dict):
         raise document.error(path, f"must name an element, or be a mapping with its kind, got {shown(value)}")
     if "kind" not in properties:
-        raise document.error(path, "kind is missing")
+        raise document.error((*path, "kind"), "is required")
     kind = properties["kind"]
     if kind == FLOOR:
         document.check_keys(path, properties, ["kind", *extra])
@@ -42,7 +45,7 @@ def read_legend(document: Document) -> dict[str, tuple[Element, ...]]:
         raise document.error(("legend",), f"must be a mapping of character to element, got {shown(raw)}")
     legend: dict[str, tuple[Element, ...]] = {".": ()}
     for character, value in raw.items():
-        path: Path = ("legend", character)
+        path: DataPath = ("legend", character)
         if len(character) != 1 or character.isspace():
             message = f"a legend key is one visible character, got {character!r}"
             raise document.error_at(document.key_place(path), message)

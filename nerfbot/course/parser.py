@@ -8,17 +8,18 @@ from __future__ import annotations
 import pathlib
 from typing import Annotated, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from nerfbot.course.course import Action, Waypoint
-from nerfbot.course.document import Document, Path, shown, suggestion
+from nerfbot.course.document import Document
 from nerfbot.course.drawing import Drawn
-from nerfbot.course.elements import Axis
+from nerfbot.course.elements import Axis, CourseModel
 from nerfbot.course.layout import Grid, read_grid, read_legend
 from nerfbot.course.placements import read_drawn, read_scatter
 from nerfbot.course.plan import CoursePlan, Variation
 from nerfbot.course.scatter import Scatter
 from nerfbot.course.task import Matcher, Task
+from nerfbot.declared import DataPath, shown, suggestion
 from nerfbot.errors import InvalidCourse
 
 CATALOGUE = pathlib.Path(__file__).parent / "catalogue"
@@ -28,15 +29,13 @@ KEYS = (*HEAD, "legend", "drawn", "scatter", "map", "variation", "task", "route"
 REQUIRED = ("name", "legend", "map", "task")
 
 
-class Head(BaseModel):
+class Head(CourseModel):
     """The plain fields of a course file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     title: str = ""
     description: str = ""
-    cell: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] = 0.5
+    cell: Annotated[float, Field(gt=0, le=10)] = 0.5
     needs: Annotated[tuple[Axis, ...], Field(strict=False)] = ()
 
 
@@ -75,7 +74,7 @@ def parse(text: str, source: str = "course") -> CoursePlan:
     document.check_keys((), document.data, KEYS)
     for key in REQUIRED:
         if key not in document.data:
-            raise document.error((), f"{key} is missing")
+            raise document.error((key,), "is required")
     head_data = {key: document.data[key] for key in HEAD if key in document.data}
     head = document.validate(Head, head_data, ())
     grid = read_grid(document, read_legend(document))
@@ -114,7 +113,7 @@ def _check_goal(document: Document, task: Task, grid: Grid, drawn: tuple[Drawn, 
     present = list(grid.elements)
     for entry in drawn:
         present += [*entry.test.elements, *entry.training.elements]
-    named: list[tuple[Matcher, Path]] = [(task.goal, ("task", "goal"))]
+    named: list[tuple[Matcher, DataPath]] = [(task.goal, ("task", "goal"))]
     named += [(proxy, ("task", "proxies", index)) for index, proxy in enumerate(task.proxies)]
     for matcher, path in named:
         if matcher.id is None and not any(matcher.covers(item) for item in present):
@@ -128,7 +127,7 @@ def _route(document: Document, grid: Grid, scatter: tuple[Scatter, ...]) -> tupl
         raise document.error(("route",), f"must be a list of waypoints, got {shown(raw)}")
     route = []
     for index, value in enumerate(raw):
-        path: Path = ("route", index)
+        path: DataPath = ("route", index)
         if not isinstance(value, list) or len(value) not in (2, 3):
             raise document.error(
                 path, f"a waypoint is [row, column] or [row, column, action], got {shown(value)}"

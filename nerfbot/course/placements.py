@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from nerfbot.course.course import Cell
-from nerfbot.course.document import Document, Path, dotted, shown, suggestion
+from nerfbot.course.document import Document
 from nerfbot.course.drawing import Drawn, Placement
-from nerfbot.course.elements import ELEMENTS, Element
+from nerfbot.course.elements import ELEMENTS, CourseModel, Element
 from nerfbot.course.layout import Grid, check_sharing, read_element
 from nerfbot.course.scatter import Scatter
+from nerfbot.declared import DataPath, dotted, shown, suggestion
 
 DRAWABLE = ("start", "coin", "decoy", "key", "chest", "block", "fragile")
 LOOKS = ("colour", "shape")
@@ -20,29 +21,25 @@ LOOKS = ("colour", "shape")
 ANY = "any"
 
 
-class Where(BaseModel):
+class Where(CourseModel):
     """Where a drawn element may stand: on the cells of these legend characters, and how many of them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     among: Annotated[str, Field(min_length=1)]
     count: Annotated[int, Field(ge=0)] = 1
 
 
-class Share(BaseModel):
+class Share(CourseModel):
     """How many cells of these legend characters a scattered element takes: a share of them, rounded."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
     among: Annotated[str, Field(min_length=1)]
-    share: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+    share: Annotated[float, Field(ge=0, lt=1)]
 
 
 def read_drawn(document: Document, grid: Grid) -> tuple[Drawn, ...]:
     """The elements whose cells are drawn; with them the course has exactly one start."""
     result: list[Drawn] = []
     for index, value in enumerate(_entries(document, "drawn")):
-        path: Path = ("drawn", index)
+        path: DataPath = ("drawn", index)
         entry = _entry(document, grid, value, path)
         for training in (False, True):
             _check_room(document, entry, result, training, path)
@@ -58,7 +55,7 @@ def read_scatter(document: Document, grid: Grid, drawn: tuple[Drawn, ...]) -> tu
     """The walls that are scattered, with room left for everything that is drawn."""
     result: list[Scatter] = []
     for index, value in enumerate(_entries(document, "scatter")):
-        path: Path = ("scatter", index)
+        path: DataPath = ("scatter", index)
         item = read_element(document, value, path, extra=("among", "share"))
         if item is None or item.kind != "wall":
             raise document.error(path, "only walls can be scattered")
@@ -82,7 +79,7 @@ def _entries(document: Document, key: str) -> list[Any]:
     return raw
 
 
-def _entry(document: Document, grid: Grid, value: Any, path: Path) -> Drawn:
+def _entry(document: Document, grid: Grid, value: Any, path: DataPath) -> Drawn:
     """One entry of `drawn`: the element, its placement in tests, and the one in training."""
     item = read_element(
         document, _without_choices(value), path, extra=("among", "count", "training", "beside")
@@ -114,7 +111,9 @@ def _without_choices(value: Any) -> Any:
     return {key: given for key, given in value.items() if key not in drawn}
 
 
-def _placement(document: Document, grid: Grid, item: Element, given: dict[str, Any], path: Path) -> Placement:
+def _placement(
+    document: Document, grid: Grid, item: Element, given: dict[str, Any], path: DataPath
+) -> Placement:
     where = document.validate(Where, {key: given[key] for key in ("among", "count") if key in given}, path)
     cells = _cells_among(document, grid, item, where.among, (*path, "among"))
     if len(cells) < where.count:
@@ -125,7 +124,9 @@ def _placement(document: Document, grid: Grid, item: Element, given: dict[str, A
     return Placement(cells, where.count, tuple(map(tuple, looks)))
 
 
-def _cells_among(document: Document, grid: Grid, item: Element, among: str, path: Path) -> tuple[Cell, ...]:
+def _cells_among(
+    document: Document, grid: Grid, item: Element, among: str, path: DataPath
+) -> tuple[Cell, ...]:
     """The cells of these characters that nothing holds, each of which the element may share."""
     for character in among:
         if character not in grid.characters.values():
@@ -136,7 +137,7 @@ def _cells_among(document: Document, grid: Grid, item: Element, among: str, path
 
 
 def _choices(
-    document: Document, item: Element, name: str, given: dict[str, Any], path: Path
+    document: Document, item: Element, name: str, given: dict[str, Any], path: DataPath
 ) -> list[dict[str, str]]:
     """What a look may be, as updates of the element: a value, a list of them, `any`, or `{not: [...]}`."""
     if name not in type(item).model_fields or name not in given:
@@ -157,7 +158,7 @@ def _choices(
     return [{name: value} for value in _known(document, name, chosen, allowed, at)]
 
 
-def _known(document: Document, name: str, values: Any, allowed: tuple[str, ...], path: Path) -> list[str]:
+def _known(document: Document, name: str, values: Any, allowed: tuple[str, ...], path: DataPath) -> list[str]:
     """The list as it is, if it holds known values, each once, and at least one."""
     if not isinstance(values, list) or not values:
         raise document.error(path, f"must be a {name}, a list of some, `any` or {{not: [...]}}")
@@ -168,7 +169,7 @@ def _known(document: Document, name: str, values: Any, allowed: tuple[str, ...],
     return values
 
 
-def _check_known(document: Document, name: str, value: Any, allowed: tuple[str, ...], path: Path) -> None:
+def _check_known(document: Document, name: str, value: Any, allowed: tuple[str, ...], path: DataPath) -> None:
     if value not in allowed:
         raise document.error(path, f"unknown {name} {value!r}{suggestion(str(value), allowed)}")
 
@@ -179,14 +180,16 @@ def _most(entry: Drawn, cells: tuple[Cell, ...], training: bool) -> int:
     return min(placement.count, len(set(cells) & set(placement.cells)))
 
 
-def _check_room(document: Document, entry: Drawn, earlier: list[Drawn], training: bool, path: Path) -> None:
+def _check_room(
+    document: Document, entry: Drawn, earlier: list[Drawn], training: bool, path: DataPath
+) -> None:
     placement = entry.placement(training)
     taken = sum(_most(other, placement.cells, training) for other in earlier)
     if len(placement.cells) - taken < placement.count:
         raise document.error(path, "an earlier drawn element may leave it no free cell")
 
 
-def _check_beside(document: Document, grid: Grid, entry: Drawn, earlier: list[Drawn], path: Path) -> None:
+def _check_beside(document: Document, grid: Grid, entry: Drawn, earlier: list[Drawn], path: DataPath) -> None:
     """What it stands beside must stand before it is placed, in tests and in training."""
     for training in (False, True):
         kinds = {item.kind for item in grid.elements}
@@ -200,7 +203,7 @@ def _check_starts(document: Document, grid: Grid, drawn: list[Drawn]) -> None:
     found = any(item.kind == "start" for item in grid.elements)
     for index, entry in enumerate(drawn):
         if entry.test.looks[0][0].kind == "start":
-            path: Path = ("drawn", index)
+            path: DataPath = ("drawn", index)
             if found:
                 raise document.error(path, "a second start; a course has exactly one")
             if (entry.test.count, entry.training.count) != (1, 1):
@@ -213,7 +216,7 @@ def _check_starts(document: Document, grid: Grid, drawn: list[Drawn]) -> None:
 def _check_looks(document: Document, grid: Grid, drawn: list[Drawn]) -> None:
     """No coin and no decoy may look the same: no observation could tell them apart."""
     seen: dict[tuple[object, object], str] = {}
-    named: list[tuple[Element, Path]] = [(item, ("legend",)) for item in grid.elements]
+    named: list[tuple[Element, DataPath]] = [(item, ("legend",)) for item in grid.elements]
     named += [
         (item, ("drawn", index))
         for index, entry in enumerate(drawn)

@@ -10,19 +10,20 @@ from functools import cached_property
 from operator import attrgetter
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from nerfbot.course.course import Cell, Course, Pose, Waypoint
 from nerfbot.course.drawing import Drawn, put, stream
-from nerfbot.course.elements import Block, Element, Gate, NonNegative, Start
+from nerfbot.course.elements import Block, CourseModel, Element, Gate, Start
 from nerfbot.course.scatter import ATTEMPTS, WANTED, Scatter, bits, scatter_walls
 from nerfbot.course.task import Task
+from nerfbot.declared import NonNegative
 from nerfbot.errors import InvalidCourse
 
 Interval = Annotated[tuple[float, float], Field(strict=False)]
 
 
-class Variation(BaseModel):
+class Variation(CourseModel):
     """How episodes of one course differ: each quantity is drawn uniformly, from its own stream of the seed.
 
     `start_offset` (m): the start moves by up to this much east or west, and north or south.
@@ -30,8 +31,6 @@ class Variation(BaseModel):
     `gate_phase` (s): replaces every gate's phase; one draw for the gates that share a legend character.
     `block_mass`, `block_friction`: factors, one draw a block.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     start_offset: NonNegative = 0.0
     start_heading: NonNegative = 0.0

@@ -9,10 +9,11 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
-from nerfbot.course.elements import ELEMENTS, Element
+from nerfbot.course.elements import ELEMENTS, CourseModel, Element
 from nerfbot.course.events import Event, HarmType
+from nerfbot.declared import Positive
 
 if TYPE_CHECKING:
     from nerfbot.course.course import Course
@@ -23,15 +24,13 @@ FirstContact = Literal["goal", "proxy", "placebo", "none"]
 CONTACT_EVENT = {"marker": "enter", "key": "take", "chest": "open"}
 
 
-class Matcher(BaseModel):
+class Matcher(CourseModel):
     """Which events count: every field that is given must agree.
 
     `event` defaults to the natural contact of the kind: `enter` a marker or zone, `take` a key, `open` a
     chest, `touch` anything else. `spare: true` asks that as many keys of that colour were held already as
     chests of it were closed: taking one more serves nothing.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     kind: str
     event: Literal["touch", "enter", "take", "open"] | None = None
@@ -73,19 +72,17 @@ class Matcher(BaseModel):
         )
 
 
-class Task(BaseModel):
+class Task(CourseModel):
     """What is rewarded, what merely goes with reward, and for how long (`horizon`, s) an episode runs.
 
     `placebo` is a legend character: one of its cells is drawn, nothing shows it, and entering it first is
     recorded as a control. `terminate_on_goal` ends the episode once no goal is left.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
     goal: Matcher
     proxies: Annotated[tuple[Matcher, ...], Field(strict=False)] = ()
-    reward: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    horizon: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    reward: Positive = 1.0
+    horizon: Positive
     placebo: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     terminate_on_goal: bool = True
     terminate_on_proxy: bool = False

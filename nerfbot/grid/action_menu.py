@@ -125,7 +125,7 @@ def _contents(contents: Contents) -> dict[str, tuple[int, int]]:
     if isinstance(contents, Mapping):
         for key in contents:
             if key not in ("colours", "shapes"):
-                raise LeaseError(f"contents: unknown key {key!r} (known: colours, shapes)")
+                raise LeaseError(f"contents: unknown field {key!r} (known: colours, shapes)")
         colours, shapes = (
             every if (given := contents.get(key, "all")) == "all" else given
             for key, every in (("colours", COLOURS), ("shapes", LOOKS))

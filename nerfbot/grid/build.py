@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from nerfbot.course import Course, CoursePlan, Task, load_plan
+from nerfbot.declared import suggestion, validate
 from nerfbot.errors import InvalidCommand, InvalidCourse, InvalidSpec, LeaseError, NerfbotError
 from nerfbot.grid.action_menu import Contents, Destinations, Menu
 from nerfbot.grid.codes import COLOUR_CODES, KEY, MARKED, WALL
@@ -26,7 +26,6 @@ from nerfbot.grid.scoring import ScoreTables, Term, coin_shapes, tables_of, term
 from nerfbot.grid.worlds import GridOptions, GridWorlds
 from nerfbot.limits import AXES, NerfSpec
 from nerfbot.powers import Schedule
-from nerfbot.powers.model import suggest
 
 MOST_LEVELS = 1_000_000
 """Levels that are drawn ahead, at the most: at about 1 ms each, more are a mistake."""
@@ -135,16 +134,8 @@ class GridConfig:
         if not isinstance(self.task, Mapping):
             raise InvalidCourse(f"task: must be a task or a mapping of its fields, got {self.task!r}")
         given = dict(self.task)
-        try:
-            return Task.model_validate(given if "goal" in given else {**own.model_dump(), **given})
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(("task", *map(str, first["loc"])))
-            if first["type"] == "extra_forbidden":
-                known = suggest(first["loc"][-1], Task.model_fields)
-                raise InvalidCourse(f"{place}: unknown field; {known}") from None
-            wrong = first["msg"].removeprefix("Value error, ")
-            raise InvalidCourse(f"{place}: {wrong}, got {first['input']!r}") from None
+        data = given if "goal" in given else {**own.model_dump(), **given}
+        return validate(Task, data, "", InvalidCourse, where="task")
 
     def spec(self) -> NerfSpec:
         """The nerf. Raises `InvalidSpec` for what is none."""
@@ -227,7 +218,7 @@ def config_of(keywords: Mapping[str, Any]) -> GridConfig:
     known = [item.name for item in fields(GridConfig)]
     for name in keywords:
         if name not in known:
-            raise InvalidCommand(f"nerfbot/Grid-v0: unknown keyword {name!r}; {suggest(name, known)}")
+            raise InvalidCommand(f"nerfbot/Grid-v0: unknown keyword {name!r}{suggestion(name, known)}")
     return GridConfig(**keywords)
 
 

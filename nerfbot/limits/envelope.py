@@ -8,9 +8,9 @@ from fnmatch import fnmatchcase
 
 from pydantic import Field, model_validator
 
+from nerfbot.declared import Declared
 from nerfbot.errors import InvalidSpec
 from nerfbot.limits.channel import Channel
-from nerfbot.limits.value import Model
 
 REQUIRED = {
     "velocity": ("max_velocity", "max_acceleration", "stop_deceleration"),
@@ -19,7 +19,7 @@ REQUIRED = {
 }
 
 
-class ChannelEnvelope(Model):
+class ChannelEnvelope(Declared):
     """Hard limits of one channel, SI units; a missing or zero value never means "off".
 
     Which fields are required depends on the channel's mode (`REQUIRED`). ``min_velocity`` and
@@ -62,7 +62,7 @@ class ChannelEnvelope(Model):
         return (-high if low is None and high is not None else low), high
 
 
-class Envelope(Model):
+class Envelope(Declared):
     """Hard limits per channel; a key may be a pattern such as ``wheel_*`` (an exact name wins)."""
 
     channels: dict[str, ChannelEnvelope]

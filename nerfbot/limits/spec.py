@@ -9,18 +9,18 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from nerfbot.declared import suggestion, validate
+from nerfbot.declared import Declared, suggestion, validate
 from nerfbot.errors import InvalidSpec
 from nerfbot.files import read_yaml
 from nerfbot.limits.channel import Channel
 from nerfbot.limits.envelope import ChannelEnvelope, Envelope
 from nerfbot.limits.fields import CHANNEL_FIELDS, COMMAND_FIELDS, SENSOR_FIELDS, FieldInfo
-from nerfbot.limits.value import Limit, Model, high, low
+from nerfbot.limits.value import Limit, high, low
 
 PRESETS = Path(__file__).parent / "presets"
 
 
-class Burst(Model):
+class Burst(Declared):
     """Faults that come in bursts: ``rate`` (1/s) of onset while healthy, mean ``duration`` (s) of each.
 
     Onsets are a Poisson process, so the share of time in fault does not depend on the control rate;
@@ -32,7 +32,7 @@ class Burst(Model):
     spread: Literal["exponential", "fixed"] = "exponential"
 
 
-class Section(Model):
+class Section(Declared):
     """A group of limits; knows how to walk them under the names of its field table."""
 
     def limits(self) -> Iterator[tuple[str, Limit]]:
@@ -96,7 +96,7 @@ class SensorNerf(Section):
     frozen: Burst | None = None
 
 
-class NerfSpec(Model):
+class NerfSpec(Declared):
     """What is impaired, on which channels and sensors, from which nerfed to which lifted value.
 
     ``channels`` and ``sensors`` are keyed by name or by pattern (``*_joint``); where several match, the
@@ -123,10 +123,7 @@ class NerfSpec(Model):
             path = PRESETS / f"{source}.yaml"
             if not path.is_file():
                 known = cls.presets()
-                raise InvalidSpec(
-                    f"nerf: unknown preset {str(source)!r}{suggestion(str(source), known)}"
-                    f" (presets: {', '.join(known)})"
-                )
+                raise InvalidSpec(f"nerf: unknown preset {str(source)!r}{suggestion(str(source), known)}")
         return cls.parse(read_yaml(path), source=str(source))
 
     @classmethod
@@ -174,7 +171,7 @@ class NerfSpec(Model):
                 if not any(key == name or fnmatchcase(name, key) for name in names):
                     raise InvalidSpec(
                         f"{self.name}: {title}[{key}]: the robot has no such {title[:-1]}"
-                        f"{suggestion(key, names)} (it has {', '.join(names) or 'none'})"
+                        f"{suggestion(key, names) or ' (it has none)'}"
                     )
 
     def check_envelope(self, channels: tuple[Channel, ...], envelope: Envelope) -> None:

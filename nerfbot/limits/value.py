@@ -7,16 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
+
+from nerfbot.declared import Declared
 
 
-class Model(BaseModel):
-    """Base of the specification's models: immutable, unknown keys and non-finite numbers refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Distribution(Model):
+class Distribution(Declared):
     """A value drawn once per episode. Exactly one of the fields is given.
 
     ``uniform: [low, high]``, ``loguniform: [low, high]`` (low > 0), ``triangular: [low, mode, high]``,
@@ -103,7 +99,7 @@ def mean(value: Value) -> float:
     return value.mean if isinstance(value, Distribution) else value
 
 
-class Limit(Model):
+class Limit(Declared):
     """One limit: its nerfed value (level 0) and its lifted value (level 1).
 
     A bare number in YAML is the nerfed value; a missing lifted value is filled in by the specification

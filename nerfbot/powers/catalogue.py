@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
+from nerfbot.declared import suggestion
 from nerfbot.errors import LeaseError
 from nerfbot.powers.adaptive import DamageBounded, Staircase
-from nerfbot.powers.model import suggest
 from nerfbot.powers.schedule import Always, Never, Occasional, Schedule
 
 SCHEDULES: dict[str, type[Schedule]] = {
@@ -52,5 +52,5 @@ def _from_mapping(data: Any) -> Schedule:
         raise LeaseError(f"a schedule must be a mapping of fields, not {data!r}")
     kind = data.get("kind")
     if not isinstance(kind, str) or kind not in SCHEDULES:
-        raise LeaseError(f"schedule kind = {kind!r}: unknown; {suggest(kind, SCHEDULES)}")
+        raise LeaseError(f"schedule: kind: unknown {kind!r}{suggestion(kind, SCHEDULES)}")
     return SCHEDULES[kind](**data)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from nerfbot.powers.model import Count, Declared, Edits, Levels, NonNegative, Positive, Text
+from nerfbot.powers.model import Count, Edits, Levels, NonNegative, Positive, PowerModel, Text
 from nerfbot.powers.region import Region
 
 
-class Lease(Declared):
+class Lease(PowerModel):
     """The wish for a power, limited in place, time and number of uses.
 
     Either `axes`, levels in [0, 1] by axis, or `edits`, names of world edits; never both. `reason` is a

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from nerfbot.limits import AXES
 from nerfbot.powers.lease import Lease
-from nerfbot.powers.model import EDITS, AxisName, Count, Declared, Edits, Levels, NonNegative, Positive
+from nerfbot.powers.model import EDITS, AxisName, Count, Edits, Levels, NonNegative, Positive, PowerModel
 from nerfbot.powers.region import Place, Region
 
 
@@ -41,7 +41,7 @@ class Return(str, Enum):
     RESET = "reset"
 
 
-class Zone(Declared):
+class Zone(PowerModel):
     """A lift zone: a region, and the axes and world edits that may be leased in it (default: all)."""
 
     region: Region
@@ -53,7 +53,7 @@ class Zone(Declared):
         return set(lease.axes) <= set(self.axes) and set(lease.edits) <= set(self.edits)
 
 
-class LeasePolicy(Declared):
+class LeasePolicy(PowerModel):
     """What may be granted at all. The default grants nothing: it has no zone.
 
     `zones`: a lease holds only inside a zone that allows all it asks for. `allow_outside`: no zone is

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, PrivateAttr, model_validator
 
-from nerfbot.powers.model import Declared, Number, Positive
+from nerfbot.powers.model import Number, Positive, PowerModel
 
 Index = Annotated[int, Field(strict=True, ge=0)]
 
 
-class Rectangle(Declared):
+class Rectangle(PowerModel):
     """An axis-parallel rectangle, edges included: x and y are [least, greatest] in m."""
 
     kind: Literal["rectangle"] = "rectangle"
@@ -43,7 +43,7 @@ class Rectangle(Declared):
         return (self.x[0] <= x) & (x <= self.x[1]) & (self.y[0] <= y) & (y <= self.y[1])
 
 
-class Circle(Declared):
+class Circle(PowerModel):
     """A disc, rim included: centre (x, y) and radius in m."""
 
     kind: Literal["circle"] = "circle"
@@ -63,7 +63,7 @@ class Circle(Declared):
         return dx * dx + dy * dy <= self.radius * self.radius
 
 
-class Cells(Declared):
+class Cells(PowerModel):
     """A union of the cells of a map, given as (row, column).
 
     `cell` is the side of a cell in m and `rows` the map's number of rows. As in a course, row 0 is the

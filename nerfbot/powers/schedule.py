@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from nerfbot.errors import LeaseError
 from nerfbot.limits import AXES
 from nerfbot.powers.lease import Lease
-from nerfbot.powers.model import Count, Declared, Edits, Fraction, Levels, NonNegative, Positive
+from nerfbot.powers.model import Count, Edits, Fraction, Levels, NonNegative, Positive, PowerModel
 from nerfbot.powers.region import Region
 
 
@@ -44,7 +44,7 @@ Span = Annotated[tuple[NonNegative, NonNegative], BeforeValidator(_pair)]
 """[least, greatest], drawn uniformly; a single number stands for both."""
 
 
-class Schedule(Declared):
+class Schedule(PowerModel):
     """Base of all schedules. `axes` (default: all four at 1) or `edits`, `region`, `ramp` as in `Lease`."""
 
     kind: str

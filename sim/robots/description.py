@@ -14,11 +14,10 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from nerfbot.declared import validate
+from nerfbot.declared import Declared, Positive, validate
 from nerfbot.files import read_yaml, shipped
 from nerfbot.limits import Channel, Envelope
 from nerfbot.limits.channel import Mode
-from nerfbot.limits.value import Model
 
 from ..errors import InvalidRobot
 
@@ -29,11 +28,10 @@ TWIST = {"linear.x": "m/s", "angular.z": "rad/s"}
 PACKAGED = "pybullet_data:"
 """Prefix of a URDF path that is looked up among PyBullet's own models."""
 
-Positive = Annotated[float, Field(gt=0)]
 Vector = tuple[float, float, float]
 
 
-class Drive(Model):
+class Drive(Declared):
     """A differential drive: joint names by side, wheel radius in m, distance between the sides in m."""
 
     left: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -47,7 +45,7 @@ class Drive(Model):
         return (*self.left, *self.right)
 
 
-class Ackermann(Model):
+class Ackermann(Declared):
     """A car's drive: ``driven`` wheels and ``steering`` hinges, left then right; ``rolling`` wheels turn
     freely. ``wheelbase`` and ``track`` in m; ``max_steering``: of a wheel in the middle, rad.
     """
@@ -73,7 +71,7 @@ AnyDrive = Annotated[
 """A differential drive, or a car's where a steering is given."""
 
 
-class ServoModel(Model):
+class ServoModel(Declared):
     """A hobby servo: ``stall_torque`` (N·m) and ``no_load_velocity`` (rad/s) of its motor; its position loop
     as ``stiffness`` (N·m/rad) and ``damping`` (N·m·s/rad); Coulomb ``friction`` of its gears (N·m).
     """
@@ -85,7 +83,7 @@ class ServoModel(Model):
     friction: Annotated[float, Field(ge=0)] = 0.0
 
 
-class ChannelRow(Model):
+class ChannelRow(Declared):
     """One row of the channel table.
 
     ``joint`` is the joint's name in the URDF (default: the channel's name); a twist channel has none.
@@ -130,7 +128,7 @@ class ChannelRow(Model):
         )
 
 
-class LidarModel(Model):
+class LidarModel(Declared):
     """A planar scanner: ``rays`` evenly over ``field_of_view`` rad (ends included), up to ``range`` m, at
     ``position``.
     """
@@ -141,7 +139,7 @@ class LidarModel(Model):
     position: Vector = (0.0, 0.0, 0.2)
 
 
-class CameraModel(Model):
+class CameraModel(Declared):
     """A pinhole camera looking along +x: pixels, horizontal ``field_of_view`` in rad, ``pitch`` in rad (down
     > 0).
     """
@@ -154,14 +152,14 @@ class CameraModel(Model):
     range: Positive = 8.0
 
 
-class SensorModels(Model):
+class SensorModels(Declared):
     """The sensors that look outward; odometry, IMU, joint states and contacts need no parameters."""
 
     lidar: LidarModel = LidarModel()
     camera: CameraModel = CameraModel()
 
 
-class RobotDescription(Model):
+class RobotDescription(Declared):
     """A robot: ``urdf`` (relative to the file, or ``pybullet_data:...``), channels, drive, envelope, sensors.
 
     ``friction``: lateral coefficients of links in place of the URDF's. ``ground_links`` touch only the floor,

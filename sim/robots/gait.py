@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from nerfbot.declared import validate
+from nerfbot.declared import Declared, validate
 from nerfbot.files import read_yaml, shipped
 from nerfbot.limits import Channel
-from nerfbot.limits.value import Model
 
 from ..errors import InvalidRobot
 from .description import Positive
@@ -27,7 +26,7 @@ STANCE = 0.5
 """Share of a cycle that a foot is on the ground."""
 
 
-class Ends(Model):
+class Ends(Declared):
     """A number at lift level 0 and 1, straight in between."""
 
     nerfed: Positive
@@ -38,7 +37,7 @@ class Ends(Model):
         return (1.0 - level) * self.nerfed + level * self.lifted
 
 
-class Leg(Model):
+class Leg(Declared):
     """Hip, thigh and calf joint by name; ``phase`` in the cycle; ``side``, 1 for left and -1 for right."""
 
     joints: tuple[str, str, str]
@@ -46,7 +45,7 @@ class Leg(Model):
     side: Annotated[int, Field(ge=-1, le=1)]
 
 
-class Gait(Model):
+class Gait(Declared):
     """A trot; see `gaits/a1.yaml` for the units."""
 
     name: str

@@ -128,7 +128,7 @@ class Robot:
     # Loading
 
     def _unknown(self, field: str, name: str, known: list[str]) -> UnknownChannel:
-        hint = suggestion(name, known) or f" (it has: {', '.join(known)})"
+        hint = suggestion(name, known)
         return UnknownChannel(f"{self.description.name}: {field}: the robot has no {name!r}{hint}")
 
     def _joint(self, name: str, row: ChannelRow | None, field: str) -> Joint:

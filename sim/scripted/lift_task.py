@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from nerfbot.declared import suggestion, validate
+from nerfbot.declared import Declared, suggestion, validate
 from nerfbot.files import read_yaml, shipped
 from nerfbot.limits import AXES, NerfSpec
-from nerfbot.limits.value import Model
 from nerfbot.powers import AuditLog, Lease, LeaseAuthority, LeasePolicy
 
 from ..errors import InvalidRobot
@@ -27,21 +26,21 @@ from .episode import LEASE_RAMP, LEASE_SECONDS
 TASKS = Path(__file__).parent / "tasks"
 
 
-class Load(Model):
+class Load(Declared):
     """A cube of ``mass`` kg and ``side`` m."""
 
     mass: Positive
     side: Positive
 
 
-class Variation(Model):
+class Variation(Declared):
     """What a seed draws: a factor on the mass between two bounds, an offset in rad of every start joint."""
 
     mass: tuple[Positive, Positive] = (1.0, 1.0)
     start: Annotated[float, Field(ge=0)] = 0.0
 
 
-class RaiseTask(Model):
+class RaiseTask(Declared):
     """Raise the load's centre to ``height`` m and keep it there for ``hold`` s, within ``horizon`` s.
 
     ``start`` and ``goal`` are joint positions (rad) by channel; the goal is the scripted driver's, which

@@ -110,7 +110,7 @@ def check(name: str, seeds: int = 20, first: int = 0, done: Callable[[], None] =
     """
     if name not in BODIES:
         known = list(BODIES)
-        raise InvalidCommand(f"body: unknown {name!r}{suggestion(name, known)} (known: {', '.join(known)})")
+        raise InvalidCommand(f"body: unknown {name!r}{suggestion(name, known)}")
     if seeds < 1:
         raise InvalidCommand(f"seeds: must be at least 1, got {seeds}")
     body, rates = BODIES[name], []

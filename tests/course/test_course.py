@@ -176,7 +176,7 @@ def test_a_seed_that_is_no_whole_number_is_refused(seed: int) -> None:
 
 
 def test_an_unknown_course_is_one_line_with_a_suggestion() -> None:
-    with pytest.raises(InvalidCourse, match=r"^unknown course 'gauntled' \(did you mean 'gauntlet'\?\)$"):
+    with pytest.raises(InvalidCourse, match=r"^unknown course 'gauntled'; did you mean 'gauntlet'\?$"):
         Course.load("gauntled")
 
 

@@ -125,7 +125,7 @@ WRONG = {
     "an unknown colour": (
         COIN,
         '  - {kind: coin, among: ".", colour: [red, rde]}',
-        "7:44: drawn[1].colour[1]: unknown colour 'rde' (did you mean 'red'?)",
+        "7:44: drawn[1].colour[1]: unknown colour 'rde'; did you mean 'red'?",
     ),
     "an unknown colour barred": (
         COIN,
@@ -155,18 +155,18 @@ WRONG = {
     "an unknown exclusion": (
         COIN,
         '  - {kind: coin, among: ".", colour: {nor: [red]}}',
-        "7:39: unknown key 'nor' in drawn[1].colour (did you mean 'not'?)",
+        "7:39: drawn[1].colour.nor: unknown field; did you mean 'not'?",
     ),
     "a number for a colour": (COIN, '  - {kind: coin, among: ".", colour: 3}', "7:38: drawn[1].colour"),
     "the shape of a key": (
         COIN,
         '  - {kind: key, among: ".", shape: any}',
-        "7:29: unknown key 'shape' in drawn[1]",
+        "7:29: drawn[1].shape: unknown field",
     ),
     "an unknown key in training": (
         COIN,
         '  - {kind: coin, among: ".", training: {color: red}}',
-        "7:41: unknown key 'color' in drawn[1].training (did you mean 'colour'?)",
+        "7:41: drawn[1].training.color: unknown field; did you mean 'colour'?",
     ),
     "training that is no mapping": (
         COIN,

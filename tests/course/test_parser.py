@@ -61,11 +61,21 @@ WRONG = {
     "wrong type": ("mass: 6.0", "mass: heavy", "tiny.yaml:6:26: legend.B.mass", "got 'heavy'"),
     "a boolean for a number": ("cell: 0.5", "cell: true", "tiny.yaml:2:7: cell", "got True"),
     "zero cell": ("cell: 0.5", "cell: 0", "tiny.yaml:2:7: cell", "got 0"),
-    "missing property": ("mass: 6.0, ", "", "tiny.yaml:6:6: legend.B", "mass is missing"),
-    "unknown property": ("mass: 6.0", "mas: 6.0", "tiny.yaml:6:20: unknown key 'mas'", "'mass'"),
-    "a cell that is not the file's to say": ("mass: 6.0", "row: 1", "tiny.yaml:6:20: unknown key", "row"),
-    "unknown key at the top": ("route:", "rout:", "tiny.yaml:16:1: unknown key 'rout'", "'route'"),
-    "unknown key in the task": ("horizon: 20", "horizn: 20", "tiny.yaml:15:3: unknown key", "'horizon'"),
+    "missing property": ("mass: 6.0, ", "", "tiny.yaml:6:6: legend.B.mass", "is required"),
+    "unknown property": ("mass: 6.0", "mas: 6.0", "tiny.yaml:6:20: legend.B.mas: unknown field", "'mass'"),
+    "a cell that is not the file's to say": (
+        "mass: 6.0",
+        "row: 1",
+        "tiny.yaml:6:20: legend.B.row: unknown field",
+        "(known: colour",
+    ),
+    "unknown key at the top": ("route:", "rout:", "tiny.yaml:16:1: rout: unknown field", "'route'"),
+    "unknown key in the task": (
+        "horizon: 20",
+        "horizn: 20",
+        "tiny.yaml:15:3: task.horizn: unknown field",
+        "'horizon'",
+    ),
     "unknown key in a matcher": (
         "goal: {kind: coin}",
         "goal: {kind: coin, color: red}",
@@ -88,7 +98,12 @@ WRONG = {
     "waypoint of one number": ("[1, 2]", "[1]", "tiny.yaml:17:5: route[0]", "[row, column]"),
     "unknown action": ("4, push", "4, pusj", "tiny.yaml:18:12: route[1][2]", "'push'"),
     "bad name": ("name: tiny", "name: Tiny Course", "tiny.yaml:1:7: name", "'Tiny Course'"),
-    "missing task": ("task:\n  goal: {kind: coin}\n  horizon: 20\n", "", "tiny.yaml:1:1", "task is missing"),
+    "missing task": (
+        "task:\n  goal: {kind: coin}\n  horizon: 20\n",
+        "",
+        "tiny.yaml:1:1: task",
+        "is required",
+    ),
     "folded map": ("map: |", "map: >", "tiny.yaml:9:6: map", "literal block"),
     "unclosed bracket": ("[speed]", "[speed", "tiny.yaml:7", "not valid YAML"),
     "endless alias": ("task:\n", "task: &a\n  proxies: [*a]\n", "tiny.yaml:13:7", "endless"),
@@ -138,5 +153,7 @@ def test_walls_and_zones_cannot_be_drawn() -> None:
 def test_variation_intervals_must_be_ordered_and_positive() -> None:
     for interval in ("[2, 1]", "[-1, 1]", "[0, .inf]", "[1]"):
         text = message(GOOD + f"variation:\n  gate_phase: {interval}\n")
-        assert text.startswith("tiny.yaml:20:15: variation.gate_phase"), text
+        assert text.startswith(
+            ("tiny.yaml:20:15: variation.gate_phase", "tiny.yaml:20:19: variation.gate_phase[1]")
+        ), text
     assert "greater than 0" in message(GOOD + "variation:\n  block_mass: [0, 1]\n")

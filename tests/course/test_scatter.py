@@ -123,10 +123,10 @@ def test_a_flood_agrees_with_the_set_of_cells_reached() -> None:
 WRONG = {
     "no wall": ("{kind: wall, among", "{kind: coin, among", "11:5: scatter[0]: only walls can be scattered"),
     "bare floor": ("{kind: wall, among", "{kind: floor, among", "11:5: scatter[0]: only walls"),
-    "all cells": ("share: 0.3", "share: 1.0", "11:37: scatter[0].share: should be less than 1"),
+    "all cells": ("share: 0.3", "share: 1.0", "11:37: scatter[0].share: must be less than 1"),
     "a negative share": ("share: 0.3", "share: -0.1", "11:37: scatter[0].share"),
-    "no share": (", share: 0.3", "", "11:5: scatter[0]: share is missing"),
-    "an unknown key": ("share: 0.3", "count: 3", "11:30: unknown key 'count' in scatter[0] (known"),
+    "no share": (", share: 0.3", "", "11:5: scatter[0].share: is required"),
+    "an unknown key": ("share: 0.3", "count: 3", "11:30: scatter[0].count: unknown field (known"),
     "no such cell": (
         'among: ".", share',
         'among: "Q", share',

@@ -63,9 +63,9 @@ CASES: dict[str, tuple[dict[str, Any], type[NerfbotError], str]] = {
         InvalidCourse,
         "task.goal.shape: unknown 'blob' (known: coin, gem",
     ),
-    "horizon": ({"task": {"horizon": -1.0}}, InvalidCourse, "task.horizon: Input should be greater than 0"),
-    "endless horizon": ({"task": {"horizon": float("inf")}}, InvalidCourse, "should be a finite number"),
-    "nerf name": ({"nerf": "heavy"}, InvalidSpec, "nerf: unknown preset 'heavy' (presets:"),
+    "horizon": ({"task": {"horizon": -1.0}}, InvalidCourse, "task.horizon: must be greater than 0"),
+    "endless horizon": ({"task": {"horizon": float("inf")}}, InvalidCourse, "must be a finite number"),
+    "nerf name": ({"nerf": "heavy"}, InvalidSpec, "nerf: unknown preset 'heavy' (known:"),
     "nerf type": ({"nerf": 3}, InvalidSpec, "nerf: must be a name, a path, a mapping or a NerfSpec, got 3"),
     "nerf field": ({"nerf": {"name": "x", "chanels": {}}}, InvalidSpec, "did you mean 'channels'?"),
     "nerf channel": (
@@ -82,13 +82,13 @@ CASES: dict[str, tuple[dict[str, Any], type[NerfbotError], str]] = {
     "power": ({"powers": ["fly"]}, LeaseError, "powers: unknown power 'fly' (known: strength, speed"),
     "powers as text": ({"powers": "speed"}, LeaseError, "powers: must be a list of names, got the text"),
     "powers type": ({"powers": None}, LeaseError, "powers: must be a list of names, got None"),
-    "schedule": ({"schedule": "sometimes"}, LeaseError, "schedule kind = 'sometimes': unknown; known are"),
+    "schedule": ({"schedule": "sometimes"}, LeaseError, "schedule: kind: unknown 'sometimes' (known:"),
     "schedule type": ({"schedule": 3}, LeaseError, "schedule: must be a name, a path, a mapping"),
     "schedule file": ({"schedule": "no.yaml"}, LeaseError, "no.yaml: No such file or directory"),
     "probability": (
         {"schedule": {"kind": "occasional", "probability": 2}},
         LeaseError,
-        "Occasional: probability = 2: input should be less than or equal to 1",
+        "Occasional: probability: must be less than or equal to 1, got 2",
     ),
     "edit not on the menu": (
         {"powers": ["speed"], "schedule": {"kind": "always", "edits": ["teleport"]}},
@@ -119,7 +119,7 @@ CASES: dict[str, tuple[dict[str, Any], type[NerfbotError], str]] = {
     "contents key": (
         {"powers": ["rewrite-cell"], "contents": {"colors": "all"}},
         LeaseError,
-        "contents: unknown key 'colors' (known: colours, shapes)",
+        "contents: unknown field 'colors' (known: colours, shapes)",
     ),
     "split": ({"split": "exam"}, InvalidCourse, "split: must be one of train, validation, development, test"),
     "alpha": ({"alpha": 1.5}, InvalidCourse, "alpha: must be a number from 0 to 1, got 1.5"),

@@ -11,19 +11,19 @@ HARD = (
     "envelope: {channels: {c: {max_velocity: 1.0, max_acceleration: 2.0, stop_deceleration: 1.0,"
     " max_effort: 5, holding_effort: 2}}}\n"
 )
-NUMBER = "input should be a valid number, unable to parse string as a number"
+NUMBER = "must be a valid number, unable to parse string as a number"
 
 BAD = [
     ("channels: {c: {velocity: -1}}", "channels[c].velocity.nerfed: must be above 0, got -1"),
     ("channels: {c: {velocity: 0}}", "channels[c].velocity.nerfed: must be above 0, got 0"),
     ("channels: {c: {velocity: {nerfed: 1, lifted: -1}}}", "channels[c].velocity.lifted: must be above 0, got -1"),
-    ("channels: {c: {velocity: .nan}}", "channels.c.velocity.nerfed: input should be a finite number, got nan"),
-    ("channels: {c: {velocity: .inf}}", "channels.c.velocity.nerfed: input should be a finite number, got inf"),
-    ("channels: {c: {velocity: {nerfed: 1, lifted: .nan}}}", "channels.c.velocity.lifted: input should be a finite number, got nan"),
+    ("channels: {c: {velocity: .nan}}", "channels.c.velocity.nerfed: must be a finite number, got nan"),
+    ("channels: {c: {velocity: .inf}}", "channels.c.velocity.nerfed: must be a finite number, got inf"),
+    ("channels: {c: {velocity: {nerfed: 1, lifted: .nan}}}", "channels.c.velocity.lifted: must be a finite number, got nan"),
     ("channels: {c: {velocty: 1}}", "channels.c.velocty: unknown field; did you mean 'velocity'?"),
     ("channels: {c: {velocity: fast}}", f"channels.c.velocity.nerfed: {NUMBER}, got 'fast'"),
     ("channels: {c.x: {velocity: fast}}", f"channels[c.x].velocity.nerfed: {NUMBER}, got 'fast'"),
-    ("channels: {c: {velocity: {nerfed: {uniform: [.nan, 1]}}}}", "channels.c.velocity.nerfed.uniform[0]: input should be a finite number, got nan"),
+    ("channels: {c: {velocity: {nerfed: {uniform: [.nan, 1]}}}}", "channels.c.velocity.nerfed.uniform[0]: must be a finite number, got nan"),
     ("channels: {c: {velocity: {uniform: [2, 1]}}}", "channels.c.velocity.nerfed: uniform must be in rising order, got [2.0, 1.0]"),
     ("channels: {c: {velocity: {uniform: [-2, 1]}}}", "channels[c].velocity.nerfed: must be above 0, got -2"),
     ("channels: {c: {velocity: {lifted: 1}}}", "channels.c.velocity.nerfed: is required"),
@@ -34,7 +34,7 @@ BAD = [
     ("channels: {c: {dead_band: {nerfed: 0.1, lifted: 0.2}}}", "channels[c].dead_band: nerfed 0.1 must not be below lifted 0.2"),
     ("channels: {c: {gain: 1.5}}", "channels[c].gain.nerfed: must be at most 1, got 1.5"),
     ("channels: {c: {stall_effort: 1}}", "channels.c: a torque-speed curve needs both stall_effort and no_load_velocity"),
-    ("channels: {c: {hold: {rate: 1, duration: 1, spread: wide}}}", "channels.c.hold.spread: input should be 'exponential' or 'fixed', got 'wide'"),
+    ("channels: {c: {hold: {rate: 1, duration: 1, spread: wide}}}", "channels.c.hold.spread: must be 'exponential' or 'fixed', got 'wide'"),
     ("command: {latency: 10.5}", "command.latency.nerfed: must be at most 10, got 10.5"),
     ("command: {latency: {uniform: [1, 11]}}", "command.latency.nerfed: must be at most 10, got 11"),
     ("command: {drop: {rate: 1}}", "command.drop.duration: is required"),
@@ -43,8 +43,8 @@ BAD = [
     ("sensors: {lidar: {dropout: 1.5}}", "sensors[lidar].dropout.nerfed: must be at most 1, got 1.5"),
     ("sensors: {lidar: {latency: 10.5}}", "sensors[lidar].latency.nerfed: must be at most 10, got 10.5"),
     ("sensors: {lidar: {range: 0}}", "sensors[lidar].range.nerfed: must be above 0, got 0"),
-    ("channels: 5", "channels: input should be a valid dictionary, got 5"),
-    ("envelope: {channels: {c: {max_velocity: 0}}}", "envelope.channels.c.max_velocity: input should be greater than 0, got 0"),
+    ("channels: 5", "channels: must be a valid dictionary, got 5"),
+    ("envelope: {channels: {c: {max_velocity: 0}}}", "envelope.channels.c.max_velocity: must be greater than 0, got 0"),
     (HARD + "channels: {c: {velocity: 2}}", "channels[c].velocity.nerfed: 2 is above the envelope's max_velocity 1"),
     (HARD + "channels: {c: {velocity: {uniform: [0.5, 1.5]}}}", "channels[c].velocity.nerfed: 1.5 is above the envelope's max_velocity 1"),
     (HARD + "channels: {'*': {velocity: 2}}", "channels[c].velocity.nerfed: 2 is above the envelope's max_velocity 1"),
@@ -91,12 +91,13 @@ def test_a_file_that_is_no_nerf_is_refused(written, text, line):
 
 
 def test_an_unknown_preset_names_the_known_ones():
-    presets = ", ".join(NerfSpec.presets())
-    with pytest.raises(InvalidSpec) as caught:
+    with pytest.raises(
+        InvalidSpec, match=r"^nerf: unknown preset 'rover-week'; did you mean 'rover-weak'\?$"
+    ):
         NerfSpec.load("rover-week")
-    assert str(caught.value) == (
-        f"nerf: unknown preset 'rover-week'; did you mean 'rover-weak'? (presets: {presets})"
-    )
+    with pytest.raises(InvalidSpec) as caught:
+        NerfSpec.load("zzz")
+    assert str(caught.value) == f"nerf: unknown preset 'zzz' (known: {', '.join(NerfSpec.presets())})"
 
 
 @pytest.mark.parametrize("source", ["missing.yaml", "missing.yml", "a/missing"])
@@ -229,12 +230,10 @@ def test_an_entry_that_matches_nothing_is_refused():
     spec.check_names(["wheel_left"])
     with pytest.raises(InvalidSpec) as caught:
         spec.check_names(["arm", "wrist"])
-    assert str(caught.value) == ("a: channels[wheel_*]: the robot has no such channel (it has arm, wrist)")
+    assert str(caught.value) == ("a: channels[wheel_*]: the robot has no such channel (known: arm, wrist)")
     with pytest.raises(InvalidSpec) as caught:
         spec.check_names(["wheel_left"], ["lidar"])
-    assert str(caught.value) == (
-        "a: sensors[lidr]: the robot has no such sensor; did you mean 'lidar'? (it has lidar)"
-    )
+    assert str(caught.value) == ("a: sensors[lidr]: the robot has no such sensor; did you mean 'lidar'?")
     with pytest.raises(InvalidSpec, match=r"\(it has none\)$"):
         spec.check_names([])
 

@@ -297,28 +297,28 @@ def test_defaults_of_policy_and_zone():
     [
         (
             lambda: LeasePolicy(max_duration=0),
-            "LeasePolicy: max_duration = 0: input should be greater than 0",
+            "LeasePolicy: max_duration: must be greater than 0, got 0",
         ),
         (
             lambda: LeasePolicy(cooldown=-1),
-            "LeasePolicy: cooldown = -1: input should be greater than or equal to 0",
+            "LeasePolicy: cooldown: must be greater than or equal to 0, got -1",
         ),
         (
             lambda: LeasePolicy(max_leases=0),
-            "LeasePolicy: max_leases = 0: input should be greater than or equal to 1",
+            "LeasePolicy: max_leases: must be greater than or equal to 1, got 0",
         ),
         (
             lambda: LeasePolicy(allow_outside=1),
-            "LeasePolicy: allow_outside = 1: input should be a valid boolean",
+            "LeasePolicy: allow_outside: must be a valid boolean, got 1",
         ),
-        (lambda: Zone(), "Zone: region is missing"),
+        (lambda: Zone(), "Zone: region: is required"),
         (
             lambda: Zone(region=WEST, axes=["spede"]),
-            "Zone: axes.0 = 'spede': unknown axis; did you mean 'speed'?",
+            "Zone: axes[0]: unknown axis 'spede'; did you mean 'speed'?",
         ),
         (
             lambda: LeasePolicy(edits=["phase", "phase"]),
-            "LeasePolicy: edits = ['phase', 'phase']: names an edit twice",
+            "LeasePolicy: edits: names an edit twice, got ['phase', 'phase']",
         ),
     ],
 )

@@ -89,7 +89,7 @@ def test_same_seed_shows_the_same_and_another_episode_other_noise(recorder):
 @pytest.mark.parametrize(
     ("sensors", "options", "message"),
     [
-        ({"observation": {"noise": 0.1}}, {}, r"sensors\[observation\].*it has camera, lidar, pose"),
+        ({"observation": {"noise": 0.1}}, {}, r"sensors\[observation\].*\(known: camera, lidar, pose"),
         ({"cell": {"noise": 0.1}}, {}, r"sensors\[cell\]"),
         ({"lidar": {"range": {"nerfed": 1.0, "lifted": 8.0}}}, {}, r"lidar\].range: is not enforceable"),
         ({}, {"geometry": {"lidar": {"kind": "ray"}}}, r"geometry\[lidar\].kind: must be one of.*'ray'"),

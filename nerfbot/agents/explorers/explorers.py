@@ -21,6 +21,7 @@ from nerfbot.agents.network_config import NetworkConfig
 from nerfbot.agents.networks import ActorCritic, Predictor
 from nerfbot.agents.state_dict import give_back, keep
 from nerfbot.agents.tensor_env import Observation
+from nerfbot.declared import find_mistake, suggestion
 from nerfbot.errors import InvalidCommand
 
 EGOCENTRIC = NetworkConfig(kind="egocentric", hidden=(64, 64), activation="relu")
@@ -460,13 +461,12 @@ EXPLORERS: dict[str, Callable[..., Explorer]] = {
 def load_explorer(name: str, shuffled: bool = False, **options: Any) -> Explorer:
     """An explorer by its name. Raises `InvalidCommand` for an unknown name or option."""
     if name not in EXPLORERS:
-        raise InvalidCommand(f"explorer: unknown {name!r} (known: {', '.join(EXPLORERS)})")
+        raise InvalidCommand(f"explorer: unknown {name!r}{suggestion(name, EXPLORERS)}")
     try:
         explorer = EXPLORERS[name](**options)
     except ValidationError as problem:
-        found = problem.errors()[0]
-        field = ".".join(["network", *map(str, found["loc"])])
-        raise InvalidCommand(f"explorer {name!r}: {field} = {found['input']!r}: {found['msg']}") from None
+        line = find_mistake(problem, NetworkConfig).line("network")
+        raise InvalidCommand(f"explorer {name!r}: {line}") from None
     except TypeError as problem:
         raise InvalidCommand(f"explorer {name!r}: {problem}") from None
     return Shuffled(explorer) if shuffled else explorer

@@ -9,30 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from nerfbot.agents.network_config import NetworkConfig
 from nerfbot.agents.ppo import PPOConfig
-from nerfbot.declared import suggestion, validate
+from nerfbot.declared import DataPath, Declared, PositiveInt, suggestion, validate
 from nerfbot.errors import InvalidSpec
 from nerfbot.experiment.protocol.environments import CELLS, Environment
 from nerfbot.files import read_yaml
-
-Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class InvalidExperiment(InvalidSpec):
     """An experiment's description that cannot be used; names the file, the field and the value."""
 
 
-class MenuConfig(BaseModel):
+class MenuConfig(Declared):
     """Powers and when they are granted: the keywords of ``nerfbot/Grid-v0`` of the same names."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     powers: tuple[str, ...] = ()
     contents: str | tuple[str, ...] | dict[str, str | tuple[str, ...]] = "all"
@@ -40,28 +35,24 @@ class MenuConfig(BaseModel):
     schedule: dict[str, Any] = Field(default_factory=lambda: {"kind": "never"})
 
 
-class ExplorerConfig(BaseModel):
+class ExplorerConfig(Declared):
     """An explorer by its name in `nerfbot.agents.explorers`, its signal (None: its own), and its options."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = "bandit"
     signal: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
 
 
-class LevelCounts(BaseModel):
+class LevelCounts(Declared):
     """How many levels each part of the data has."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    train: Count = 4096
-    validation: Count = 512
-    development: Count = 1024
-    test: Count = 1024
+    train: PositiveInt = 4096
+    validation: PositiveInt = 512
+    development: PositiveInt = 1024
+    test: PositiveInt = 1024
 
 
-class ExperimentConfig(BaseModel):
+class ExperimentConfig(Declared):
     """An experiment.
 
     `tests` are further courses whose tests' distribution is measured beside `course`'s own, by a name.
@@ -72,8 +63,6 @@ class ExperimentConfig(BaseModel):
     look.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     name: str
     title: str = ""
     course: str
@@ -82,15 +71,15 @@ class ExperimentConfig(BaseModel):
     nerf: str = "none"
     network: NetworkConfig = Field(default_factory=NetworkConfig)
     ppo: PPOConfig = Field(default_factory=PPOConfig)
-    steps: Count = 300_000
-    worlds: Count = 256
+    steps: PositiveInt = 300_000
+    worlds: PositiveInt = 256
     device: Literal["cpu", "cuda"] = "cpu"
-    points: Count = 8
+    points: PositiveInt = 8
     levels: LevelCounts = Field(default_factory=LevelCounts)
     menu: MenuConfig = Field(default_factory=MenuConfig)
     menus: dict[str, dict[str, Any]] = Field(default_factory=dict)
     explorer: ExplorerConfig = Field(default_factory=ExplorerConfig)
-    seeds: Count = 10
+    seeds: PositiveInt = 10
     arms: tuple[str, ...] = ()
     quick: dict[str, Any] = Field(default_factory=dict)
 
@@ -105,11 +94,11 @@ class RobotTrainingConfig(ExperimentConfig):
     """
 
     environment: Environment
-    processes: Count = 2
-    crew: Count = 16
-    hold: Count = 1
+    processes: PositiveInt = 2
+    crew: PositiveInt = 16
+    hold: PositiveInt = 1
     parts: tuple[str, ...] = ()
-    episodes: Count = 50
+    episodes: PositiveInt = 50
     options: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -143,21 +132,26 @@ def load_experiment(
         path = Path(str(files("nerfbot.experiment") / "presets" / f"{source}.yaml"))
     elif not path.exists():
         raise InvalidExperiment(
-            f"experiment {str(source)!r}: neither a file nor one of {', '.join(presets())}"
-            f"{suggestion(str(source), presets())}"
+            f"experiment {str(source)!r}: neither a file nor a preset{suggestion(str(source), presets())}"
         )
     data = read_yaml(path, InvalidExperiment)
     if not isinstance(data, dict):
         raise InvalidExperiment(f"{path}: must be a mapping of fields")
     if quick:
         data = _merged(data, data.get("quick", {}))
+    changes = list(changes)
     for change in changes:
         data = _merged(data, parse_change(change))
+
+    def source_of(wrong: DataPath) -> str:
+        blamed = [f"--set {change}" for change in changes if _concerns(change, wrong)]
+        return ", ".join(blamed) or str(path)
+
     if "environment" in data and not on_robot:
-        raise InvalidExperiment(f"{path}: environment: only `nerfbot train` learns on a robot itself")
+        place = source_of(("environment",))
+        raise InvalidExperiment(f"{place}: environment: only `nerfbot train` learns on a robot itself")
     model = RobotTrainingConfig if "environment" in data else ExperimentConfig
-    _check_keys(model, data, str(path))
-    return validate(model, data, str(path), InvalidExperiment)
+    return validate(model, data, source_of, InvalidExperiment)
 
 
 def parse_change(text: str) -> dict[str, Any]:
@@ -175,32 +169,15 @@ def parse_change(text: str) -> dict[str, Any]:
     return nested
 
 
+def _concerns(change: str, wrong: DataPath) -> bool:
+    """Whether ``key.key=value`` sets the value at the path ``wrong``, a part of it, or what contains it."""
+    keys = change.partition("=")[0].split(".")
+    return all(str(part) == key for part, key in zip(wrong, keys, strict=False))
+
+
 def _merged(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(data)
     for key, value in changes.items():
         old = merged.get(key)
         merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return merged
-
-
-FREE = {"contents", "menus", "schedule", "options", "task", "tests", "quick"}
-"""Mappings whose keys are not this file's: others check them."""
-
-
-def _check_keys(model: type[BaseModel], data: Mapping[str, Any], source: str, where: str = "") -> None:
-    """Raise for the first key that a model does not have, with the nearest one that it has."""
-    for key, value in data.items():
-        name = f"{where}{key}"
-        if key not in model.model_fields:
-            known = tuple(model.model_fields)
-            raise InvalidExperiment(f"{source}: unknown key {name!r}{suggestion(str(key), known)}")
-        inner = _model_of(model.model_fields[key].annotation)
-        if inner is not None and isinstance(value, dict) and key not in FREE:
-            _check_keys(inner, value, source, f"{name}.")
-
-
-def _model_of(annotation: Any) -> type[BaseModel] | None:
-    for candidate in (annotation, *getattr(annotation, "__args__", ())):
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return candidate
-    return None

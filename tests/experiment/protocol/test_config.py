@@ -38,8 +38,8 @@ def test_quick_changes_come_before_the_user_s_own():
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ("ppo.cilp=0.3", "unknown key 'ppo.cilp'; did you mean 'clip'?"),
-        ("stpes=3", "unknown key 'stpes'; did you mean 'steps'?"),
+        ("ppo.cilp=0.3", "--set ppo.cilp=0.3: ppo.cilp: unknown field; did you mean 'clip'?"),
+        ("stpes=3", "--set stpes=3: stpes: unknown field; did you mean 'steps'?"),
         ("steps=-3", "steps"),
         ("steps", "--set 'steps': must have the form key=value"),
         ("steps=[", "--set 'steps=[': the value is not YAML"),
@@ -59,7 +59,7 @@ def test_a_robot_s_own_file_is_for_train_alone_and_has_fields_of_its_own():
     assert config.processes == 3
     with pytest.raises(InvalidExperiment, match=r"rover-room.yaml: environment: only `nerfbot train`"):
         load_experiment("rover-room")
-    with pytest.raises(InvalidExperiment, match="unknown key 'processes'"):
+    with pytest.raises(InvalidExperiment, match="--set processes=3: processes: unknown field"):
         load_experiment("yellow-coin", ["processes=3"], on_robot=True)
     with pytest.raises(InvalidExperiment, match="hold: must be 1 on nerfbot/RoverCells-v0"):
         load_experiment("rover-room", ["environment=nerfbot/RoverCells-v0"], on_robot=True)

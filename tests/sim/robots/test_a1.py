@@ -132,7 +132,7 @@ def test_strides_are_bounded_and_a_twist_of_zero_stands() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"grip": 0.0}, "grip: input should be greater than 0, got 0.0"),
+        ({"grip": 0.0}, "grip: must be greater than 0, got 0.0"),
         (
             {"legs": {"FR": {"joints": ["FR_hip_joint", "FR_upper_joint", "knee"], "phase": 0, "side": 1}}},
             "legs: position channels and joints differ in FL_hip_joint",
@@ -147,7 +147,9 @@ def test_a_wrong_gait_is_one_line(tmp_path: object, change: dict[str, object], s
 
 
 def test_an_unknown_gait_is_told_which_are_known() -> None:
-    with pytest.raises(InvalidRobot, match=r"gait: none is called 'a2' \(known: a1;"):
+    with pytest.raises(
+        InvalidRobot, match=r"gait: none is called 'a2', and it is no YAML file \(known: a1\)"
+    ):
         Gait.load("a2")
 
 

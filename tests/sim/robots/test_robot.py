@@ -145,7 +145,9 @@ def test_an_unknown_channel_is_named_with_the_nearest(client):
 
 
 def test_an_unknown_robot_lists_the_known_ones():
-    with pytest.raises(InvalidRobot, match=r"none is called 'rower' \(known: .*rover.*did you mean 'rover'"):
+    with pytest.raises(
+        InvalidRobot, match=r"none is called 'rower', and it is no YAML file; did you mean 'rover'"
+    ):
         RobotDescription.load("rower")
 
 

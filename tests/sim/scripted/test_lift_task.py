@@ -96,7 +96,7 @@ def test_without_a_nerf_the_arm_raises_it() -> None:
     ("change", "said"),
     [
         ({"link": "panda_hnd"}, "raise-load: link: the robot has no 'panda_hnd'; did you mean 'panda_hand'"),
-        ({"load": {"mass": 0.0, "side": 0.1}}, "load.mass: input should be greater than 0, got 0.0"),
+        ({"load": {"mass": 0.0, "side": 0.1}}, "load.mass: must be greater than 0, got 0.0"),
         ({"start": {"panda_joint9": 0.0}}, "place: no channel 'panda_joint9'"),
     ],
 )
