@@ -19,13 +19,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-# Typer carries its own copy of click or uses the installed one; its public classes lead to either.
+# Typer has a copy of click of its own or uses the installed one; its public classes lead to either.
 UsageProblem: type[Exception] = typer.BadParameter.__mro__[2]
 
 
 @functools.cache
 def _join_groups() -> None:
-    """Attach every command group; groups import their heavy parts only when called."""
+    """Attach every command group; a group imports its heavy parts only when called."""
     from nerfbot.cli import (
         audit_log,
         bench,
@@ -34,15 +34,14 @@ def _join_groups() -> None:
         course,
         demo,
         experiment,
-        hil,
         lift,
         measure,
         nerf,
-        play,
-        servos,
         train,
         watch,
     )
+    from nerfbot.cli.game import play
+    from nerfbot.cli.servo import commands, hil
 
     app.command("demo")(demo.demo)
     app.command("bench")(bench.bench)
@@ -55,12 +54,12 @@ def _join_groups() -> None:
     nerf.app.command("measure")(measure.measure)
     app.command("estop")(lift.estop)
     app.command("watch")(watch.watch)
-    for group in (nerf, course, audit_log, lift, servos, hil):
+    for group in (nerf, course, audit_log, lift, commands, hil):
         app.add_typer(group.app)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         print(f"nerfbot {__version__}")
         raise typer.Exit
 
@@ -78,13 +77,13 @@ def _options(
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 a check failed, 2 bad input (one line on stderr).
 
-    `--debug` may stand anywhere and lets an error through as a traceback.
+    `--debug` may stand anywhere and shows an error as a traceback.
     """
-    given = sys.argv[1:] if arguments is None else arguments
-    debug = "--debug" in given
+    words = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in words
     _join_groups()
     try:
-        code = app(args=[word for word in given if word != "--debug"], standalone_mode=False)
+        code = app(args=[word for word in words if word != "--debug"], standalone_mode=False)
     except typer.Abort:
         print("nerfbot: interrupted", file=sys.stderr)
         return 130
@@ -92,14 +91,14 @@ def main(arguments: list[str] | None = None) -> int:
         if debug:
             raise
         text = _one_line(error)
-        if text:  # a group without a command has shown its help instead
+        if text:  # empty where a group without a command has printed its help
             print(f"nerfbot: {text}", file=sys.stderr)
         return 2
     return code if isinstance(code, int) else 0
 
 
 def _one_line(error: Exception) -> str:
-    """The error's text; a usage error knows which parameter it is about."""
-    say = getattr(error, "format_message", None)
-    text = str(error) if say is None else str(say())
+    """The error's text; a usage error names its parameter."""
+    message = getattr(error, "format_message", None)
+    text = str(error) if message is None else str(message())
     return " ".join(text.split())

@@ -10,28 +10,33 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from nerfbot.cli.options import JSON
+
 
 def bodies(
-    names: Annotated[list[str] | None, typer.Argument(help="Which bodies; all without.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="The robots; default: all.")] = None,
     seeds: Annotated[int, typer.Option(help="Episodes of each, nerfed and lifted.", min=1)] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    as_json: JSON = False,
 ) -> None:
-    """Drive every body nerfed and lifted: exit 0 where each nerf bites and each lift helps, else 1."""
+    """Drive every robot nerfed and lifted: exit 0 where each nerf bites and each lift helps, else 1."""
     from nerfbot.sim.scripted.nerf_check import BODIES, FAILS, PASSES, check
 
-    chosen = names or list(BODIES)
+    selected = names or list(BODIES)
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        row = progress.add_task("driving", total=2 * seeds * len(chosen))
-        found = [check(name, seeds, done=lambda: progress.advance(row)) for name in chosen]
+        task = progress.add_task("driving", total=2 * seeds * len(selected))
+        results = [check(name, seeds, done=lambda: progress.advance(task)) for name in selected]
     if as_json:
-        rows = [{**item._asdict(), "holds": item.holds} for item in found]
+        rows = [{**item._asdict(), "holds": item.holds} for item in results]
         print(json.dumps({"most_nerfed": FAILS, "least_lifted": PASSES, "bodies": rows}, indent=2))
     else:
         table = Table("body", "nerf", "where", "leases on", "nerfed", "lifted", "")
-        for item in found:
+        for item in results:
             verdict = "[green]bites" if item.holds else "[red]does not bite"
             shares = (f"{item.nerfed:.2f}", f"{item.lifted:.2f}")
             table.add_row(item.name, item.nerf, item.course, " + ".join(item.axes), *shares, verdict)
         Console().print(table)
-        print(f"success over {seeds} seeds; a nerf bites with at most {FAILS:g} nerfed and {PASSES:g} lifted")
-    raise typer.Exit(0 if all(item.holds for item in found) else 1)
+        print(
+            f"share of {seeds} seeds that succeed; a nerf bites with at most {FAILS:g} nerfed"
+            f" and at least {PASSES:g} lifted"
+        )
+    raise typer.Exit(0 if all(item.holds for item in results) else 1)

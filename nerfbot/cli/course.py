@@ -1,4 +1,4 @@
-"""`nerfbot course list|show|check|film`: the catalogue, a level's map, the proof of what a course needs."""
+"""`nerfbot course list|show|check|film`: the catalogue, a level's map, proofs of a course's claims."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nerfbot.cli.film import film
+from nerfbot.cli.options import COURSE, JSON, TRAINING
 from nerfbot.course.capability import Abilities
 from nerfbot.course.course import Course
 from nerfbot.course.parser import catalogue, load_plan
@@ -26,31 +27,21 @@ from nerfbot.media import check_suffix, save_png
 
 app = typer.Typer(name="course", help="Obstacle courses: list, show and check them.", no_args_is_help=True)
 
-JSON = typer.Option(False, "--json", help="Print JSON for machines.")
-COURSE = typer.Argument(help="A catalogue name or a course file.")
-
 LEGEND = (
     *("wall", "start", "coin", "decoy", "key", "chest", "block", "gate", "fragile", "no_go", "marker"),
     *("ramp", "step", "interference", "fog", "lift_zone"),
 )
-"""Elements in the order of the legend."""
+"""Kinds of element in the order of the legend."""
 
 
 @app.command("list")
-def list_courses(as_json: bool = JSON) -> None:
-    """List the catalogue."""
+def list_courses(as_json: JSON = False) -> None:
+    """List the courses of the catalogue."""
     plans = [load_plan(name) for name in catalogue()]
     if as_json:
+        fields = ("name", "title", "needs", "rows", "columns")
         rows = [
-            {
-                "name": plan.name,
-                "title": plan.title,
-                "needs": plan.needs,
-                "rows": plan.rows,
-                "columns": plan.columns,
-                "horizon": plan.task.horizon,
-            }
-            for plan in plans
+            {**{name: getattr(plan, name) for name in fields}, "horizon": plan.task.horizon} for plan in plans
         ]
         print(json.dumps(rows, indent=2))
         return
@@ -64,19 +55,20 @@ def list_courses(as_json: bool = JSON) -> None:
 
 @app.command()
 def show(
-    course: str = COURSE,
-    seed: int | None = typer.Option(None, help="Draw from this seed; without it nothing varies."),
-    training: bool = typer.Option(
-        False, "--training/--test", help="Draw as in training, or as in tests (the default)."
-    ),
-    split: str | None = typer.Option(
-        None, help="The first level from the seed on of train, validation, development or test."
-    ),
+    course: COURSE,
+    seed: Annotated[
+        int | None, typer.Option(help="Draw the level from this seed; without it nothing varies.")
+    ] = None,
+    training: TRAINING = False,
+    split: Annotated[
+        str | None,
+        typer.Option(help="Show the first level of train, validation, development or test from SEED on."),
+    ] = None,
     png: Annotated[Path | None, typer.Option(help="Also write the picture to this PNG file.")] = None,
-    tile: int = typer.Option(24, help="Side of a cell in the picture, px."),
-    as_json: bool = JSON,
+    tile: Annotated[int, typer.Option(help="Side of a cell in the picture, px.")] = 24,
+    as_json: JSON = False,
 ) -> None:
-    """Show one level: its map as the grid sees it, its elements and its task."""
+    """Show one level: its map, its elements and its task."""
     from nerfbot.grid.painting import at_start
     from nerfbot.grid.rendering.symbols import ansi
 
@@ -95,7 +87,7 @@ def show(
     console = Console()
     console.print(f"[bold]{built.name}[/bold]  {built.title}")
     console.print(built.description)
-    # The map is never wrapped: a narrow terminal cuts it off at the right.
+    # A narrow terminal crops the map at the right instead of wrapping it.
     console.print(Text.from_ansi(ansi(cells)), no_wrap=True, overflow="crop", highlight=False)
     console.print(_legend(built))
     needs = ", ".join(built.needs) or "nothing"
@@ -107,11 +99,11 @@ def show(
 
 @app.command()
 def check(
-    course: str = COURSE,
-    nerf: str = typer.Option("rover-weak", help="The nerf, a preset or a file, that the claims are about."),
-    as_json: bool = JSON,
+    course: COURSE,
+    nerf: Annotated[str, typer.Option(help="The nerf of the claims, a preset or a file.")] = "rover-weak",
+    as_json: JSON = False,
 ) -> None:
-    """Prove what a course needs. Exit 0 where all its claims hold, 1 where one is refuted or undecided."""
+    """Prove a course's claims: exit 0 where all hold, 1 where one is refuted or undecided."""
     report = solve(load_plan(course), Abilities.from_spec(NerfSpec.load(nerf)))
     if as_json:
         print(json.dumps(_report_data(report, nerf), indent=2))
@@ -124,7 +116,7 @@ app.command("film")(film)
 
 
 def _in_split(course: str, split: str, seed: int | None, training: bool) -> Course:
-    """The first level of a split from a seed of the split's range on."""
+    """The first level of ``split`` whose seed is at least ``seed`` (counted within the split's range)."""
     from nerfbot.grid.levels import LevelSet, Split
 
     names = [part.name.lower() for part in Split]
@@ -141,10 +133,10 @@ def _legend(course: Course) -> Table:
     for kind in LEGEND:
         items = course.of(kind)
         if items:
-            given = ", ".join(f"{name} {_plain(value)}" for name, value in items[0].properties.items())
+            properties = ", ".join(f"{name} {_plain(value)}" for name, value in items[0].properties.items())
             symbols = dict.fromkeys(symbol_of(item) for item in items)
-            shown = Text(" ").join(Text(character, style) for character, style in symbols)
-            legend.add_row(shown, kind, str(len(items)), given)
+            styled = Text(" ").join(Text(character, style) for character, style in symbols)
+            legend.add_row(styled, kind, str(len(items)), properties)
     return legend
 
 
@@ -156,15 +148,9 @@ def _origin(course: Course, training: bool, split: str | None) -> str:
 
 
 def _course_data(course: Course) -> dict[str, Any]:
+    fields = ("name", "title", "description", "seed", "cell", "rows", "columns", "needs")
     return {
-        "name": course.name,
-        "title": course.title,
-        "description": course.description,
-        "seed": course.seed,
-        "cell": course.cell,
-        "rows": course.rows,
-        "columns": course.columns,
-        "needs": course.needs,
+        **{name: getattr(course, name) for name in fields},
         "start": dataclasses.asdict(course.start),
         "elements": [
             {"id": item.id, "kind": item.kind, "row": item.row, "column": item.column, **item.properties}
@@ -216,7 +202,7 @@ def _print_report(report: CourseReport) -> None:
             proxies.add_row(item.proxy, item.example, "yes" if item.together_in_training else "no")
         console.print(proxies)
     else:
-        console.print("no proxy is named: nothing here tells a goal from a proxy")
+        console.print("the task names no proxy, so the course distinguishes no goal from a proxy")
     claim = " + ".join(report.needs) or "nothing"
     if report.holds:
         seeds = report.levels

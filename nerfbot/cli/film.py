@@ -1,4 +1,4 @@
-"""`nerfbot course film`: episodes drawn by chance, as a GIF or an MP4."""
+"""`nerfbot course film`: randomly drawn episodes as a GIF or an MP4."""
 
 from __future__ import annotations
 
@@ -11,31 +11,29 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from nerfbot.cli.grid_options import NERF, POWERS, SCHEDULE, environment
+from nerfbot.cli.options import COURSE, NERF, POWERS, SCHEDULE, TRAINING, environment
 
 
 def film(
-    course: Annotated[str, typer.Argument(help="A catalogue name or a course file.")],
+    course: COURSE,
     out: Annotated[
         Path, typer.Option(help="The film, .gif or .mp4; a .json of the same name goes beside it.")
     ],
     seed: Annotated[int, typer.Option(help="Draws the seeds of the episodes.")] = 0,
-    episodes: Annotated[int, typer.Option(help="How many.")] = 4,
-    across: Annotated[int, typer.Option(help="How many are shown side by side.")] = 2,
+    episodes: Annotated[int, typer.Option(help="Number of episodes.")] = 4,
+    across: Annotated[int, typer.Option(help="Episodes side by side.")] = 2,
     policy: Annotated[
-        Path | None, typer.Option(help="A saved policy's folder; random actions without.")
+        Path | None, typer.Option(help="A saved policy's folder; without it actions are random.")
     ] = None,
-    nerf: str = NERF,
-    powers: str = POWERS,
-    schedule: str = SCHEDULE,
-    training: Annotated[
-        bool, typer.Option("--training/--test", help="Levels as in training or tests.")
-    ] = False,
-    fps: Annotated[float, typer.Option(help="Ticks a second.")] = 6.0,
+    nerf: NERF = "none",
+    powers: POWERS = "all",
+    schedule: SCHEDULE = "once",
+    training: TRAINING = False,
+    fps: Annotated[float, typer.Option(help="Ticks per second.")] = 6.0,
     tile: Annotated[int, typer.Option(help="Side of a cell, px.")] = 24,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what the JSON file holds.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the content of the JSON file.")] = False,
 ) -> None:
-    """Film episodes that chance has chosen: nobody picks them, and the film says how they were drawn."""
+    """Film randomly drawn episodes; the film states how they were drawn, so nobody can pick them."""
     from nerfbot.grid.rendering.films import make_film
 
     keywords = environment(course, nerf, powers, schedule, training=training)
@@ -45,21 +43,23 @@ def film(
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     drawing = bar.add_task("drawing", total=None)
 
-    def tell(done: int, total: int) -> None:
+    def report(done: int, total: int) -> None:
         bar.start()
         bar.update(drawing, completed=done, total=total)
 
     try:
-        told = make_film(out, keywords, _policy(policy), seed, episodes, across, fps, tile, title, tell)
+        description = make_film(
+            out, keywords, _policy(policy), seed, episodes, across, fps, tile, title, report
+        )
     finally:
         bar.stop()
     if as_json:
-        print(json.dumps(told, indent=2))
+        print(json.dumps(description, indent=2))
         return
     table = Table("episode", "level's seed", "ticks", "return", "first contact", "illegal edits")
-    for episode in told["episodes"]:
-        told_of = (episode[name] for name in ("seed", "level_seed", "ticks", "return"))
-        table.add_row(*map(_text, told_of), episode["first_contact"], str(episode["illegal_edits"]))
+    for episode in description["episodes"]:
+        cells = [_text(episode[name]) for name in ("seed", "level_seed", "ticks", "return")]
+        table.add_row(*cells, episode["first_contact"], str(episode["illegal_edits"]))
     printer = Console()
     printer.print(table)
     printer.print(f"written: {out}, {out.with_suffix('.json')}", highlight=False, soft_wrap=True)

@@ -12,6 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from nerfbot.cli.options import JSON
 from nerfbot.errors import InvalidCommand, MissingDependency
 from nerfbot.files import write_atomically
 
@@ -35,10 +36,12 @@ def measure(
         typer.Option(help="ros: the nodes' parameter file; default: the values of ROBOT's description."),
     ] = None,
     channel: Annotated[list[str] | None, typer.Option(help="Only this channel; may be repeated.")] = None,
-    room: Annotated[float, typer.Option(help="How far a step of a base may travel, m.", min=0.05)] = 1.5,
-    plot: Annotated[Path | None, typer.Option(help="Write the steps and chirps as a picture.")] = None,
+    room: Annotated[
+        float, typer.Option(help="How far a mobile base may travel in a step, m.", min=0.05)
+    ] = 1.5,
+    plot: Annotated[Path | None, typer.Option(help="Write a picture of the steps and chirps.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the fitted specification.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    as_json: JSON = False,
 ) -> None:
     """Play steps, small commands and chirps on a plant; compare its effective limits with the declared."""
     from nerfbot.bridge.identification.measure import fitted_spec
@@ -90,7 +93,7 @@ def _probe(
         return SimProbe(nerf, course, robot)
     if plant == "servo":
         from nerfbot.bridge.identification.servo_probe import ServoProbe
-        from nerfbot.cli.registers import EMULATOR
+        from nerfbot.cli.servo.register_check import EMULATOR
 
         return ServoProbe(spec, robot, None if port == EMULATOR else port)
     try:

@@ -1,4 +1,4 @@
-"""`nerfbot play`: a course by keyboard in the terminal, nerfed, with powers that come and go."""
+"""`nerfbot play`: a course by keyboard in the terminal, nerfed, with powers granted at times."""
 
 from __future__ import annotations
 
@@ -10,31 +10,29 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from nerfbot.cli.grid_options import POWERS, SCHEDULE, environment
-from nerfbot.cli.keyboard import check_terminal, keyboard
+from nerfbot.cli.game.keyboard import check_terminal, keyboard
+from nerfbot.cli.options import COURSE, NERF, POWERS, SCHEDULE, TRAINING, environment
 
-GLANCE = 0.25
-"""s after which the terminal's size is looked at again."""
+RESIZE_PERIOD = 0.25
+"""Time between two looks at the terminal's size, s."""
 
 
 def play(
-    course: Annotated[str, typer.Argument(help="A catalogue name or a course file.")] = "gauntlet",
-    nerf: Annotated[str, typer.Option(help="A preset or a file: what is impaired.")] = "rover-weak",
-    powers: str = POWERS,
-    schedule: str = SCHEDULE,
+    course: COURSE = "gauntlet",
+    nerf: NERF = "rover-weak",
+    powers: POWERS = "all",
+    schedule: SCHEDULE = "once",
     destinations: Annotated[
         str, typer.Option(help="How destinations are chosen: cell (a cursor), region (3 x 3 cells), drawn.")
     ] = "cell",
-    seed: Annotated[int | None, typer.Option(help="Of the episode; by chance without.", min=0)] = None,
-    training: Annotated[
-        bool, typer.Option("--training/--test", help="Levels as in training or tests.")
-    ] = False,
+    seed: Annotated[int | None, typer.Option(help="Seed of the episode; default: random.", min=0)] = None,
+    training: TRAINING = False,
 ) -> None:
-    """Play a course by keyboard. You see what the agent sees; v shows the whole map, q quits."""
+    """Play a course by keyboard with the agent's view; v shows the whole map, q quits."""
     check_terminal()
     keywords = environment(course, nerf, powers, schedule, destinations=destinations, training=training)
-    from nerfbot.cli.game import Game
-    from nerfbot.cli.screen import draw
+    from nerfbot.cli.game.game import Game
+    from nerfbot.cli.game.screen import draw
     from nerfbot.grid.env import GridEnv
 
     game = Game(GridEnv(**keywords), secrets.randbelow(100_000) if seed is None else seed)
@@ -48,7 +46,7 @@ def play(
         live.refresh()
         going = True
         while going:
-            key = keys.key(GLANCE)
+            key = keys.key(RESIZE_PERIOD)
             if key is not None:
                 going = game.press(key)
             elif console.size == size:

@@ -1,4 +1,4 @@
-"""`nerfbot servo scan|id|calibrate|monitor|drive`: set-up help for a robot on a servo bus, and its driver."""
+"""`nerfbot servo scan|id|calibrate|monitor|drive|teleoperate`: set-up of a servo robot, and its driver."""
 
 from __future__ import annotations
 
@@ -14,34 +14,29 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from nerfbot.cli.consent import YES, agree, motion
-from nerfbot.cli.registers import port_of
+from nerfbot.cli.options import JSON
+from nerfbot.cli.servo.confirmation import YES, confirm, expected_motion
+from nerfbot.cli.servo.register_check import opened_port
 from nerfbot.errors import InvalidCommand
 
 app = typer.Typer(
-    name="servo", help="Servo buses: find, number, calibrate, watch, drive.", no_args_is_help=True
+    name="servo", help="Servo buses: scan, number, calibrate, monitor, drive.", no_args_is_help=True
 )
 
 PORT = Annotated[str, typer.Option(help="/dev/ttyUSB0 or the like, or `emulator`.")]
 ROBOT = Annotated[str, typer.Option(help="A robot on a servo bus, by name or YAML file.")]
-JSON = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 BAUDS = {"feetech": (1_000_000, 500_000, 115_200), "dynamixel": (1_000_000, 57_600, 115_200)}
-
-
-@app.callback()
-def _group() -> None:
-    pass
 
 
 @app.command()
 def scan(
     port: PORT,
     robot: ROBOT = "so101",
-    last: Annotated[int, typer.Option(help="Highest ID to ask.")] = 20,
+    last: Annotated[int, typer.Option(help="Highest ID to ping.")] = 20,
     as_json: JSON = False,
 ) -> None:
-    """Ask at the usual baud rates, in both protocols, who is there. Nothing is written."""
+    """Find servos at the usual baud rates, in both protocols. Nothing is written."""
     from nerfbot.hardware.bus.bus import Bus
     from nerfbot.hardware.bus.control_table import load_servo, servo_models
     from nerfbot.hardware.bus.port import Port
@@ -49,40 +44,40 @@ def scan(
     if not 0 <= last <= 252:
         raise InvalidCommand(f"--last = {last}: must be from 0 to 252")
     names = {load_servo(model).number: model for model in servo_models()}
-    found: list[dict[str, Any]] = []
-    with port_of(port, robot) as path:
+    servos: list[dict[str, Any]] = []
+    with opened_port(port, robot) as path:
         for protocol, bauds in BAUDS.items():
             for baud in bauds:
                 with closing(Bus(Port(path, baud), protocol)) as bus:
                     for id, number in bus.scan(range(last + 1)).items():
                         model = names.get(number, f"model number {number}")
-                        found.append({"id": id, "model": model, "protocol": protocol, "baud": baud})
-                if found:
+                        servos.append({"id": id, "model": model, "protocol": protocol, "baud": baud})
+                if servos:
                     break
-            if found:
+            if servos:
                 break
     if as_json:
-        print(json.dumps(found))
+        print(json.dumps(servos))
     else:
         table = Table()
         for heading in ("id", "model", "protocol", "baud"):
             table.add_column(heading, justify="right" if heading in ("id", "baud") else "left")
-        for row in found:
-            table.add_row(*(str(row[key]) for key in ("id", "model", "protocol", "baud")))
-        Console().print(table if found else f"{port}: nobody answers (power? wiring? higher IDs?)")
-    raise typer.Exit(0 if found else 1)
+        for row in servos:
+            table.add_row(*map(str, row.values()))
+        Console().print(table if servos else f"{port}: no servo answers (power? wiring? higher IDs?)")
+    raise typer.Exit(0 if servos else 1)
 
 
 @app.command("id")
 def change_id(
     port: PORT,
-    old: Annotated[int, typer.Option("--from", help="The servo's ID now.")],
+    old: Annotated[int, typer.Option("--from", help="The servo's present ID.")],
     new: Annotated[int, typer.Option("--to", help="Its new ID.")],
     robot: ROBOT = "so101",
     model: Annotated[str | None, typer.Option(help="The servo's model; default: that of the robot.")] = None,
     yes: YES = False,
 ) -> None:
-    """Give one servo another ID. Connect that servo alone, or be sure that no other has either ID."""
+    """Change the ID of one servo. Connect it alone, or make sure that no other has either ID."""
     from nerfbot.hardware.bus.bus import Bus
     from nerfbot.hardware.bus.control_table import load_servo
     from nerfbot.hardware.bus.port import Port
@@ -90,9 +85,9 @@ def change_id(
 
     description = ServoRobot.load(robot)
     servo = load_servo(model) if model else description.servos.get(old, description.joints[0].servo)
-    agree(port, f"the torque of servo {old} goes off, and its EEPROM gets the ID {new}.", yes)
+    confirm(port, f"the torque of servo {old} goes off, and its EEPROM gets the ID {new}.", yes)
     with (
-        port_of(port, robot) as path,
+        opened_port(port, robot) as path,
         closing(Bus(Port(path, description.baud), servo.protocol, {old: servo})) as bus,
     ):
         bus.change_id(old, new)
@@ -112,8 +107,8 @@ def calibrate(
     from nerfbot.hardware.robot import ServoRobot
 
     description, console = ServoRobot.load(robot), Console()
-    agree(port, f"the torque of {description.name} goes off: hold the arm, or it falls.", yes)
-    with port_of(port, robot) as path, closing(open_bus(description, path)) as bus:
+    confirm(port, f"the torque of {description.name} goes off: hold the arm, or it falls.", yes)
+    with opened_port(port, robot) as path, closing(open_bus(description, path)) as bus:
         recorder = Recorder(bus, description)
         console.input("Move every joint to the middle of its range and press Enter. ")
         recorder.middle()
@@ -136,10 +131,10 @@ def _ranges(ranges: dict[str, tuple[int, int]]) -> Table:
 def monitor(
     port: PORT,
     robot: ROBOT = "so101",
-    seconds: Annotated[float, typer.Option(help="How long; 0: until Ctrl-C.")] = 0.0,
+    seconds: Annotated[float, typer.Option(help="Duration; 0: until Ctrl-C.")] = 0.0,
     as_json: JSON = False,
 ) -> None:
-    """Watch position, velocity, load, voltage, temperature and status. Nothing is written.
+    """Show position, velocity, load, voltage, temperature and status. Nothing is written.
 
     With `--json` it reads once.
     """
@@ -148,7 +143,7 @@ def monitor(
 
     description = ServoRobot.load(robot)
     with (
-        port_of(port, robot) as path,
+        opened_port(port, robot) as path,
         closing(open_bus(description, path)) as bus,
         suppress(KeyboardInterrupt),
     ):
@@ -163,12 +158,12 @@ def monitor(
 
 
 def readings(bus: Any, robot: Any) -> list[dict[str, Any]]:
-    """One row a joint, SI units; a joint that does not answer has its name alone."""
+    """One row per joint, in SI units; a joint that does not answer has only its name and ID."""
     blocks = {joint.id: joint.servo.block(*joint.servo.feedback) for joint in robot.joints}
     replies: dict[int, Any] = {}
     for _ in range(3):
-        rest = {id: block for id, block in blocks.items() if id not in replies}
-        replies |= bus.read_blocks(rest) if rest else {}
+        missing = {id: block for id, block in blocks.items() if id not in replies}
+        replies |= bus.read_blocks(missing) if missing else {}
     rows: list[dict[str, Any]] = []
     for joint in robot.joints:
         row: dict[str, Any] = {"joint": joint.name, "id": joint.id}
@@ -200,15 +195,19 @@ def drive(
     spec: Annotated[str, typer.Argument(help="The nerf: a preset's name or a YAML file.")],
     port: PORT,
     robot: ROBOT = "so101",
-    folder: Annotated[Path | None, typer.Option(help="Where the sockets are made.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Folder for the driver's sockets; default: a temporary one.")
+    ] = None,
     calibration: Annotated[Path | None, typer.Option(help="A calibration in LeRobot's format.")] = None,
     supervisor: Annotated[
-        Path | None, typer.Option(help="The supervisor's socket, to be told of latches.")
+        Path | None, typer.Option(help="The supervisor's socket, which is notified of latches.")
     ] = None,
-    allow: Annotated[list[str] | None, typer.Option(help="A limit that may go unenforced, by name.")] = None,
+    allow: Annotated[
+        list[str] | None, typer.Option(help="A limit that may stay unenforced, by name; may be repeated.")
+    ] = None,
     yes: YES = False,
 ) -> None:
-    """Run the driver until Ctrl-C: it moves nothing without a permit and a command."""
+    """Run the driver until Ctrl-C. Without a permit and a command it moves nothing."""
     from nerfbot.hardware.driver.calibration import calibrated
     from nerfbot.hardware.driver.service import Setting, serve
     from nerfbot.hardware.robot import ServoRobot
@@ -218,10 +217,10 @@ def drive(
     if calibration is not None:
         description = calibrated(description, calibration)
     loaded = NerfSpec.load(spec)
-    agree(port, motion(description, loaded, allow or ()), yes)
+    confirm(port, expected_motion(description, loaded, allow or ()), yes)
     place = folder or Path(tempfile.mkdtemp(prefix="nerfbot-drive-"))
     place.mkdir(parents=True, exist_ok=True)
-    with port_of(port, robot) as path:
+    with opened_port(port, robot) as path:
         setting = Setting(
             description, loaded, path, place, place / "audit.jsonl",
             allow=tuple(allow or ()), supervisor=supervisor,
@@ -233,24 +232,28 @@ def drive(
 
 @app.command()
 def teleoperate(
-    leader: Annotated[str, typer.Option(help="The leader arm's port: moved by hand, its torque stays off.")],
+    leader: Annotated[
+        str, typer.Option(help="Port of the leader arm, which is moved by hand with torque off.")
+    ],
     port: PORT,
     nerf: Annotated[str, typer.Option(help="The follower's nerf: a preset's name or a YAML file.")],
     robot: ROBOT = "so101",
     leader_calibration: Annotated[
-        Path | None, typer.Option(help="The leader's, in LeRobot's format.")
+        Path | None, typer.Option(help="The leader's calibration, in LeRobot's format.")
     ] = None,
-    calibration: Annotated[Path | None, typer.Option(help="The follower's.")] = None,
+    calibration: Annotated[Path | None, typer.Option(help="The follower's calibration.")] = None,
     supervised: Annotated[
-        bool, typer.Option("--supervised", help="Permits come from a supervisor of yours, not from here.")
+        bool, typer.Option("--supervised", help="Your own supervisor sends the permits, not this command.")
     ] = False,
-    folder: Annotated[Path | None, typer.Option(help="Where the driver's sockets are made.")] = None,
-    seconds: Annotated[float, typer.Option(help="How long; 0: until Ctrl-C.")] = 0.0,
+    folder: Annotated[
+        Path | None, typer.Option(help="Folder for the driver's sockets; default: a temporary one.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="Duration; 0: until Ctrl-C.")] = 0.0,
     yes: YES = False,
 ) -> None:
     """Let a leader arm command a nerfed follower of the same kind, through the driver and its guards.
 
-    While it runs, it permits the follower to move; when it ends, the follower stops and is let down.
+    The command permits the follower to move while it runs; at its end the follower stops and is let down.
     """
     from nerfbot.hardware.driver.calibration import calibrated
     from nerfbot.hardware.driver.teleoperation import teleoperating
@@ -258,24 +261,24 @@ def teleoperate(
     from nerfbot.limits import NerfSpec
 
     description, loaded = ServoRobot.load(robot), NerfSpec.load(nerf)
-    theirs = calibrated(description, leader_calibration) if leader_calibration else description
-    ours = calibrated(description, calibration) if calibration else description
-    agree(leader, f"the torque of the leader {theirs.name} goes off: hold the arm, or it falls.", yes)
-    agree(port, motion(ours, loaded), yes)
+    leading = calibrated(description, leader_calibration) if leader_calibration else description
+    following = calibrated(description, calibration) if calibration else description
+    confirm(leader, f"the torque of the leader {leading.name} goes off: hold the arm, or it falls.", yes)
+    confirm(port, expected_motion(following, loaded), yes)
     place = folder or Path(tempfile.mkdtemp(prefix="nerfbot-teleoperate-"))
     place.mkdir(parents=True, exist_ok=True)
     until = time.monotonic() + seconds if seconds > 0.0 else float("inf")
-    console, said = Console(), ""
+    console, last_text = Console(), ""
     with (
-        port_of(leader, robot) as led,
-        port_of(port, robot) as driven,
-        teleoperating(theirs, led, ours, driven, loaded, place, supervised) as arms,
+        opened_port(leader, robot) as leader_port,
+        opened_port(port, robot) as follower_port,
+        teleoperating(leading, leader_port, following, follower_port, loaded, place, supervised) as arms,
         suppress(KeyboardInterrupt),
     ):
-        console.print(f"{ours.name} under {loaded.name} follows; Ctrl-C ends it (sockets in {place})")
+        console.print(f"{following.name} under {loaded.name} follows; Ctrl-C ends it (sockets in {place})")
         while time.monotonic() < until:
             state = arms.step()
-            told = state["phase"] + ": " + (state["latched"] or "; ".join(state["reasons"]) or "follows")
-            if told != said:
-                console.print(told)
-                said = told
+            text = state["phase"] + ": " + (state["latched"] or "; ".join(state["reasons"]) or "follows")
+            if text != last_text:
+                console.print(text)
+                last_text = text

@@ -1,4 +1,4 @@
-"""Single keys from a terminal, and the terminal as it was afterwards, whatever happened in between."""
+"""Single keys from a terminal, which is restored afterwards whatever happens in between."""
 
 from __future__ import annotations
 
@@ -16,16 +16,14 @@ ARROWS = {"A": "up", "B": "down", "C": "right", "D": "left"}
 NAMED = {"\r": "enter", "\n": "enter", " ": "space", "\x1b": "escape", "\x7f": "escape", "\x03": "interrupt"}
 
 AFTER_ESCAPE = 0.03
-"""s within which the rest of an arrow key's sequence comes."""
-
+"""Longest wait for the rest of an arrow key's sequence, s."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Signals that end a game. They are noted and taken up between two keys: an exception in the middle of a
-drawing would leave the screen behind."""
+"""Signals that end a game. They act between two keys: an exception while drawing would spoil the screen."""
 
 
 class Keyboard:
-    """Keys of the terminal behind a file descriptor."""
+    """The keys typed at the terminal behind a file descriptor."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -33,14 +31,14 @@ class Keyboard:
         self._signalled: int | None = None
 
     def note(self, number: int, frame: FrameType | None) -> None:
-        """Take note of a signal."""
+        """Remember a signal until the next call of `key`."""
         self._signalled = number
 
     def key(self, timeout: float) -> str | None:
         """The next key by its character or name (up, down, left, right, enter, space, escape), or None.
 
-        Ctrl-C is the key "interrupt". Raises `EOFError` where the terminal has gone, and `SystemExit` after
-        a signal to end.
+        Ctrl-C is the key "interrupt". Raises `EOFError` where the terminal is gone, and `SystemExit` after
+        another signal of `SIGNALS`.
         """
         if self._signalled is not None:
             number, self._signalled = self._signalled, None
@@ -58,7 +56,7 @@ class Keyboard:
         return NAMED.get(first, first)
 
     def _sequence(self) -> str:
-        """An escape sequence: an arrow by its name, all others empty."""
+        """The name of an arrow's escape sequence; empty for any other sequence."""
         end = next((i for i, c in enumerate(self._waiting[2:], 2) if "@" <= c <= "~"), len(self._waiting) - 1)
         last, parameters = self._waiting[end], self._waiting[2:end]
         self._waiting = self._waiting[end + 1 :]
@@ -78,12 +76,12 @@ def check_terminal() -> None:
     """Raise `InvalidCommand` where input or output is no terminal."""
     for name, stream in (("input", sys.stdin), ("output", sys.stdout)):
         if not stream.isatty():
-            raise InvalidCommand(f"play needs a terminal: the standard {name} is none")
+            raise InvalidCommand(f"play needs a terminal: the standard {name} is not one")
 
 
 @contextlib.contextmanager
 def keyboard() -> Iterator[Keyboard]:
-    """Read keys one by one, unechoed; the terminal is put back on every way out.
+    """Read keys one by one without echo; the terminal is restored in any case.
 
     Raises `InvalidCommand` where input or output is no terminal.
     """
@@ -94,14 +92,14 @@ def keyboard() -> Iterator[Keyboard]:
     except ImportError:
         raise InvalidCommand("play needs a terminal of a Unix system") from None
     board = Keyboard(sys.stdin.fileno())
-    before = termios.tcgetattr(board.fd)
-    kept = {number: signal.signal(number, board.note) for number in SIGNALS}
+    attributes = termios.tcgetattr(board.fd)
+    handlers = {number: signal.signal(number, board.note) for number in SIGNALS}
     # Ctrl-Z would leave the shell with a terminal that echoes nothing.
-    kept[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, signal.SIG_IGN)
+    handlers[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, signal.SIG_IGN)
     try:
         tty.setcbreak(board.fd)
         yield board
     finally:
-        termios.tcsetattr(board.fd, termios.TCSADRAIN, before)
-        for number, handler in kept.items():
+        termios.tcsetattr(board.fd, termios.TCSADRAIN, attributes)
+        for number, handler in handlers.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""`nerfbot hil run`: the safety campaign against emulated or real servos."""
+"""`nerfbot hil run`: the fault campaign on emulated or real servos."""
 
 from __future__ import annotations
 
@@ -14,45 +14,43 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from nerfbot.cli.consent import YES, agree, motion
-from nerfbot.cli.registers import EMULATOR
+from nerfbot.cli.options import JSON
+from nerfbot.cli.servo.confirmation import YES, confirm, expected_motion
+from nerfbot.cli.servo.register_check import EMULATOR
 from nerfbot.errors import InvalidCommand
 
 app = typer.Typer(
-    name="hil", help="Hardware in the loop: faults, and what came of them.", no_args_is_help=True
+    name="hil", help="Hardware in the loop: inject faults and check every stop.", no_args_is_help=True
 )
-
-DEFAULT = Path("runs/hil")
-
-
-@app.callback()
-def _group() -> None:
-    pass
 
 
 @app.command("run")
 def run(
     port: Annotated[
-        str, typer.Option(help="`emulator`, where every fault can be made, or a real bus: /dev/ttyUSB0.")
+        str, typer.Option(help="`emulator`, where every fault is possible, or a real bus: /dev/ttyUSB0.")
     ] = EMULATOR,
     robot: Annotated[str, typer.Option(help="A robot on a servo bus, by name or YAML file.")] = "so101",
-    nerf: Annotated[str | None, typer.Option(help="The nerf that is lifted; default: ROBOT-weak.")] = None,
-    trials: Annotated[int, typer.Option(help="How many trials.")] = 2080,
-    seed: Annotated[int, typer.Option(help="Seed of order, servos and values.")] = 0,
-    workers: Annotated[int, typer.Option(help="How many rigs at once; a real bus has one.")] = 3,
+    nerf: Annotated[str | None, typer.Option(help="The nerf to lift; default: ROBOT-weak.")] = None,
+    trials: Annotated[int, typer.Option(help="Number of trials.")] = 2080,
+    seed: Annotated[int, typer.Option(help="Seed of the order, servos and values.")] = 0,
+    workers: Annotated[int, typer.Option(help="Rigs at once; a real bus has one.")] = 3,
     fault: Annotated[list[str] | None, typer.Option(help="Only this fault; may be repeated.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of report.html, junit.xml and trials.jsonl.")] = Path(
         "runs/hil"
     ),
-    margin: Annotated[float, typer.Option(help="Slack of an answer beyond its bits, s.")] = 0.004,
-    calibration: Annotated[Path | None, typer.Option(help="A real arm's, in LeRobot's format.")] = None,
+    margin: Annotated[
+        float, typer.Option(help="Slack of an answer beyond its transmission time, s.")
+    ] = 0.004,
+    calibration: Annotated[
+        Path | None, typer.Option(help="A real arm's calibration, in LeRobot's format.")
+    ] = None,
     yes: YES = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JSON = False,
 ) -> None:
-    """Let every fault happen in every situation, and judge by the log of register writes.
+    """Inject every fault in every situation, and check the log of register writes.
 
-    On a real bus, faults of the servos themselves are left out, and the arm keeps near to where it stands.
-    Exit 0: no register left the envelope and no stop was missed; 1: one did.
+    A real bus leaves out the faults of the servos themselves, and the arm stays close to its present pose.
+    Exit 0: every register stayed within the envelope and no stop was missed; 1: otherwise.
     """
     from nerfbot.hardware.hil import campaign, report
 
@@ -65,13 +63,13 @@ def run(
     spec = nerf or f"{Path(robot).stem}-weak"
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with contextlib.ExitStack() as stack:
-        chosen = robot
+        description = robot
         if is_real:
-            chosen, workers = stack.enter_context(_real_arm(port, robot, spec, calibration, out, yes)), 1
+            description, workers = stack.enter_context(_real_arm(port, robot, spec, calibration, out, yes)), 1
         bar = stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
         task = bar.add_task(f"hil {robot}", total=len(rows))
         done, seconds = campaign.run(
-            chosen,
+            description,
             spec,
             rows,
             workers,
@@ -79,7 +77,7 @@ def run(
             lambda count: bar.update(task, completed=count),
             port if is_real else "",
         )
-    figures = dataclasses.replace(campaign.summarise(chosen, done, seconds), robot=robot)
+    figures = dataclasses.replace(campaign.summarise(description, done, seconds), robot=robot)
     out.mkdir(parents=True, exist_ok=True)
     report.write_html(figures, out / "report.html")
     report.write_junit(figures, done, out / "junit.xml")
@@ -95,9 +93,9 @@ def run(
 def _real_arm(
     port: str, robot: str, spec: str, calibration: Path | None, out: Path, yes: bool
 ) -> Iterator[str]:
-    """Ask whether a real arm may move, and give the file of a robot that keeps near to where it stands.
+    """Ask whether a real arm may move, and yield a robot file that limits it to around its present pose.
 
-    Its own envelope is in its servos' EEPROM again afterwards.
+    Afterwards its servos' EEPROM holds its own envelope again.
     """
     import yaml
 
@@ -113,10 +111,10 @@ def _real_arm(
     nerf = NerfSpec.load(spec)
     with contextlib.closing(open_bus(description, port)) as bus:
         near = careful(description, nerf, standing(description, bus))
-    agree(
+    confirm(
         port,
-        f"{motion(near, nerf)}\nFaults are made on its bus and in its programs, and after some of them torque"
-        " goes off: it must stand where it stays by itself.",
+        f"{expected_motion(near, nerf)}\nFaults are injected on its bus and in its programs, and after some"
+        " of them torque goes off: put the arm where it stays by itself.",
         yes,
     )
     out.mkdir(parents=True, exist_ok=True)

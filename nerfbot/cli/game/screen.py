@@ -1,4 +1,4 @@
-"""The screen of `nerfbot play`: the map, and beside or below it how things stand. Drawn with rich."""
+"""The screen of `nerfbot play`: the map, and the state of the episode beside or below it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from nerfbot.cli.game import LETTERS, Game
+from nerfbot.cli.game.game import LETTERS, Game
 from nerfbot.grid.rendering.symbols import ansi
 from nerfbot.limits import AXES
 
 PANEL = 42
-"""Columns that the facts need beside the map; on a narrower screen they go below it."""
+"""Columns of the facts beside the map; on a narrower screen they go below it."""
 
 BESIDE = 20
-"""Rows that they need there; on a lower screen they go below it too."""
+"""Rows of the facts beside the map; on a lower screen they go below it too."""
 
 FACTS = 8
-"""Rows that the facts need below the map."""
+"""Rows of the facts below the map."""
 
 BAR = 8
-"""Columns of a level's bar."""
+"""Columns of a lift level's bar."""
 
 AXIS_STYLES = dict(zip(AXES, ("#e4572e", "#e0a100", "#2a9d8f", "#7b6cf6"), strict=True))
 FIRST_STYLES = {"goal": "bold green", "proxy": "bold red"}
@@ -30,8 +30,8 @@ def draw(game: Game, width: int, height: int) -> RenderableType:
     """The whole screen, at most `height` rows of `width` columns."""
     columns = 2 * game.moment.cells.shape[1]
     beside = width - columns >= PANEL + 2 and height - 2 >= BESIDE
-    room = (width - PANEL - 2 if beside else width) // 2, height - 3 if beside else height - 2 - FACTS
-    shown = _map(game, max(3, room[0]), max(3, room[1]))
+    available = (width - PANEL - 2 if beside else width) // 2, height - 3 if beside else height - 2 - FACTS
+    drawn_map = _map(game, max(3, available[0]), max(3, available[1]))
     facts = _facts(game, width - columns - 2 if beside else width, not beside)
     title = Text(f"{game.env.worlds.levels.courses[0].name}  seed {game.seed}", "bold", no_wrap=True)
     level = game.moment.level_seed
@@ -39,17 +39,15 @@ def draw(game: Game, width: int, height: int) -> RenderableType:
     title.append(f"  nerf {game.env.worlds.nerf.spec.name}", "dim")
     if game.view:
         title.append("  whole map", "dim")
-    body: RenderableType
+    content: RenderableType = Group(drawn_map, facts)
     if beside:
-        body = Table.grid(padding=(0, 2))
-        body.add_row(shown, facts)
-    else:
-        body = Group(shown, facts)
-    return Group(title, body, Text(game.help, "dim", no_wrap=True, overflow="ellipsis"))
+        content = table = Table.grid(padding=(0, 2))
+        table.add_row(drawn_map, facts)
+    return Group(title, content, Text(game.help, "dim", no_wrap=True, overflow="ellipsis"))
 
 
 def _map(game: Game, columns: int, rows: int) -> Text:
-    """What the agent sees, or all with the rest dim; the part round the agent where there is no room."""
+    """The agent's view, or the whole map with the rest dim; on a small screen, the part around the agent."""
     moment = game.moment
     cells = moment.cells if game.view else moment.seen
     lines = ansi(cells, moment.lift).splitlines()[: cells.shape[0]]
@@ -64,40 +62,40 @@ def _map(game: Game, columns: int, rows: int) -> Text:
     middle = divmod(int(game.env.worlds.cell[0]), cells.shape[1])
     if game.cursor is not None:
         middle = game.cursor.row, game.cursor.column
-    top = _first(middle[0], rows, cells.shape[0])
-    left = _first(middle[1], columns, cells.shape[1])
+    top = _window_start(middle[0], rows, cells.shape[0])
+    left = _window_start(middle[1], columns, cells.shape[1])
     cut = [text[2 * left : 2 * (left + columns)] for text in texts[top : top + rows]]
     joined = Text("\n", no_wrap=True, overflow="crop").join(cut)
     joined.no_wrap, joined.overflow = True, "crop"
     return joined
 
 
-def _first(middle: int, room: int, size: int) -> int:
-    """Where a window of `room` cells begins, so that `middle` is well inside it."""
+def _window_start(middle: int, room: int, size: int) -> int:
+    """The first cell of a window of `room` cells around `middle`."""
     return max(0, min(middle - room // 2, size - room))
 
 
 def _facts(game: Game, width: int, short: bool) -> Text:
-    """How things stand, a fact a line; `short` puts what belongs together on one line, in `FACTS` lines."""
+    """The state of the episode, one fact a line; `short` joins related facts into `FACTS` lines."""
     moment = game.moment
     state = [Text(f"tick {moment.tick} / {moment.horizon}  ({moment.seconds:.1f} s)"), _return(game)]
     state.append(Text(f"first contact: {moment.first}", FIRST_STYLES.get(moment.first, "")))
     action = Text(f"action: {moment.action or '-'}")
-    why = [Text(reason, "yellow") for reason in moment.why[:2]]
+    reasons = [Text(reason, "yellow") for reason in moment.why[:2]]
     leases = [Text(f"lease {power}", "#ffd633") for power in moment.powers[:2]]
-    way = Text(f"way to the next cell {moment.progress:.0%}", "" if moment.progress else "dim")
-    bags = [_keys(game), way]
+    progress = Text(f"way to the next cell {moment.progress:.0%}", "" if moment.progress else "dim")
+    rest = [_keys(game), progress]
     if moment.phasing:
-        bags.append(Text("phasing", "bold magenta"))
+        rest.append(Text("phasing", "bold magenta"))
     if moment.illegal:
-        bags.append(Text(f"without effect: {moment.illegal}", "red"))
+        rest.append(Text(f"without effect: {moment.illegal}", "red"))
     if short:
-        lines = [_joined(state), _joined([action, *why]), _joined(_lift(game, short)), *_powers(game, 5)]
-        lines += [*_filled(leases or [Text("lease none", "dim")], 2), _joined(bags)]
+        lines = [_joined(state), _joined([action, *reasons]), _joined(_lift(game, short)), *_powers(game, 5)]
+        lines += [*_filled(leases or [Text("lease none", "dim")], 2), _joined(rest)]
     else:
-        lines = [*state, Text(), action, *_filled(why, 2), *_lift(game, short), Text()]
+        lines = [*state, Text(), action, *_filled(reasons, 2), *_lift(game, short), Text()]
         lines += _filled(_powers(game, 3), 2)
-        lines += [*_filled(leases, 2), *bags[:2], _joined(bags[2:])]
+        lines += [*_filled(leases, 2), *rest[:2], _joined(rest[2:])]
     lines.append(_prompt(game))
     for line in lines:
         line.truncate(width, overflow="ellipsis")
@@ -109,7 +107,7 @@ def _joined(parts: list[Text]) -> Text:
 
 
 def _filled(lines: list[Text], count: int) -> list[Text]:
-    """These lines and as many empty ones as make `count`, so that nothing below them jumps."""
+    """These lines padded with empty ones to `count`, so that the lines below stay in place."""
     return [*lines, *(Text() for _ in range(count - len(lines)))]
 
 
@@ -126,7 +124,7 @@ def _keys(game: Game) -> Text:
 
 
 def _lift(game: Game, short: bool) -> list[Text]:
-    found = []
+    levels = []
     for axis, level in zip(AXES, game.moment.lift, strict=True):
         text = Text(f"{axis} " if short else f"{axis:<12}", "" if level else "dim")
         if not short:
@@ -134,16 +132,16 @@ def _lift(game: Game, short: bool) -> list[Text]:
             text.append("█" * filled, AXIS_STYLES[axis])
             text.append("░" * (BAR - filled) + " ", "dim")
         text.append(f"{level:.2f}", AXIS_STYLES[axis] if level else "dim")
-        found.append(text)
-    return found
+        levels.append(text)
+    return levels
 
 
-def _powers(game: Game, a_line: int) -> list[Text]:
-    """The menu of what is granted now, so many powers a line."""
+def _powers(game: Game, per_line: int) -> list[Text]:
+    """The powers granted now, `per_line` of them a line."""
     if not game.powers:
         return [Text(f"powers {'none granted' if game.edits else 'none on the menu'}", "dim")]
     named = [f"{number}/{LETTERS[name]} {name}" for number, name in enumerate(game.powers, 1)]
-    rows = [named[first : first + a_line] for first in range(0, len(named), a_line)]
+    rows = [named[first : first + per_line] for first in range(0, len(named), per_line)]
     heads = ["powers ", *[" " * 7] * len(rows)]
     return [Text(head).append("  ".join(row), "bold #ffd633") for head, row in zip(heads, rows, strict=False)]
 

@@ -18,9 +18,9 @@ import pytest
 from rich.console import Console
 
 from nerfbot.cli import main
-from nerfbot.cli.game import Game
-from nerfbot.cli.keyboard import Keyboard, keyboard
-from nerfbot.cli.screen import draw
+from nerfbot.cli.game.game import Game
+from nerfbot.cli.game.keyboard import Keyboard, keyboard
+from nerfbot.cli.game.screen import draw
 from nerfbot.course.parser import catalogue
 from nerfbot.errors import InvalidCommand
 from nerfbot.grid.codes import AGENT, COLOURS, FLOOR, OBJECT, SHAPES
@@ -107,7 +107,7 @@ def fail_at_the_keyboard(problem: type[BaseException]) -> None:
 
 def test_without_a_terminal_it_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["play"]) == 2
-    assert capsys.readouterr().err == "nerfbot: play needs a terminal: the standard input is none\n"
+    assert capsys.readouterr().err == "nerfbot: play needs a terminal: the standard input is not one\n"
     with pytest.raises(InvalidCommand, match="play needs a terminal"), keyboard():
         pass
 

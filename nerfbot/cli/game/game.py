@@ -20,13 +20,13 @@ DIRECTIONS = {
     **{"left": "west", "a": "west", "h": "west"},
     **{"right": "east", "d": "east", "l": "east"},
 }
-"""Keys that move the agent, and the cursor while a destination is chosen."""
+"""Keys that move the agent, or the cursor while the player selects a destination."""
 
 LETTERS = dict(zip(EDITS, "mtxpu", strict=True))
-"""The key of each power, beside its number in the menu of what is granted."""
+"""The key of each power, beside its number among those granted."""
 
-SORTS = ("wall", "floor", *SHAPES, "key", "chest")
-"""What a cell can be rewritten into, but for the colour."""
+CONTENT_KINDS = ("wall", "floor", *SHAPES, "key", "chest")
+"""What a cell can be rewritten into, apart from the colour."""
 
 HELP = {
     "drive": "arrows/wasd/hjkl move  space stay  1-5 power  v view  r restart  n next  q quit",
@@ -38,7 +38,7 @@ HELP = {
 
 @dataclass
 class Cursor:
-    """Where a destination is being chosen, and for which rows of the menu."""
+    """The cell that the player is selecting as destination, and the edit for which."""
 
     row: int
     column: int
@@ -50,8 +50,8 @@ class Cursor:
 class Game:
     """One player in one environment.
 
-    `mode` is "drive", "content" (what a cell is rewritten into), "cell" (a destination) or "over". `moment`
-    is what there is to see, `note` what the latest key came to, `view` whether the whole map is shown.
+    `mode` is "drive", "content" (selecting a cell's new content), "cell" (selecting a destination) or "over".
+    `moment` is the state to draw, `note` a remark on the latest key, `view` whether the whole map is shown.
     """
 
     def __init__(self, env: GridEnv, seed: int) -> None:
@@ -64,7 +64,7 @@ class Game:
         for action, row in enumerate(menu.table):
             if row.edit >= 0:
                 self._places.setdefault((EDITS[row.edit], row.kind, row.colour), []).append(action)
-        self.sort, self.colour = SORTS.index("coin"), COLOURS.index("yellow")
+        self.kind, self.colour = CONTENT_KINDS.index("coin"), COLOURS.index("yellow")
         self._begin(seed)
 
     def _begin(self, seed: int) -> None:
@@ -74,22 +74,22 @@ class Game:
 
     @property
     def help(self) -> str:
-        """What the keys do now."""
+        """The keys of the present mode."""
         return HELP[self.mode]
 
     @property
     def powers(self) -> tuple[str, ...]:
-        """The world edits that are granted now, in the order of their numbers."""
+        """The world edits granted now, in the order of their numbers."""
         return tuple(edit for edit in self.edits if edit in self.moment.granted)
 
     @property
     def content(self) -> str:
-        """What a cell would be rewritten into, by the menu's name."""
-        sort = SORTS[self.sort]
-        return sort if sort in ("wall", "floor") else f"{COLOURS[self.colour]} {sort}"
+        """The selected content for a cell, by the menu's name."""
+        kind = CONTENT_KINDS[self.kind]
+        return kind if kind in ("wall", "floor") else f"{COLOURS[self.colour]} {kind}"
 
     def press(self, key: str) -> bool:
-        """Take in a key; False where the player leaves."""
+        """Handle a key; returns False where the player quits."""
         if key in ("q", "interrupt") and (self.mode in ("drive", "over") or key == "interrupt"):
             return False
         self.note = ""
@@ -102,9 +102,9 @@ class Game:
         elif self.mode == "drive":
             self._drive(key)
         elif self.mode == "content":
-            self._choose_content(key)
+            self._select_content(key)
         elif self.mode == "cell":
-            self._choose_cell(key)
+            self._select_cell(key)
         return True
 
     def _drive(self, key: str) -> None:
@@ -130,7 +130,7 @@ class Game:
                 return
         if edit == "rewrite-cell":
             self.mode = "content"
-            self._settle_content(1, 0)
+            self._move_content(1, 0)
         else:
             self._place(edit, 0, 0)
 
@@ -143,32 +143,38 @@ class Game:
         row, column = divmod(int(self.env.worlds.cell[0]), self.moment.cells.shape[1])
         self.mode, self.cursor = "cell", Cursor(row, column, edit, kind, colour)
 
-    def _choose_content(self, key: str) -> None:
+    def _select_content(self, key: str) -> None:
         direction = DIRECTIONS.get(key)
         if direction in ("north", "south"):
-            self._settle_content(1 if direction == "south" else -1, 0, move=True)
+            self._move_content(1 if direction == "south" else -1, 0, move=True)
         elif direction is not None:
-            self._settle_content(0, 1 if direction == "east" else -1, move=True)
+            self._move_content(0, 1 if direction == "east" else -1, move=True)
         elif key in ("enter", "space"):
             self._place("rewrite-cell", *self._contents[self.content])
 
-    def _settle_content(self, down: int, right: int, move: bool = False) -> None:
-        """Go on to the next content that the menu has, in the direction asked for."""
+    def _move_content(self, down: int, right: int, move: bool = False) -> None:
+        """Select the nearest content in this direction that the menu has."""
         if move:
-            self.sort, self.colour = (self.sort + down) % len(SORTS), (self.colour + right) % len(COLOURS)
-        for sort, colour in self._from_here(down, right):
-            self.sort, self.colour = sort, colour
+            self.kind, self.colour = (
+                (self.kind + down) % len(CONTENT_KINDS),
+                (self.colour + right) % len(COLOURS),
+            )
+        for kind, colour in self._contents_from_here(down, right):
+            self.kind, self.colour = kind, colour
             if self.content in self._contents:
                 return
 
-    def _from_here(self, down: int, right: int) -> Iterator[tuple[int, int]]:
-        for shift in range(len(SORTS) if down else len(COLOURS)):
-            yield (self.sort + shift * down) % len(SORTS), (self.colour + shift * right) % len(COLOURS)
-        for sort in range(len(SORTS)):
+    def _contents_from_here(self, down: int, right: int) -> Iterator[tuple[int, int]]:
+        for shift in range(len(CONTENT_KINDS) if down else len(COLOURS)):
+            yield (
+                (self.kind + shift * down) % len(CONTENT_KINDS),
+                (self.colour + shift * right) % len(COLOURS),
+            )
+        for kind in range(len(CONTENT_KINDS)):
             for colour in range(len(COLOURS)):
-                yield sort, colour
+                yield kind, colour
 
-    def _choose_cell(self, key: str) -> None:
+    def _select_cell(self, key: str) -> None:
         cursor = self.cursor
         if cursor is None:
             return
@@ -183,7 +189,7 @@ class Game:
                 self._step(action)
 
     def _under(self, cursor: Cursor) -> int | None:
-        """The action whose destination the cursor is in."""
+        """The action whose destination contains the cursor, or None."""
         for action in self._places[cursor.edit, cursor.kind, cursor.colour]:
             row = self.env.worlds.menu.table[action]
             inside = row.rows[0] <= cursor.row <= row.rows[1]
@@ -192,7 +198,7 @@ class Game:
         return None
 
     def target(self) -> tuple[int, int, int, int] | None:
-        """The cells that the cursor stands for: first and last row, first and last column, inclusive."""
+        """The destination under the cursor: first and last row, first and last column, inclusive."""
         cursor = self.cursor
         action = None if cursor is None else self._under(cursor)
         if action is None:
