@@ -19,7 +19,7 @@ import numpy as np
 
 from nerfbot.bench.figures import Baseline, Figure
 from nerfbot.errors import NerfbotError
-from nerfbot.sim.physics.arena import FRICTION, WALL_HEIGHT
+from nerfbot.sim.physics.arena_state import FRICTION, WALL_HEIGHT
 from nerfbot.sim.physics.geometry import bounds
 
 BARE = Path(__file__).parents[2] / "benchmarks" / "bare_rover.py"
@@ -124,7 +124,7 @@ def _bodies(env: Any) -> list[dict[str, Any]]:
     plant = env.nerfed.plant
     arena, client = plant.arena, plant.client
     course = arena.course
-    upright = [bounds(patch, course.cell, course.rows) for patch in arena.walls.bodies.values()]
+    upright = [bounds(patch, course.cell, course.rows) for patch in arena.walls.values()]
     upright += [gate.box for gate in arena.gates]
     found: list[dict[str, Any]] = [
         {

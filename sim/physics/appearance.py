@@ -1,17 +1,21 @@
-"""How things look: colours, the meshes of objects that differ by shape, and the floor's tiles. No physics
-here.
-"""
+"""Visual shapes and colours of everything on a course. No physics here."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+
+from nerfbot.course.elements import Element
 
 from .client import Client
 
 Colour = tuple[float, float, float, float]
 Point = tuple[float, float, float]
+Mesh = tuple[list[Point], list[int]]
+"""Vertices (m, about the object's centre) and triangles."""
+
+Part = tuple[Point, Point, Colour]
+"""A box: its centre and half extents in m, and its colour."""
 
 COLOURS: dict[str, Colour] = {
     "red": (0.86, 0.16, 0.16, 1),
@@ -53,7 +57,18 @@ TILES: dict[str, tuple[Colour, Colour]] = {
 """Shades of the floor under a zone or a gate; where kinds overlap, the first and the last take turns."""
 
 
-def prism(outline: list[tuple[float, float]], depth: float) -> tuple[list[Point], list[int]]:
+def colour_of(item: Element) -> Colour:
+    """The colour of an element that has one."""
+    return COLOURS[str(item.properties["colour"])]
+
+
+def floor_colour(kinds: set[str], odd: int) -> Colour:
+    """The colour of a floor cell on which elements of ``kinds`` lie; ``odd``: parity of row + column."""
+    pairs = [pair for kind, pair in TILES.items() if kind in kinds] or [FLOOR]
+    return pairs[-odd][odd]
+
+
+def prism(outline: list[tuple[float, float]], depth: float) -> Mesh:
     """An outline in (y, z), star-shaped about the origin, drawn out to ``depth`` m along x: vertices and
     triangles.
     """
@@ -68,7 +83,7 @@ def prism(outline: list[tuple[float, float]], depth: float) -> tuple[list[Point]
     return vertices, faces
 
 
-def spun(profile: list[tuple[float, float]], sides: int = 20) -> tuple[list[Point], list[int]]:
+def spun(profile: list[tuple[float, float]], sides: int = 20) -> Mesh:
     """A profile of (radius, height) in m turned about z: vertices and triangles."""
     vertices = [
         (r * math.cos(2 * math.pi * k / sides), r * math.sin(2 * math.pi * k / sides), z)
@@ -98,7 +113,7 @@ def _petals(radius: float, wave: float, leaves: int, count: int = 36) -> list[tu
     return [(r * math.sin(turn), r * math.cos(turn)) for r, turn in zip(reach, turns, strict=True)]
 
 
-def _torus(radius: float, tube: float) -> tuple[list[Point], list[int]]:
+def _torus(radius: float, tube: float) -> Mesh:
     turned = spun(
         [
             (radius + tube * math.cos(a), tube * math.sin(a))
@@ -112,7 +127,7 @@ def _torus(radius: float, tube: float) -> tuple[list[Point], list[int]]:
 SIZE = 0.11
 """Radius of a coin and of everything that is touched like one, m."""
 
-MESHES: dict[str, tuple[list[Point], list[int]]] = {
+MESHES: dict[str, Mesh] = {
     "coin": prism(_circle(SIZE, 28), 0.035),
     "gem": spun([(0.001, -SIZE), (SIZE * 0.85, 0.02), (SIZE * 0.5, SIZE * 0.75), (0.001, SIZE * 0.75)], 8),
     "cone": spun([(0.001, -SIZE), (SIZE, -SIZE), (0.001, SIZE)]),
@@ -192,12 +207,12 @@ MESHES: dict[str, tuple[list[Point], list[int]]] = {
         ]
     ),
 }  # fmt: skip
-"""Vertices (m, about the object's centre) and triangles of every shape an object can have."""
+"""Every shape that an object can have."""
 
 
-def mesh(client: Client, name: str, colour: Colour) -> int:
-    """A visual shape of ``MESHES``, flat-shaded: every triangle has its own corners and normal."""
-    points, faces = MESHES[name]
+def mesh(client: Client, solid: Mesh, colour: Colour) -> int:
+    """A visual shape, flat-shaded: every triangle has its own corners and normal."""
+    points, faces = solid
     vertices: list[Point] = []
     normals: list[Point] = []
     for corner in range(0, len(faces), 3):
@@ -219,9 +234,8 @@ def mesh(client: Client, name: str, colour: Colour) -> int:
     return shape
 
 
-def boxes(client: Client, parts: Iterable[tuple[Point, Point, Colour]]) -> int:
-    """One visual shape of several boxes, each (centre m, half extents m, colour)."""
-    rows: list[Any] = list(parts)
+def boxes(client: Client, rows: Sequence[Part]) -> int:
+    """One visual shape of several boxes."""
     shape: int = client.createVisualShapeArray(
         shapeTypes=[client.GEOM_BOX] * len(rows),
         halfExtents=[row[1] for row in rows],
@@ -229,6 +243,79 @@ def boxes(client: Client, parts: Iterable[tuple[Point, Point, Colour]]) -> int:
         rgbaColors=[row[2] for row in rows],
     )
     return shape
+
+
+def wall(client: Client, half: Point) -> int:
+    """A wall with a lighter coping; ``half`` extents in m, here and below."""
+    cap = 0.018
+    return boxes(
+        client,
+        [
+            ((0.0, 0.0, -cap), (half[0], half[1], half[2] - cap), WALL),
+            ((0.0, 0.0, half[2] - cap), (half[0] + 0.004, half[1] + 0.004, cap), COPING),
+        ],
+    )
+
+
+def gate(client: Client, half: Point) -> int:
+    """A gate with horizontal bands."""
+    side, tall, step = half[0] - 0.001, half[2], half[2] * 2 / 5
+    bands = [(-tall + (k + 0.5) * step, GATE_BAND if k % 2 else GATE) for k in range(5)]
+    return boxes(client, [((0.0, 0.0, z), (side, side, step / 2), colour) for z, colour in bands])
+
+
+def block(client: Client, half: Point, colour: Colour) -> int:
+    """A block with darker edges."""
+    rim = (colour[0] * 0.75, colour[1] * 0.75, colour[2] * 0.75, 1.0)
+    edge = 0.02
+    x, y, z = (part - edge for part in half)
+    parts: list[Part] = [((0.0, 0.0, 0.0), (half[0] - 0.004, half[1] - 0.004, half[2] - 0.004), colour)]
+    for sx in (-1, 1):
+        parts += [((sx * x, sy * y, 0.0), (edge, edge, half[2]), rim) for sy in (-1, 1)]
+        for sz in (-1, 1):
+            parts.append(((sx * x, 0.0, sz * z), (edge, half[1], edge), rim))
+            parts.append(((0.0, sx * y, sz * z), (half[0], edge, edge), rim))
+    return boxes(client, parts)
+
+
+def chest(client: Client, half: Point, colour: Colour) -> int:
+    """A wooden chest whose lid and lock have ``colour``."""
+    a, b, c = half
+    return boxes(
+        client,
+        [
+            ((0, 0, -0.02), (a, b, c - 0.02), COLOURS["brown"]),
+            ((0, 0, c - 0.03), (a + 0.006, b + 0.006, 0.03), colour),
+            ((a - 0.05, 0, 0), (0.016, b + 0.008, c), BAND),
+            ((0.05 - a, 0, 0), (0.016, b + 0.008, c), BAND),
+            ((0, 0, 0.02), (0.03, b + 0.014, 0.035), colour),
+        ],
+    )
+
+
+def corner(client: Client, side: float, colour: Colour) -> int:
+    """A marker in a corner of a cell of ``side`` m."""
+    arm, thick = side * 0.36, side * 0.09
+    parts: list[Part] = [
+        ((-arm + thick, 0.0, 0.003), (thick, arm, 0.003), colour),
+        ((0.0, -arm + thick, 0.003), (arm, thick, 0.003), colour),
+    ]
+    return boxes(client, parts)
+
+
+def finish_pad(client: Client, side: float, colour: Colour) -> int:
+    """A chequered marker that fills a cell of ``side`` m."""
+    tile, white = side * 0.94 / 4, COLOURS["white"]
+    half = (tile / 2, tile / 2, 0.003)
+    spots = [((i - 1.5) * tile, (j - 1.5) * tile, (i + j) % 2) for i in range(4) for j in range(4)]
+    return boxes(client, [((x, y, 0.003), half, colour if odd else white) for x, y, odd in spots])
+
+
+def ground(client: Client, corners: list[Point]) -> int:
+    """A ramp or step by its eight corners: four of the bottom, then four of the top."""
+    faces = [0, 2, 1, 1, 2, 3, 4, 5, 6, 5, 7, 6, 0, 1, 4, 1, 5, 4]
+    faces += [2, 6, 3, 3, 6, 7, 0, 4, 2, 2, 4, 6, 1, 3, 5, 3, 7, 5]
+    return mesh(client, (corners, faces), GROUND)
 
 
 def tiles(client: Client, squares: Iterable[tuple[float, float]], half: float, colour: Colour) -> int:

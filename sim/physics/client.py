@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from typing_extensions import Self
+
 from nerfbot.errors import MissingDependency
 
 SUBSTEP = 1.0 / 240.0
@@ -35,13 +37,13 @@ GRAVITY = 9.81
 def _quiet_stderr() -> Iterator[None]:
     """Keep PyBullet's greeting off the terminal: it comes from native code, straight to descriptor 2."""
     sys.stderr.flush()
-    kept, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    stderr, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(sink, 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)
         os.close(sink)
 
 
@@ -62,6 +64,20 @@ def import_pybullet() -> Any:
             else "install it with pip install 'nerfbot[sim]'"
         )
         raise MissingDependency(f"nerfbot.sim needs pybullet, which cannot be imported; {remedy}") from error
+
+
+class Closable:
+    """A context manager that closes at the end; closing twice does nothing."""
+
+    def close(self) -> None:
+        """Disconnect from the physics."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
 class Client:
@@ -132,7 +148,7 @@ class Client:
             self.configureDebugVisualizer(self.COV_ENABLE_GUI, 0)
 
     def follow(self, position: tuple[float, float, float], period: float) -> None:
-        """Turn the window to ``position`` (m); wait until ``period`` s have passed since the last time."""
+        """Turn the window to ``position`` (m); wait until ``period`` s have passed since the last call."""
         self.resetDebugVisualizerCamera(2.5, 0.0, -50.0, position)
         now = time.monotonic()
         self._shown_until = max(self._shown_until + period, now)

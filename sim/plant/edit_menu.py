@@ -45,7 +45,7 @@ def _drawn(act: Callable[[Plant, int, int], object]) -> Callable[[Plant, np.rand
 
 
 def _rewrite(plant: Plant, row: int, column: int) -> None:
-    is_wall = plant.arena.walls.at((row, column)) is not None
+    is_wall = plant.arena.wall_at((row, column)) is not None
     plant.edits.set_cell(row, column, None if is_wall else Wall(row=row, column=column))
 
 

@@ -1,18 +1,19 @@
 """From a control step to the course's events: touches, zones entered and left, keys and chests, and harm.
 
-It reads positions and contacts and writes nothing but what a touch takes away (a coin, a key).
+It reads positions and contacts; all that it changes is to remove what a touch takes (a coin, a key).
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter, deque
+from typing import Literal
 
 from nerfbot.course import Course
 from nerfbot.course.elements import Fragile
 from nerfbot.course.events import Event, contact, harm
 
-from ..physics.arena import TOUCHED, Arena, Thing
+from ..physics.arena_state import Arena, Thing
 from ..physics.client import CONTROL_STEP
 from ..physics.geometry import Cell, footprint_distance
 from ..robots.robot import Robot
@@ -20,12 +21,15 @@ from ..robots.robot import Robot
 REACH = 0.02
 """A solid thing counts as touched within this distance of the robot, m."""
 
-HIT = 2
-"""Control steps over which a hit's impulse is summed: the time that a blow may take, 0.1 s."""
+HIT_STEPS = 2
+"""Control steps over which a hit's impulse is summed: the time that a hit may take, 0.1 s."""
+
+TOUCHED = ("coin", "decoy", "key")
+"""Kinds without collision, which the footprint touches by overlap."""
 
 
-class Watch:
-    """What has been touched, entered and harmed so far in one episode.
+class EventDetector:
+    """Turns what is touched, entered and harmed in one episode into the course's events.
 
     Args:
         robot: whose footprint touches.
@@ -41,11 +45,11 @@ class Watch:
     def restart(self, course: Course) -> None:
         """Begin an episode on ``course``."""
         self.keys: Counter[str] = Counter()
-        self._touching: set[str] = set()
+        self._touched: set[str] = set()
         self._inside: set[str] = set()
-        self._pressed = False
-        self._blows: dict[str, deque[float]] = {}
-        self._zones: dict[tuple[int, int], list[tuple[str, str]]] = {}
+        self._over_limit = False
+        self._hits: dict[str, deque[float]] = {}
+        self._zones: dict[Cell, list[tuple[str, str]]] = {}
         self._regions = {region.id: region for region in course.regions}
         for region in course.regions:
             for cell in region.cells:
@@ -55,11 +59,10 @@ class Watch:
             for name, thing in self.arena.things.items()
             if thing.element.kind == "marker"
         }
-        self._touchable = [
-            (thing, name, _reach(thing))
-            for name, thing in self.arena.things.items()
-            if thing.element.kind != "marker"
-        ]
+        self._touchable: list[tuple[Thing, str, float | None]] = []
+        for thing in self.arena.things.values():
+            if thing.element.kind != "marker":
+                self.add(thing)
         self._fragile = {
             name: thing.element
             for name, thing in self.arena.things.items()
@@ -67,7 +70,7 @@ class Watch:
         }
 
     def add(self, thing: Thing) -> None:
-        """Follow a thing that an edit has put into the world."""
+        """Report touches of a thing, such as one that an edit has put into the world."""
         self._touchable.append((thing, thing.element.id, _reach(thing)))
 
     def consume(
@@ -83,26 +86,16 @@ class Watch:
 
         """
         events: list[Event] = []
-        state = self.robot.state
-        x, y, _ = state.position
-        cosine, sine = math.cos(state.heading), math.sin(state.heading)
-        self._touches(now, x, y, cosine, sine, impulses, events)
+        self._touches(now, impulses, events)
         self._places(now, cell, events)
-        if impulses or fragile or self._blows or self._pressed:
+        if impulses or fragile or self._hits or self._over_limit:
             self._harm(now, impulses, fragile, events)
         return tuple(events)
 
-    def _touches(
-        self,
-        now: float,
-        x: float,
-        y: float,
-        cosine: float,
-        sine: float,
-        impulses: dict[str, float],
-        events: list[Event],
-    ) -> None:
-        footprint = self.robot.footprint
+    def _touches(self, now: float, impulses: dict[str, float], events: list[Event]) -> None:
+        footprint, state = self.robot.footprint, self.robot.state
+        x, y, _ = state.position
+        cosine, sine = math.cos(state.heading), math.sin(state.heading)
         for thing, name, reach in self._touchable:
             if not thing.present:
                 continue
@@ -114,9 +107,9 @@ class Watch:
                     dx * dx + dy * dy < 1.0 and footprint_distance(footprint, dx, dy, cosine, sine) < reach
                 )
             if not touching:
-                self._touching.discard(name)
-            elif name not in self._touching:
-                self._touching.add(name)
+                self._touched.discard(name)
+            elif name not in self._touched:
+                self._touched.add(name)
                 self._touch(thing, now, events)
             elif thing.element.kind == "chest":
                 self._try_open(thing, now, events)
@@ -141,7 +134,7 @@ class Watch:
 
     def open(self, thing: Thing, now: float) -> Event:
         """Open a chest; it vanishes, as a taken coin does."""
-        self._touching.discard(thing.element.id)
+        self._touched.discard(thing.element.id)
         self.arena.remove(thing)
         return contact("open", thing.element, now)
 
@@ -153,48 +146,45 @@ class Watch:
         if marker is not None and self.arena.things[marker].present:
             here.add(marker)
         if here != self._inside:
-            for name in sorted(self._inside - here):
-                events.append(self._place_event("leave", name, now))
-            for name in sorted(here - self._inside):
-                events.append(self._place_event("enter", name, now))
+            events += [self._place_event("leave", name, now) for name in sorted(self._inside - here)]
+            events += [self._place_event("enter", name, now) for name in sorted(here - self._inside)]
             self._inside = here
         for name, kind in zones:
             if kind == "no_go":
                 events.append(harm("no_go_time", CONTROL_STEP, now, 0.0, self._regions[name].zone))
 
-    def _place_event(self, kind: str, name: str, now: float) -> Event:
+    def _place_event(self, kind: Literal["enter", "leave"], name: str, now: float) -> Event:
         region = self._regions.get(name)
-        element = region.zone if region else self.arena.things[name].element
-        return contact("enter" if kind == "enter" else "leave", element, now, name)
+        return contact(kind, region.zone if region else self.arena.things[name].element, now, name)
 
     def _harm(
         self, now: float, impulses: dict[str, float], fragile: dict[str, float], events: list[Event]
     ) -> None:
         for name, item in self._fragile.items():
             impulse = fragile.get(name, 0.0)
-            blow = self._blows.get(name)
-            if blow is None:
+            hit = self._hits.get(name)
+            if hit is None:
                 if impulse > 0.0:
-                    self._blows[name] = deque([impulse], maxlen=HIT)
+                    self._hits[name] = deque([impulse], maxlen=HIT_STEPS)
                 continue
-            before = sum(blow)
-            blow.append(impulse)
-            if len(blow) == HIT and before and not math.isinf(before):
-                total = max(before, sum(blow))
+            before = sum(hit)
+            hit.append(impulse)
+            if len(hit) == HIT_STEPS and before and not math.isinf(before):
+                total = max(before, sum(hit))
                 if total > item.impulse:
                     events.append(harm("fragile_impulse", total, now, item.impulse, item))
-                    blow.append(math.inf)  # one report a blow: told until the contact ends
+                    hit.append(math.inf)  # reported: no second event until the contact ends
                     continue
             if impulse == 0.0:
-                del self._blows[name]
+                del self._hits[name]
         force = max(impulses.values(), default=0.0) / CONTROL_STEP
-        if force > self.force_limit and not self._pressed:
+        if force > self.force_limit and not self._over_limit:
             events.append(harm("contact_force", force, now, self.force_limit))
-        self._pressed = force > self.force_limit
+        self._over_limit = force > self.force_limit
 
 
 def _reach(thing: Thing) -> float | None:
-    """How near the robot's footprint must come to touch a thing, m; None: the physics tells of contacts."""
+    """How near the robot's footprint must come to touch a thing, m; None: the physics reports contacts."""
     if thing.element.kind == "chest":
         return thing.radius + REACH
     return thing.radius if thing.element.kind in TOUCHED else None

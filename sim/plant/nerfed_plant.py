@@ -225,7 +225,7 @@ class NerfedPlant:
         value, effort_limit, reasons = self.limiter.apply(sent[None], measured, now, lift)
         limited = Limited(value[0], effort_limit[0], reasons[0])
         if self._caps_velocity:
-            plant.robot.cap_velocity(self.limiter.limits("velocity")[0])
+            plant.robot.limit_speed(self.limiter.limits("velocity")[0])
         result = plant.step(limited.value, limited.effort_limit)
         if plant.client.gui:
             plant.client.follow(plant.robot.state.position, CONTROL_STEP)

@@ -1,4 +1,4 @@
-"""The plant: a robot on a course in PyBullet, stepped at the control rate, put back without reloading.
+"""A robot on a course in PyBullet, stepped at the control rate and reset without reloading.
 
 It takes limited commands and reports what happened. It knows no nerf, no lease, no reward.
 """
@@ -6,13 +6,9 @@ It takes limited commands and reports what happened. It knows no nerf, no lease,
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 from nerfbot.course import Course
 from nerfbot.course.elements import Interference
@@ -20,11 +16,11 @@ from nerfbot.course.events import Event
 from nerfbot.limits import Channel
 
 from ..errors import InvalidRobot
-from ..physics.arena import Arena, layout
-from ..physics.client import CONTROL_STEP, SUBSTEP, SUBSTEPS, Client
+from ..physics.arena_builder import ArenaBuilder, layout
+from ..physics.client import CONTROL_STEP, SUBSTEP, SUBSTEPS, Client, Closable
 from ..robots.description import RobotDescription
-from ..robots.robot import BodyState, Robot
-from .events import Watch
+from ..robots.robot import BodyState, Numbers, Robot
+from .events import EventDetector
 from .sensors import Readings, Sensors
 from .world_edits import WorldEdits
 
@@ -35,35 +31,20 @@ SETTLE = 8
 """Physics steps, with everything apart, after which no contact of the last episode is left (two were not
 always enough)."""
 
-FRAGILE_WATCH = 1.5
+FRAGILE_RANGE = 1.5
 """Contacts of fragile objects are followed while the robot is within this distance, m."""
 
 
-class Contact(NamedTuple):
-    """Contact of the robot's body with an element (or `wall`) during a control step: mean force N, impulse
-    N·s.
-    """
-
-    id: str
-    force: float
-    impulse: float
-
-
 class StepResult(NamedTuple):
-    """What a control step did: the impulse in N·s on the robot's body by element, and the course's events;
-    `Robot.measured` tells the rest.
+    """What a control step did: the impulse in N·s on the robot's body by element id (or `wall`), and the
+    course's events; `Robot.measured` has the rest.
     """
 
     impulses: dict[str, float]
     events: tuple[Event, ...]
 
-    @property
-    def contacts(self) -> tuple[Contact, ...]:
-        """What the robot's body touched, element by element."""
-        return tuple(Contact(name, total / CONTROL_STEP, total) for name, total in self.impulses.items())
 
-
-class Plant:
+class Plant(Closable):
     """A robot on a course.
 
     Args:
@@ -109,18 +90,19 @@ class Plant:
         self.course = course
         self._layout = layout(course)
         self._cell_of: BodyState | None = None
-        self.arena = Arena(self.client, course, self._pictures)
+        builder = ArenaBuilder(self.client, course, self._pictures)
+        self.arena = builder.arena
         self.robot = Robot(self.client, self.description)
-        self.watch = Watch(self.robot, self.arena, self.force_limit)
+        self.event_detector = EventDetector(self.robot, self.arena, self.force_limit)
         self.sensors = Sensors(self.robot, self.arena)
-        self.edits = WorldEdits(self.robot, self.arena, self.watch, self.sensors)
+        self.edits = WorldEdits(self.robot, builder, self.event_detector, self.sensors)
         self._fragile = [
-            (thing.element.id, thing)
-            for thing in self.arena.things.values()
-            if thing.element.kind == "fragile"
+            (name, thing) for name, thing in self.arena.things.items() if thing.element.kind == "fragile"
         ]
         self._saved = self.client.saveState()
-        self._touch = self.client.contacts_of(self.robot.body, only_base=self.robot.solid_links == [-1])
+        self._robot_contacts = self.client.contacts_of(
+            self.robot.body, only_base=self.robot.solid_links == [-1]
+        )
 
     @property
     def channels(self) -> tuple[Channel, ...]:
@@ -144,7 +126,7 @@ class Plant:
         gates) is set again.
         """
         course = self.course if course is None else course
-        if self.edits.rebuilt or (course is not self.course and layout(course) != self._layout):
+        if self.edits.needs_rebuild or (course is not self.course and layout(course) != self._layout):
             # A new connection: in a reset one, PyBullet no longer finds the bodies of a saved state
             self.client.close()
             self.client = Client(self.client.gui)
@@ -160,7 +142,7 @@ class Plant:
         self.arena.reset(course)
         start = course.start
         self.robot.place(start.x, start.y, start.heading, course.elevation(start.x, start.y))
-        self.watch.restart(course)
+        self.event_detector.restart(course)
         self.sensors.restart()
         self._interference = {
             item.position: item for item in course.elements if isinstance(item, Interference)
@@ -168,68 +150,54 @@ class Plant:
         self._steps, self.time = 0, 0.0
         return self.sensors.read()
 
-    def step(
-        self,
-        value: NDArray[np.float64] | Sequence[float],
-        effort_limit: NDArray[np.float64] | Sequence[float] | None = None,
-    ) -> StepResult:
-        """Drive for one control step (0.05 s).
-
-        Args:
-            value: shape (channels,), in the channels' units.
-            effort_limit: shape (channels,), N or N·m; inf or None where there is none.
-
-        Raises `InvalidCommand` for a wrong shape or a value that is not finite; the world has not moved then.
-
-        """
+    def step(self, command: Numbers, effort_limit: Numbers | None = None) -> StepResult:
+        """Drive for one control step (0.05 s) at ``command``; arguments and errors as `Robot.actuate`."""
         client, robot, arena = self.client, self.robot, self.arena
-        robot.actuate(value, effort_limit)
+        robot.actuate(command, effort_limit)
         state = robot.state
-        if arena.gates:
-            arena.move_gates(
-                self.time,
-                robot.footprint,
-                state.position[:2],
-                math.cos(state.heading),
-                math.sin(state.heading),
-            )
         x, y, _ = state.position
+        if arena.gates:
+            cosine, sine = math.cos(state.heading), math.sin(state.heading)
+            arena.move_gates(self.time, robot.footprint, (x, y), cosine, sine)
         near = [
             (name, thing.body)
             for name, thing in self._fragile
             if thing.present
-            and abs(thing.position[0] - x) < FRAGILE_WATCH
-            and abs(thing.position[1] - y) < FRAGILE_WATCH
+            and abs(thing.position[0] - x) < FRAGILE_RANGE
+            and abs(thing.position[1] - y) < FRAGILE_RANGE
         ]
-        advance, contacts_of, contacts_of_robot = client.stepSimulation, client.getContactPoints, self._touch
+        advance, contacts_of, robot_contacts = (
+            client.stepSimulation,
+            client.getContactPoints,
+            self._robot_contacts,
+        )
         ground = arena.ground
-        sums: dict[int, float] = {}
-        blows: dict[str, float] = {}
+        forces: dict[int, float] = {}
+        hits: dict[str, float] = {}
         for _ in range(SUBSTEPS):
             advance()
-            for point in contacts_of_robot():
+            for point in robot_contacts():
                 if point[2] not in ground and point[9]:
-                    sums[point[2]] = sums.get(point[2], 0.0) + point[9]
+                    forces[point[2]] = forces.get(point[2], 0.0) + point[9]
             for name, fragile in near:
                 for point in contacts_of(fragile):
                     if point[2] not in ground and point[9]:
-                        blows[name] = blows.get(name, 0.0) + point[9] * SUBSTEP
+                        hits[name] = hits.get(name, 0.0) + point[9] * SUBSTEP
         robot.read()
         self._steps += 1
         self.time = self._steps * CONTROL_STEP
-        impulses = self._by_name(sums)
+        impulses = self._impulses(forces)
         self.edits.settle()
-        events = self.watch.consume(self.time, self.cell, impulses, blows)
-        return StepResult(impulses, events)
+        return StepResult(impulses, self.event_detector.consume(self.time, self.cell, impulses, hits))
 
-    def _by_name(self, sums: dict[int, float]) -> dict[str, float]:
-        """Impulses in N·s by element id."""
-        named: dict[str, float] = {}
-        for body, force in sums.items():
+    def _impulses(self, forces: dict[int, float]) -> dict[str, float]:
+        """Impulses in N·s by element id, from forces in N summed over physics steps by body."""
+        impulses: dict[str, float] = {}
+        for body, force in forces.items():
             if body != self.robot.body:
                 name = self.arena.names.get(body, "other")
-                named[name] = named.get(name, 0.0) + force * SUBSTEP
-        return named
+                impulses[name] = impulses.get(name, 0.0) + force * SUBSTEP
+        return impulses
 
     def observe(self, sensing: float = 0.0) -> Readings:
         """Read the sensors once for this control step; ``sensing`` is the sensing lift in [0, 1]."""
@@ -245,22 +213,6 @@ class Plant:
             if thing.element.kind == "coin" and thing.present:
                 yield name, self.course.cell_of(*thing.position[:2])
 
-    def lift_axes(self) -> frozenset[str]:
-        """The axes on which a lease may be asked for where the robot is."""
-        x, y, _ = self.robot.state.position
-        return self.course.axes_at(x, y)
-
     def close(self) -> None:
         """Disconnect from the physics; closing twice does nothing."""
         self.client.close()
-
-    def __enter__(self) -> Plant:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

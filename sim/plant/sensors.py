@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nerfbot.angles import wrap_angle
 from nerfbot.limits.compiled import compiled
 
-from ..physics.arena import Arena, Thing
+from ..physics.arena_state import Arena, Thing
 from ..physics.client import CONTROL_STEP, GRAVITY
 from ..physics.fog import Fog
 from ..robots.robot import Robot
@@ -229,12 +229,12 @@ class Sensors:
         the body and the fields of the `Detection` of each.
         """
         found: list[tuple[int, tuple[str, str, str, str], float, float]] = []
-        place_of, reach, ends = self.arena.place_of, self.range, self._ends
+        position_of, reach, ends = self.arena.position_of, self.range, self._ends
         row = len(self._rays)
         for thing, told in self._seen:
             if not thing.present:
                 continue
-            tx, ty, _ = place_of(thing)
+            tx, ty, _ = position_of(thing)
             dx, dy = tx - x, ty - y
             distance = math.hypot(dx, dy)
             if distance > reach:

@@ -10,10 +10,12 @@ from nerfbot.course.elements import Chest, Coin, Decoy, Element, Key, Wall
 from nerfbot.course.events import Event
 
 from ..errors import InvalidEdit
-from ..physics.arena import PARKED, WALL_HEIGHT, Arena, Thing
+from ..physics.arena_builder import OBJECT_HEIGHT, ArenaBuilder
+from ..physics.arena_state import PARKED, UPRIGHT, Thing
+from ..physics.collision import GHOST, WALLS
 from ..physics.geometry import Cell, Patch, bounds, footprint_overlaps, merge
-from ..robots.robot import GHOST, WALLS, Robot
-from .events import Watch
+from ..robots.robot import Robot
+from .events import EventDetector
 from .sensors import Sensors
 
 WRITABLE = (Wall, Coin, Decoy, Key, Chest)
@@ -29,33 +31,25 @@ class WorldEdits:
     Every method raises `InvalidEdit` for a place outside the course or one that is taken.
     """
 
-    def __init__(self, robot: Robot, arena: Arena, watch: Watch, sensors: Sensors) -> None:
-        self.robot, self.arena, self.watch, self.sensors = robot, arena, watch, sensors
-        self._written = 0
-        self._added: list[int] = []
-        self._hidden: list[int] = []
-        self._emptied: set[Cell] = set()
-        self._ghost = self._ending = self._phased = False
-
-    @property
-    def phasing(self) -> bool:
+    def __init__(self, robot: Robot, builder: ArenaBuilder, events: EventDetector, sensors: Sensors) -> None:
+        self.robot, self.builder, self.events, self.sensors = robot, builder, events, sensors
+        self.arena = builder.arena
+        self.phasing = False
         """Whether walls let the robot through."""
-        return self._ghost
-
-    @property
-    def rebuilt(self) -> bool:
-        """Whether only a rebuilding of the arena undoes what was done: a cell rewritten, or phasing.
-
-        Phasing changes the robot's collision mask, after which a restored state no longer replays bit for
-        bit.
+        self.needs_rebuild = False
+        """Whether only a rebuilding of the arena undoes what was done: a cell rewritten, or phasing, which
+        changes the robot's collision mask, after which a restored state no longer replays bit for bit.
         """
-        return bool(self._added or self._hidden or self._written or self._phased)
+        self._written = 0
+        self._added_walls: set[int] = set()
+        self._emptied: set[Cell] = set()
+        self._is_ending = self._has_edge = False
 
     def restart(self) -> None:
-        """Undo everything but what is `rebuilt`."""
+        """Undo everything that needs no rebuilding."""
         self._emptied = set()
-        if self._ghost:
-            self._set_ghost(False)
+        if self.phasing:
+            self._set_phasing(False)
 
     def _check(self, edit: str, row: int, column: int) -> Cell:
         course = self.arena.course
@@ -67,16 +61,16 @@ class WorldEdits:
     def _occupant(self, cell: Cell) -> str | None:
         """What stands in a cell (the robot aside), or None."""
         course, arena = self.arena.course, self.arena
-        if arena.walls.at(cell) is not None or (cell in arena.buried and cell not in self._emptied):
+        if arena.wall_at(cell) is not None or (cell in arena.buried and cell not in self._emptied):
             return "wall"
         for gate in arena.gates:
             if gate.element.position == cell and not gate.removed:
                 return gate.element.id
         for name, thing in arena.things.items():
-            if thing.present and thing.element.kind != "marker":
-                x, y, _ = arena.place_of(thing)
-                if course.cell_of(x, y) == cell:
-                    return name
+            if not thing.present or thing.element.kind == "marker":
+                continue
+            if course.cell_of(*arena.position_of(thing)[:2]) == cell:
+                return name
         return None
 
     def _robot_in(self, cell: Cell) -> bool:
@@ -95,21 +89,20 @@ class WorldEdits:
     def move_coin(self, row: int, column: int, coin: str | None = None) -> str:
         """Put a coin (by default the first that is left) into a free cell; returns its id."""
         cell = self._check("move_coin", row, column)
-        left = {n: t for n, t in self.arena.things.items() if t.element.kind == "coin" and t.present}
+        left = self._present("coin")
         if not left or (coin is not None and coin not in left):
-            raise InvalidEdit(
-                f"move_coin: no coin {coin or ''!r} is left (left: {', '.join(left) or 'none'})"
-            )
+            names = ", ".join(left) or "none"
+            raise InvalidEdit(f"move_coin: no coin {coin or ''!r} is left (left: {names})")
         name = coin or next(iter(left))
         course = self.arena.course
         if course.cell_of(*left[name].position[:2]) != cell:
             self._need_free("move_coin", cell)
             x, y = course.centre(*cell)
-            self.arena.move(left[name], (x, y, 0.16 + course.elevation(x, y)))
+            self.arena.move(left[name], (x, y, OBJECT_HEIGHT + course.elevation(x, y)))
         return name
 
     def teleport(self, row: int, column: int) -> None:
-        """Put the robot at rest into a free cell, its heading kept."""
+        """Put the robot at rest into a free cell, with the heading that it has."""
         cell = self._check("teleport", row, column)
         self._need_free("teleport", cell)
         x, y = self.arena.course.centre(*cell)
@@ -134,8 +127,8 @@ class WorldEdits:
             raise InvalidEdit(f"set_cell: {where} is clear already")
         if element is not None and self._robot_in(cell):
             raise InvalidEdit(f"set_cell: {where} is taken by the robot")
-        if element is not None and there is not None and _looks(there) == _looks(element):
-            raise InvalidEdit(f"set_cell: {where} holds {' '.join(_looks(element)).strip()} already")
+        if element is not None and there is not None and _traits(there) == _traits(element):
+            raise InvalidEdit(f"set_cell: {where} holds {' '.join(_traits(element)).strip()} already")
         changes: list[Change] = []
         if occupant is not None:
             self._clear(cell)
@@ -159,95 +152,86 @@ class WorldEdits:
 
     def _write(self, cell: Cell, element: Element) -> Element:
         """Put a thing that the course does not have into a free cell, with an id of its own."""
+        self.needs_rebuild = True
         self._written += 1
         place = {"id": f"written-{self._written}", "row": cell[0], "column": cell[1]}
         item = element.model_copy(update=place)
-        thing = self.arena.add(item)
-        self.watch.add(thing)
+        thing = self.builder.add(item)
+        self.events.add(thing)
         self.sensors.add(thing)
         return item
 
     def _clear(self, cell: Cell) -> None:
         arena = self.arena
-        body = arena.walls.at(cell)
+        body = arena.wall_at(cell)
         if body is not None:
-            patch = arena.walls.bodies.pop(body)
-            if body in self._added:
-                self._added.remove(body)
+            self.needs_rebuild = True
+            patch = arena.walls.pop(body)
+            if body in self._added_walls:
+                self._added_walls.remove(body)
                 arena.names.pop(body)
                 arena.client.removeBody(body)
             else:
-                self._hidden.append(body)
-                arena.client.resetBasePositionAndOrientation(body, PARKED, (0.0, 0.0, 0.0, 1.0))
+                arena.client.resetBasePositionAndOrientation(body, PARKED, UPRIGHT)
             for rest in merge(set(patch.cells()) - {cell}):
                 self._add_wall(rest)
         self._emptied.add(cell)
         around = {(cell[0] + dr, cell[1] + dc) for dr in (-1, 0, 1) for dc in (-1, 0, 1)}
         for hidden in sorted((around & arena.buried) - self._emptied):
-            if arena.walls.at(hidden) is None:
+            if arena.wall_at(hidden) is None:
                 self._add_wall(Patch(*hidden, *hidden))
         for gate in arena.gates:
             gate.removed = gate.removed or gate.element.position == cell
         for thing in arena.things.values():
-            place = arena.course.cell_of(*arena.place_of(thing)[:2])
+            place = arena.course.cell_of(*arena.position_of(thing)[:2])
             if thing.present and thing.element.kind != "marker" and place == cell:
                 arena.remove(thing)
 
     def _add_wall(self, patch: Patch) -> None:
-        self._added.append(self.arena.add_wall(patch))
+        self.needs_rebuild = True
+        self._added_walls.add(self.builder.add_wall(patch))
+
+    def _present(self, kind: str) -> dict[str, Thing]:
+        """The things of a kind that are still in play, by id."""
+        things = self.arena.things.items()
+        return {name: thing for name, thing in things if thing.element.kind == kind and thing.present}
 
     def unlock(self, chest: str, now: float) -> Event:
         """Open a chest without a key; returns the event."""
-        thing: Thing | None = self.arena.things.get(chest)
-        if thing is None or thing.element.kind != "chest" or not thing.present:
-            left = [n for n, t in self.arena.things.items() if t.element.kind == "chest" and t.present]
-            raise InvalidEdit(f"unlock: no closed chest {chest!r} (closed: {', '.join(left) or 'none'})")
-        return self.watch.open(thing, now)
+        closed = self._present("chest")
+        if chest not in closed:
+            raise InvalidEdit(f"unlock: no closed chest {chest!r} (closed: {', '.join(closed) or 'none'})")
+        return self.events.open(closed[chest], now)
 
     def phase(self, on: bool) -> None:
         """Let the robot through gates and walls (the course's edge aside), or end that; while it stands in
         a wall, the end waits until it is clear.
         """
         if on:
-            self._ending = False
-            if not self._ghost:
-                self._set_ghost(True)
-        elif self._ghost:
-            self._ending = True
+            self._is_ending = False
+            if not self.phasing:
+                self._set_phasing(True)
+        elif self.phasing:
+            self._is_ending = True
             self.settle()
 
     def settle(self) -> None:
-        """End phasing once asked for and the robot is clear of every wall; called each control step."""
-        if self._ending and not any(
-            self._robot_in(cell) for patch in self.arena.walls.bodies.values() for cell in patch.cells()
+        """End phasing once requested and the robot is clear of every wall; called each control step."""
+        if self._is_ending and not any(
+            self._robot_in(cell) for patch in self.arena.walls.values() for cell in patch.cells()
         ):
-            self._set_ghost(False)
+            self._set_phasing(False)
 
-    def _set_ghost(self, on: bool) -> None:
-        self._ghost, self._ending = on, False
-        if not self._phased:
-            self._shut_edge()
-        self._phased = True
+    def _set_phasing(self, on: bool) -> None:
+        self.phasing, self._is_ending = on, False
+        if not self._has_edge:
+            self.builder.add_edge()
+        self._has_edge = self.needs_rebuild = True
         group, mask = (GHOST, ~WALLS) if on else (1, -1)
         for link in self.robot.solid_links:
             self.arena.client.setCollisionFilterGroupMask(self.robot.body, link, group, mask)
 
-    def _shut_edge(self) -> None:
-        """Stand walls on the course's edge that phasing does not pass, until the arena is rebuilt."""
-        arena, course = self.arena, self.arena.course
-        bottom, right = course.rows - 1, course.columns - 1
-        for patch in (
-            Patch(0, 0, 0, right),
-            Patch(bottom, 0, bottom, right),
-            Patch(1, 0, bottom - 1, 0),
-            Patch(1, right, bottom - 1, right),
-        ):
-            x0, x1, y0, y1 = bounds(patch, course.cell, course.rows)
-            half = ((x1 - x0) / 2, (y1 - y0) / 2, WALL_HEIGHT / 2)
-            shape = arena.client.createCollisionShape(arena.client.GEOM_BOX, halfExtents=half)
-            arena.static(shape, -1, ((x0 + x1) / 2, (y0 + y1) / 2, half[2]), "wall", "wall")
 
-
-def _looks(item: Element) -> tuple[str, ...]:
-    """What tells an element from another in the same cell."""
+def _traits(item: Element) -> tuple[str, ...]:
+    """What distinguishes an element from another in the same cell."""
     return item.kind, *(str(item.properties.get(name, "")) for name in ("colour", "shape"))

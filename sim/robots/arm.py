@@ -174,8 +174,7 @@ class SimulatedArm:
         for i, shape in self._shapes.items():
             at = self.robot.state.joints[i][0]
             goal[i] = shape.step(float(asked[0, i]), at, float(top[i]), float(push[i]), CYCLE)
-        self.robot.cap_velocity(top)
-        self.robot.cap_acceleration(push)
+        self.robot.limit_speed(top, push)
         self.robot.actuate(goal, np.minimum(limited.effort_limit[0], self._own_limit))
         for _ in range(PHYSICS):
             if self.robot.servos is not None:

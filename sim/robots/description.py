@@ -10,11 +10,11 @@ import importlib
 import math
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from nerfbot.declared import Declared, Positive, validate
+from nerfbot.declared import Declared, NonNegative, Number, Positive, validate
 from nerfbot.files import read_yaml, shipped
 from nerfbot.limits import Channel, Envelope
 from nerfbot.limits.channel import Mode
@@ -28,10 +28,10 @@ TWIST = {"linear.x": "m/s", "angular.z": "rad/s"}
 PACKAGED = "pybullet_data:"
 """Prefix of a URDF path that is looked up among PyBullet's own models."""
 
-Vector = tuple[float, float, float]
+Vector = tuple[Number, Number, Number]
 
 
-class Drive(Declared):
+class DifferentialDrive(Declared):
     """A differential drive: joint names by side, wheel radius in m, distance between the sides in m."""
 
     left: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -44,8 +44,11 @@ class Drive(Declared):
         """The driven wheels' joints."""
         return (*self.left, *self.right)
 
+    steering: ClassVar[tuple[str, ...]] = ()
+    rolling: ClassVar[tuple[str, ...]] = ()
 
-class Ackermann(Declared):
+
+class AckermannDrive(Declared):
     """A car's drive: ``driven`` wheels and ``steering`` hinges, left then right; ``rolling`` wheels turn
     freely. ``wheelbase`` and ``track`` in m; ``max_steering``: of a wheel in the middle, rad.
     """
@@ -58,14 +61,19 @@ class Ackermann(Declared):
     wheelbase: Positive
     max_steering: Annotated[float, Field(gt=0, lt=math.pi / 2)]
 
+    @property
+    def max_curvature(self) -> float:
+        """Of the tightest curve, 1/m."""
+        return math.tan(self.max_steering) / self.wheelbase
+
 
 def _kind_of_drive(given: Any) -> str:
-    has = given.get("steering") if isinstance(given, dict) else getattr(given, "steering", None)
+    has = given.get("steering") if isinstance(given, dict) else (getattr(given, "steering", None) or None)
     return "differential" if has is None else "ackermann"
 
 
 AnyDrive = Annotated[
-    Annotated[Drive, Tag("differential")] | Annotated[Ackermann, Tag("ackermann")],
+    Annotated[DifferentialDrive, Tag("differential")] | Annotated[AckermannDrive, Tag("ackermann")],
     Discriminator(_kind_of_drive),
 ]
 """A differential drive, or a car's where a steering is given."""
@@ -79,8 +87,8 @@ class ServoModel(Declared):
     stall_torque: Positive
     no_load_velocity: Positive
     stiffness: Positive
-    damping: Annotated[float, Field(ge=0)] = 0.0
-    friction: Annotated[float, Field(ge=0)] = 0.0
+    damping: NonNegative = 0.0
+    friction: NonNegative = 0.0
 
 
 class ChannelRow(Declared):
@@ -88,7 +96,7 @@ class ChannelRow(Declared):
 
     ``joint`` is the joint's name in the URDF (default: the channel's name); a twist channel has none.
     ``effort`` (N·m or N) and ``velocity`` (rad/s or m/s) state limits that the URDF leaves at 0, or tighten
-    those it gives. ``capped: false``: nothing caps its effort. ``servo``: a position joint that yields under
+    those it gives. ``capped: false``: it has no effort limit. ``servo``: a position joint that yields under
     load as a hobby servo does.
     """
 
@@ -120,7 +128,7 @@ class ChannelRow(Declared):
         return self
 
     def channel(self) -> Channel:
-        """The same as the limits layer knows it; a channel here measures all it can."""
+        """The channel of the limits layer; it measures everything that its kind can."""
         twist = self.name in TWIST
         measures = {"velocity", "effort"} if twist else {"position", "velocity", "effort"}
         return Channel(
@@ -148,7 +156,7 @@ class CameraModel(Declared):
     height: Annotated[int, Field(ge=1, le=1024)] = 64
     field_of_view: Annotated[float, Field(gt=0, lt=math.pi)] = 1.2
     position: Vector = (0.2, 0.0, 0.15)
-    pitch: float = 0.1
+    pitch: Number = 0.1
     range: Positive = 8.0
 
 
@@ -176,8 +184,8 @@ class RobotDescription(Declared):
     friction: dict[str, Positive] = Field(default_factory=dict)
     ground_links: tuple[str, ...] = ()
     fixed_base: bool = False
-    spawn_height: Annotated[float, Field(ge=0)] = 0.0
-    rest: dict[str, float] = Field(default_factory=dict)
+    spawn_height: NonNegative = 0.0
+    rest: dict[str, Number] = Field(default_factory=dict)
     folder: Path = Field(default=Path(), exclude=True)
 
     @model_validator(mode="after")
@@ -193,7 +201,7 @@ class RobotDescription(Declared):
             raise ValueError(
                 f"channels: a drive needs {' and '.join(TWIST)} first, in this order, got {names}"
             )
-        if isinstance(self.drive, Ackermann) and self.channels[1].capped:
+        if isinstance(self.drive, AckermannDrive) and self.channels[1].capped:
             raise ValueError("channels: angular.z needs `capped: false`: steering caps no moment")
         return self
 

@@ -1,6 +1,6 @@
 """From a twist to wheels and back: a differential drive, and a car's (Ackermann steering).
 
-Kinematics only: the robot sets the motors. Geometry: K. Lynch and F. Park, *Modern Robotics*, 13.3.
+Kinematics only: `motors` sets the motors. Geometry: K. Lynch and F. Park, *Modern Robotics*, 13.3.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .description import Ackermann, Drive
+from .description import AckermannDrive, DifferentialDrive
 
 STANDING = 1e-3
-"""A car slower than this (m/s) stands: what curve it is asked for is told by the yaw rate's sign alone."""
+"""A car slower than this (m/s) stands: the sign of the yaw rate alone decides where its steering points."""
 
 
 class WheelCommand(NamedTuple):
     """``speeds`` of driven wheels (rad/s), the torque each may use (N·m), ``angles`` of the hinges (rad)."""
 
     speeds: list[float]
-    force: float
+    torque: float
     angles: list[float]
 
 
-class Differential:
+class DifferentialKinematics:
     """Wheels on two sides that turn at different speeds.
 
     ``effort`` (N·m) and ``speed`` (rad/s): the least that the URDF gives any of the wheels. When a wheel
@@ -31,65 +31,64 @@ class Differential:
     curvature.
     """
 
-    def __init__(self, drive: Drive, effort: float, speed: float) -> None:
-        self.driven, self.hinges = (*drive.left, *drive.right), ()
-        self.rolling: tuple[str, ...] = ()
-        self._left, self._count = len(drive.left), len(self.driven)
+    def __init__(self, drive: DifferentialDrive, effort: float, speed: float) -> None:
+        self._left, self._count = len(drive.left), len(drive.driven)
         self._radius, self._half_track = drive.wheel_radius, drive.track / 2
         self._effort, self._speed = effort, speed
 
-    def command(self, forward: float, turning: float, push: float, moment: float) -> WheelCommand:
-        """Wheels for ``forward`` m/s and ``turning`` rad/s, with at most ``push`` N and ``moment`` N·m."""
+    def wheels(self, forward: float, turning: float, force: float, moment: float) -> WheelCommand:
+        """Wheels for ``forward`` m/s and ``turning`` rad/s, with at most ``force`` N and ``moment`` N·m."""
         turn = turning * self._half_track
         left, right = (forward - turn) / self._radius, (forward + turn) / self._radius
         excess = max(abs(left), abs(right)) / self._speed
         if excess > 1.0:
             left, right = left / excess, right / excess
         per_wheel = self._radius / self._count
-        force = min(push * per_wheel, moment * per_wheel / self._half_track, self._effort)
-        return WheelCommand([left] * self._left + [right] * (self._count - self._left), force, [])
+        torque = min(force * per_wheel, moment * per_wheel / self._half_track, self._effort)
+        return WheelCommand([left] * self._left + [right] * (self._count - self._left), torque, [])
 
-    def efforts(self, torques: Sequence[float]) -> tuple[float, float]:
-        """The push in N and the moment in N·m about the vertical of the driven wheels' torques (N·m)."""
+    def twist_effort(self, torques: Sequence[float]) -> tuple[float, float]:
+        """Force in N and moment in N·m about the vertical of the driven wheels' torques (N·m)."""
         left, right = sum(torques[: self._left]), sum(torques[self._left : self._count])
         return (left + right) / self._radius, (right - left) / self._radius * self._half_track
 
 
-class Car:
+class AckermannKinematics:
     """Driven wheels that cannot turn on the spot, and steered ones that point along the curve.
 
-    Curvature is bounded by the steering's range: a tighter curve is driven as the tightest, at the speed that
-    was asked for, so that its yaw rate is less than asked. The moment about the vertical cannot be capped.
+    Curvature is bounded by the steering's range: a tighter curve is driven as the tightest, at the requested
+    speed, so that its yaw rate is less than requested. The moment about the vertical cannot be limited.
     """
 
-    def __init__(self, drive: Ackermann, effort: float, speed: float) -> None:
-        self.driven, self.hinges, self.rolling = drive.driven, drive.steering, drive.rolling
+    def __init__(self, drive: AckermannDrive, effort: float, speed: float) -> None:
         self._radius, self._half_track, self._wheelbase = drive.wheel_radius, drive.track / 2, drive.wheelbase
-        self._effort, self._speed = effort, speed
-        self.curvature = math.tan(drive.max_steering) / drive.wheelbase
-        """The tightest curve, 1/m."""
-        self._last = 0.0
+        self._effort, self._speed, self._max_curvature = effort, speed, drive.max_curvature
+        self._curvature = 0.0
 
-    def command(self, forward: float, turning: float, push: float, moment: float) -> WheelCommand:
-        """Wheels for ``forward`` m/s and ``turning`` rad/s, with at most ``push`` N; no ``moment``."""
+    def wheels(self, forward: float, turning: float, force: float, moment: float) -> WheelCommand:
+        """Wheels for ``forward`` m/s and ``turning`` rad/s, with at most ``force`` N; no ``moment``."""
         if abs(forward) > STANDING:
-            wanted = turning / forward
+            curvature = turning / forward
         else:  # standing, the steering turns the way that driving on ahead would take
-            wanted = math.copysign(math.inf, turning) if turning else self._last
-        curve = self._last = max(-self.curvature, min(self.curvature, wanted))
-        sides = (1.0 - curve * self._half_track, 1.0 + curve * self._half_track)
+            curvature = math.copysign(math.inf, turning) if turning else self._curvature
+        curvature = self._curvature = max(-self._max_curvature, min(self._max_curvature, curvature))
+        sides = (1.0 - curvature * self._half_track, 1.0 + curvature * self._half_track)
         speeds = [forward * side / self._radius for side in sides]
         excess = max(map(abs, speeds)) / self._speed
         if excess > 1.0:
             speeds = [speed / excess for speed in speeds]
-        angles = [math.atan(self._wheelbase * curve / side) for side in sides]
-        return WheelCommand(speeds, min(push * self._radius / 2, self._effort), angles)
+        angles = [math.atan(self._wheelbase * curvature / side) for side in sides]
+        return WheelCommand(speeds, min(force * self._radius / 2, self._effort), angles)
 
-    def efforts(self, torques: Sequence[float]) -> tuple[float, float]:
-        """The push in N of the driven wheels' torques (N·m); the moment is told as 0."""
+    def twist_effort(self, torques: Sequence[float]) -> tuple[float, float]:
+        """The force in N of the driven wheels' torques (N·m); the moment is reported as 0."""
         return sum(torques[:2]) / self._radius, 0.0
 
 
-def drive_of(drive: Drive | Ackermann, effort: float, speed: float) -> Differential | Car:
-    """The drive that a description states, with the wheels' limits: ``effort`` N·m, ``speed`` rad/s."""
-    return Car(drive, effort, speed) if isinstance(drive, Ackermann) else Differential(drive, effort, speed)
+Kinematics = DifferentialKinematics | AckermannKinematics
+
+
+def kinematics_of(drive: DifferentialDrive | AckermannDrive, effort: float, speed: float) -> Kinematics:
+    """The kinematics of a drive whose wheels have the limits ``effort`` N·m and ``speed`` rad/s."""
+    kind = AckermannKinematics if isinstance(drive, AckermannDrive) else DifferentialKinematics
+    return kind(drive, effort, speed)  # type: ignore[arg-type]

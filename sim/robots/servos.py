@@ -1,4 +1,4 @@
-"""Hobby servos in joints: a set point on a profile, a position loop, a cap on the duty, back-EMF, friction.
+"""Hobby servos in joints: a set point on a profile, a position loop, a limit of the duty, back-EMF, friction.
 
 The motor's torque is set before every physics step; gear friction is left to PyBullet's solver, which lets a
 joint stand still under it. Constants are the description's; nothing here knows a make.
@@ -14,79 +14,92 @@ from nerfbot.limits.kernel import approach
 
 from ..physics.client import Client
 from .description import ServoModel
+from .motors import JointSpec
 
 
 @dataclass
-class Servo:
-    """One joint's servo and its state: ``goal`` (rad), ``cap`` of the torque (N·m), set point ``at`` moving
-    with ``speed``, bounds ``velocity`` and ``acceleration`` of its profile, ``drive``: what it drives with.
+class SimulatedServo:
+    """One joint's servo: ``goal`` (rad), ``effort_limit`` (N·m), and the set point (rad, rad/s) that moves to
+    the goal within the profile's bounds; ``duty_torque``: the motor's at standstill with its duty, N·m.
     """
 
-    index: int
+    channel: int
+    joint: JointSpec
     model: ServoModel
     goal: float = 0.0
-    cap: float = math.inf
-    at: float = 0.0
-    speed: float = 0.0
-    velocity: float = math.inf
-    acceleration: float = math.inf
-    drive: float = 0.0
+    effort_limit: float = math.inf
+    set_point: float = 0.0
+    set_point_speed: float = 0.0
+    max_velocity: float = math.inf
+    max_acceleration: float = math.inf
+    duty_torque: float = 0.0
 
     def step(self, position: float, velocity: float, dt: float) -> float:
         """Advance the set point by ``dt`` s; the motor's torque in N·m at ``position`` and ``velocity``."""
-        self._profile(dt)
+        self._advance(dt)
         model = self.model
-        back = model.stall_torque / model.no_load_velocity
-        wanted = model.stiffness * (self.at - position) + model.damping * (self.speed - velocity)
-        cap = min(self.cap, model.stall_torque)
-        self.drive = max(-cap, min(cap, wanted + back * self.speed))
-        return self.drive - back * velocity
+        back_emf = model.stall_torque / model.no_load_velocity
+        torque = model.stiffness * (self.set_point - position)
+        torque += model.damping * (self.set_point_speed - velocity)
+        limit = min(self.effort_limit, model.stall_torque)
+        self.duty_torque = max(-limit, min(limit, torque + back_emf * self.set_point_speed))
+        return self.duty_torque - back_emf * velocity
 
-    def _profile(self, dt: float) -> None:
+    def _advance(self, dt: float) -> None:
         """Move the set point towards the goal, so that it can come to rest there."""
-        gap, top = self.goal - self.at, min(self.velocity, 4.0 * self.model.no_load_velocity)
+        gap = self.goal - self.set_point
+        top = min(self.max_velocity, 4.0 * self.model.no_load_velocity)
         step = min(top * dt, abs(gap))
-        if self.acceleration < math.inf:
-            growth = self.acceleration * dt
-            wanted = math.copysign(min(step, approach(abs(gap), self.acceleration, dt)) / dt, gap)
-            self.speed = max(self.speed - growth, min(self.speed + growth, wanted))
+        if self.max_acceleration < math.inf:
+            change = self.max_acceleration * dt
+            speed = math.copysign(min(step, approach(abs(gap), self.max_acceleration, dt)) / dt, gap)
+            low, high = self.set_point_speed - change, self.set_point_speed + change
+            self.set_point_speed = max(low, min(high, speed))
         else:
-            self.speed = math.copysign(step, gap) / dt
-        self.at += self.speed * dt
+            self.set_point_speed = math.copysign(step, gap) / dt
+        self.set_point += self.set_point_speed * dt
 
 
-class Servos:
+class ServoMotors:
     """The servos of one body. They stand still under gear friction and hold nothing until commanded."""
 
-    def __init__(self, client: Client, body: int, servos: Sequence[Servo]) -> None:
-        self._client, self._body, self._servos = client, body, list(servos)
-        self._indices = [servo.index for servo in self._servos]
-        self._by_index = {servo.index: servo for servo in self._servos}
-        for servo in self._servos:
+    def __init__(self, client: Client, body: int, servos: Sequence[SimulatedServo]) -> None:
+        self._client, self._body, self._servos = client, body, servos
+        self._indices = [servo.joint.index for servo in servos]
+        self._by_index = dict(zip(self._indices, servos, strict=True))
+        for servo in servos:
             client.setJointMotorControl2(
-                body, servo.index, client.VELOCITY_CONTROL, targetVelocity=0.0, force=servo.model.friction
+                body,
+                servo.joint.index,
+                client.VELOCITY_CONTROL,
+                targetVelocity=0.0,
+                force=servo.model.friction,
             )
 
     def rest(self) -> None:
         """Begin at rest where the joints stand."""
         states = self._client.getJointStates(self._body, self._indices)
         for servo, state in zip(self._servos, states, strict=True):
-            servo.goal = servo.at = state[0]
-            servo.speed = servo.drive = 0.0
+            servo.goal = servo.set_point = state[0]
+            servo.set_point_speed = servo.duty_torque = 0.0
 
-    def command(self, index: int, goal: float, cap: float) -> None:
-        """Send the joint ``index`` to ``goal`` (rad) with at most ``cap`` N·m."""
-        servo = self._by_index[index]
-        servo.goal, servo.cap = goal, cap
+    def apply(
+        self, command: Sequence[float], effort_limit: Sequence[float], available: dict[int, float]
+    ) -> None:
+        """Set the goals; the torques follow from them in every physics step."""
+        for servo in self._servos:
+            servo.goal = servo.joint.clipped(command[servo.channel])
+            servo.effort_limit = min(effort_limit[servo.channel], servo.joint.effort)
 
-    def bound(self, index: int, velocity: float, acceleration: float) -> None:
-        """Bound the profile of the joint ``index``, rad/s and rad/s²; inf: not bounded."""
-        servo = self._by_index[index]
-        servo.velocity, servo.acceleration = velocity, acceleration
+    def limit(self, velocity: Sequence[float], acceleration: Sequence[float]) -> None:
+        """Bound the profiles, rad/s and rad/s²; inf: not bounded."""
+        for servo in self._servos:
+            servo.max_velocity = min(servo.joint.velocity, velocity[servo.channel])
+            servo.max_acceleration = acceleration[servo.channel]
 
-    def drive(self, index: int) -> float:
-        """What the servo at ``index`` reports as its load: the torque at standstill of its duty, N·m."""
-        return self._by_index[index].drive
+    def load(self, index: int) -> float:
+        """What the servo at a URDF index reports as its load: the torque at standstill of its duty, N·m."""
+        return self._by_index[index].duty_torque
 
     def step(self, dt: float) -> None:
         """Set the torques for one physics step of ``dt`` s."""

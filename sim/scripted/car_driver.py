@@ -8,7 +8,7 @@ from nerfbot.angles import wrap_angle
 from nerfbot.course import Course
 
 from ..errors import InvalidRobot
-from ..robots.description import Ackermann, RobotDescription
+from ..robots.description import AckermannDrive, RobotDescription
 from .driver import BACK_SPEED, BRAKING, Driver
 from .navigation import Point
 
@@ -25,7 +25,7 @@ class CarDriver(Driver):
     def __init__(self, course: Course, speed: float = 1.4, robot: RobotDescription | str = "racecar") -> None:
         description = robot if isinstance(robot, RobotDescription) else RobotDescription.load(robot)
         super().__init__(course, speed, description)
-        if not isinstance(description.drive, Ackermann):
+        if not isinstance(description.drive, AckermannDrive):
             raise InvalidRobot(f"{description.name}: drive: a car's driver needs one with steering")
         self._curvature = math.tan(description.drive.max_steering) / description.drive.wheelbase
         self._reversing = 0

@@ -15,7 +15,7 @@ from nerfbot.angles import wrap_angle
 from nerfbot.course import Course
 from nerfbot.course.course import Waypoint
 
-from ..physics.arena import CHEST
+from ..physics.arena_builder import CHEST
 from ..plant.sensors import Readings
 from ..robots.description import LidarModel, RobotDescription
 from .navigation import MARGIN, FloorMap, Obstacle, Point

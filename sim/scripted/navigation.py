@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nerfbot.course import Course
 
-from ..physics.arena import FRAGILE_RADIUS
+from ..physics.arena_builder import FRAGILE_RADIUS
 from ..physics.geometry import Cell, bounds, merge
 
 Floats = NDArray[np.float64]

@@ -18,7 +18,7 @@ from nerfbot.errors import InvalidCommand
 
 from ..errors import InvalidRobot
 from ..plant.nerfed_plant import NerfedPlant
-from ..robots.description import Ackermann, RobotDescription
+from ..robots.description import AckermannDrive, RobotDescription
 from ..robots.gait import GAITS
 from .car_driver import CarDriver
 from .driver import Driver
@@ -36,7 +36,7 @@ def scripted(robot: RobotDescription, course: Course, lift: Callable[[], NDArray
     ``lift()`` tells the lift levels by axis. Raises `InvalidRobot` for a robot that has neither a drive nor a
     gait: nobody knows how it would get about.
     """
-    if isinstance(robot.drive, Ackermann):
+    if isinstance(robot.drive, AckermannDrive):
         return CarDriver(course, robot=robot)
     if robot.drive is not None:
         return Driver(course, robot=robot)

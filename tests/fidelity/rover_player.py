@@ -143,13 +143,13 @@ class RoverPlayer:
                 name = thing.element.kind
                 if name in ("coin", "decoy"):
                     name = str(thing.element.properties["shape"])
-                x, y, _ = plant.arena.place_of(thing)
+                x, y, _ = plant.arena.position_of(thing)
                 story.bodies[self.course.cell_of(x, y)] = name
         for gate in plant.arena.gates:
             if not gate.removed:
                 story.bodies[gate.element.position] = "gate"
         story.reward, story.first_contact = self.tracker.total_reward, self.tracker.first_contact
-        story.keys = sum(plant.watch.keys.values())
+        story.keys = sum(plant.event_detector.keys.values())
         story.lifted = bool(self.plant.lift.any())
         return story
 

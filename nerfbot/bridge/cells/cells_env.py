@@ -358,7 +358,7 @@ class RoverCells(gymnasium.Env[Any, Any]):
             pose=readings.pose,
             objects=objects,
             lidar=readings.lidar if still else None,
-            keys=plant.watch.keys,
+            keys=plant.event_detector.keys,
             phasing=plant.edits.phasing,
             lift=self.lift.tolist(),
             granted=self._granted(),
@@ -416,7 +416,7 @@ def tracked_objects(nerfed: NerfedPlant) -> list[ObjectPose]:
     """The poses of all objects, as a tracking system over the arena reports them."""
     arena = nerfed.plant.arena
     return [
-        ObjectPose(thing.element, *arena.place_of(thing)[:2])
+        ObjectPose(thing.element, *arena.position_of(thing)[:2])
         for thing in arena.things.values()
         if thing.present and thing.element.kind != "marker"
     ]

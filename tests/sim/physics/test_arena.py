@@ -35,9 +35,9 @@ def test_a_heavy_block_moves_at_a_high_cap_and_not_at_a_low_one(yard):
     for cap in (12.0, 45.0):
         plant = yard(CORRIDOR, "B: {kind: block, mass: 6.0, friction: 0.45}")
         block = plant.arena.things["block-1"]
-        before = plant.arena.place_of(block)[0]
+        before = plant.arena.position_of(block)[0]
         drive(plant, 120, 0.4, cap)
-        travelled.append(plant.arena.place_of(block)[0] - before)
+        travelled.append(plant.arena.position_of(block)[0] - before)
     assert travelled[0] < 0.05  # the blow of arriving, no more
     assert travelled[1] > 0.5
 
@@ -274,9 +274,10 @@ def test_another_draw_of_a_course_needs_no_reloading_and_replays():
 def test_what_stands_still_makes_no_contacts_with_its_like():
     with Plant("ramp", pictures=False) as plant:
         plant.step([0.0, 0.0])
-        standing = {*plant.arena.ground, *plant.arena.walls.bodies}
+        standing = {*plant.arena.ground, *plant.arena.walls}
         pairs = {point[1:3] for body in standing for point in plant.client.getContactPoints(body)}
-    assert {(plant.arena.floor, plant.robot.body)} == pairs
+    floor = next(body for body, name in plant.arena.names.items() if name == "floor")
+    assert {(floor, plant.robot.body)} == pairs
 
 
 # Geometry

@@ -84,7 +84,7 @@ def test_a_joint_moves_no_faster_and_drives_no_harder_than_the_nerf_allows(
 
     def watched() -> None:
         step()
-        seen.append((arm.client.getJointState(arm.robot.body, index)[1], arm.robot.servos.drive(index)))
+        seen.append((arm.client.getJointState(arm.robot.body, index)[1], arm.robot.servos.load(index)))
 
     arm.client.stepSimulation = watched
     for goal in (0.7, 0.0):
