@@ -17,7 +17,7 @@ from nerfbot.grid.action_menu import Menu, Row
 from nerfbot.grid.codes import CHEST, COLOURS, FLOOR, KEY, OBJECT, SHAPES, WALL
 from nerfbot.powers import EDITS
 from nerfbot.sim.errors import InvalidEdit
-from nerfbot.sim.physics.arena import Thing
+from nerfbot.sim.physics.arena_state import Thing
 from nerfbot.sim.plant.plant import Plant
 from nerfbot.sim.plant.world_edits import Change
 
