@@ -57,10 +57,10 @@ MUTANTS = [
     Mutant("names", "ros/command_messages.py", "if sorted(names) != sorted(known):", "if False:", COMMANDS),
     Mutant("one point", "ros/command_messages.py", "if len(points) != 1:", "if False:", COMMANDS),
     # Parameters
-    Mutant("zero is not off", "ros/parameters.py", 'if value == 0.0 and not name.endswith("position") and not name.startswith("min"):', "if False:", PARAMETERS),
+    Mutant("zero is not off", "ros/parameters.py", 'if not field.startswith("min_") and field != "max_position" and value <= 0.0:', "if False:", PARAMETERS),
     Mutant("finite limits", "ros/parameters.py", "if not math.isfinite(value):", "if False:", PARAMETERS),
     Mutant("no switch", "ros/parameters.py", 'if values.get(f"{place}.{switch}", True) is not True:', "if False:", PARAMETERS),
-    Mutant("inverted range", "ros/parameters.py", "if low is not None and high is not None and low >= high:", "if False:", PARAMETERS),
+    Mutant("inverted range", "ros/parameters.py", "if low >= high:", "if False:", PARAMETERS),
     Mutant("misspelt", "ros/parameters.py", 'if name not in known and not name.startswith("qos_overrides."):', "if False:", PARAMETERS),
     Mutant("parameter range", "ros/parameters.py", "if not (above and value <= item.high):", "if False:", PARAMETERS),
     # Permits

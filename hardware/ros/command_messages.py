@@ -42,7 +42,8 @@ class CommandType(NamedTuple):
         return message_class(self.type_name)
 
 
-def _read_twist(twist: Any, channels: Sequence[Channel]) -> list[float]:
+def _read_twist(message: Any, channels: Sequence[Channel]) -> list[float]:
+    twist = getattr(message, "twist", message)
     linear, angular = twist.linear, twist.angular
     numbers = (linear.x, linear.y, linear.z, angular.x, angular.y, angular.z)
     parts = dict(zip(TWIST_PARTS, map(_number, numbers, TWIST_PARTS), strict=True))
@@ -53,7 +54,8 @@ def _read_twist(twist: Any, channels: Sequence[Channel]) -> list[float]:
     return values
 
 
-def _write_twist(twist: Any, values: Sequence[float], channels: Sequence[Channel]) -> None:
+def _write_twist(message: Any, values: Sequence[float], channels: Sequence[Channel]) -> None:
+    twist = getattr(message, "twist", message)
     parts = {"linear": twist.linear, "angular": twist.angular}
     for channel, value in zip(channels, values, strict=True):
         group, _, axis = channel.name.partition(".")
@@ -102,12 +104,7 @@ def _write_trajectory(message: Any, values: Sequence[float], channels: Sequence[
 
 
 COMMAND_TYPES: dict[str, CommandType] = {
-    "twist_stamped": CommandType(
-        "geometry_msgs/msg/TwistStamped",
-        lambda message, channels: _read_twist(message.twist, channels),
-        lambda message, values, channels: _write_twist(message.twist, values, channels),
-        True,
-    ),
+    "twist_stamped": CommandType("geometry_msgs/msg/TwistStamped", _read_twist, _write_twist, True),
     "twist": CommandType("geometry_msgs/msg/Twist", _read_twist, _write_twist, False),
     "float64_multi_array": CommandType("std_msgs/msg/Float64MultiArray", _read_array, _write_array, False),
     "joint_trajectory": CommandType(

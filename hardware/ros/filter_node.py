@@ -122,8 +122,8 @@ class FilterNode(BaseNode):
 
     def finish(self) -> None:
         """Stop under the envelope's deceleration before the process ends, for at most two seconds."""
-        if not hasattr(self, "filter"):
-            return
+        if not hasattr(self, "_in"):
+            return  # it did not configure
         self.filter.stop_conditions = {"ending": "the node ends"}
         period = 1.0 / self.values["timer_rate"]
         for _ in range(int(2.0 / period)):

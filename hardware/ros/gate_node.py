@@ -8,6 +8,7 @@ must stop the robot.
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Any
 
 from std_msgs.msg import Float64MultiArray
@@ -62,10 +63,7 @@ class GateNode(FilterNode):
         self._effort_limit_out.publish(Float64MultiArray(data=bounded))
 
 
-def main() -> int:
-    """Run the node."""
-    return run(GateNode)
-
+main = partial(run, GateNode)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -38,9 +38,9 @@ class NerfNode(FilterNode):
         Parameter("nerf", "rover-weak", "", "a preset's name or the path of a specification"),
         Parameter("seed", 0, "", "of everything random in the nerf"),
         Parameter("allow", [""], "", "limits that may stay unenforced, by name: linear.x.effort"),
-        Parameter("effort_limit", False, "", "the robot takes caps on effort on the topic effort_limit"),
+        Parameter("effort_limit", False, "", "the robot accepts effort limits on the topic effort_limit"),
         Parameter("sensors", ["lidar", "imu", "joints", "odometry"], "", "which sensors pass through here"),
-        Parameter("camera_field_of_view", 1.3, "rad", "across, of the camera", 0.0, 3.14, True),
+        Parameter("camera_field_of_view", 1.3, "rad", "horizontal, of the camera", 0.0, 3.14, True),
     )
 
     def spec(self) -> NerfSpec:
@@ -124,10 +124,7 @@ class NerfNode(FilterNode):
         return level, message, values
 
 
-def main() -> int:
-    """Run the node."""
-    return run(NerfNode)
-
+main = partial(run, NerfNode)
 
 if __name__ == "__main__":
     sys.exit(main())

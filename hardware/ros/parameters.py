@@ -37,15 +37,15 @@ COMMON: tuple[Parameter, ...] = (
     Parameter("channels", ["linear.x", "angular.z"], "", "what is commanded, in this order"),
     Parameter("command_mode", "velocity", "", "what a joint's command means: position, velocity or effort"),
     Parameter("cmd_vel_timeout", 0.1, "s", "a command older than this is stale", 0.0, 2.0, True),
-    Parameter("stamp_jump", 0.5, "s", "by how much a stamp's delay may jump", 0.0, 10.0, True),
+    Parameter("stamp_jump", 0.5, "s", "how far a stamp's delay may jump", 0.0, 10.0, True),
     Parameter("control_period", 0.05, "s", "nominal time between commands", 0.001, 1.0),
-    Parameter("timer_rate", 50.0, "Hz", "how often ages are looked at", 5.0, 1000.0),
+    Parameter("timer_rate", 50.0, "Hz", "how often ages are checked", 5.0, 1000.0),
     Parameter("limiter_clock", "steady", "", "steady, or stamp: simulated time, with use_sim_time only"),
-    Parameter("permit_socket", "", "", "where the permit is read: a path, given by the bring-up"),
-    Parameter("supervisor_socket", "", "", "where faults are told; empty: nowhere"),
+    Parameter("permit_socket", "", "", "path of the socket that receives permits; the bring-up sets it"),
+    Parameter("supervisor_socket", "", "", "where faults are reported; empty: nowhere"),
     Parameter("envelope_digest", "", "", "SHA-256 that the envelope must have; empty: any"),
-    Parameter("priority", 0, "", "real-time priority (SCHED_RR) to ask for; 0: none", 0, 99),
-    Parameter("use_odometry", True, "", "measure twist channels by odom"),
+    Parameter("priority", 0, "", "requested real-time priority (SCHED_RR); 0: none", 0, 99),
+    Parameter("use_odometry", True, "", "measure twist channels by the topic odom"),
 )
 """Parameters that the nodes of the command chain share."""
 
@@ -141,23 +141,19 @@ def envelope_of(values: Mapping[str, Any], channels: Sequence[Channel]) -> Envel
                 raise InvalidSpec(f"{place}.{switch} = false: a hard limit cannot be off ({place}.{limit})")
         if values.get(f"{place}.has_jerk_limits", False) is not False:
             raise InvalidSpec(f"{place}.has_jerk_limits = true: the envelope bounds no jerk; a nerf can")
-        given: dict[str, float] = {}
-        for name, field in LIMIT_FIELDS.items():
-            value = values.get(f"{place}.{name}")
-            if value is None:
-                continue  # the envelope checks below what the mode requires
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise InvalidSpec(f"{place}.{name} = {value!r}: must be a number")
-            if not math.isfinite(value):
-                raise InvalidSpec(f"{place}.{name} = {value}: must be finite")
-            if value == 0.0 and not name.endswith("position") and not name.startswith("min"):
-                raise InvalidSpec(f"{place}.{name} = 0: must be above 0; 0 does not mean off")
-            given[field] = float(value)
-        table[channel.name] = _channel_envelope(place, given)
+        limits = {
+            field: _limit(f"{place}.{name}", field, values[f"{place}.{name}"])
+            for name, field in LIMIT_FIELDS.items()
+            if values.get(f"{place}.{name}") is not None
+        }
+        low, high = limits.get("min_position", -math.inf), limits.get("max_position", math.inf)
+        if low >= high:
+            raise InvalidSpec(f"{place}.min_position = {low:g}: must be below max_position = {high:g}")
+        table[channel.name] = ChannelEnvelope(**limits)
     envelope = Envelope(channels=table)
     for channel in channels:
         try:
-            envelope.channel(channel)
+            envelope.channel(channel)  # whether it has what the channel's mode requires
         except InvalidSpec as error:
             text = str(error)
             for name, field in LIMIT_FIELDS.items():
@@ -166,17 +162,16 @@ def envelope_of(values: Mapping[str, Any], channels: Sequence[Channel]) -> Envel
     return envelope
 
 
-def _channel_envelope(place: str, given: Mapping[str, float]) -> ChannelEnvelope:
-    names = {field: name for name, field in LIMIT_FIELDS.items()}
-    for field, value in given.items():
-        if field.startswith("min") and field != "min_position" and value > 0.0:
-            raise InvalidSpec(f"{place}.{names[field]} = {value:g}: must not be above 0")
-        if not field.startswith("min") and not field.endswith("position") and value < 0.0:
-            raise InvalidSpec(f"{place}.{names[field]} = {value:g}: must be above 0")
-    low, high = given.get("min_position"), given.get("max_position")
-    if low is not None and high is not None and low >= high:
-        raise InvalidSpec(f"{place}.min_position = {low:g}: must be below max_position = {high:g}")
-    return ChannelEnvelope(**given)
+def _limit(name: str, field: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidSpec(f"{name} = {value!r}: must be a number")
+    if not math.isfinite(value):
+        raise InvalidSpec(f"{name} = {value}: must be finite")
+    if field in ("min_velocity", "min_effort") and value > 0.0:
+        raise InvalidSpec(f"{name} = {value:g}: must not be above 0")
+    if not field.startswith("min_") and field != "max_position" and value <= 0.0:
+        raise InvalidSpec(f"{name} = {value:g}: must be above 0; 0 does not mean off")
+    return float(value)
 
 
 def envelope_parameters(envelope: Envelope, channels: Sequence[str]) -> dict[str, float]:

@@ -99,10 +99,7 @@ class RecorderNode(BaseNode):
             self._file.close()
 
 
-def main() -> int:
-    """Run the node."""
-    return run(RecorderNode)
-
+main = partial(run, RecorderNode)
 
 if __name__ == "__main__":
     sys.exit(main())

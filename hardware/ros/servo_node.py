@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -135,10 +136,7 @@ class ServoNode(BaseNode):
             self._driver.close()
 
 
-def main() -> int:
-    """Run the node."""
-    return run(ServoNode)
-
+main = partial(run, ServoNode)
 
 if __name__ == "__main__":
     sys.exit(main())

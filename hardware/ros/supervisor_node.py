@@ -62,21 +62,29 @@ class SupervisorNode(BaseNode):
     NAME = "supervisor"
     SHARED = ("autostart", *COMMANDS, "supervisor_socket", "priority")
     OWN = (
-        Parameter("permit_sockets", [""], "", "where permits go: a path for each reader"),
+        Parameter("permit_sockets", [""], "", "paths of the sockets that permits are sent to"),
         Parameter("permit_period", 0.05, "s", "time between permits", 0.005, 1.0),
         Parameter("permit_valid", 0.2, "s", "how long a permit holds", 0.01, 2.0),
-        Parameter("state_folder", "", "", "where the latch and the audit log are kept"),
+        Parameter("state_folder", "", "", "folder of the latch and the audit log"),
         Parameter("course", "gauntlet", "", "a course's name or path: its lift zones allow leases"),
         Parameter("max_lease", 30.0, "s", "longest lease", 0.0, 600.0, True),
-        Parameter("max_speed", 1.5, "m/s", "more is a jump or a runaway", 0.0, 20.0, True),
+        Parameter("max_speed", 1.5, "m/s", "a faster robot has jumped or run away", 0.0, 20.0, True),
         Parameter("drift", 0.02, "m/m", "uncertainty of the odometry by distance", 0.0, 1.0),
         Parameter("odometry_timeout", 0.5, "s", "silence after which it stops", 0.0, 5.0, True),
-        Parameter("tracking_tolerance", 0.5, "m/s", "difference of told and measured speed", 0.0, 20.0, True),
+        Parameter(
+            "tracking_tolerance",
+            0.5,
+            "m/s",
+            "of measured to commanded speed",
+            0.0,
+            20.0,
+            True,
+        ),
         Parameter("backstop", "", "", "what stops the robot when the gate dies; empty: lifts are refused"),
         Parameter("origin_at_start", False, "", "set the origin with the first odometry (simulation)"),
-        Parameter("min_voltage", 0.0, "V", "below it no lift; 0: not watched", 0.0, 1000.0),
-        Parameter("max_temperature", 0.0, "degC", "above it a stop; 0: not watched", 0.0, 500.0),
-        Parameter("max_load", 0.0, "N·m", "joint effort above which no lift; 0: not watched", 0.0, 1e4),
+        Parameter("min_voltage", 0.0, "V", "below it no lift; 0: not checked", 0.0, 1000.0),
+        Parameter("max_temperature", 0.0, "degC", "above it a stop; 0: not checked", 0.0, 500.0),
+        Parameter("max_load", 0.0, "N·m", "joint effort above which no lift; 0: not checked", 0.0, 1e4),
     )
 
     def configure(self) -> None:
@@ -259,10 +267,7 @@ class SupervisorNode(BaseNode):
         self._permits.close()
 
 
-def main() -> int:
-    """Run the node."""
-    return run(SupervisorNode)
-
+main = partial(run, SupervisorNode)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,7 +1,7 @@
-"""`nerfbot bench ros`: what the nerf node adds to a bare relay; how soon the robot rests after each fault.
+"""`nerfbot bench ros`: latency that the nerf node adds to a bare relay, and time to rest after each fault.
 
-Latency and loss are measured beside a relay of the same executor and quality of service, in alternating
-blocks of one run. The stop is measured on the simulated robot's odometry, from the fault to rest.
+Latency and loss are measured beside a relay with the same executor and quality of service, in alternating
+blocks of one run. A stop is measured by the simulated robot's odometry, from the fault to rest.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from geometry_msgs.msg import TwistStamped
 from rclpy.qos import QoSProfile
@@ -20,49 +21,44 @@ from nerfbot.hardware.datagram import Mailbox
 from nerfbot.hardware.safety.permit import PermitSource
 
 TRIALS = 50
-WAYS = {"nerf": ("cmd_vel_policy", "cmd_vel_nerfed"), "relay": ("relay", "relayed")}
+PATHS = {"nerf": ("cmd_vel_policy", "cmd_vel_nerfed"), "relay": ("relay", "relayed")}
+"""Topics in and out of what is compared."""
 
 
-class Course:
-    """Messages through the nerf and through the relay: when each was sent, and how long it took."""
+class LatencyTest:
+    """Sends numbered messages through the nerf and through the relay, and measures how long each takes."""
 
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
-        permits = rig.folder / "permit.bench"
-        rig.start(
-            "nerf",
-            "nerfbot.hardware.ros.nerf_node",
-            {
-                "permit_socket": permits,
-                "nerf": "rover-slow",
-                "use_odometry": False,
-                "control_period": 0.005,
-                **LIMITS,
-            },
+        self._permits, self._box, self._source = (
+            rig.folder / "permit",
+            Mailbox(rig.folder / "bench"),
+            PermitSource(1.0),
         )
-        rig.function("relay")
-        self._permits, self._box, self._source = permits, Mailbox(rig.folder / "bench"), PermitSource(1.0)
-        self.sent: dict[str, dict[str, float]] = {way: {} for way in WAYS}
-        self.took: dict[str, list[float]] = {way: [] for way in WAYS}
+        settings = {"permit_socket": self._permits, "nerf": "rover-slow", "use_odometry": False}
+        rig.start("nerf", "nerfbot.hardware.ros.nerf_node", {**settings, "control_period": 0.005, **LIMITS})
+        rig.start_function("relay")
+        self.sent: dict[str, dict[str, float]] = {path: {} for path in PATHS}
+        """Times (s) of messages that have not come back, by number."""
+        self.durations: dict[str, list[float]] = {path: [] for path in PATHS}
         self._number = 0
         self._outs = {}
-        for way, (there, back) in WAYS.items():
-            self._outs[way] = rig.node.create_publisher(TwistStamped, there, COMMAND_QOS)
-            rig.node.create_subscription(TwistStamped, back, self._hearer(way), QoSProfile(depth=100))
+        for path, (topic_in, topic_out) in PATHS.items():
+            self._outs[path] = rig.node.create_publisher(TwistStamped, topic_in, COMMAND_QOS)
+            rig.node.create_subscription(
+                TwistStamped, topic_out, partial(self._take, path), QoSProfile(depth=100)
+            )
         if not rig.until(lambda: all(out.get_subscription_count() for out in self._outs.values()), 120.0):
             raise RuntimeError("bench ros: the nerf or the relay did not start within two minutes")
 
-    def _hearer(self, way: str) -> Callable[[TwistStamped], None]:
-        def hear(message: TwistStamped) -> None:
-            began = self.sent[way].pop(message.header.frame_id, None)
-            if began is not None:
-                self.took[way].append(time.monotonic() - began)
+    def _take(self, path: str, message: TwistStamped) -> None:
+        began = self.sent[path].pop(message.header.frame_id, None)
+        if began is not None:
+            self.durations[path].append(time.monotonic() - began)
 
-        return hear
-
-    def block(self, way: str, rate: float, length: float) -> None:
-        """Send along a way at `rate` (Hz) for `length` s; each message carries its number as its frame."""
-        end, due = time.monotonic() + length, time.monotonic()
+    def send(self, path: str, rate: float, seconds: float) -> None:
+        """Send at `rate` (Hz) for so long; each message carries its number as its frame."""
+        end, due = time.monotonic() + seconds, time.monotonic()
         while due < end:
             self._number += 1
             message = TwistStamped()
@@ -70,55 +66,50 @@ class Course:
             message.header.frame_id = str(self._number)
             if self._number % 20 == 1:
                 self._box.send(self._source.next().encode(), self._permits)
-            self.sent[way][message.header.frame_id] = time.monotonic()
-            self._outs[way].publish(message)
+            self.sent[path][message.header.frame_id] = time.monotonic()
+            self._outs[path].publish(message)
             due += 1.0 / rate
             self._rig.spin(max(due - time.monotonic(), 0.0))
 
     def clear(self) -> None:
-        """Forget what was sent and heard."""
+        """Wait for stragglers, then discard all measurements."""
         self._rig.spin(0.5)
-        for way in WAYS:
-            self.sent[way].clear()
-            self.took[way].clear()
-
-    def close(self) -> None:
-        """Stop sending permits."""
-        self._box.close()
+        for path in PATHS:
+            self.sent[path].clear()
+            self.durations[path].clear()
 
 
 def latency(
     rig: Rig, report: Callable[[str], None], blocks: int = 40, seconds: float = 0.5, minute: float = 60.0
 ) -> list[Figure]:
-    """Time from sending to hearing, through the nerf and the relay, at 100 and 200 Hz, and what is lost.
+    """Time from sending to receiving, through the nerf and the relay, at 100 and 200 Hz, and what is lost.
 
-    Blocks are short and take turns, so that what else the machine does meets both alike.
+    Blocks are short and alternate, so that other load on the machine affects both alike.
     """
-    course, figures = Course(rig), []
+    test, figures = LatencyTest(rig), []
     for rate in (100.0, 200.0):
-        for way in WAYS:
-            course.block(way, rate, 1.0)
-        course.clear()
-        for turn in range(blocks):
-            report(f"latency at {rate:.0f} Hz, block {turn + 1} of {blocks}")
-            for way in WAYS:
-                course.block(way, rate, seconds)
-        tail = "" if rate == 200.0 else "_100hz"
+        for path in PATHS:
+            test.send(path, rate, 1.0)
+        test.clear()
+        for block in range(blocks):
+            report(f"latency at {rate:.0f} Hz, block {block + 1} of {blocks}")
+            for path in PATHS:
+                test.send(path, rate, seconds)
+        suffix = "" if rate == 200.0 else "_100hz"
         for name, share in (("p50", 0.5), ("p99", 0.99)):
-            ours, bare = (_quantile(course.took[way], share) for way in WAYS)
-            against = Baseline("bare relay, ms", 1e3 * bare)
-            figures.append(Figure(f"added_{name}_ratio{tail}", ours / bare, "", "lower", against))
-    for way in WAYS:
-        course.clear()
-        report(f"{minute:.0f} s at 200 Hz, {way}")
+            nerf, relay = (_quantile(test.durations[path], share) for path in PATHS)
+            against = Baseline("bare relay, ms", 1e3 * relay)
+            figures.append(Figure(f"added_{name}_ratio{suffix}", nerf / relay, "", "lower", against))
+    for path in PATHS:
+        test.clear()
+        report(f"{minute:.0f} s at 200 Hz, {path}")
         began = time.monotonic()
-        course.block(way, 200.0, minute)
+        test.send(path, 200.0, minute)
         rig.spin(0.5)
-        lost = Figure(f"lost_messages{'' if way == 'nerf' else '_relay'}", len(course.sent[way]), "", "lower")
-        figures.append(lost)
+        suffix = "" if path == "nerf" else "_relay"
+        figures.append(Figure(f"lost_messages{suffix}", len(test.sent[path]), "", "lower"))
         held_up = 1e3 * rig.held_up(began, time.monotonic())
-        figures.append(Figure(f"bare_timer_held_up_max_ms.{way}", held_up, "ms", "lower"))
-    course.close()
+        figures.append(Figure(f"bare_timer_held_up_max_ms.{path}", held_up, "ms", "lower"))
     return figures
 
 
@@ -128,16 +119,7 @@ def _quantile(values: Sequence[float], share: float) -> float:
 
 def figures(report: Callable[[str], None], trials: int = TRIALS) -> list[Figure]:
     """Every figure of this benchmark; `trials` of each fault."""
-    found: list[Figure] = []
-    rig = Rig()
-    try:
-        found += latency(rig, report)
-    finally:
-        rig.close()
-    rig = Rig()
-    try:
-        found += stops(rig, report, trials)
-        found += flood(rig, report)
-    finally:
-        rig.close()
-    return found
+    with Rig() as rig:
+        figures = latency(rig, report)
+    with Rig() as rig:
+        return [*figures, *stops(rig, report, trials), *flood(rig, report)]

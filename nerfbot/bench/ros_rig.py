@@ -28,10 +28,10 @@ SPEED, PERIOD, DECELERATION = 0.3, 0.05, 2.0
 """How the robot is driven: m/s, s between commands, and how it stops, m/s²."""
 
 TIMER_RATE = 100.0
-"""Hz of the links' timers."""
+"""Rate of the nerf's and the gate's timers, Hz."""
 
 ROOM = 0.25
-"""m to each side of the start within which it drives to and fro."""
+"""Distance to each side of the start within which it drives to and fro, m."""
 
 LIMITS = {
     "linear.x.max_velocity": 1.5,
@@ -41,11 +41,11 @@ LIMITS = {
     "angular.z.max_acceleration": 12.0,
     "angular.z.max_deceleration": 8.0,
 }
-FIRST, SECOND = 20, 10
-"""Real-time priorities: as in a bring-up, the nerf's and what is compared with it after the others'."""
+HIGH, LOW = 20, 10
+"""Real-time priorities as in a bring-up: low for the nerf and what is compared with it, high for the rest."""
 
-NAP = 0.002
-"""s that the bare timer sleeps."""
+TIMER_PERIOD = 0.002
+"""Time that the bare timer sleeps, s."""
 
 # A signal handler that does not return leaves a live process, and live DDS threads, with a stuck loop.
 _START = (
@@ -55,21 +55,24 @@ _START = (
 )
 
 
-def relay() -> int:
-    """A node that only passes on what it hears, with the nerf's quality of service and executor."""
+def _publisher(name: str, topic: str) -> tuple[Any, Any]:
+    """A node of this process and its publisher of commands."""
     rclpy.init()
-    node = rclpy.create_node("relay")
-    out = node.create_publisher(TwistStamped, "relayed", COMMAND_QOS)
+    node = rclpy.create_node(name)
+    return node, node.create_publisher(TwistStamped, topic, COMMAND_QOS)
+
+
+def relay() -> int:
+    """A node that only passes messages on, with the nerf's quality of service and executor."""
+    node, out = _publisher("relay", "relayed")
     node.create_subscription(TwistStamped, "relay", out.publish, COMMAND_QOS)
-    priority.request(SECOND)
+    priority.request(LOW)
     return _spin(node)
 
 
 def sender(period: float = PERIOD) -> int:
     """A policy that drives to and fro about where the robot started, by its odometry."""
-    rclpy.init()
-    node = rclpy.create_node("sender")
-    out = node.create_publisher(TwistStamped, "cmd_vel_policy", COMMAND_QOS)
+    node, out = _publisher("sender", "cmd_vel_policy")
     speed = SPEED
 
     def turn(odometry: Odometry) -> None:
@@ -85,20 +88,18 @@ def sender(period: float = PERIOD) -> int:
 
     node.create_subscription(Odometry, "odom", turn, qos_profile_sensor_data)
     node.create_timer(period, send)
-    priority.request(SECOND)
+    priority.request(LOW)
     return _spin(node)
 
 
 def quick_sender() -> int:
-    """The same with a command for each period of the links' timers."""
+    """A `sender` with a command for each period of the nerf's and the gate's timers."""
     return sender(1.0 / TIMER_RATE)
 
 
 def flooder() -> int:
     """A sender at full rate; prints how many messages a second it sent."""
-    rclpy.init()
-    node = rclpy.create_node("flooder")
-    out = node.create_publisher(TwistStamped, "cmd_vel_policy", COMMAND_QOS)
+    node, out = _publisher("flooder", "cmd_vel_policy")
     message = TwistStamped()
     message.twist.linear.x = SPEED
     while True:
@@ -112,13 +113,13 @@ def flooder() -> int:
 
 def bare_timer() -> int:
     """A loop that only sleeps; prints when (s, monotonic) and for how long (s) it was held up."""
-    priority.request(FIRST)
+    priority.request(HIGH)
     before = time.monotonic()
     while True:
-        time.sleep(NAP)
+        time.sleep(TIMER_PERIOD)
         now = time.monotonic()
-        if now - before > 5.0 * NAP:
-            print(f"{before:.4f} {now - before - NAP:.4f}", flush=True)
+        if now - before > 5.0 * TIMER_PERIOD:
+            print(f"{before:.4f} {now - before - TIMER_PERIOD:.4f}", flush=True)
         before = now
 
 
@@ -135,7 +136,7 @@ def _spin(node: Any) -> int:
 class Rig:
     """The processes under measurement, and this process's own node beside them.
 
-    With them runs a bare timer: what holds that up, the machine does, not the chain.
+    A bare timer runs beside them: delays that it sees too are the machine's, not the chain's.
     """
 
     def __init__(self) -> None:
@@ -143,18 +144,18 @@ class Rig:
         os.environ.setdefault("ROS_DOMAIN_ID", str(random.SystemRandom().randint(1, 100)))
         self.folder = Path(tempfile.mkdtemp(prefix="nerfbot-"))
         self.running: dict[str, subprocess.Popen[bytes]] = {}
-        self._words: dict[str, list[str]] = {}
+        self._commands: dict[str, list[str]] = {}
         rclpy.init()
         self.node = rclpy.create_node("bench")
         self.executor = SingleThreadedExecutor()
         self.executor.add_node(self.node)
         self.speed, self.speed_at = 0.0, 0.0
         self.longest_silence = 0.0
-        """Longest time between two odometry messages, s: no stop can be seen sooner than the next one."""
+        """Longest time between two odometry messages, s: the resolution of a measured stop."""
         self.node.create_subscription(Odometry, "odom", self._take_odometry, qos_profile_sensor_data)
-        self.real_time = not priority.request(FIRST)
-        """Whether the system gives real-time priority; where not, a busy machine shows in every figure."""
-        self.function("bare_timer")
+        self.real_time = not priority.request(HIGH)
+        """Whether the system grants real-time priority; without, a busy machine affects every figure."""
+        self.start_function("bare_timer")
 
     def _take_odometry(self, message: Odometry) -> None:
         now = time.monotonic()
@@ -163,50 +164,44 @@ class Rig:
 
     def start(self, name: str, module: str, parameters: dict[str, Any]) -> None:
         """Start a node's process under a name."""
-        words = [sys.executable, "-c", _START.format(module=module, name="main"), "--ros-args"]
-        level = SECOND if name == "nerf" else FIRST
-        for key, value in {"priority": level, **parameters}.items():
-            words += ["-p", f"{key}:={str(value).lower() if isinstance(value, bool) else value}"]
-        self._words[name] = words
-        self.again(name)
+        command = [sys.executable, "-c", _START.format(module=module, name="main"), "--ros-args"]
+        for key, value in {"priority": LOW if name == "nerf" else HIGH, **parameters}.items():
+            command += ["-p", f"{key}:={str(value).lower() if isinstance(value, bool) else value}"]
+        self._commands[name] = command
+        self.restart(name)
 
-    def function(self, name: str, number: int = 1) -> str:
-        """Start one of this module's own nodes; under which name."""
-        called = name if number == 1 else f"{name}{number}"
-        self._words[called] = [sys.executable, "-c", _START.format(module=__name__, name=name)]
-        self.again(called)
-        return called
+    def start_function(self, function: str, name: str = "") -> None:
+        """Start one of this module's own nodes, under its own or another name."""
+        name = name or function
+        self._commands[name] = [sys.executable, "-c", _START.format(module=__name__, name=function)]
+        self.restart(name)
 
-    def again(self, name: str) -> None:
-        """Start a process once more as it was."""
+    def restart(self, name: str) -> None:
+        """Start a process again as before."""
         log = open(self.folder / f"{name}.log", "ab")  # noqa: SIM115 (the process has it)
         self.running[name] = subprocess.Popen(
-            self._words[name], stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            self._commands[name], stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
-        if self.real_time:  # which a child inherits: each asks by itself, once it is up
+        if self.real_time:  # a child inherits it; each requests its own
             os.sched_setscheduler(self.running[name].pid, os.SCHED_OTHER, os.sched_param(0))
 
-    def renew(self) -> None:
-        """End everything but the bare timer and start it once more, in the order of the first time."""
-        names = [name for name in self._words if name != "bare_timer"]
+    def restart_all(self) -> None:
+        """Kill everything but the bare timer and start it again in the same order."""
+        names = [name for name in self._commands if name != "bare_timer"]
         for name in names:
             self.kill(name)
         for name in names:
-            self.again(name)
+            self.restart(name)
 
-    def last_line(self, name: str) -> str:
-        """The last line that a process has printed."""
-        return ((self.folder / f"{name}.log").read_text().splitlines() or ["nothing"])[-1]
-
-    def said(self, name: str) -> list[str]:
-        """The words that a process has printed."""
-        return (self.folder / f"{name}.log").read_text().split()
+    def output(self, name: str) -> str:
+        """What a process has printed so far."""
+        return (self.folder / f"{name}.log").read_text()
 
     def held_up(self, since: float, until: float) -> float:
         """The longest time (s) that the bare timer was held up between two times (s, monotonic)."""
-        words = self.said("bare_timer")
-        times = list(zip(map(float, words[::2]), map(float, words[1::2]), strict=False))
-        return max((length for at, length in times if at < until and at + length > since), default=0.0)
+        lines = [line.split() for line in self.output("bare_timer").splitlines()]
+        delays = [(float(line[0]), float(line[1])) for line in lines if len(line) == 2]
+        return max((length for at, length in delays if at < until and at + length > since), default=0.0)
 
     def spin(self, seconds: float) -> None:
         """Listen for a while."""
@@ -215,7 +210,7 @@ class Rig:
             self.executor.spin_once(timeout_sec=left)
 
     def until(self, holds: Callable[[], bool], seconds: float = 60.0) -> bool:
-        """Listen until something holds; false when it does not come."""
+        """Listen until something holds; false after so many seconds."""
         end = time.monotonic() + seconds
         while not holds():
             if time.monotonic() > end:
@@ -224,14 +219,16 @@ class Rig:
         return True
 
     def kill(self, name: str) -> None:
-        """End a process, whatever it does."""
+        """Kill a process, even one that hangs."""
         process = self.running[name]
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
-    def close(self) -> None:
-        """End everything."""
+    def __enter__(self) -> Rig:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
         for name in self.running:
             self.kill(name)
         self.executor.shutdown()

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import math
 import sys
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -57,12 +58,12 @@ class PlantNode(BaseNode):
     OWN = (
         Parameter("course", "gauntlet", "", "a course's name or path"),
         Parameter("robot", "rover", "", "a robot's name or the path of its description"),
-        Parameter("seed", 0, "", "of the draw of the course, and of the zones that lose commands"),
-        Parameter("vary", False, "", "draw the course by the seed instead of the nominal one"),
-        Parameter("real_time_factor", 1.0, "", "simulated by real; 0: as commands come", 0.0, 50.0),
-        Parameter("lockstep_wait", 0.25, "s", "with factor 0: how long a command is waited for", 0.01, 5.0),
-        Parameter("publish_clock", True, "", "publish /clock; false: stamps are the system's, as a robot's"),
-        Parameter("camera_every", 0, "", "take a picture every so many steps; 0: none"),
+        Parameter("seed", 0, "", "of the course, and of the zones that lose commands"),
+        Parameter("vary", False, "", "vary the course by the seed; false: the nominal one"),
+        Parameter("real_time_factor", 1.0, "", "simulated per real second; 0: in lockstep", 0.0, 50.0),
+        Parameter("lockstep_wait", 0.25, "s", "with factor 0: longest wait for a command", 0.01, 5.0),
+        Parameter("publish_clock", True, "", "publish /clock; false: stamps by the system's clock"),
+        Parameter("camera_every", 0, "", "take an image every so many steps; 0: none"),
     )
 
     def configure(self) -> None:
@@ -215,10 +216,7 @@ def _finite(event: Any) -> dict[str, Any]:
     }
 
 
-def main() -> int:
-    """Run the node."""
-    return run(PlantNode)
-
+main = partial(run, PlantNode)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +45,13 @@ class PolicyNode(BaseNode):
     SHARED = ("autostart", *COMMANDS, "supervisor_socket")
     OWN = (
         Parameter("policy", "scripted", "", "scripted, or the folder of a saved policy"),
-        Parameter("course", "gauntlet", "", "the course it is on: the scripted driver knows its plan"),
-        Parameter("robot", "rover", "", "the robot's description"),
-        Parameter("rate", 20.0, "Hz", "commands a second", 0.5, 200.0),
-        Parameter("trigger", "timer", "", "timer: at the rate; odom: with each odometry message"),
-        Parameter("leases", True, "", "ask for leases in the course's lift zones"),
-        Parameter("lease_duration", 5.0, "s", "of the leases it asks for", 0.1, 60.0),
-        Parameter("lease_ramp", 0.5, "s", "of the leases it asks for", 0.0, 10.0),
+        Parameter("course", "gauntlet", "", "the course; the scripted driver follows its plan"),
+        Parameter("robot", "rover", "", "a robot's name or the path of its description"),
+        Parameter("rate", 20.0, "Hz", "rate of commands", 0.5, 200.0),
+        Parameter("trigger", "timer", "", "timer: at `rate`; odom: with each odometry message"),
+        Parameter("leases", True, "", "request leases in the course's lift zones"),
+        Parameter("lease_duration", 5.0, "s", "of the requested leases", 0.1, 60.0),
+        Parameter("lease_ramp", 0.5, "s", "of the requested leases", 0.0, 10.0),
         Parameter("suffix", "_nerfed", "", "of the sensor topics; empty for raw ones"),
     )
 
@@ -185,10 +186,7 @@ class PolicyNode(BaseNode):
             self._client.close()  # type: ignore[union-attr]
 
 
-def main() -> int:
-    """Run the node."""
-    return run(PolicyNode)
-
+main = partial(run, PolicyNode)
 
 if __name__ == "__main__":
     sys.exit(main())
