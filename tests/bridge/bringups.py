@@ -71,14 +71,14 @@ class BringUp:
 
     def children(self) -> list[int]:
         """The nodes that run, by the run folder in their arguments."""
-        found = []
+        pids = []
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             try:
                 if f"{self.folder}/params".encode() in path.read_bytes():
-                    found.append(int(path.parent.name))
+                    pids.append(int(path.parent.name))
             except OSError:
                 continue
-        return found
+        return pids
 
     def node(self, name: str) -> int:
         """The process of one node."""

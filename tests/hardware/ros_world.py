@@ -45,7 +45,7 @@ TWIST_LIMITS = {
     "angular.z.max_deceleration": 8.0,
 }
 PATIENCE = 30.0
-"""How long in s a test waits for what must come; a busy machine is slow."""
+"""Longest wait of a test, s; a busy machine is slow."""
 
 
 def fresh_domain() -> int:
@@ -71,8 +71,8 @@ class World:
 
     def start(self, module: str, code: str = "", **parameters: Any) -> subprocess.Popen[str]:
         """Start `python -m nerfbot.<module>`, or `code`, with these parameters."""
-        words = ["-c", code] if code else ["-m", f"nerfbot.{module}"]
-        arguments = [sys.executable, *words, "--ros-args"]
+        program = ["-c", code] if code else ["-m", f"nerfbot.{module}"]
+        arguments = [sys.executable, *program, "--ros-args"]
         for name, value in parameters.items():
             text = str(value).lower() if isinstance(value, bool) else str(value)
             arguments += ["-p", f"{name}:={text}"]
@@ -88,7 +88,7 @@ class World:
         return process
 
     def output(self, process: subprocess.Popen[str]) -> str:
-        """What the process has said so far."""
+        """What the process has printed so far."""
         return (self.folder / f"{self._processes.index(process)}.log").read_text()
 
     def refusal(self, process: subprocess.Popen[str]) -> str:
@@ -111,19 +111,22 @@ class World:
 
 
 class Partner:
-    """The rest of the world, in this process: sends commands, permits and odometry, hears what comes out."""
+    """The rest of the world, in this process: sends commands, permits and odometry, and listens."""
 
-    def __init__(self, world: World, sends: str, hears: str, permits: str = "") -> None:
+    def __init__(self, world: World, sends: str, listens_to: str, permits: str = "") -> None:
         self.world = world
         self.context = Context()
         rclpy.init(context=self.context, domain_id=world.domain)
         self.node = rclpy.create_node("partner", context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
-        self.heard: list[tuple[float, TwistStamped]] = []
+        self.received: list[tuple[float, TwistStamped]] = []
         self.diagnostics: list[Any] = []
         self.node.create_subscription(
-            TwistStamped, hears, lambda m: self.heard.append((time.monotonic(), m)), QoSProfile(depth=100)
+            TwistStamped,
+            listens_to,
+            lambda m: self.received.append((time.monotonic(), m)),
+            QoSProfile(depth=100),
         )
         self.node.create_subscription(
             DiagnosticArray, "/diagnostics", lambda m: self.diagnostics.extend(m.status), 10
@@ -166,15 +169,15 @@ class Partner:
             self.spin(period)
 
     def until(self, holds: Callable[[], bool], each: Callable[[], None] = lambda: None) -> None:
-        """Go on (calling `each`) until something holds; fails when it does not come."""
+        """Call `each` until something holds; fails after `PATIENCE`."""
         end = time.monotonic() + PATIENCE
         while not holds():
-            assert time.monotonic() < end, "it did not come"
+            assert time.monotonic() < end, "it did not happen"
             each()
             self.spin(0.02)
 
-    def keep(self, forward: float) -> Callable[[], None]:
-        """What to call each time, to keep a command and the permit alive."""
+    def commanding(self, forward: float) -> Callable[[], None]:
+        """A function that sends a permit and this command."""
 
         def each() -> None:
             self.permit()
@@ -184,15 +187,15 @@ class Partner:
 
     @property
     def speed(self) -> float:
-        """The forward speed last heard."""
-        return self.heard[-1][1].twist.linear.x if self.heard else 0.0
+        """The forward speed last received."""
+        return self.received[-1][1].twist.linear.x if self.received else 0.0
 
     def reasons(self, node: str) -> list[str]:
         return [status.message for status in self.diagnostics if status.name.endswith(node)]
 
     def values(self, node: str) -> dict[str, str]:
-        found = [status for status in self.diagnostics if status.name.endswith(node)]
-        return {item.key: item.value for item in found[-1].values} if found else {}
+        statuses = [status for status in self.diagnostics if status.name.endswith(node)]
+        return {item.key: item.value for item in statuses[-1].values} if statuses else {}
 
     def close(self) -> None:
         self._box.close()

@@ -1,4 +1,4 @@
-"""Faults at the nerf's limit and during a lift, through the node: it is told to stop, and no faster."""
+"""Faults at the nerf's limit and during a lift, through the node: it is commanded to stop, and no faster."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ class Limited(Partner):
             self.send(1.45)
 
         self.until(lambda: self.speed == pytest.approx(TOPS[levels]), each)
-        self.heard.clear()
+        self.received.clear()
 
     def stopped(self, each: Callable[[], None]) -> list[float]:
-        """Go on like this until it has stood still; the speeds that were told meanwhile."""
+        """Go on like this until it has stood still; the speeds commanded meanwhile."""
 
         def speeds() -> list[float]:
-            return [message.twist.linear.x for _, message in self.heard]
+            return [message.twist.linear.x for _, message in self.received]
 
         self.until(lambda: 0.0 in speeds(), each)
         return speeds()
@@ -140,7 +140,7 @@ def test_steps_of_time_that_are_none_give_no_more_than_two_periods() -> None:
             partner.leave()
             partner.publisher.publish(partner.message(1.45 if step % 10 < 7 else -1.45, stamp=stamp))
             partner.spin(0.02)
-        speeds = [message.twist.linear.x for _, message in partner.heard]
+        speeds = [message.twist.linear.x for _, message in partner.received]
         partner.close()
     assert len(speeds) > 20
     assert max(map(abs, speeds)) <= 0.4 + 1e-9

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.realtime
 
 
 @pytest.mark.slow
-def test_the_gauntlet_is_passed_under_leases_and_its_recording_tells_of_each(bring_up) -> None:
+def test_the_gauntlet_is_passed_under_leases_and_its_recording_shows_each(bring_up) -> None:
     """Each obstacle takes a lease of its axis: the recording has its grant, its lift, its end."""
     reader = pytest.importorskip("mcap_ros2.reader", reason="mcap-ros2-support is not installed")
     run = bring_up()
@@ -49,25 +49,25 @@ def test_the_gauntlet_is_passed_under_leases_and_its_recording_tells_of_each(bri
     assert verify(run.folder / "audit.jsonl").lines == len(run.audit())
 
     topics: Counter[str] = Counter()
-    told, lifts, fastest = [], [], 0.0
+    audit, lifts, fastest = [], [], 0.0
     for message in reader.read_ros2_messages(str(run.folder / "recording.mcap")):
         topic = message.channel.topic
         topics[topic] += 1
         if topic == "/lift":
             lifts.append(message.ros_msg.data)
         elif topic == "/audit":
-            told.append(json.loads(message.ros_msg.data))
+            audit.append(json.loads(message.ros_msg.data))
         elif topic == "/cmd_vel":
             fastest = max(fastest, message.ros_msg.twist.linear.x)
     assert {"/odom", "/scan", "/scan_nerfed", "/cmd_vel_policy", "/cmd_vel_nerfed", "/clock"} <= set(topics)
-    granted = {item["lease"]: item for item in told if item["event"] == "grant"}
-    ended = {item["lease"]: item["reason"] for item in told if item["event"] in ("return", "revoke")}
+    granted = {item["lease"]: item for item in audit if item["event"] == "grant"}
+    returned = {item["lease"]: item["reason"] for item in audit if item["event"] in ("return", "revoke")}
     assert {axis for lease in granted.values() for axis in lease["axes"]} == set(AXES)
-    assert ended.keys() == granted.keys()
-    assert "expired" in ended.values()
+    assert returned.keys() == granted.keys()
+    assert "expired" in returned.values()
     leases = ("grant", "return", "revoke")
     written = [item["hash"] for item in run.audit() if item["event"] in leases]
-    assert [item["hash"] for item in told if item["event"] in leases] == written
+    assert [item["hash"] for item in audit if item["event"] in leases] == written
     assert np.max(lifts, axis=0) == pytest.approx(np.ones(len(AXES)), abs=0.01)
     assert lifts[-1] == pytest.approx(np.zeros(len(AXES)))
     assert 0.4 < fastest <= 1.2 + 1e-9  # rover-weak's speed, lifted
@@ -83,8 +83,8 @@ def test_the_gauntlet_is_passed_under_leases_and_its_recording_tells_of_each(bri
 @pytest.mark.slow
 def test_a_legged_robot_walks_joint_by_joint_through_the_chain(bring_up) -> None:
     """Joint trajectories, and caps on effort, through nerf and gate."""
-    words = ["robot:=a1", "course:=dash", "record:=false", "leases:=false"]
-    run = bring_up(*words, domain=(domain := fresh_domain()))
+    arguments = ["robot:=a1", "course:=dash", "record:=false", "leases:=false"]
+    run = bring_up(*arguments, domain=(domain := fresh_domain()))
     with a_world(domain) as world:
         listener = Partner(world, "unused", "nothing")
         walked, efforts = [], []
@@ -122,19 +122,19 @@ def test_a_saved_policy_commands_joints(bring_up, tmp_path: Path) -> None:
     about = {"layout": rover_layout_of(env, 0.05)}
     policy = Policy(network, parts, torch.nn.ModuleDict(), env.action_space, about)
     policy.save(tmp_path / "it")
-    wanted = policy.act({"joints": np.zeros((2, 12), np.float32)})
+    expected = policy.act({"joints": np.zeros((2, 12), np.float32)})
     env.close()
     domain = fresh_domain()
-    words = ["robot:=a1", "course:=dash", "record:=false", f"policy:={tmp_path / 'it'}"]
-    run = bring_up(*words, domain=domain)
+    arguments = ["robot:=a1", "course:=dash", "record:=false", f"policy:={tmp_path / 'it'}"]
+    run = bring_up(*arguments, domain=domain)
     with a_world(domain) as world:
         listener = Partner(world, "unused", "nothing")
-        heard: list[JointTrajectory] = []
-        listener.node.create_subscription(JointTrajectory, "cmd_vel_policy", heard.append, 10)
-        listener.until(lambda: len(heard) > 5)
+        commands: list[JointTrajectory] = []
+        listener.node.create_subscription(JointTrajectory, "cmd_vel_policy", commands.append, 10)
+        listener.until(lambda: len(commands) > 5)
         listener.close()
-    assert len(heard[-1].joint_names) == 12
-    assert list(heard[-1].points[0].positions) == pytest.approx(np.ravel(wanted).tolist(), abs=1e-3)
+    assert len(commands[-1].joint_names) == 12
+    assert list(commands[-1].points[0].positions) == pytest.approx(np.ravel(expected).tolist(), abs=1e-3)
     assert run.end() == 0
 
 
@@ -162,13 +162,13 @@ def test_the_hardware_bring_up_drives_a_robot_that_has_topics_of_its_own(bring_u
         partner.node.create_subscription(
             Odometry, "odom", lambda m: speeds.append(m.twist.twist.linear.x), 10
         )
-        words = ["record:=false", "policy:=none", "nerf:=rover-slow", f"params_file:={params}"]
-        run = bring_up(*words, kind="hardware", domain=world.domain)
+        arguments = ["record:=false", "policy:=none", "nerf:=rover-slow", f"params_file:={params}"]
+        run = bring_up(*arguments, kind="hardware", domain=world.domain)
         with run.supervisor() as client:
             partner.until(lambda: bool(speeds) and speeds[-1] > 0.3, lambda: partner.send(1.5))
             refused = client.request("grant", axes={"speed": 1.0}, duration=1.0, ramp=0.0, reason="test")
             assert refused["reason"] == "no-backstop"
-        assert max(message.twist.linear.x for _, message in partner.heard) <= 0.4 + 1e-9  # rover-slow's
+        assert max(message.twist.linear.x for _, message in partner.received) <= 0.4 + 1e-9  # rover-slow's
         assert run.end() == 0
         partner.until(lambda: abs(speeds[-1]) < 0.02)
         partner.close()
@@ -185,10 +185,10 @@ def test_a_nerf_that_dies_is_started_again(bring_up) -> None:
     assert run.node("nerf") != before
 
 
-@pytest.mark.parametrize("word", ["corse:=x", "course"])
-def test_a_bad_argument_is_one_line_and_exit_code_2(word: str) -> None:
+@pytest.mark.parametrize("argument", ["corse:=x", "course"])
+def test_a_bad_argument_is_one_line_and_exit_code_2(argument: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", MAIN, "bringup", "sim", word], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", MAIN, "bringup", "sim", argument], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1

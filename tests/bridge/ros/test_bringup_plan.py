@@ -46,10 +46,10 @@ def test_what_the_bring_up_decides_stands_after_a_parameter_file(tmp_path: Path)
         "hardware", {"params_file": str(file), "run_folder": str(tmp_path), "namespace": "robot1"}
     )
     node = plan.nodes[1]
-    words = plan.arguments(node, plan.write(node))
-    files = [words[k + 1] for k, word in enumerate(words) if word == "--params-file"]
+    arguments = plan.arguments(node, plan.write(node))
+    files = [arguments[k + 1] for k, item in enumerate(arguments) if item == "--params-file"]
     assert files == [str(file), str(tmp_path / "params" / f"{node.name}.yaml")]
-    assert words[-1] == "__ns:=/robot1"
+    assert arguments[-1] == "__ns:=/robot1"
     written = yaml.safe_load(Path(files[-1]).read_text())
     assert written["/**"]["ros__parameters"] == dict(node.parameters)
 
@@ -98,5 +98,5 @@ def test_each_launch_file_is_a_view_of_a_plan_with_its_arguments(file: str) -> N
     scope: dict = {}
     exec((LAUNCH / file).read_text(), scope)
     description = scope["generate_launch_description"]()
-    told = {argument.name: argument.description for argument in description.get_launch_arguments()}
-    assert told == {item.name: item.about for item in ARGUMENTS}
+    shown = {argument.name: argument.description for argument in description.get_launch_arguments()}
+    assert shown == {item.name: item.about for item in ARGUMENTS}

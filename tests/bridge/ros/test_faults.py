@@ -129,14 +129,14 @@ def test_the_robot_rests_when_the_policy_falls_silent(chain: Chain) -> None:
     chain.until(lambda: chain.measured < -0.2, chain.back)
 
 
-def ask(chain: Chain, kind: str, **fields: Any) -> dict[str, Any]:
+def request(chain: Chain, kind: str, **fields: Any) -> dict[str, Any]:
     with SupervisorClient(chain.world.folder / "supervisor") as client:
         return client.request(kind, timeout=PATIENCE, **fields)
 
 
 def answers(chain: Chain) -> bool:
     try:
-        return bool(ask(chain, "status")["ok"])
+        return bool(request(chain, "status")["ok"])
     except NoAnswer:
         return False
 
@@ -144,28 +144,28 @@ def answers(chain: Chain) -> bool:
 def probed(chain: Chain) -> str:
     """What a probe of the robot's own time-out has shown."""
     before = len(logged(chain, "backstop"))
-    chain.until(lambda: ask(chain, "backstop", reason="test")["ok"], chain.drive)
+    chain.until(lambda: request(chain, "backstop", reason="test")["ok"], chain.drive)
     chain.until(lambda: len(logged(chain, "backstop")) > before, chain.drive)
-    return str(ask(chain, "status")["backstop"])
+    return str(request(chain, "status")["backstop"])
 
 
 def test_the_robots_own_time_out_is_shown_by_a_silent_gate_before_any_lift(chain: Chain) -> None:
     grant = {"axes": {"strength": 1.0}, "duration": 1.0, "ramp": 0.0, "reason": "test"}
     chain.restart("supervisor")  # so that nothing is shown yet, in a second try either
     chain.until(lambda: answers(chain))
-    chain.until(lambda: abs(chain.measured) < 0.02 and abs(ask(chain, "status")["speed"]) < 0.02)
-    assert "must drive" in ask(chain, "backstop", reason="test")["detail"]
-    assert ask(chain, "grant", **grant)["reason"] == "no-backstop"
-    # A machine that is held up may judge too late, which is on the safe side: ask again
+    chain.until(lambda: abs(chain.measured) < 0.02 and abs(request(chain, "status")["speed"]) < 0.02)
+    assert "must drive" in request(chain, "backstop", reason="test")["detail"]
+    assert request(chain, "grant", **grant)["reason"] == "no-backstop"
+    # A machine that is held up may decide too late, which is safe: repeat
     assert any(probed(chain).startswith("shown: at rest") for _ in range(3))
-    assert ask(chain, "grant", **grant)["reason"] != "no-backstop"
+    assert request(chain, "grant", **grant)["reason"] != "no-backstop"
     chain.until(lambda: chain.measured < -0.2, chain.back)
 
 
 def test_a_robot_without_a_time_out_of_its_own_gets_no_lift(chain: Chain) -> None:
     """The plant is stopped, so that its odometry goes on telling the speed it had last."""
     before = len(logged(chain, "backstop"))
-    chain.until(lambda: ask(chain, "backstop", reason="test")["ok"], chain.back)
+    chain.until(lambda: request(chain, "backstop", reason="test")["ok"], chain.back)
     os.kill(chain.running["plant"].pid, signal.SIGSTOP)
     fake = chain.node.create_publisher(Odometry, "odom", 1)
     message = Odometry()
@@ -181,7 +181,7 @@ def test_a_robot_without_a_time_out_of_its_own_gets_no_lift(chain: Chain) -> Non
         os.kill(chain.running["plant"].pid, signal.SIGCONT)
         chain.node.destroy_publisher(fake)
     assert "did not stop" in logged(chain, "backstop")[-1]
-    assert ask(chain, "status")["backstop"] == ""
+    assert request(chain, "status")["backstop"] == ""
 
 
 def logged(chain: Chain, event: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The simulated robot as a process: it moves as told, stops by its own time-out, and tells what it senses."""
+"""The simulated robot as a process: it follows commands, has a time-out of its own, publishes its sensors."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ SENSORS = {
 class Robot(Partner):
     def __init__(self, world: World) -> None:
         super().__init__(world, "cmd_vel", "nothing")
-        self.seen: dict[str, list] = {name: [] for name in SENSORS}
+        self.sensors: dict[str, list] = {name: [] for name in SENSORS}
         for name, kind in SENSORS.items():
-            self.node.create_subscription(kind, name, self.seen[name].append, 10)
-        self.caps = self.node.create_publisher(Float64MultiArray, "effort_limit", 1)
+            self.node.create_subscription(kind, name, self.sensors[name].append, 10)
+        self.effort_limit = self.node.create_publisher(Float64MultiArray, "effort_limit", 1)
         self.process = world.start("bridge.ros.plant_node", course="corner", camera_every=5)
-        self.until(lambda: all(self.seen.values()))
+        self.until(lambda: all(self.sensors.values()))
 
     @property
     def forward(self) -> float:
-        return self.seen["odom"][-1].twist.twist.linear.x
+        return self.sensors["odom"][-1].twist.twist.linear.x
 
 
 @pytest.fixture(scope="module")
@@ -54,24 +54,24 @@ def robot() -> Iterator[Robot]:
     yield from partnered(Robot)
 
 
-def test_every_sensor_speaks_with_frames_units_and_simulated_stamps(robot: Robot) -> None:
-    robot.seen["/clock"].clear()  # every try takes its own
-    robot.until(lambda: len(robot.seen["/clock"]) >= 5)
-    scan, odom, imu = (robot.seen[name][-1] for name in ("scan", "odom", "imu"))
+def test_every_sensor_publishes_with_frames_units_and_simulated_stamps(robot: Robot) -> None:
+    robot.sensors["/clock"].clear()  # every try takes its own
+    robot.until(lambda: len(robot.sensors["/clock"]) >= 5)
+    scan, odom, imu = (robot.sensors[name][-1] for name in ("scan", "odom", "imu"))
     assert len(scan.ranges) == 32
     assert scan.angle_max - scan.angle_min == pytest.approx(31 * scan.angle_increment, rel=1e-5)
     assert all(math.isinf(r) or 0.0 < r <= scan.range_max for r in scan.ranges)
     assert (odom.header.frame_id, odom.child_frame_id) == ("odom", "base_link")
     assert imu.linear_acceleration.z == pytest.approx(9.81, abs=0.5)
-    assert robot.seen["joint_states"][-1].name == ["left_wheel_joint", "right_wheel_joint"]
-    image = robot.seen["image"][-1]
+    assert robot.sensors["joint_states"][-1].name == ["left_wheel_joint", "right_wheel_joint"]
+    image = robot.sensors["image"][-1]
     assert len(image.data) == image.height * image.width * 3
-    clocks = [message.clock.sec + 1e-9 * message.clock.nanosec for message in robot.seen["/clock"]]
+    clocks = [message.clock.sec + 1e-9 * message.clock.nanosec for message in robot.sensors["/clock"]]
     steps = {round(after - before, 6) for before, after in pairwise(clocks)}
     assert steps == {0.05}
 
 
-def test_it_drives_as_told_and_stops_by_itself_when_commands_cease(robot: Robot) -> None:
+def test_it_follows_commands_and_stops_by_itself_when_commands_cease(robot: Robot) -> None:
     robot.until(lambda: robot.forward == pytest.approx(0.3, abs=0.03), lambda: robot.send(0.3))
     robot.until(lambda: abs(robot.forward) < 0.01)
     assert robot.process.poll() is None
@@ -87,15 +87,15 @@ def test_a_command_that_is_none_moves_nothing(robot: Robot) -> None:
     assert "must be" in robot.world.output(robot.process)
 
 
-def test_a_cap_on_effort_is_felt(robot: Robot) -> None:
+def test_an_effort_limit_takes_effect(robot: Robot) -> None:
     robot.until(lambda: abs(robot.forward) < 0.01)
-    robot.until(lambda: robot.caps.get_subscription_count() > 0)
-    robot.caps.publish(Float64MultiArray(data=[0.0, 0.0]))
+    robot.until(lambda: robot.effort_limit.get_subscription_count() > 0)
+    robot.effort_limit.publish(Float64MultiArray(data=[0.0, 0.0]))
     for _ in range(20):
         robot.send(-0.3)
         robot.spin(0.05)
     assert abs(robot.forward) < 0.05
-    robot.caps.publish(Float64MultiArray(data=[math.inf, math.inf]))
+    robot.effort_limit.publish(Float64MultiArray(data=[math.inf, math.inf]))
     robot.until(lambda: robot.forward < -0.25, lambda: robot.send(-0.3))
 
 

@@ -25,35 +25,35 @@ ROVER = RobotDescription.load("rover")
 
 
 def readings() -> Readings:
-    seen = (
+    detected = (
         Detection("coin-1", "coin", "yellow", "disc", 0.5, 2.0),
         Detection("b", "block", "", "", -0.2, 1.0),
     )
     lidar = np.full(ROVER.sensors.lidar.rays, 3.0)
     lidar[3] = math.inf
     pose, imu = np.array([1.0, 2.0, 0.7]), np.array([0.1, 0.2, 9.8, 0.0, 0.0, 0.3])
-    return Readings.of(lidar, pose, np.array([0.4, -0.1]), imu, np.array([[1.0, 2.0], [3.0, 4.0]]), seen)
+    return Readings.of(lidar, pose, np.array([0.4, -0.1]), imu, np.array([[1.0, 2.0], [3.0, 4.0]]), detected)
 
 
 def test_readings_survive_their_messages() -> None:
-    told, stamp = readings(), reading_messages.time_message(1.25)
+    sent, stamp = readings(), reading_messages.time_message(1.25)
     start = PlanarPose(0.5, 0.25, math.pi / 2)
     collected = reading_messages.ReadingsCollector(start)
     assert collected.readings() is None
-    odom = start.inverse().compose(PlanarPose(*told.pose.tolist()))
+    odom = start.inverse().compose(PlanarPose(*sent.pose.tolist()))
     collected.take_odometry(reading_messages.odometry(odom, 0.4, -0.1, stamp))
-    collected.take_scan(reading_messages.scan(told.lidar, ROVER, 0.05, stamp))
-    collected.take_imu(reading_messages.imu(told.imu, 0.7, stamp))
-    collected.take_joints(reading_messages.joint_states(["l", "r"], told.joints, [0.0, 0.0], stamp))
-    collected.take_objects(reading_messages.objects(told.objects, stamp))
+    collected.take_scan(reading_messages.scan(sent.lidar, ROVER, 0.05, stamp))
+    collected.take_imu(reading_messages.imu(sent.imu, 0.7, stamp))
+    collected.take_joints(reading_messages.joint_states(["l", "r"], sent.joints, [0.0, 0.0], stamp))
+    collected.take_objects(reading_messages.objects(sent.objects, stamp))
     back = collected.readings()
     assert back is not None
-    assert back.pose == pytest.approx(told.pose)
-    assert back.twist == pytest.approx(told.twist)
-    assert back.imu == pytest.approx(told.imu)
-    assert back.joints == pytest.approx(told.joints)
+    assert back.pose == pytest.approx(sent.pose)
+    assert back.twist == pytest.approx(sent.twist)
+    assert back.imu == pytest.approx(sent.imu)
+    assert back.joints == pytest.approx(sent.joints)
     assert back.lidar[3] == ROVER.sensors.lidar.range
-    for mine, theirs in zip(back.objects, told.objects, strict=True):
+    for mine, theirs in zip(back.objects, sent.objects, strict=True):
         assert mine[:4] == theirs[:4]
         assert mine[4:] == pytest.approx(theirs[4:])
 
@@ -68,25 +68,27 @@ def test_a_stamp_is_the_time_to_the_nanosecond(seconds: float) -> None:
 @pytest.mark.parametrize("robot", ["rover", "a1"])
 @pytest.mark.parametrize("kind", ["dict", "flat"])
 @pytest.mark.parametrize("reveal", [True, False])
-def test_a_policy_sees_on_a_robot_what_it_saw_in_training(robot: str, kind: str, reveal: bool) -> None:
+def test_a_policy_gets_the_observation_of_its_training_on_a_robot(
+    robot: str, kind: str, reveal: bool
+) -> None:
     more = {"observation": kind, "reveal_lift": reveal}
     env = RoverEnv(course="coin-in-corner", nerf="none", robot=robot, **more)
-    seen, _ = env.reset(seed=1)
+    expected, _ = env.reset(seed=1)
     space = env.observation_space
     parts = {"": space} if kind == "flat" else dict(space.spaces)  # type: ignore[attr-defined]
     read = env.nerfed.plant.observe()
     np.minimum(read.lidar, env.nerfed.plant.sensors.range, out=read.lidar)
-    told = observation(parts, read, np.zeros(4), 0.0, 0.0)
+    observed = observation(parts, read, np.zeros(4), 0.0, 0.0)
     env.close()
     if kind == "flat":
-        assert told == pytest.approx(seen, abs=1e-5)
+        assert observed == pytest.approx(expected, abs=1e-5)
     else:
-        assert told.keys() == seen.keys()
-        for name in told:
-            assert told[name] == pytest.approx(seen[name], abs=1e-5)
+        assert observed.keys() == expected.keys()
+        for name in observed:
+            assert observed[name] == pytest.approx(expected[name], abs=1e-5)
 
 
-def test_an_observation_that_no_sensor_gives_is_named() -> None:
+def test_a_part_that_no_sensor_gives_is_named() -> None:
     with pytest.raises(InvalidCommand, match="'smell'"):
         observation({"smell": None}, readings(), np.zeros(4), 0.0, 0.0)
     assert object_table(readings())[0, 0] == 1.0

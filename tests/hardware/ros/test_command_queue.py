@@ -1,4 +1,4 @@
-"""Commands that come faster than they are taken: none is left out that can be had, none wears a node out."""
+"""Commands that come faster than they are taken: none is lost that the queue holds, none overloads a node."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.hardware.ros_world import TWIST_LIMITS, Partner, World, a_world, fres
 
 pytestmark = pytest.mark.realtime
 
-PATIENT = {"cmd_vel_timeout": 2.0}  # a link that was held up for less takes what waits
+PATIENT = {"cmd_vel_timeout": 2.0}  # a node that was held up for less takes what waits
 
 
 class Held(Partner):
@@ -54,12 +54,12 @@ class Held(Partner):
 
     @property
     def numbers(self) -> list[int]:
-        return [int(message.header.frame_id) for _, message in self.heard if message.header.frame_id]
+        return [int(message.header.frame_id) for _, message in self.received if message.header.frame_id]
 
     def while_held(self, count: int) -> list[int]:
         """Send `count` commands while the nerf stands still; their numbers."""
         self.spin(0.3)
-        self.heard.clear()
+        self.received.clear()
         self.process.send_signal(signal.SIGSTOP)
         first = self.number + 1
         for _ in range(count):
@@ -80,7 +80,7 @@ def test_a_short_hold_up_loses_no_command_and_keeps_their_order(nerf: Held) -> N
     assert nerf.numbers == sent
 
 
-def test_of_more_than_the_queue_holds_the_newest_come_and_the_others_are_counted(nerf: Held) -> None:
+def test_of_more_than_the_queue_holds_the_newest_arrive_and_the_others_are_counted(nerf: Held) -> None:
     before = int(nerf.values("nerf")["dropped"])
     sent = nerf.while_held(4 * COMMAND_QOS.depth)
     nerf.until(lambda: nerf.numbers[-1:] == sent[-1:], nerf.permit)
@@ -90,12 +90,12 @@ def test_of_more_than_the_queue_holds_the_newest_come_and_the_others_are_counted
     nerf.until(lambda: int(nerf.values("nerf")["dropped"]) - before == len(sent) - len(came), nerf.permit)
 
 
-def test_after_a_longer_hold_up_nothing_is_taken_that_waited() -> None:
-    """The timer is slow: a link that left the rest of the queue for its next budget would take it as new."""
+def test_after_a_longer_hold_up_the_queue_is_discarded() -> None:
+    """The timer is slow: a node that left the rest of the queue for its next budget would take it as new."""
     with a_world() as world:
         nerf = Held(world, timer_rate=20.0)
         nerf.spin(0.3)
-        nerf.heard.clear()
+        nerf.received.clear()
         nerf.process.send_signal(signal.SIGSTOP)
         first = nerf.number + 1
         for _ in range(COMMAND_QOS.depth):
@@ -145,27 +145,27 @@ def test_a_budget_that_is_used_up_calls_nothing_until_it_is_renewed(pair: tuple)
     assert len(taken) == 6
 
 
-def test_the_newest_message_is_had_without_the_executor(pair: tuple) -> None:
+def test_the_newest_message_is_read_without_the_executor(pair: tuple) -> None:
     node, executor, out = pair
     taken: list[TwistStamped] = []
-    heard = node.create_subscription(
+    subscription = node.create_subscription(
         TwistStamped, "x", taken.append, NEWEST_QOS, callback_group=CallbackBudget(0)
     )
     while out.get_subscription_count() == 0:
         executor.spin_once(timeout_sec=0.05)
-    assert take_newest(heard) is None
+    assert take_newest(subscription) is None
     for number in range(5):
         message = TwistStamped()
         message.twist.linear.x = float(number)
         out.publish(message)
     for _ in range(10):
         executor.spin_once(timeout_sec=0.02)
-    assert take_newest(heard).twist.linear.x == 4.0
-    assert take_newest(heard) is None
+    assert take_newest(subscription).twist.linear.x == 4.0
+    assert take_newest(subscription) is None
     assert not taken
 
 
-def test_real_time_priority_reaches_every_thread_or_says_why_not() -> None:
+def test_real_time_priority_reaches_every_thread_or_a_reason_is_given() -> None:
     code = (
         "import os, threading, time; from nerfbot.hardware import priority\n"
         "threading.Thread(target=time.sleep, args=(5,), daemon=True).start()\n"
@@ -173,8 +173,8 @@ def test_real_time_priority_reaches_every_thread_or_says_why_not() -> None:
         "print(refused, {os.sched_getscheduler(int(t)) for t in os.listdir('/proc/self/task')})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    told = done.stdout.strip()
-    assert told in (f"{{{os.SCHED_RR}}}", f"Operation not permitted {{{os.SCHED_OTHER}}}")
+    output = done.stdout.strip()
+    assert output in (f"{{{os.SCHED_RR}}}", f"Operation not permitted {{{os.SCHED_OTHER}}}")
 
 
 def test_a_priority_that_is_none_is_refused() -> None:

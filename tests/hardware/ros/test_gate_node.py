@@ -34,13 +34,13 @@ class Gated(Partner):
         self.until(lambda: "command: none yet" in self.reasons("gate"), self.permit)
 
     def moving(self, forward: float = 0.4) -> None:
-        """Drive until the robot is told to move as asked."""
-        self.until(lambda: abs(self.speed - forward) < 1e-9, self.keep(forward))
+        """Drive until the robot is commanded to move at this speed."""
+        self.until(lambda: abs(self.speed - forward) < 1e-9, self.commanding(forward))
 
     def stopped(self, each: object = None) -> None:
-        """Wait until the robot is told to stand still."""
-        self.heard.clear()
-        self.until(lambda: bool(self.heard) and self.speed == 0.0, each or (lambda: None))  # type: ignore[arg-type]
+        """Wait until the robot is commanded to stop."""
+        self.received.clear()
+        self.until(lambda: bool(self.received) and self.speed == 0.0, each or (lambda: None))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +60,10 @@ def test_without_a_fresh_permit_it_stops_and_says_so(gate: Gated) -> None:
 
 def test_it_goes_on_sending_zero_while_it_is_stopped(gate: Gated) -> None:
     gate.stopped()
-    gate.heard.clear()
+    gate.received.clear()
     gate.spin(0.2)
-    assert len(gate.heard) >= 3
-    assert all(message.twist.linear.x == 0.0 for _, message in gate.heard)
+    assert len(gate.received) >= 3
+    assert all(message.twist.linear.x == 0.0 for _, message in gate.received)
 
 
 def test_a_permit_that_stops_gives_its_reason(gate: Gated) -> None:
@@ -97,9 +97,11 @@ def test_a_frozen_repeat_is_stale_too(gate: Gated) -> None:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e308, 1e300])
 @pytest.mark.parametrize("where", ["linear.x", "angular.z", "linear.y"])
-def test_a_number_that_is_no_command_stops_and_never_leaves(gate: Gated, value: float, where: str) -> None:
+def test_a_number_that_is_no_command_stops_and_is_not_passed_on(
+    gate: Gated, value: float, where: str
+) -> None:
     gate.moving()
-    gate.heard.clear()
+    gate.received.clear()
     group, axis = where.split(".")
 
     def each() -> None:
@@ -109,15 +111,15 @@ def test_a_number_that_is_no_command_stops_and_never_leaves(gate: Gated, value: 
         gate.publisher.publish(message)
 
     gate.stopped(each)
-    assert all(math.isfinite(m.twist.linear.x) and abs(m.twist.linear.x) <= 0.4 for _, m in gate.heard)
+    assert all(math.isfinite(m.twist.linear.x) and abs(m.twist.linear.x) <= 0.4 for _, m in gate.received)
     assert where in gate.values("gate")["refused"]
 
 
 def test_what_is_beyond_the_envelope_is_held_to_it_step_by_step(gate: Gated) -> None:
     gate.stopped(gate.permit)
-    gate.heard.clear()
-    gate.until(lambda: gate.speed == TOP, gate.keep(50.0))
-    speeds = [m.twist.linear.x for _, m in gate.heard]
+    gate.received.clear()
+    gate.until(lambda: gate.speed == TOP, gate.commanding(50.0))
+    speeds = [m.twist.linear.x for _, m in gate.received]
     assert max(speeds) == TOP
     steps = [after - before for before, after in pairwise(speeds)]
     assert max(steps) <= 3.0 * 0.1 * (1 + 1e-6) + 1e-9
@@ -139,13 +141,13 @@ def test_a_sender_whose_clock_is_an_hour_off_is_followed_and_ages(gate: Gated, o
 def test_a_clock_that_jumps_stops_before_it_is_followed_again(gate: Gated, jump: float) -> None:
     gate.stopped(gate.permit)
     gate.moving()
-    gate.heard.clear()
+    gate.received.clear()
 
     def each() -> None:
         gate.permit()
         gate.send(0.4, stamp=time.time() + jump)
 
-    gate.until(lambda: any(m.twist.linear.x < 0.4 for _, m in gate.heard), each)
+    gate.until(lambda: any(m.twist.linear.x < 0.4 for _, m in gate.received), each)
     gate.stopped(gate.permit)
 
 
@@ -164,20 +166,20 @@ def test_a_burst_of_old_messages_out_of_order_moves_nothing(gate: Gated) -> None
     gate.moving()
     gate.stopped(gate.permit)
     now = time.time() - 0.3
-    gate.heard.clear()
+    gate.received.clear()
     for _ in range(5):
         for back in (0.0, 0.1, 0.02, 0.08):
             gate.permit()
             gate.send(0.4, stamp=now - back)
         gate.spin(0.02)
     gate.spin(0.2)
-    speeds = [m.twist.linear.x for _, m in gate.heard]
+    speeds = [m.twist.linear.x for _, m in gate.received]
     assert max(speeds) < 0.4
     assert speeds[-1] == 0.0
 
 
 def test_a_denormal_passes(gate: Gated) -> None:
-    gate.until(lambda: gate.speed == 5e-324, gate.keep(5e-324))
+    gate.until(lambda: gate.speed == 5e-324, gate.commanding(5e-324))
 
 
 def test_a_second_permit_source_stops(gate: Gated) -> None:
@@ -212,19 +214,19 @@ def test_a_second_publisher_of_the_robots_topic_stops(gate: Gated) -> None:
     gate.spin(1.2)
     gate.moving()
     other = gate.node.create_publisher(type(gate.message(0.0)), "cmd_vel", 1)
-    gate.stopped(gate.keep(0.4))
+    gate.stopped(gate.commanding(0.4))
     gate.until(lambda: any("publishers on /cmd_vel" in reason for reason in gate.reasons("gate")))
     gate.node.destroy_publisher(other)
 
 
-def test_after_standing_still_it_takes_nothing_from_its_queue(gate: Gated) -> None:
+def test_after_a_stall_it_discards_its_queue(gate: Gated) -> None:
     gate.moving()
     gate.process.send_signal(signal.SIGSTOP)
     gate.drive(0.3, 0.4)
-    gate.heard.clear()
+    gate.received.clear()
     gate.process.send_signal(signal.SIGCONT)
-    gate.until(lambda: bool(gate.heard))
-    assert all(m.twist.linear.x < 0.4 for _, m in gate.heard[:1])
+    gate.until(lambda: bool(gate.received))
+    assert all(m.twist.linear.x < 0.4 for _, m in gate.received[:1])
     gate.until(lambda: "stood still" in gate.values("gate")["refused"] or gate.speed == 0.0)
 
 
@@ -240,13 +242,13 @@ def test_no_parameter_can_be_changed_at_run_time(gate: Gated) -> None:
         ("linear.x.max_velocity", math.nan),
         ("cmd_vel_timeout", 1e9),
     ]:
-        wanted = ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=value)
-        future = client.call_async(SetParameters.Request(parameters=[Parameter(name=name, value=wanted)]))
+        parameter = ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=value)
+        future = client.call_async(SetParameters.Request(parameters=[Parameter(name=name, value=parameter)]))
         gate.until(future.done)
         (result,) = future.result().results
         assert not result.successful
         assert "read-only" in result.reason
-    gate.until(lambda: gate.speed == TOP, gate.keep(50.0))
+    gate.until(lambda: gate.speed == TOP, gate.commanding(50.0))
 
 
 @pytest.mark.parametrize(
@@ -275,9 +277,9 @@ class Arm:
 
     def __init__(self, world: World) -> None:
         self.partner = partner = Partner(world, "unused", "unused_too", "permit.gate")
-        self.told: list[JointTrajectory] = []
+        self.received: list[JointTrajectory] = []
         self.positions = [0.1, -0.2]
-        partner.node.create_subscription(JointTrajectory, "cmd_vel", self.told.append, 10)
+        partner.node.create_subscription(JointTrajectory, "cmd_vel", self.received.append, 10)
         self.commands = partner.node.create_publisher(JointTrajectory, "cmd_vel_nerfed", 1)
         self.states = partner.node.create_publisher(JointState, "joint_states", 1)
         limits = {"min_position": -1.0, "max_position": 1.0, "max_velocity": 2.0}
@@ -290,7 +292,7 @@ class Arm:
             channels="[shoulder, elbow]",
             **{f"joint_limits.{joint}.{k}": v for joint in ("shoulder", "elbow") for k, v in limits.items()},
         )
-        partner.until(lambda: bool(self.told), self.each(None))
+        partner.until(lambda: bool(self.received), self.each(None))
 
     def each(
         self, goal: list[float] | None, names: tuple[str, ...] = ("elbow", "shoulder")
@@ -309,7 +311,7 @@ class Arm:
 
     @property
     def last(self) -> list[float]:
-        return list(self.told[-1].points[0].positions)
+        return list(self.received[-1].points[0].positions)
 
 
 def test_joints_are_held_to_their_range_and_stop_where_they_are_measured() -> None:
@@ -322,11 +324,11 @@ def test_joints_are_held_to_their_range_and_stop_where_they_are_measured() -> No
         arm.positions = [0.95, 0.31]
         until(lambda: arm.last == pytest.approx([0.95, 0.31], abs=1e-6), arm.each(None))
         for names in (("elbow", "elbow"), ("elbow", "wrist")):
-            arm.told.clear()
-            until(lambda: len(arm.told) > 5, arm.each([0.0, 0.0], names))
+            arm.received.clear()
+            until(lambda: len(arm.received) > 5, arm.each([0.0, 0.0], names))
             assert arm.last == pytest.approx([0.95, 0.31], abs=1e-6)
-        arm.told.clear()
-        until(lambda: len(arm.told) > 5, arm.each([math.nan, 0.0]))
+        arm.received.clear()
+        until(lambda: len(arm.received) > 5, arm.each([math.nan, 0.0]))
         assert arm.last == pytest.approx([0.95, 0.31], abs=1e-6)
         arm.partner.close()
 

@@ -1,4 +1,4 @@
-"""The gate beside its commands: caps on effort, who else publishes, and its life as a lifecycle node."""
+"""A gate of joints: effort limits, who else publishes, and its life as a lifecycle node."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ LIMITS = {
 
 
 class Geared(Partner):
-    """A robot of two joints commanded by velocity, as an array; the gate at its last link."""
+    """A robot of two joints commanded by velocity, as an array; behind a gate."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world, "unused", "unused_too", "permit.gate")
-        self.told: list[list[float]] = []
-        self.capped: list[list[float]] = []
+        self.received: list[list[float]] = []
+        self.effort_limits: list[list[float]] = []
         one = QoSProfile(depth=1)
         self.node.create_subscription(
-            Float64MultiArray, "cmd_vel", lambda m: self.told.append(list(m.data)), 10
+            Float64MultiArray, "cmd_vel", lambda m: self.received.append(list(m.data)), 10
         )
         self.node.create_subscription(
-            Float64MultiArray, "effort_limit", lambda m: self.capped.append(list(m.data)), 10
+            Float64MultiArray, "effort_limit", lambda m: self.effort_limits.append(list(m.data)), 10
         )
         self.commands = self.node.create_publisher(Float64MultiArray, "cmd_vel_nerfed", one)
-        self.caps = self.node.create_publisher(Float64MultiArray, "effort_limit_nerfed", one)
+        self.effort_limit = self.node.create_publisher(Float64MultiArray, "effort_limit_nerfed", one)
         world.start(
             "hardware.ros.gate_node",
             permit_socket=world.folder / "permit.gate",
@@ -51,9 +51,9 @@ class Geared(Partner):
             channels=f"[{', '.join(JOINTS)}]",
             **{f"joint_limits.{joint}.{name}": value for joint in JOINTS for name, value in LIMITS.items()},
         )
-        self.until(lambda: bool(self.told), self.permit)
+        self.until(lambda: bool(self.received), self.permit)
 
-    def asks(self, *values: float) -> Callable[[], None]:
+    def commanding_array(self, *values: float) -> Callable[[], None]:
         def each() -> None:
             self.permit()
             self.commands.publish(Float64MultiArray(data=values))
@@ -61,7 +61,7 @@ class Geared(Partner):
         return each
 
     def moving(self) -> None:
-        self.until(lambda: self.told[-1] == [0.5, -0.25], self.asks(0.5, -0.25))
+        self.until(lambda: self.received[-1] == [0.5, -0.25], self.commanding_array(0.5, -0.25))
 
 
 @pytest.fixture(scope="module")
@@ -71,43 +71,46 @@ def gate() -> Iterator[Geared]:
 
 def test_an_array_of_joint_velocities_is_held_to_the_envelope(gate: Geared) -> None:
     gate.moving()
-    gate.until(lambda: gate.told[-1] == [2.0, -2.0], gate.asks(9.0, -3.0))
+    gate.until(lambda: gate.received[-1] == [2.0, -2.0], gate.commanding_array(9.0, -3.0))
 
 
 @pytest.mark.parametrize("values", [(0.5,), (0.5, 0.5, 0.5), ()])
 def test_an_array_of_another_length_stops(gate: Geared, values: tuple[float, ...]) -> None:
     gate.moving()
-    gate.told.clear()
-    gate.until(lambda: [0.0, 0.0] in gate.told, gate.asks(*values))
+    gate.received.clear()
+    gate.until(lambda: [0.0, 0.0] in gate.received, gate.commanding_array(*values))
 
 
 @pytest.mark.parametrize(
-    ("asked", "given"),
+    ("requested", "expected"),
     [((0.0, 0.0), [1.5, 1.5]), ((9.0, 3.0), [5.0, 3.0]), ((float("inf"), 2.0), [5.0, 2.0])],
 )
-def test_nobody_takes_the_torque_that_holds_the_load_or_gives_more_than_the_envelopes(
-    gate: Geared, asked: tuple[float, ...], given: list[float]
+def test_effort_limits_hold_the_load_and_end_at_the_envelope(
+    gate: Geared, requested: tuple[float, ...], expected: list[float]
 ) -> None:
-    gate.capped.clear()
-    gate.until(lambda: given in gate.capped, lambda: gate.caps.publish(Float64MultiArray(data=asked)))
-    assert all(1.5 <= cap <= 5.0 for caps in gate.capped for cap in caps)
+    gate.effort_limits.clear()
+    gate.until(
+        lambda: expected in gate.effort_limits,
+        lambda: gate.effort_limit.publish(Float64MultiArray(data=requested)),
+    )
+    assert all(1.5 <= limit <= 5.0 for limits in gate.effort_limits for limit in limits)
 
 
-@pytest.mark.parametrize("asked", [(float("nan"), 1.0), (-1.0, 2.0), (2.0,)])
-def test_caps_that_are_none_are_not_passed_on(gate: Geared, asked: tuple[float, ...]) -> None:
-    gate.until(lambda: gate.caps.get_subscription_count() > 0)
+@pytest.mark.parametrize("requested", [(float("nan"), 1.0), (-1.0, 2.0), (2.0,)])
+def test_malformed_effort_limits_are_not_passed_on(gate: Geared, requested: tuple[float, ...]) -> None:
+    gate.until(lambda: gate.effort_limit.get_subscription_count() > 0)
     gate.spin(0.1)
-    gate.capped.clear()
+    gate.effort_limits.clear()
     for _ in range(5):
-        gate.caps.publish(Float64MultiArray(data=asked))
+        gate.effort_limit.publish(Float64MultiArray(data=requested))
         gate.spin(0.02)
-    assert gate.capped == []
+    assert gate.effort_limits == []
 
 
-def test_a_second_publisher_of_caps_stops(gate: Geared) -> None:
+def test_a_second_publisher_of_effort_limits_stops(gate: Geared) -> None:
     gate.moving()
     other = gate.node.create_publisher(Float64MultiArray, "effort_limit", 1)
-    gate.until(lambda: gate.told[-1] == [0.0, 0.0], gate.asks(0.5, -0.25))
+    gate.until(lambda: gate.received[-1] == [0.0, 0.0], gate.commanding_array(0.5, -0.25))
     gate.until(lambda: any("publishers on /effort_limit" in reason for reason in gate.reasons("gate")))
     gate.node.destroy_publisher(other)
     gate.moving()
@@ -123,11 +126,11 @@ def test_deactivated_it_sends_the_stop_and_cleanup_is_refused(gate: Geared) -> N
         return bool(future.result().success)
 
     gate.moving()
-    assert change(Transition.TRANSITION_DEACTIVATE, gate.asks(0.5, -0.25))
-    gate.until(lambda: gate.told[-1] == [0.0, 0.0], gate.asks(0.5, -0.25))
-    assert not change(Transition.TRANSITION_CLEANUP, gate.asks(0.5, -0.25))
-    gate.told.clear()
-    gate.until(lambda: len(gate.told) > 5, gate.asks(0.5, -0.25))
-    assert all(told == [0.0, 0.0] for told in gate.told)
-    assert change(Transition.TRANSITION_ACTIVATE, gate.asks(0.5, -0.25))
+    assert change(Transition.TRANSITION_DEACTIVATE, gate.commanding_array(0.5, -0.25))
+    gate.until(lambda: gate.received[-1] == [0.0, 0.0], gate.commanding_array(0.5, -0.25))
+    assert not change(Transition.TRANSITION_CLEANUP, gate.commanding_array(0.5, -0.25))
+    gate.received.clear()
+    gate.until(lambda: len(gate.received) > 5, gate.commanding_array(0.5, -0.25))
+    assert all(values == [0.0, 0.0] for values in gate.received)
+    assert change(Transition.TRANSITION_ACTIVATE, gate.commanding_array(0.5, -0.25))
     gate.moving()

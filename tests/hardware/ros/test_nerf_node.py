@@ -60,36 +60,36 @@ def nerf() -> Iterator[Nerfed]:
 
 
 def test_a_command_is_limited_to_the_nerf_and_lifted_with_the_permit(nerf: Nerfed) -> None:
-    nerf.until(lambda: nerf.speed == pytest.approx(0.4), nerf.keep(1.4))
+    nerf.until(lambda: nerf.speed == pytest.approx(0.4), nerf.commanding(1.4))
 
     def lifted() -> None:
         nerf.permit((0.0, 1.0, 0.0, 0.0))
         nerf.send(1.4)
 
     nerf.until(lambda: nerf.speed == pytest.approx(1.2), lifted)
-    nerf.until(lambda: nerf.speed == pytest.approx(0.4), nerf.keep(1.4))
+    nerf.until(lambda: nerf.speed == pytest.approx(0.4), nerf.commanding(1.4))
 
 
 def test_without_a_permit_it_stops_and_is_nerfed(nerf: Nerfed) -> None:
-    nerf.until(lambda: nerf.speed == pytest.approx(0.4), nerf.keep(1.4))
+    nerf.until(lambda: nerf.speed == pytest.approx(0.4), nerf.commanding(1.4))
     nerf.until(lambda: nerf.speed == 0.0, lambda: nerf.send(1.4))
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, 1e308])
 def test_a_number_that_is_no_command_stops(nerf: Nerfed, value: float) -> None:
-    nerf.until(lambda: nerf.speed == pytest.approx(0.4), nerf.keep(0.5))
-    nerf.heard.clear()
-    nerf.until(lambda: bool(nerf.heard) and nerf.speed == 0.0, nerf.keep(value))
-    assert all(math.isfinite(m.twist.linear.x) for _, m in nerf.heard)
+    nerf.until(lambda: nerf.speed == pytest.approx(0.4), nerf.commanding(0.5))
+    nerf.received.clear()
+    nerf.until(lambda: bool(nerf.received) and nerf.speed == 0.0, nerf.commanding(value))
+    assert all(math.isfinite(m.twist.linear.x) for _, m in nerf.received)
 
 
 def test_a_hung_policy_stops(nerf: Nerfed) -> None:
-    nerf.until(lambda: nerf.speed == pytest.approx(0.4), nerf.keep(0.5))
+    nerf.until(lambda: nerf.speed == pytest.approx(0.4), nerf.commanding(0.5))
     nerf.until(lambda: nerf.speed == 0.0, nerf.permit)
     nerf.until(lambda: "command: stale" in nerf.reasons("nerf"), nerf.permit)
 
 
-def test_a_publisher_of_another_quality_of_service_is_told_of(nerf: Nerfed) -> None:
+def test_a_publisher_of_another_quality_of_service_is_reported(nerf: Nerfed) -> None:
     from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 
     best_effort = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
@@ -108,9 +108,9 @@ def test_a_scan_loses_its_range_and_comes_late_with_its_stamp(nerf: Nerfed) -> N
         nerf.scan.publish(message)
 
     nerf.until(lambda: len(nerf.scans) >= 3, each)
-    received, told = nerf.scans[-1]
-    assert list(told.ranges) == [1.0, math.inf, math.inf, math.inf, 1.5]
-    stamp = told.header.stamp.sec + 1e-9 * told.header.stamp.nanosec
+    received, scan = nerf.scans[-1]
+    assert list(scan.ranges) == [1.0, math.inf, math.inf, math.inf, 1.5]
+    stamp = scan.header.stamp.sec + 1e-9 * scan.header.stamp.nanosec
     assert received - stamp >= 0.3
 
 
@@ -126,12 +126,12 @@ def test_an_image_loses_resolution(nerf: Nerfed) -> None:
     pixels = np.arange(4 * 4 * 3, dtype=np.uint8).reshape(4, 4, 3)
     message = Image(height=4, width=4, step=12, encoding="rgb8", data=pixels.tobytes())
     nerf.until(lambda: bool(nerf.images), lambda: nerf.image.publish(message))
-    told = np.frombuffer(bytes(nerf.images[-1].data), np.uint8).reshape(4, 4, 3)
-    assert (told[:, 0::2] == told[:, 1::2]).all()
-    assert not (told == pixels).all()
+    impaired = np.frombuffer(bytes(nerf.images[-1].data), np.uint8).reshape(4, 4, 3)
+    assert (impaired[:, 0::2] == impaired[:, 1::2]).all()
+    assert not (impaired == pixels).all()
 
 
-def test_a_broken_image_is_not_passed_on_and_is_told_of(nerf: Nerfed) -> None:
+def test_a_broken_image_is_not_passed_on_and_is_reported(nerf: Nerfed) -> None:
     nerf.images.clear()
     message = Image(height=4, width=4, step=12, encoding="bayer_rggb8", data=b"")
     nerf.until(
@@ -196,24 +196,24 @@ def test_one_trace_gives_the_bare_limiters_commands_bit_for_bit() -> None:
             message = partner.message(forward, turn, stamp)
             now = message.header.stamp.sec + 1e-9 * message.header.stamp.nanosec
             expected = bare.apply(np.array([[forward, turn]]), None, now, np.zeros((1, 4))).value[0]
-            partner.heard.clear()
+            partner.received.clear()
             partner.permit()
             partner.publisher.publish(message)
             partner.until(
-                lambda stamp=message.header.stamp: any(m.header.stamp == stamp for _, m in partner.heard),
+                lambda stamp=message.header.stamp: any(m.header.stamp == stamp for _, m in partner.received),
                 partner.permit,
             )
-            (told,) = [m.twist for _, m in partner.heard if m.header.stamp == message.header.stamp]
-            assert [told.linear.x, told.angular.z] == expected.tolist()
+            (twist,) = [m.twist for _, m in partner.received if m.header.stamp == message.header.stamp]
+            assert [twist.linear.x, twist.angular.z] == expected.tolist()
         partner.close()
 
 
-def test_a_signal_ends_it_with_a_stop_as_its_last_word() -> None:
+def test_a_signal_ends_it_with_a_stop_as_its_last_message() -> None:
     with a_world() as world:
         nerf = Nerfed(world)
-        nerf.until(lambda: nerf.speed == pytest.approx(0.4), nerf.keep(0.5))
+        nerf.until(lambda: nerf.speed == pytest.approx(0.4), nerf.commanding(0.5))
         nerf.process.send_signal(signal.SIGTERM)
-        nerf.until(lambda: nerf.process.poll() is not None, nerf.keep(0.5))
+        nerf.until(lambda: nerf.process.poll() is not None, nerf.commanding(0.5))
         nerf.spin(0.2)
         assert nerf.process.returncode == 0
         assert nerf.speed == 0.0

@@ -41,8 +41,8 @@ def envelope(values: dict[str, Any]) -> Any:
 
 
 def test_limits_of_a_twist_and_of_joints_are_read() -> None:
-    found = envelope(TWIST).channels["linear.x"]
-    assert (found.max_velocity, found.max_acceleration, found.stop_deceleration) == (1.5, 3.0, 2.0)
+    limits = envelope(TWIST).channels["linear.x"]
+    assert (limits.max_velocity, limits.max_acceleration, limits.stop_deceleration) == (1.5, 3.0, 2.0)
     assert envelope(ARM).channels["elbow"].min_position == -1.0
 
 

@@ -60,7 +60,7 @@ class Arm(Partner):
             use_odometry=False,
         )
 
-    def ask(self, positions: list[float], publisher: Any = None) -> None:
+    def send_command(self, positions: list[float], publisher: Any = None) -> None:
         """Publish a command."""
         publisher = publisher or self.commands
         if self.kind == "float64_multi_array":
@@ -74,10 +74,10 @@ class Arm(Partner):
         message.header.stamp.nanosec = int(rest * 1e9)
         publisher.publish(message)
 
-    def stay(self) -> None:
-        """Ask for no motion."""
+    def hold(self) -> None:
+        """Command the measured position."""
         if self.states:
-            self.ask(list(self.states[-1].position))
+            self.send_command(list(self.states[-1].position))
 
     def phase(self) -> str:
         return self.values("servo").get("phase", "")
@@ -93,27 +93,27 @@ class Arm(Partner):
 @pytest.fixture(params=KINDS)
 def arm(request: pytest.FixtureRequest, emulate) -> Iterator[Arm]:
     with a_world() as world:
-        made = Arm(world, str(emulate().port), request.param)
-        yield made
-        made.close()
+        arm = Arm(world, str(emulate().port), request.param)
+        yield arm
+        arm.close()
 
 
 def test_commands_move_the_arm_under_the_supervisors_permit_and_its_stop_stops_it(arm: Arm) -> None:
-    arm.until(lambda: arm.phase() == "run", arm.stay)
+    arm.until(lambda: arm.phase() == "run", arm.hold)
     target = [0.3, 0.0, 0.0, 0.0, 0.4, 0.2]
-    arm.until(lambda: abs(arm.states[-1].position[4] - 0.4) < 0.05, lambda: arm.ask(target))
+    arm.until(lambda: abs(arm.states[-1].position[4] - 0.4) < 0.05, lambda: arm.send_command(target))
     assert arm.states[-1].name == ROBOT.names
-    assert max(abs(state.velocity[4]) for state in arm.states) < 1.35  # the driver keeps the nerf
+    assert max(abs(state.velocity[4]) for state in arm.states) < 1.35  # the driver enforces the nerf
     with SupervisorClient(arm.supervisor) as client:
         assert client.request("estop", timeout=PATIENCE, reason="test")["ok"]
-        arm.until(lambda: "estop" in arm.values("servo").get("latched", ""), lambda: arm.ask(target))
-        arm.until(lambda: client.request("clear-estop", timeout=PATIENCE, reason="test")["ok"], arm.stay)
-    arm.until(lambda: arm.phase() == "run", arm.stay)
+        arm.until(lambda: "estop" in arm.values("servo").get("latched", ""), lambda: arm.send_command(target))
+        arm.until(lambda: client.request("clear-estop", timeout=PATIENCE, reason="test")["ok"], arm.hold)
+    arm.until(lambda: arm.phase() == "run", arm.hold)
     broken = [math.nan, *target[1:]]
-    arm.until(lambda: "command-invalid" in arm.reason(), lambda: arm.ask(broken))
-    arm.until(lambda: arm.phase() == "run", arm.stay)
+    arm.until(lambda: "command-invalid" in arm.reason(), lambda: arm.send_command(broken))
+    arm.until(lambda: arm.phase() == "run", arm.hold)
     other = arm.node.create_publisher(KINDS[arm.kind], "cmd_vel_nerfed", QoSProfile(depth=1))
-    arm.until(lambda: "command-age" in arm.reason(), lambda: (arm.stay(), arm.ask(target, other)))
+    arm.until(lambda: "command-age" in arm.reason(), lambda: (arm.hold(), arm.send_command(target, other)))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The supervisor as a process: its heartbeat, what it watches, and what an operator asks of it."""
+"""The supervisor as a process: its heartbeat, what it watches, and what an operator requests."""
 
 from __future__ import annotations
 
@@ -52,15 +52,15 @@ class Supervised(Partner):
     def begin(self) -> None:
         self.process = self.world.start("hardware.ros.supervisor_node", **self.settings)
         self.until(lambda: (self.world.folder / "sup").exists())
-        self.until(lambda: self.stop() == "" and self.ask("status")["position"] is not None)
+        self.until(lambda: self.stop() == "" and self.request("status")["position"] is not None)
 
-    def alive(self, speed: float = 0.0, told: bool = True) -> None:
+    def alive(self, speed: float = 0.0, gate_sends: bool = True) -> None:
         """Odometry and the gate's output, as a robot at rest has them; read the permits."""
         message = Odometry()
         message.pose.pose.position.x, message.pose.pose.orientation.w = self.x, 1.0
         message.twist.twist.linear.x = speed
         self.odometry.publish(message)
-        if told:
+        if gate_sends:
             self.send(0.0)
         for data, pid, _ in self.box.read():
             self.watch.take(data, pid, time.monotonic())
@@ -71,14 +71,14 @@ class Supervised(Partner):
     def until(self, holds: Any, each: Any = None) -> None:
         super().until(holds, each or self.alive)
 
-    def ask(self, kind: str, each: Any = None, **fields: Any) -> dict[str, Any]:
-        """Ask, while the robot goes on telling where it is."""
+    def request(self, kind: str, each: Any = None, **fields: Any) -> dict[str, Any]:
+        """Send a request, while the robot goes on publishing its odometry."""
 
-        def asked() -> dict[str, Any]:
+        def send() -> dict[str, Any]:
             with SupervisorClient(self.world.folder / "sup") as client:
                 return client.request(kind, timeout=PATIENCE, **fields)
 
-        return self.meanwhile(asked, each)
+        return self.meanwhile(send, each)
 
     def meanwhile(self, act: Any, each: Any = None) -> Any:
         with ThreadPoolExecutor() as pool:
@@ -87,9 +87,9 @@ class Supervised(Partner):
             return done.result()
 
     def granted(self, **more: Any) -> None:
-        """Ask for a lease, in a zone, until it is granted."""
+        """Request a lease, in a zone, until it is granted."""
         into_a_zone(self)
-        self.until(lambda: self.ask("grant", **{**GRANT, **more})["ok"])
+        self.until(lambda: self.request("grant", **{**GRANT, **more})["ok"])
 
     def events(self) -> list[dict[str, Any]]:
         return [
@@ -111,10 +111,10 @@ def supervised() -> Iterator[Supervised]:
 
 def into_a_zone(partner: Supervised) -> None:
     course = Course.load("gauntlet")
-    partner.until(lambda: partner.ask("status")["position"] is not None)
-    while partner.ask("status")["position"][0] < course.centre(8, 3)[0]:
+    partner.until(lambda: partner.request("status")["position"] is not None)
+    while partner.request("status")["position"][0] < course.centre(8, 3)[0]:
         partner.x += 0.05
-        partner.until(lambda: partner.ask("status")["position"] is not None)
+        partner.until(lambda: partner.request("status")["position"] is not None)
 
 
 def test_a_lease_lifts_the_permit_and_expires(supervised: Supervised) -> None:
@@ -133,7 +133,7 @@ def test_silent_odometry_stops_and_takes_the_lease(supervised: Supervised) -> No
 
     supervised.until(lambda: supervised.stop().startswith("odometry: silent"), silent)
     supervised.until(lambda: supervised.stop() == "")
-    assert supervised.ask("status")["leases"] == []
+    assert supervised.request("status")["leases"] == []
 
 
 @pytest.mark.parametrize("voltage", [9.0, math.nan])
@@ -142,10 +142,10 @@ def test_a_low_or_unknown_voltage_refuses_lifts(supervised: Supervised, voltage:
         supervised.alive()
         supervised.battery.publish(BatteryState(voltage=voltage))
 
-    supervised.until(lambda: "min_voltage" in supervised.ask("status", each)["conditions"], each)
-    assert supervised.ask("grant", **GRANT)["reason"] == "not-now"
+    supervised.until(lambda: "min_voltage" in supervised.request("status", each)["conditions"], each)
+    assert supervised.request("grant", **GRANT)["reason"] == "not-now"
     supervised.battery.publish(BatteryState(voltage=12.0))
-    supervised.until(lambda: "min_voltage" not in supervised.ask("status")["conditions"])
+    supervised.until(lambda: "min_voltage" not in supervised.request("status")["conditions"])
 
 
 def test_heat_stops(supervised: Supervised) -> None:
@@ -160,11 +160,11 @@ def test_a_jump_of_the_odometry_ends_the_lease_until_the_next_origin(supervised:
     supervised.granted(duration=20.0)
     before = supervised.x
     supervised.x += 3.0
-    supervised.until(lambda: supervised.ask("status")["leases"] == [])
-    assert "jump" in supervised.ask("status")["position_problem"]
-    assert supervised.ask("grant", **GRANT)["reason"] == "no-position"
+    supervised.until(lambda: supervised.request("status")["leases"] == [])
+    assert "jump" in supervised.request("status")["position_problem"]
+    assert supervised.request("grant", **GRANT)["reason"] == "no-position"
     supervised.x = before
-    supervised.until(lambda: supervised.ask("origin", reason="test")["ok"])
+    supervised.until(lambda: supervised.request("origin", reason="test")["ok"])
 
 
 def test_services_mirror_the_socket(supervised: Supervised) -> None:
@@ -179,8 +179,8 @@ def test_services_mirror_the_socket(supervised: Supervised) -> None:
 def test_the_operators_commands_at_the_terminal(supervised: Supervised, capsys: Any) -> None:
     run = ["--run", str(supervised.world.folder / "sup")]
 
-    def terminal(words: list[str]) -> int:
-        return int(supervised.meanwhile(lambda: main(words)))
+    def terminal(arguments: list[str]) -> int:
+        return int(supervised.meanwhile(lambda: main(arguments)))
 
     into_a_zone(supervised)
     supervised.until(lambda: supervised.stop() == "")
@@ -204,14 +204,14 @@ def test_the_operators_commands_at_the_terminal(supervised: Supervised, capsys: 
 
 def test_a_malformed_request_is_answered_and_changes_nothing(supervised: Supervised) -> None:
     with pytest.raises(ValueError, match=r"axes\.strength = 7"):
-        supervised.ask("grant", **{**GRANT, "axes": {"strength": 7.0}})
+        supervised.request("grant", **{**GRANT, "axes": {"strength": 7.0}})
     with pytest.raises(ValueError, match="reason is missing"):
-        supervised.ask("estop")
-    assert supervised.ask("status")["estop"] == ""
+        supervised.request("estop")
+    assert supervised.request("status")["estop"] == ""
 
 
 def test_an_estop_survives_kill_9_and_clears_only_at_rest(supervised: Supervised) -> None:
-    assert supervised.ask("estop", reason="button")["ok"]
+    assert supervised.request("estop", reason="button")["ok"]
     supervised.until(lambda: supervised.stop() == "estop: button")
     supervised.process.send_signal(signal.SIGKILL)
     supervised.process.wait()
@@ -222,50 +222,50 @@ def test_an_estop_survives_kill_9_and_clears_only_at_rest(supervised: Supervised
     def moving() -> None:
         supervised.alive(speed=0.3)
 
-    supervised.until(lambda: supervised.ask("status", moving)["speed"] == 0.3, moving)
-    assert "at rest" in supervised.ask("clear-estop", moving, reason="test")["detail"]
-    supervised.until(lambda: supervised.ask("status")["speed"] == 0.0)
-    assert supervised.ask("clear-estop", reason="test")["ok"]
+    supervised.until(lambda: supervised.request("status", moving)["speed"] == 0.3, moving)
+    assert "at rest" in supervised.request("clear-estop", moving, reason="test")["detail"]
+    supervised.until(lambda: supervised.request("status")["speed"] == 0.0)
+    assert supervised.request("clear-estop", reason="test")["ok"]
     supervised.until(lambda: supervised.stop() == "")
 
 
-def test_a_robot_that_does_not_do_as_it_is_told_gets_no_lift(supervised: Supervised) -> None:
+def test_a_robot_that_does_not_follow_its_commands_gets_no_lift(supervised: Supervised) -> None:
     def off() -> None:
-        supervised.alive(speed=1.0)  # and told 0
+        supervised.alive(speed=1.0)  # and commanded 0
 
     supervised.granted(duration=20.0)
-    supervised.until(lambda: "tracking" in supervised.ask("status", off)["conditions"], off)
-    assert supervised.ask("status", off)["leases"] == []
-    assert supervised.ask("grant", off, **GRANT)["reason"] == "not-now"
-    supervised.until(lambda: "tracking" not in supervised.ask("status")["conditions"])
+    supervised.until(lambda: "tracking" in supervised.request("status", off)["conditions"], off)
+    assert supervised.request("status", off)["leases"] == []
+    assert supervised.request("grant", off, **GRANT)["reason"] == "not-now"
+    supervised.until(lambda: "tracking" not in supervised.request("status")["conditions"])
 
 
 def test_a_gate_that_sends_nothing_gets_no_lift(supervised: Supervised) -> None:
     def mute() -> None:
-        supervised.alive(told=False)
+        supervised.alive(gate_sends=False)
 
-    supervised.until(lambda: "gate" in supervised.ask("status", mute)["conditions"], mute)
-    assert supervised.ask("grant", mute, **GRANT)["reason"] == "not-now"
-    supervised.until(lambda: "gate" not in supervised.ask("status")["conditions"])
+    supervised.until(lambda: "gate" in supervised.request("status", mute)["conditions"], mute)
+    assert supervised.request("grant", mute, **GRANT)["reason"] == "not-now"
+    supervised.until(lambda: "gate" not in supervised.request("status")["conditions"])
 
 
-def test_an_estop_is_not_cleared_while_the_policy_asks_for_motion_or_for_garbage(
+def test_an_estop_is_not_cleared_while_the_policy_requests_motion_or_garbage(
     supervised: Supervised,
 ) -> None:
     policy = supervised.node.create_publisher(type(supervised.message(0.0)), "cmd_vel_policy", 1)
-    assert supervised.ask("estop", reason="button")["ok"]
+    assert supervised.request("estop", reason="button")["ok"]
     for value in (0.3, math.nan):
 
-        def asking(value: float = value) -> None:
+        def requesting(value: float = value) -> None:
             supervised.alive()
             policy.publish(supervised.message(value))
 
         for _ in range(10):
-            asking()
+            requesting()
             supervised.spin(0.03)
-        assert "at rest" in supervised.ask("clear-estop", asking, reason="test")["detail"]
+        assert "at rest" in supervised.request("clear-estop", requesting, reason="test")["detail"]
     supervised.node.destroy_publisher(policy)
-    supervised.until(lambda: supervised.ask("clear-estop", reason="test")["ok"])
+    supervised.until(lambda: supervised.request("clear-estop", reason="test")["ok"])
 
 
 def test_a_runaway_latches(supervised: Supervised) -> None:
@@ -273,9 +273,9 @@ def test_a_runaway_latches(supervised: Supervised) -> None:
         supervised.alive(speed=3.0)
 
     supervised.until(lambda: supervised.stop().startswith("runaway"), fast)
-    assert "the cause persists: runaway" in supervised.ask("clear-estop", fast, reason="test")["detail"]
+    assert "the cause persists: runaway" in supervised.request("clear-estop", fast, reason="test")["detail"]
     supervised.until(lambda: supervised.stop().startswith("estop: runaway"))
-    supervised.until(lambda: supervised.ask("clear-estop", reason="test")["ok"])
+    supervised.until(lambda: supervised.request("clear-estop", reason="test")["ok"])
 
 
 @pytest.mark.parametrize(

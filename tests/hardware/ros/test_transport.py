@@ -34,7 +34,7 @@ print(node.get_namespace(), "/dev/shm/fast" in open("/proc/self/maps").read())
         ({"RMW_IMPLEMENTATION": "rmw_zenoh_cpp", RANGE: "SUBNET"}, {}),
     ],
 )
-def test_what_the_user_has_set_stays(given, added):
+def test_the_users_own_settings_stay(given, added):
     assert transport(given) == added
 
 
@@ -47,8 +47,8 @@ def test_a_node_has_no_shared_memory(given):
     known = {RANGE, *PROFILES, *UDP, "RMW_IMPLEMENTATION"}
     plain = {name: value for name, value in os.environ.items() if name not in known} | given
     environment = {**plain, **transport(plain), "ROS_DOMAIN_ID": str(fresh_domain())}
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", NODE], env=environment, capture_output=True, text=True, timeout=60
     )
-    assert told.stdout.split() == ["/", "False"], told.stderr
-    assert not told.stderr
+    assert done.stdout.split() == ["/", "False"], done.stderr
+    assert not done.stderr

@@ -20,7 +20,7 @@ COURSE = Course.load("gauntlet")
 
 
 def make_supervision(folder: Path, **more: Any) -> Supervision:
-    return Supervision(COURSE, folder, 0.2, Localiser(1.5), backstop="the test says so", **more)
+    return Supervision(COURSE, folder, 0.2, Localiser(1.5), backstop="test", **more)
 
 
 def in_a_zone(state: Supervision, now: float = 0.0) -> Supervision:
@@ -116,7 +116,7 @@ def test_a_drivers_own_latch_ends_leases_and_is_cleared_with_the_stop(tmp_path: 
     assert state.clear_estop("operator", at_rest=True) == ""
     permit = state.tick(0.6)
     assert (permit.estop, permit.clear) == (False, 3)
-    state.set_driver_latch(3, "stuck: elbow")  # said again
+    state.set_driver_latch(3, "stuck: elbow")  # repeated
     assert state.tick(0.65).clear == 3
     state.set_driver_latch(4, "stuck: wrist")
     assert state.tick(0.7).clear is None
