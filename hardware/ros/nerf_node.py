@@ -64,7 +64,7 @@ class NerfNode(FilterNode):
     def configure(self) -> None:
         """Besides the commands, put the sensors through their limits."""
         super().configure()
-        spec, values = NerfSpec.load(self.values["nerf"]), self.values
+        spec, values = self.filter.limiter.spec, self.values
         allow = tuple(name for name in values["allow"] if name)
         self._newest_stamp = 0.0
         # Compile now, not with the first message

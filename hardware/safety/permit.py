@@ -87,21 +87,12 @@ class PermitSource:
         self.valid_for, self.session, self.sequence = valid_for, secrets.token_hex(8), 0
 
     def next(
-        self,
-        levels: tuple[float, ...] = NERFED,
-        stop: str = "",
-        charges: int | None = None,
-        region: Mapping[str, Any] | None = None,
-        now: float | None = None,
-        estop: bool = False,
-        clear: int | None = None,
+        self, levels: tuple[float, ...] = NERFED, stop: str = "", now: float | None = None, **fields: Any
     ) -> Permit:
-        """The next permit; `now` (s) is the monotonic clock's unless given."""
+        """The next permit; `now` (s) defaults to the monotonic clock, `fields` are others of `Permit`."""
         self.sequence += 1
         sent = time.monotonic() if now is None else now
-        return Permit(
-            self.session, self.sequence, sent, self.valid_for, levels, charges, region, stop, estop, clear
-        )
+        return Permit(self.session, self.sequence, sent, self.valid_for, levels, stop=stop, **fields)
 
 
 class PermitState(NamedTuple):

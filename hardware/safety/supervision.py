@@ -178,7 +178,6 @@ class Supervision:
             NERFED if stop else self.levels,
             stop,
             charges=active[-1].charges if active else None,
-            region=None,
             now=now,
             estop=bool(self.latch.reason),
             clear=self._clear_driver,

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from nerfbot.errors import InvalidCommand
-
-if TYPE_CHECKING:
-    from nerfbot.hardware.safety.requests import SupervisorClient
+from nerfbot.hardware.safety.requests import SupervisorClient
 
 RUN = Annotated[
     Path | None,
@@ -22,8 +20,6 @@ POINTER = "supervisor.path"
 
 def client(run: Path | None) -> SupervisorClient:
     """A client of the supervisor of `run`; raises `InvalidCommand` or `NoAnswer` where there is none."""
-    from nerfbot.hardware.safety.requests import SupervisorClient
-
     return SupervisorClient(_socket(run))
 
 

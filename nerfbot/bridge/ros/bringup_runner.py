@@ -123,7 +123,7 @@ class Runner:
 
     def _drain(self, name: str) -> None:
         stream = self._processes[name].stdout
-        if stream is not None and stream in [key.fileobj for key in self._selector.get_map().values()]:
+        if stream in self._selector.get_map():
             self._forward(name, stream)
 
     def run(self) -> int:
@@ -143,8 +143,7 @@ class Runner:
                 signal.signal(number, handler)
         if self.failure:
             self._on_output("bringup", self.failure)
-            return 1
-        return 0
+        return 1 if self.failure else 0
 
     def stop(self) -> None:
         """End every process, in the reverse of their start."""
