@@ -1,7 +1,7 @@
-"""Calibration in LeRobot's file format, read and written as it is.
+"""Calibration in LeRobot's file format.
 
 `{joint: {"id", "drive_mode", "homing_offset", "range_min", "range_max"}}` in counts (LeRobot,
-`lerobot.motors.motors_bus.MotorCalibration`). 0 rad is the middle of a joint's range there, and here.
+`lerobot.motors.motors_bus.MotorCalibration`). In both programs 0 rad is the middle of a joint's range.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nerfbot.declared import validate
+from nerfbot.files import write_atomically
 from nerfbot.limits import Envelope
 
 from ..bus.bus import Bus
@@ -22,20 +24,20 @@ FIELDS = ("id", "drive_mode", "homing_offset", "range_min", "range_max")
 HALF_TURN = 2047
 """Where LeRobot puts the middle of the range, counts."""
 
-LEAST_RANGE = 100
-"""A joint that was moved by less than this (counts) was not moved through its range."""
+MIN_RANGE = 100
+"""A joint that moves by less than this (counts) has not moved through its range."""
 
 
 def calibrated(robot: ServoRobot, path: Path) -> ServoRobot:
-    """``robot`` with the calibration in ``path``: homes, directions, offsets, ranges within the envelope.
+    """``robot`` with the calibration in ``path``: homes, directions, offsets, and ranges.
 
-    The calibration can only narrow the envelope. Raises `InvalidServo`, one line, for a file of another
-    robot or one that is not a calibration.
+    A calibration narrows the envelope and never widens it. Raises `InvalidServo`, one line, for a file of
+    another robot or one that is not a calibration.
     """
-    found = _load(robot, path)
+    entries = _load(robot, path)
     joints, channels = [], dict(robot.envelope.channels)
     for joint in robot.joints:
-        entry = found[joint.name]
+        entry = entries[joint.name]
         home = round((entry["range_min"] + entry["range_max"]) / 2)
         changed = joint.model_copy(
             update={
@@ -53,11 +55,7 @@ def calibrated(robot: ServoRobot, path: Path) -> ServoRobot:
         "joints": [joint.model_dump() for joint in joints],
         "envelope": Envelope(channels=channels).model_dump(),
     }
-    try:
-        return ServoRobot.model_validate(data)
-    except ValueError as problem:
-        errors = problem.errors() if hasattr(problem, "errors") else [{"msg": str(problem)}]
-        raise InvalidServo(f"{path}: {str(errors[0]['msg']).removeprefix('Value error, ')}") from None
+    return validate(ServoRobot, data, str(path), InvalidServo)
 
 
 def _load(robot: ServoRobot, path: Path) -> dict[str, dict[str, int]]:
@@ -67,10 +65,10 @@ def _load(robot: ServoRobot, path: Path) -> dict[str, dict[str, int]]:
         reason = getattr(problem, "strerror", None) or str(problem)
         raise InvalidServo(f"{path}: cannot be read: {reason}") from None
     except ValueError:
-        raise InvalidServo(f"{path}: is no JSON") from None
+        raise InvalidServo(f"{path}: is not JSON") from None
     if not isinstance(data, dict) or sorted(data) != sorted(robot.names):
-        told = ", ".join(data) if isinstance(data, dict) else type(data).__name__
-        raise InvalidServo(f"{path}: is not of {robot.name}: it has {told}, not {', '.join(robot.names)}")
+        names = ", ".join(data) if isinstance(data, dict) else type(data).__name__
+        raise InvalidServo(f"{path}: is not of {robot.name}: it has {names}, not {', '.join(robot.names)}")
     for joint in robot.joints:
         _check(path, joint, data[joint.name])
     return data
@@ -92,10 +90,10 @@ def _check(path: Path, joint: JointConfig, entry: Any) -> None:
 
 
 @dataclass
-class Recorder:
-    """Records a calibration: `middle` first, then `look` while the joints are moved by hand, then `save`.
+class CalibrationRecorder:
+    """Records a calibration: `set_middle`, then `update_ranges` while a hand moves the joints, then `save`.
 
-    Torque is switched off first and stays off.
+    `set_middle` switches torque off; it stays off.
     """
 
     bus: Bus
@@ -103,31 +101,31 @@ class Recorder:
     offsets: dict[str, int] = field(default_factory=dict)
     ranges: dict[str, tuple[int, int]] = field(default_factory=dict)
 
-    def middle(self) -> dict[str, int]:
-        """Make where each joint stands the middle of its range; returns the homing offsets, counts."""
+    def set_middle(self) -> dict[str, int]:
+        """Make the present position the middle of each joint's range; returns the homing offsets, counts."""
         torque_off(self.bus)
         for joint in self.robot.joints:
-            held = self.bus.read(joint.id, "homing_offset")
+            old = self.bus.read(joint.id, "homing_offset")
             present = self.bus.read(joint.id, "present_position")
             feetech = joint.servo.protocol == "feetech"
-            actual = present + held if feetech else present - held
+            actual = present + old if feetech else present - old
             offset = actual - HALF_TURN if feetech else HALF_TURN - actual
             self.bus.write_eeprom(joint.id, {"homing_offset": offset})
             self.offsets[joint.name] = offset
         return self.offsets
 
-    def look(self) -> dict[str, tuple[int, int]]:
+    def update_ranges(self) -> dict[str, tuple[int, int]]:
         """Read every joint once and widen its range."""
         for joint in self.robot.joints:
-            here = self.bus.read(joint.id, "present_position")
-            low, high = self.ranges.get(joint.name, (here, here))
-            self.ranges[joint.name] = (min(low, here), max(high, here))
+            present = self.bus.read(joint.id, "present_position")
+            low, high = self.ranges.get(joint.name, (present, present))
+            self.ranges[joint.name] = (min(low, present), max(high, present))
         return self.ranges
 
     def save(self, path: Path) -> None:
-        """Write the file; raises `InvalidServo` for a joint that was not moved."""
+        """Write the file; raises `InvalidServo` for a joint that has not moved, or where it cannot write."""
         for name, (low, high) in self.ranges.items():
-            if high - low < LEAST_RANGE:
+            if high - low < MIN_RANGE:
                 raise InvalidServo(f"{name}: moved by {high - low} counts only: move it through its range")
         data = {
             joint.name: {
@@ -139,4 +137,4 @@ class Recorder:
             }
             for joint in self.robot.joints
         }
-        path.write_text(json.dumps(data, indent=4) + "\n")
+        write_atomically(path, json.dumps(data, indent=4) + "\n", InvalidServo)

@@ -12,13 +12,13 @@ from pathlib import Path
 from nerfbot.errors import NerfbotError
 
 from ..errors import BusError
-from .service import Setting, serve
+from .service import DriverConfig, serve
 
-READY = 10.0
+START_TIMEOUT = 10.0
 """How long a driver may take to be ready, s."""
 
 
-class Child:
+class ChildProcess:
     """A forked process that runs ``body``; its standard error goes to ``errors``."""
 
     def __init__(self, body: Callable[[], None], errors: Path) -> None:
@@ -41,7 +41,7 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether it still runs."""
         if self.pid and os.waitpid(self.pid, os.WNOHANG)[0]:
             self.pid = 0
         return bool(self.pid)
@@ -51,16 +51,16 @@ class Child:
         if self.pid:
             os.kill(self.pid, number)
 
-    def finish(self, seconds: float) -> None:
-        """Ask it to end, wait for at most ``seconds`` s, then kill it."""
+    def terminate(self, timeout: float) -> None:
+        """Let it end by itself, for at most ``timeout`` s, then kill it."""
         self.signal(signal.SIGTERM)
-        until = time.monotonic() + seconds
+        until = time.monotonic() + timeout
         while self.alive and time.monotonic() < until:
             time.sleep(0.01)
-        self.end()
+        self.kill()
 
-    def end(self) -> None:
-        """Kill it and take its leave."""
+    def kill(self) -> None:
+        """Kill it and wait until it is gone."""
         if self.pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGCONT)
@@ -70,16 +70,16 @@ class Child:
             self.pid = 0
 
 
-def start_driver(setting: Setting) -> Child:
-    """Fork a driver and wait until it takes permits; raises `BusError` with its own line."""
-    ready, errors = setting.folder / "ready", setting.folder / "driver-errors"
+def start_driver(config: DriverConfig) -> ChildProcess:
+    """Fork a driver and wait until it accepts permits; raises `BusError` with the driver's own line."""
+    ready, errors = config.folder / "ready", config.folder / "driver-errors"
     ready.unlink(missing_ok=True)
     errors.unlink(missing_ok=True)
-    driver = Child(lambda: serve(setting, ready.touch), errors)
-    until = time.monotonic() + READY
+    driver = ChildProcess(lambda: serve(config, ready.touch), errors)
+    until = time.monotonic() + START_TIMEOUT
     while not ready.exists() and driver.alive and time.monotonic() < until:
         time.sleep(0.005)
     if not ready.exists():
-        driver.end()
+        driver.kill()
         raise BusError(errors.read_text().strip() if errors.exists() else "the driver did not start")
     return driver

@@ -1,6 +1,6 @@
-"""Commands on their way to the driver: one JSON datagram with a position for every joint, and its checks.
+"""Commands to the driver: one JSON datagram with a position for every joint, and its checks.
 
-Everything is checked before anything is used: names, number, finiteness, range, order, age by receipt.
+A command counts only if all of it is right: names, number, finiteness, range, order, age by receipt.
 """
 
 from __future__ import annotations
@@ -11,20 +11,15 @@ from collections.abc import Mapping, Sequence
 
 from nerfbot.errors import InvalidCommand
 
-BEYOND = 0.5
-"""A position further outside the envelope's range than this (rad) is no command but a mistake of units."""
+RANGE_TOLERANCE = 0.5
+"""A position further outside the envelope's range than this (rad) is a mistake of units."""
 
 
 def encode(sequence: int, source: str, positions: Mapping[str, float]) -> bytes:
     """A command as a datagram; positions in rad by joint."""
-    return json.dumps(
-        {
-            "sequence": sequence,
-            "source": source,
-            "names": list(positions),
-            "positions": list(positions.values()),
-        }
-    ).encode()
+    names, values = list(positions), list(positions.values())
+    command = {"sequence": sequence, "source": source, "names": names, "positions": values}
+    return json.dumps(command).encode()
 
 
 def decode(
@@ -33,39 +28,39 @@ def decode(
     """Sequence, source and positions (rad, in the order of ``names``) of a datagram.
 
     ``ranges``: smallest and largest position by joint. Raises `InvalidCommand`, one line with joint and
-    value, for anything that is not wholly a command for these joints.
+    value, for anything that is not a complete command for these joints.
     """
     try:
-        found = json.loads(data)
+        fields = json.loads(data)
     except (UnicodeDecodeError, ValueError):
         raise InvalidCommand(f"command: is no JSON, got {data[:40]!r}") from None
-    if not isinstance(found, dict):
-        raise InvalidCommand(f"command: must be an object, got {type(found).__name__}")
-    sequence, source = found.get("sequence"), found.get("source")
+    if not isinstance(fields, dict):
+        raise InvalidCommand(f"command: must be an object, got {type(fields).__name__}")
+    sequence, source = fields.get("sequence"), fields.get("source")
     if not isinstance(sequence, int) or isinstance(sequence, bool) or sequence < 0:
         raise InvalidCommand(f"command: sequence = {sequence!r}: must be a whole number from 0")
     if not isinstance(source, str):
         raise InvalidCommand(f"command: source = {source!r}: must be a text")
-    given, positions = found.get("names"), found.get("positions")
-    if not isinstance(given, list) or not isinstance(positions, list) or len(given) != len(positions):
+    received, positions = fields.get("names"), fields.get("positions")
+    if not isinstance(received, list) or not isinstance(positions, list) or len(received) != len(positions):
         raise InvalidCommand("command: names and positions must be lists of one length")
-    if sorted(map(str, given)) != sorted(names):
-        raise InvalidCommand(f"command: names = {given}: must be {', '.join(names)}, each once")
-    by_name = dict(zip(given, positions, strict=True))
+    if sorted(map(str, received)) != sorted(names):
+        raise InvalidCommand(f"command: names = {received}: must be {', '.join(names)}, each once")
+    by_name = dict(zip(received, positions, strict=True))
     checked = []
     for name in names:
         value = by_name[name]
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
             raise InvalidCommand(f"command: {name} = {value!r}: must be a finite position in rad")
         low, high = ranges[name]
-        if not low - BEYOND <= value <= high + BEYOND:
+        if not low - RANGE_TOLERANCE <= value <= high + RANGE_TOLERANCE:
             raise InvalidCommand(f"command: {name} = {value:g} rad: far outside {low:g} to {high:g}")
         checked.append(float(value))
     return sequence, source, checked
 
 
 class CommandInbox:
-    """Keeps the newest good command, its age by receipt, and what was wrong with the newest bad one."""
+    """The newest good command, its time of receipt, and the problem of the newest bad one."""
 
     def __init__(self, names: Sequence[str], ranges: Mapping[str, tuple[float, float]]) -> None:
         self.names, self.ranges = list(names), dict(ranges)
@@ -77,10 +72,10 @@ class CommandInbox:
         self._source: str | None = None
         self._sequence = -1
 
-    def offer(self, data: bytes, now: float, timeout: float) -> bool:
-        """Take a datagram that came at ``now`` (s); whether it is the command to follow.
+    def receive(self, data: bytes, now: float, timeout: float) -> bool:
+        """Receive a datagram at ``now`` (s); whether it is the new command.
 
-        A second source within ``timeout`` s of the first is a conflict, and is not followed.
+        A second source within ``timeout`` s of the first is a conflict, and its command does not count.
         """
         try:
             sequence, source, positions = decode(data, self.names, self.ranges)
@@ -91,11 +86,11 @@ class CommandInbox:
             self.conflict_at = now
             return False
         if source == self._source and sequence <= self._sequence:
-            return False  # out of order, doubled or replayed: it ages like silence
+            return False  # out of order, doubled or replayed: like silence
         self._source, self._sequence = source, sequence
         self.positions, self.received = positions, now
         return True
 
     def forget(self) -> None:
-        """Forget the command: nobody knows how old it is."""
+        """Forget the command: its age is unknown."""
         self.positions, self.received = None, -math.inf

@@ -1,8 +1,7 @@
-"""Limits as registers: the nerf's last floor. A specification and an envelope become counts, and back.
+"""Limits as registers: a specification and an envelope become counts.
 
-The envelope goes into EEPROM at set-up (`envelope_registers`); nerf and lifts live in RAM alone
-(`RegisterPlan.at`). A limit is quantised downwards, never to more authority, and never to 0 where 0 means
-"unlimited".
+The envelope goes into EEPROM at set-up (`envelope_registers`); nerf and lifts only into RAM
+(`RegisterPlan.counts_at`). A limit is rounded down, and never to 0 where 0 means "unlimited".
 """
 
 from __future__ import annotations
@@ -22,17 +21,17 @@ from ..errors import InvalidServo
 from ..robot import JointConfig, ServoRobot
 
 ENVELOPE_FIELD = {"effort": "max_effort", "velocity": "max_velocity", "acceleration": "max_acceleration"}
-"""What bounds each limit that a register carries."""
+"""The envelope's bound of each limit that a register carries."""
 
 BY_SOFTWARE = "by the nerf layer above; no register carries it"
 
 
 class RegisterLimit(NamedTuple):
-    """One limit on one joint: what was asked, what the register makes of it, and what it then holds.
+    """One limit on one joint: as requested, as quantised to the register, and as read back.
 
-    ``requested`` and ``lifted`` as the specification has them, ``quantised`` in the same unit (None where no
-    register carries it), ``counts`` in ``register``. ``held`` is what was read back, None before. ``problem``
-    says why it is not enforceable, ``note`` how it is where not exactly.
+    ``requested`` and ``lifted`` come from the specification, ``quantised`` has the same unit (None where no
+    register carries it), ``counts`` belongs in ``register``. ``held`` is the count read back, or None.
+    ``problem`` says why the limit is not enforceable, ``note`` how it is enforced where not exactly.
     """
 
     joint: str
@@ -59,8 +58,8 @@ class RegisterLimit(NamedTuple):
             return "not held"
         return "quantised" if self.quantised != self.requested else "enforced"
 
-    def plain(self) -> dict[str, Any]:
-        """As JSON has it."""
+    def as_json(self) -> dict[str, Any]:
+        """The limit and its status as JSON data."""
         data = self._asdict()
         for key in ("requested", "lifted"):
             value = data[key]
@@ -69,8 +68,8 @@ class RegisterLimit(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Ramp:
-    """One limit in a register: nerfed and lifted value (SI), and the axis that lifts it."""
+class _RegisterRamp:
+    """One limit in a register: nerfed and lifted value (SI), and the index of the axis that lifts it."""
 
     register: Register
     axis: int
@@ -85,7 +84,7 @@ class _Ramp:
 
 
 class RegisterPlan:
-    """What every servo's RAM limits are at every lift level. Built once, from checked data.
+    """Every servo's RAM limits at every lift level.
 
     Raises `InvalidSpec`: an entry for no joint, a limit past the envelope, an effort that does not hold the
     arm against gravity, a limit of less than one count; `InvalidServo`: more than a register can hold.
@@ -98,9 +97,9 @@ class RegisterPlan:
         spec.check_names(robot.names)
         spec.check_envelope(channels, envelope)
         self.report: list[RegisterLimit] = []
-        self._ramps: dict[int, list[_Ramp]] = {}
+        self._ramps: dict[int, list[_RegisterRamp]] = {}
         for joint in robot.joints:
-            self._joint(joint, envelope.channels[joint.name])
+            self._add_joint(joint, envelope.channels[joint.name])
         for field, limit in spec.link().limits():
             info = COMMAND_FIELDS[field]
             lifted = limit.nerfed if limit.lifted is None else limit.lifted
@@ -114,7 +113,7 @@ class RegisterPlan:
                     f" enforceable: {item.problem} (allow '{item.joint}.{item.field}' to go on without it)"
                 )
 
-    def at(self, levels: Sequence[float]) -> dict[int, dict[str, int]]:
+    def counts_at(self, levels: Sequence[float]) -> dict[int, dict[str, int]]:
         """Counts of every RAM limit by ID and register, at ``levels`` (4,), in the order of the axes."""
         return {
             id: {ramp.register.name: ramp.counts(levels) for ramp in ramps}
@@ -122,32 +121,32 @@ class RegisterPlan:
         }
 
     def with_held(self, held: Mapping[int, Mapping[str, int]]) -> list[RegisterLimit]:
-        """The report with what was read back from the servos at level 0, by ID and register."""
+        """The report with ``held``, the counts read back from the servos at level 0, by ID and register."""
         ids = {joint.name: joint.id for joint in self.robot.joints}
         return [
             item._replace(held=held.get(ids[item.joint], {}).get(item.register)) if item.register else item
             for item in self.report
         ]
 
-    def _joint(self, joint: JointConfig, limits: ChannelEnvelope) -> None:
+    def _add_joint(self, joint: JointConfig, limits: ChannelEnvelope) -> None:
         servo = joint.servo
-        asked = {
+        requested = {
             item.field: item for item in enforcement(self.spec, [joint.channel()], self.robot.hard_limits())
         }
         self._ramps[joint.id] = []
-        for field, carrier in servo.limits.items():
+        for field, registers in servo.limits.items():
             bound = float(getattr(limits, ENVELOPE_FIELD[field]))
-            register = servo.register(carrier.ram)
-            _check_holds(joint, field, bound, register)
-            item = asked.pop(field, None)
+            register = servo.register(registers.ram)
+            _check_representable(joint, field, bound, register)
+            item = requested.pop(field, None)
             nerfed = lifted = bound
             if item is not None:
-                # A limit that is drawn anew for each episode: the register holds the loosest draw.
+                # A limit that is drawn for each episode: the register holds the loosest draw.
                 nerfed, lifted = min(high(item.nerfed), bound), min(high(item.lifted), bound)
-                self.report.append(_carried(joint, field, item, register, nerfed, limits))
+                self.report.append(_register_limit(joint, field, item, register, nerfed, limits))
             axis = AXES.index(item.axis if item is not None else "strength" if field == "effort" else "speed")
-            self._ramps[joint.id].append(_Ramp(register, axis, nerfed, lifted))
-        for item in asked.values():
+            self._ramps[joint.id].append(_RegisterRamp(register, axis, nerfed, lifted))
+        for item in requested.values():
             self.report.append(
                 RegisterLimit(
                     joint.name, item.field, item.axis, item.unit, item.nerfed, item.lifted,
@@ -156,7 +155,7 @@ class RegisterPlan:
             )  # fmt: skip
 
 
-def _carried(
+def _register_limit(
     joint: JointConfig, field: str, item: Any, register: Register, nerfed: float, limits: ChannelEnvelope
 ) -> RegisterLimit:
     counts = register.counts_below(nerfed)
@@ -174,12 +173,11 @@ def _carried(
     )  # fmt: skip
 
 
-def _check_holds(joint: JointConfig, field: str, bound: float, register: Register) -> None:
-    most = register.high if register.high is not None else (1 << 8 * register.size) - 1
-    if register.counts_below(bound) > most:
+def _check_representable(joint: JointConfig, field: str, bound: float, register: Register) -> None:
+    if register.counts_below(bound) > register.max_value:
         raise InvalidServo(
             f"envelope.{joint.name}.{ENVELOPE_FIELD[field]}: {bound:g} is more than {register.name} holds"
-            f" ({most * register.scale:.4g})"
+            f" ({register.max_value * register.scale:.4g})"
         )
     if register.counts_below(bound) < 1:
         raise InvalidServo(
@@ -189,20 +187,19 @@ def _check_holds(joint: JointConfig, field: str, bound: float, register: Registe
 
 
 def envelope_registers(robot: ServoRobot) -> dict[int, dict[str, int]]:
-    """The envelope as EEPROM registers, by ID: torque, velocity where there is one, position, mode, extras.
+    """The envelope as EEPROM values by ID and register: torque, velocity, position, mode, the robot's own.
 
     Raises `InvalidServo` for an entry of ``eeprom`` that a servo does not have or cannot hold.
     """
-    found = {}
+    result = {}
     for joint in robot.joints:
         servo, limits = joint.servo, robot.limits(joint.name)
         values = {"operating_mode": servo.operating_mode}
-        for field, carrier in servo.limits.items():
-            if carrier.eeprom is not None:
-                register = servo.register(carrier.eeprom)
+        for field, registers in servo.limits.items():
+            if registers.eeprom is not None:
+                register = servo.register(registers.eeprom)
                 values[register.name] = register.counts_below(getattr(limits, ENVELOPE_FIELD[field]))
-        low, high_ = position_counts(joint, limits)
-        values["min_position_limit"], values["max_position_limit"] = low, high_
+        values["min_position_limit"], values["max_position_limit"] = position_counts(joint, limits)
         if joint.homing_offset is not None:
             values["homing_offset"] = joint.homing_offset
         for name, value in robot.eeprom.items():
@@ -211,12 +208,12 @@ def envelope_registers(robot: ServoRobot) -> dict[int, dict[str, int]]:
                 values[name] = value
         for name, value in values.items():
             servo.register(name).encode(value)
-        found[joint.id] = values
-    return found
+        result[joint.id] = values
+    return result
 
 
 def position_counts(joint: JointConfig, limits: ChannelEnvelope) -> tuple[int, int]:
-    """The counts that lie inside the envelope's range: rounded inwards, never past it."""
+    """Smallest and largest count inside the envelope's range, rounded inwards."""
     radians = joint.servo.radians_per_count
     assert limits.min_position is not None
     assert limits.max_position is not None
@@ -227,7 +224,7 @@ def position_counts(joint: JointConfig, limits: ChannelEnvelope) -> tuple[int, i
 
 
 def stop_acceleration(joint: JointConfig, limits: ChannelEnvelope) -> int:
-    """Counts of acceleration that a stop uses: at least the stop deceleration, within the envelope."""
+    """Acceleration of a stop, counts: at least the stop deceleration, within the envelope."""
     register = joint.servo.register(joint.servo.limits["acceleration"].ram)
     assert limits.stop_deceleration is not None
     assert limits.max_acceleration is not None

@@ -1,8 +1,7 @@
 """The driver as a process: port, two datagram sockets, a steady cycle, and an orderly end.
 
-Sockets in ``folder``: `permit` (the supervisor's), `command` (the policy's; state goes back to its sender,
-also to one that sends an empty datagram only to hear it). Started by `nerfbot servo drive`, or forked by the
-HIL campaign.
+Sockets in ``folder``: `permit` for the supervisor; `command` for policies. Who sends a command, or an empty
+datagram, gets the driver's state after each cycle. `nerfbot servo drive` starts it, or `child` forks it.
 """
 
 from __future__ import annotations
@@ -21,30 +20,31 @@ from .. import priority
 from ..bus.bus import MARGIN
 from ..datagram import Mailbox, has_reader, private_path
 from ..robot import ServoRobot
-from .driver import Driver, Phase, as_json
-from .guards import COMMAND_TIMEOUT, PAUSE
+from .driver import ServoDriver
+from .guards import COMMAND_TIMEOUT, MAX_PERIODS
+from .report import Phase
 from .setup import open_bus
 
-PERMIT, COMMAND = "permit", "command"
+PERMIT_SOCKET, COMMAND_SOCKET = "permit", "command"
 
-END_S = 1.0
+SHUTDOWN_TIME = 1.0
 """How long an ending driver may take to bring the robot to rest, s."""
 
-TELL_EVERY = 0.5
-"""How often the supervisor is told of a latch that holds, s."""
+LATCH_PERIOD = 0.5
+"""How often the driver reports a latch to the supervisor, s."""
 
 PRIORITY = 20
-"""Real-time priority of a driver, as of the gate: who must stop the robot runs before what commands it."""
+"""Real-time priority of driver and gate: what must stop the robot runs before what commands it."""
 
-_CLIENTS = 4
+MAX_CLIENTS = 4
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What a driver process is started with; ``audit`` is the audit log's path, ``margin`` the bus's.
+class DriverConfig:
+    """How a driver process starts: ``audit`` is the audit log's path, ``margin`` the bus's.
 
-    ``supervisor``: its socket for requests, where the driver's own latch is told. ``priority``: real-time
-    priority to ask for, 0 for none.
+    ``allow`` names limits that may go unenforced. ``supervisor``: its socket for requests, to which the
+    driver reports its latch. ``priority``: real-time priority to request, 0 for none.
     """
 
     robot: ServoRobot
@@ -58,101 +58,101 @@ class Setting:
     priority: int = PRIORITY
 
 
-class Service:
-    """A driver with its sockets. `step` makes one cycle and sends the state; `close` ends it with torque off.
+class DriverService:
+    """A driver with its sockets: `step` makes one cycle and sends the state.
 
-    Raises what `Driver` and `open_bus` do, torque off.
+    Raises what `ServoDriver` and `open_bus` do, torque off.
     """
 
-    def __init__(self, setting: Setting, clock: Callable[[], float] = time.monotonic) -> None:
-        self.setting, self.clock = setting, clock
-        self._log = _log(setting.audit, clock)
-        self.bus = open_bus(setting.robot, setting.port, setting.margin)
+    def __init__(self, config: DriverConfig, clock: Callable[[], float] = time.monotonic) -> None:
+        self.config, self.clock = config, clock
+        self._audit = _audit_log(config.audit)
+        self.bus = open_bus(config.robot, config.port, config.margin)
         try:
-            self.driver = Driver(setting.robot, setting.spec, self.bus, clock, setting.allow, note=self.note)
+            self.driver = ServoDriver(
+                config.robot, config.spec, self.bus, clock, config.allow, log=self.log_event
+            )
             self.driver.start()
-            self.permits = Mailbox(setting.folder / PERMIT)
-            self.commands = Mailbox(setting.folder / COMMAND)
-            self._own = Mailbox(private_path(setting.folder / COMMAND))
+            self.permits = Mailbox(config.folder / PERMIT_SOCKET)
+            self.commands = Mailbox(config.folder / COMMAND_SOCKET)
+            self._reports = Mailbox(private_path(config.folder / COMMAND_SOCKET))
         except BaseException:
             self.bus.close()
             raise
         self._clients: list[str] = []
-        self._past = clock()
-        self._told: tuple[float, str] = (0.0, "")
+        self._last_step = clock()
+        self._reported_latch: tuple[float, str] = (0.0, "")
 
     def step(self) -> None:
-        """Take what has come, make a cycle, tell the state."""
+        """Read permits and commands, make a cycle, send the state."""
         now = self.clock()
-        if now - self._past > PAUSE * self.setting.robot.period:
+        if now - self._last_step > MAX_PERIODS * self.config.robot.period:
             self.commands.discard()
-        self._past = now
+        self._last_step = now
         for data, pid, _ in self.permits.read():
             self.driver.permits.take(data, pid, now)
         for data, _, sender in self.commands.read():
             if data:
-                self.driver.commands.offer(data, now, COMMAND_TIMEOUT)
+                self.driver.commands.receive(data, now, COMMAND_TIMEOUT)
             if sender and sender not in self._clients:
-                self._clients = [*self._clients[-_CLIENTS + 1 :], sender]
+                self._clients = [*self._clients[-MAX_CLIENTS + 1 :], sender]
         report = self.driver.cycle(now)
-        self._tell_supervisor(now)
+        self._report_latch(now)
         if self._clients:
-            message = json.dumps(as_json(report)).encode()
-            # A client that is slow loses a state; one that has gone is told no more
+            message = json.dumps(vars(report)).encode()
+            # A slow client misses a state; one that has gone is dropped
             self._clients = [
                 path for path in self._clients if self.commands.send(message, path) or has_reader(path)
             ]
 
-    def run(self, ended: Callable[[], bool]) -> None:
-        """Cycle at the robot's rate until ``ended()``, then bring the robot to rest and let it down."""
-        period = self.setting.robot.period
+    def run(self, done: Callable[[], bool]) -> None:
+        """Cycle at the robot's rate until ``done()``."""
+        period = self.config.robot.period
         due = self.clock()
-        while not ended():
+        while not done():
             self.step()
             due += period
-            left = due - self.clock()
-            if left > 0.0:
-                time.sleep(left)
-            elif left < -period:
+            remaining = due - self.clock()
+            if remaining > 0.0:
+                time.sleep(remaining)
+            elif remaining < -period:
                 due = self.clock()
 
     def finish(self) -> None:
-        """Stop, hold until at rest, let down, torque off: each a step of its own."""
-        period, driver = self.setting.robot.period, self.driver
+        """Stop the robot, let it down, and switch torque off."""
+        driver = self.driver
         driver.permits.withdraw()
         driver.commands.forget()
-        driver.robot = driver.robot.model_copy(update={"hold_s": 0.0})
-        until = self.clock() + END_S + driver.robot.release_s
+        driver.hold_s = 0.0
+        until = self.clock() + SHUTDOWN_TIME + driver.robot.release_s
         while driver.phase is not Phase.OFF and self.clock() < until:
             driver.cycle(self.clock())
-            time.sleep(period)
+            time.sleep(driver.robot.period)
 
     def close(self) -> None:
-        """Close port and sockets."""
-        self.permits.close()
-        self.commands.close()
-        self._own.close()
-        self.bus.close()
-        if self._log is not None:
-            self._log.close()
+        """Close port, sockets and log."""
+        for resource in (self.permits, self.commands, self._reports, self.bus):
+            resource.close()
+        if self._audit is not None:
+            self._audit.close()
 
-    def _tell_supervisor(self, now: float) -> None:
-        """Tell the latch when it changes, and again and again while it holds: a supervisor may start anew."""
-        when, latched = self._told
-        due = latched != self.driver.latched or (latched and now - when > TELL_EVERY)
-        if self.setting.supervisor is not None and due:
-            self._told = (now, self.driver.latched)
-            told = {"kind": "latch", "number": self.driver.latch, "reason": self.driver.latched}
-            self._own.discard()  # its answers
-            self._own.send(json.dumps(told).encode(), self.setting.supervisor)
+    def _report_latch(self, now: float) -> None:
+        """Report the latch when it changes, and again while it holds: a supervisor may have restarted."""
+        reported_at, latched = self._reported_latch
+        due = latched != self.driver.latched or (latched and now - reported_at > LATCH_PERIOD)
+        if self.config.supervisor is not None and due:
+            self._reported_latch = (now, self.driver.latched)
+            request = {"kind": "latch", "number": self.driver.latch, "reason": self.driver.latched}
+            self._reports.discard()  # answers to earlier reports
+            self._reports.send(json.dumps(request).encode(), self.config.supervisor)
 
-    def note(self, event: str, **details: Any) -> None:
+    def log_event(self, event: str, **details: Any) -> None:
         """Write to the audit log, where there is one."""
-        if self._log is not None:
-            self._log.append(event, self.clock(), **details)
+        if self._audit is not None:
+            self._audit.append(event, self.clock(), **details)
 
 
-def _log(path: Path | None, clock: Callable[[], float]) -> Any:
+def _audit_log(path: Path | None) -> Any:
     if path is None:
         return None
     from nerfbot.powers import AuditLog, utc_now
@@ -160,39 +160,39 @@ def _log(path: Path | None, clock: Callable[[], float]) -> Any:
     return AuditLog(path, repair=True, wall=utc_now)
 
 
-def serve(setting: Setting, ready: Callable[[], None] = lambda: None) -> None:
-    """Run a driver until SIGTERM or SIGINT; ``ready`` is called when it takes permits."""
-    ended: list[int] = []
+def serve(config: DriverConfig, ready: Callable[[], None] = lambda: None) -> None:
+    """Run a driver until SIGTERM or SIGINT; calls ``ready`` once it accepts permits."""
+    signals: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda signum, _: ended.append(signum))
-    refused = priority.request(setting.priority)
-    service = Service(setting)
+        signal.signal(number, lambda signum, _: signals.append(signum))
+    refused = priority.request(config.priority)
+    service = DriverService(config)
     if refused:
-        service.note("no-real-time-priority", problem=refused)
+        service.log_event("no-real-time-priority", problem=refused)
     try:
         ready()
-        service.run(lambda: bool(ended))
+        service.run(lambda: bool(signals))
         service.finish()
     finally:
         service.close()
 
 
-class StateListener:
-    """A client's end: sends datagrams to the driver's command socket and takes its state.
+class DriverClient:
+    """A client of the driver in ``folder``: sends commands and receives its state.
 
     Raises `InvalidSetup` where another client has this ``name``.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        self.target = folder / COMMAND
+        self.target = folder / COMMAND_SOCKET
         self._mailbox = Mailbox(folder / f"client-{name}")
 
     def send(self, data: bytes) -> bool:
         """Send a command; whether it was delivered."""
         return self._mailbox.send(data, self.target)
 
-    def listen(self) -> bool:
-        """Ask for the state without a command; whether there is a driver."""
+    def subscribe(self) -> bool:
+        """Request the state without a command; whether there is a driver."""
         return self.send(b"")
 
     def latest(self, wait: float = 0.0) -> dict[str, Any] | None:

@@ -1,7 +1,8 @@
-"""An arm on a servo bus in the shape of a simulated one: `channels`, `read`, `measured`, `actuate`.
+"""An arm on a servo bus with the interface of a simulated one: `channels`, `read`, `measured`, `actuate`.
 
-The nerf runs here as everywhere (`ActuatorLimiter`); the driver process below bounds what comes out, and the
-servo's registers bound the driver. Who talks to the bus is the driver alone.
+It passes positions to the driver process, which bounds them by the envelope and writes the nerf's limits into
+the servos' registers. No `ActuatorLimiter` runs here: the caller applies one for limits that no register
+carries (as `teleoperation` does). Only the driver talks to the bus.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from nerfbot.limits import Channel, Measured
 from ..errors import BusError
 from ..robot import ServoRobot
 from .joint_command import encode
-from .service import StateListener
+from .service import DriverClient
 
 Floats = NDArray[np.float64]
 
@@ -36,7 +37,7 @@ class ServoArm:
     def __init__(self, robot: ServoRobot, folder: Path, name: str = "") -> None:
         self.robot, self.channels = robot, robot.channels()
         self.source = name or f"arm-{os.getpid()}"
-        self._link = StateListener(folder, self.source)
+        self._client = DriverClient(folder, self.source)
         self._sequence = 0
         self.state: dict[str, Any] = {}
 
@@ -45,9 +46,9 @@ class ServoArm:
     ) -> None:
         """Send a position for every joint, (channels,) in rad.
 
-        ``effort_limit`` is accepted for the simulated arm's sake and not sent: on a bus the registers carry
-        it, from the same specification. Raises `InvalidCommand` for a wrong number of values, or one that
-        is not finite: nothing is sent then, and a driver that hears nothing stops.
+        ``effort_limit`` exists for the simulated arm and is not sent: on a bus the registers carry it, from
+        the same specification. Raises `InvalidCommand` for a wrong number of values, or one that is not
+        finite; it sends nothing then, and a driver without commands stops.
         """
         values = [float(item) for item in value]
         if len(values) != len(self.channels):
@@ -58,23 +59,25 @@ class ServoArm:
             if not np.isfinite(number):
                 raise InvalidCommand(f"actuate: {channel.name} must be finite, got {number}")
         self._sequence += 1
-        self._link.send(encode(self._sequence, self.source, dict(zip(self.robot.names, values, strict=True))))
+        self._client.send(
+            encode(self._sequence, self.source, dict(zip(self.robot.names, values, strict=True)))
+        )
 
     def read(self, wait: float = 0.5) -> dict[str, Any]:
-        """Wait at most ``wait`` s for a newer state of the driver, and keep and return it.
+        """Wait at most ``wait`` s for a newer state of the driver; returns it, also as ``state``.
 
         Raises `BusError` where none comes: the driver is not running.
         """
         if not self.state:
-            self._link.listen()  # the driver tells its state to who has sent something
-        state = self._link.latest(wait)
+            self._client.subscribe()  # the driver sends its state to clients that have sent a datagram
+        state = self._client.latest(wait)
         if state is None:
-            raise BusError(f"{self.robot.name}: the driver at {self._link.target} tells nothing")
+            raise BusError(f"{self.robot.name}: the driver at {self._client.target} sends no state")
         self.state = state
         return state
 
     def measured(self) -> Measured:
-        """What the joints reported in the state read last: arrays (1, channels)."""
+        """What the joints reported in ``state``: arrays (1, channels)."""
         fields = ("position", "velocity", "effort")
         return Measured(*(np.array([self.state[field]], np.float64) for field in fields))
 
@@ -83,7 +86,7 @@ class ServoArm:
         return next(channel for channel in self.channels if channel.name == name)
 
     def hold(self, seconds: float) -> dict[str, Any]:
-        """Ask for the measured position until the driver follows commands, at most ``seconds``."""
+        """Command the measured position until the driver follows commands, at most ``seconds``."""
         until = time.monotonic() + seconds
         while True:
             state = self.read()
@@ -92,8 +95,8 @@ class ServoArm:
                 return state
 
     def close(self) -> None:
-        """Close the client's socket; the driver goes on, hears nothing, and stops."""
-        self._link.close()
+        """Close the client's socket; the driver goes on without commands, and stops the arm."""
+        self._client.close()
 
     def __enter__(self) -> ServoArm:
         return self

@@ -1,6 +1,6 @@
-"""Getting a robot's bus ready: the right servos and nothing else, torque off, the envelope in EEPROM.
+"""Preparing a robot's bus: the right servos and no others, torque off, the envelope in EEPROM.
 
-Everything here ends with torque off; only the driver switches it on.
+Nothing here switches torque on; only the driver does.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..errors import BusError, NoReply
 from ..robot import ServoRobot
 from .register_limits import envelope_registers
 
-_PROBES = 3
+PROBES = 3
 
 
 class WrongServos(BusError):
@@ -25,7 +25,7 @@ def open_bus(robot: ServoRobot, port: str, margin: float = MARGIN) -> Bus:
     """Open ``port`` and check that exactly the robot's servos answer.
 
     Raises `PortError` for the port, `WrongServos` for a servo that is missing, of another model, or that
-    shares its ID with another. Nothing is written.
+    shares its ID with another. It writes nothing.
     """
     bus = Bus(Port(port, robot.baud), robot.protocol, robot.servos, margin)
     try:
@@ -38,18 +38,18 @@ def open_bus(robot: ServoRobot, port: str, margin: float = MARGIN) -> Bus:
 
 
 def check_servos(bus: Bus, robot: ServoRobot) -> None:
-    """See `open_bus`."""
-    numbers = {load_servo(model).number: model for model in servo_models()}
-    found: dict[int, int | None] = {}
+    """Check that exactly the robot's servos answer; raises `WrongServos` as `open_bus` does."""
+    models = {load_servo(model).number: model for model in servo_models()}
+    numbers: dict[int, int | None] = {}
     before = bus.strays.copy()
     for joint in robot.joints:
-        answers = [bus.identify(joint.id, tries=2) for _ in range(_PROBES)]
-        found[joint.id] = next((number for number in answers if number is not None), None)
-    bus.identify(robot.joints[0].id)  # whatever a second servo has said is counted now
+        answers = [bus.identify(joint.id, tries=2) for _ in range(PROBES)]
+        numbers[joint.id] = next((number for number in answers if number is not None), None)
+    bus.identify(robot.joints[0].id)  # which counts what a second servo has answered
     for joint in robot.joints:
-        if bus.strays[joint.id] - before[joint.id] > 1:  # one may be an answer that came too late
+        if bus.strays[joint.id] - before[joint.id] > 1:  # one may be a late answer
             raise WrongServos(f"servo {joint.id} ({joint.name}): two servos answer to this ID")
-    missing = [joint for joint in robot.joints if found[joint.id] is None]
+    missing = [joint for joint in robot.joints if numbers[joint.id] is None]
     if len(missing) == len(robot.joints):
         raise WrongServos(
             f"port {bus.port.path}: no servo answers at baud = {robot.baud}: wrong port, wrong baud"
@@ -59,14 +59,14 @@ def check_servos(bus: Bus, robot: ServoRobot) -> None:
         text = ", ".join(f"{joint.id} ({joint.name})" for joint in missing)
         raise WrongServos(f"port {bus.port.path}: servo {text} does not answer")
     for joint in robot.joints:
-        number = found[joint.id]
+        number = numbers[joint.id]
         if number != joint.servo.number:
-            name = numbers.get(number or 0, f"of model number {number}")
+            name = models.get(number or 0, f"of model number {number}")
             raise WrongServos(f"servo {joint.id} ({joint.name}): is {name}, the robot needs {joint.model}")
 
 
 def torque_off(bus: Bus) -> None:
-    """Switch every servo's torque off and see that it is; raises `NoReply` where one cannot be seen."""
+    """Switch every servo's torque off and read it back; raises `NoReply` where a servo does not confirm."""
     silent = []
     for id in bus.servos:
         try:
@@ -74,21 +74,21 @@ def torque_off(bus: Bus) -> None:
         except NoReply:
             silent.append(id)
     if silent:
-        raise NoReply(f"servo {silent[0]}: torque cannot be seen to be off")
+        raise NoReply(f"servo {silent[0]}: does not confirm that its torque is off")
 
 
 def set_up(bus: Bus, robot: ServoRobot) -> dict[int, list[str]]:
-    """Torque off, then the envelope into EEPROM where it is not yet. Returns what was written, by ID."""
-    wanted = envelope_registers(robot)  # every value is known to fit before anything is written
+    """Torque off, then the envelope into EEPROM where it differs. Returns the written names, by ID."""
+    registers = envelope_registers(robot)  # checks every value before anything is written
     torque_off(bus)
-    return {id: bus.write_eeprom(id, values) for id, values in wanted.items()}
+    return {id: bus.write_eeprom(id, values) for id, values in registers.items()}
 
 
 def write_limits(bus: Bus, counts: Mapping[int, Mapping[str, int]]) -> dict[int, dict[str, int]]:
     """Write RAM limits, each read back; returns what the servos hold. Raises `NotAcknowledged`."""
-    held: dict[int, dict[str, int]] = {}
+    actual: dict[int, dict[str, int]] = {}
     for id, values in counts.items():
         for name, value in values.items():
             bus.write_checked(id, name, value)
-        held[id] = {name: bus.read(id, name) for name in values}
-    return held
+        actual[id] = {name: bus.read(id, name) for name in values}
+    return actual

@@ -1,7 +1,7 @@
 """Teleoperation: a leader arm, moved by hand, commands a nerfed follower through its driver.
 
-The leader's torque stays off. What its joints read goes through the nerf as any policy's commands do, and
-the driver bounds what comes out; a leader that is not heard sends no commands, and the driver stops.
+The leader's torque stays off. Its positions go through the nerf as any policy's commands do, and the driver
+bounds the result. A leader that does not answer sends no commands, and the driver stops.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..errors import InvalidServo, PortError
 from ..robot import ServoRobot
 from ..safety.permit import PermitSource
 from .child import start_driver
-from .service import END_S, PERMIT, Setting
+from .service import PERMIT_SOCKET, SHUTDOWN_TIME, DriverConfig
 from .servo_arm import ServoArm
 from .setup import open_bus, torque_off
 
@@ -29,10 +29,10 @@ PERMIT_VALID = 0.2
 """How long one permit of a teleoperation holds, s."""
 
 
-class Leader:
-    """The arm ``robot`` on ``port``, limp; close it when done.
+class LeaderArm:
+    """The arm ``robot`` on ``port`` with its torque off; close it when done.
 
-    Raises what `open_bus` does, and `NoReply` where torque cannot be seen to be off.
+    Raises what `open_bus` does, and `NoReply` where a servo does not confirm that its torque is off.
     """
 
     def __init__(self, robot: ServoRobot, port: str, margin: float = MARGIN) -> None:
@@ -67,25 +67,25 @@ class Leader:
 class Teleoperation:
     """``leader`` commands ``arm`` under ``spec``; call `step` again and again, the driver sets the pace.
 
-    ``permit`` is called in each step. Raises what `ActuatorLimiter` does.
+    Each step calls ``permit``. Raises what `ActuatorLimiter` does.
     """
 
-    def __init__(self, leader: Leader, arm: ServoArm, spec: NerfSpec, permit: Callable[[], Any]) -> None:
+    def __init__(self, leader: LeaderArm, arm: ServoArm, spec: NerfSpec, permit: Callable[[], Any]) -> None:
         self.leader, self.arm, self._permit = leader, arm, permit
         robot = arm.robot
         self._limiter = ActuatorLimiter(spec, arm.channels, envelope=robot.hard_limits(), period=robot.period)
         self._following = False
 
     def step(self) -> dict[str, Any]:
-        """Give a permit, wait for the driver's next state, and command what the leader reads.
+        """Send a permit, wait for the driver's next state, and command the leader's positions.
 
-        Until the driver follows, the follower is asked to stay where it is. Returns the state; raises
-        `BusError` where the driver tells nothing.
+        Until the driver follows commands, the follower is to stay where it is. Returns the state; raises
+        `BusError` where the driver sends none.
         """
         self._permit()
         state = self.arm.read()
-        wanted = self.leader.read()
-        if wanted is None:
+        command = self.leader.read()
+        if command is None:
             self._following = False
             return state
         if state["phase"] != "run":
@@ -96,7 +96,7 @@ class Teleoperation:
             self._following = True
             self._limiter.reset()
         limited = self._limiter.apply(
-            np.array([wanted]), self.arm.measured(), state["now"], np.array([state["levels"]])
+            np.array([command]), self.arm.measured(), state["now"], np.array([state["levels"]])
         )
         self.arm.actuate(limited.value[0])
         return state
@@ -113,32 +113,26 @@ def teleoperating(
     supervised: bool = False,
     margin: float = MARGIN,
 ) -> Iterator[Teleoperation]:
-    """A leader, a driver for the follower with its sockets in ``folder``, and what joins them.
+    """A leader, a driver for the follower with its sockets in ``folder``, and the teleoperation of the two.
 
     Unless ``supervised``, each step permits the follower to move for `PERMIT_VALID` s. At the end the driver
-    stops the follower and lets it down. Raises `InvalidServo` where the two have other joints, and what
+    stops the follower and lets it down. Raises `InvalidServo` where the two have different joints, and what
     opening either arm does.
     """
     if leader.names != follower.names:
         raise InvalidServo(
             f"leader: its joints are {', '.join(leader.names)}, the follower's {', '.join(follower.names)}"
         )
-    limp = Leader(leader, leader_port, margin)
-    try:
-        driver = start_driver(Setting(follower, spec, port, folder, folder / "audit.jsonl", margin))
-        try:
-            with ServoArm(follower, folder) as arm:
-                box, source = Mailbox(private_path(folder / PERMIT)), PermitSource(PERMIT_VALID)
+    with contextlib.ExitStack() as stack:
+        leader_arm = stack.enter_context(contextlib.closing(LeaderArm(leader, leader_port, margin)))
+        driver = start_driver(DriverConfig(follower, spec, port, folder, folder / "audit.jsonl", margin))
+        stack.callback(driver.terminate, SHUTDOWN_TIME + follower.release_s + 1.0)
+        arm = stack.enter_context(ServoArm(follower, folder))
+        mailbox = stack.enter_context(contextlib.closing(Mailbox(private_path(folder / PERMIT_SOCKET))))
+        source = PermitSource(PERMIT_VALID)
 
-                def permit() -> None:
-                    if not supervised:
-                        box.send(source.next().encode(), folder / PERMIT)
+        def permit() -> None:
+            if not supervised:
+                mailbox.send(source.next().encode(), folder / PERMIT_SOCKET)
 
-                try:
-                    yield Teleoperation(limp, arm, spec, permit)
-                finally:
-                    box.close()
-        finally:
-            driver.finish(END_S + follower.release_s + 1.0)
-    finally:
-        limp.close()
+        yield Teleoperation(leader_arm, arm, spec, permit)

@@ -23,7 +23,7 @@ from ..bus.port import Port
 from ..datagram import Mailbox, private_path
 from ..driver.guards import COMMAND_TIMEOUT
 from ..driver.joint_command import encode
-from ..driver.service import PERMIT
+from ..driver.service import PERMIT_SOCKET
 from ..errors import BusError
 from ..safety.permit import PermitSource
 from .rig import PERMIT_EVERY, PERMIT_VALID
@@ -271,7 +271,7 @@ def _busy(trial: Trial) -> float:
 
 def _stray_client(trial: Trial) -> float:
     """Somebody sends rubbish to the permit socket."""
-    path = trial.rig.folder / PERMIT
+    path = trial.rig.folder / PERMIT_SOCKET
     rubbish = Mailbox(private_path(path))
     at = time.monotonic()
     for _ in range(5):

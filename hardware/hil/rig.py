@@ -1,7 +1,7 @@
 """A rig: emulated servos, a driver, a supervisor and a policy, each a process of its own.
 
-The caller's process plays the policy in most trials (`command`); `Child` makes the others, by fork, so that
-they start in milliseconds and can be killed, stopped and started anew.
+The caller's process plays the policy in most trials (`command`); `ChildProcess` makes the others, by fork, so
+that they start in milliseconds and can be killed, stopped and started anew.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from nerfbot.limits import AXES, NerfSpec
 
 from .. import priority
 from ..datagram import Mailbox, private_path
-from ..driver.child import READY, Child, start_driver
+from ..driver.child import START_TIMEOUT, ChildProcess, start_driver
 from ..driver.joint_command import encode
-from ..driver.service import PERMIT, PRIORITY, Setting, StateListener
+from ..driver.service import PERMIT_SOCKET, PRIORITY, DriverClient, DriverConfig
 from ..emulator.process import EmulatedBus, RunningBus, settle
 from ..robot import ServoRobot
 from ..safety.permit import PermitSource
@@ -39,7 +39,7 @@ def supervise(folder: Path) -> None:
     while True:
         for data, _, _ in box.read():
             told = json.loads(data)
-        box.send(permit(source, **told), folder / PERMIT)
+        box.send(permit(source, **told), folder / PERMIT_SOCKET)
         time.sleep(PERMIT_EVERY)
 
 
@@ -58,7 +58,7 @@ def permit(
 
 def pursue(folder: Path, source: str, names: Sequence[str], goal: Sequence[float], period: float) -> None:
     """A policy in a process of its own: the same ``goal`` (rad) in every period."""
-    link = StateListener(folder, source)
+    link = DriverClient(folder, source)
     sequence = 0
     while True:
         sequence += 1
@@ -85,10 +85,10 @@ class Rig:
             emulated = EmulatedBus(robot.name, folder=folder, seed=seed)
         self.emulated = emulated
         self.port = port or str(self.emulated.port if self.emulated else "")
-        self.driver: Child | None = None
-        self.supervisor: Child | None = None
-        self.policy: Child | None = None
-        self.link = StateListener(folder, "rig")
+        self.driver: ChildProcess | None = None
+        self.supervisor: ChildProcess | None = None
+        self.policy: ChildProcess | None = None
+        self.link = DriverClient(folder, "rig")
         self._box = Mailbox(private_path(folder / SUPERVISOR))
         self.impostor = PermitSource(PERMIT_VALID)
         self.told: dict[str, Any] = {}
@@ -100,7 +100,7 @@ class Rig:
 
     def start_driver(self) -> None:
         """Start a driver; see `start_driver`."""
-        setting = Setting(
+        setting = DriverConfig(
             self.robot, self.spec, self.port, self.folder, self.folder / "audit.jsonl", self.margin,
             supervisor=self.folder / DESK,
         )  # fmt: skip
@@ -108,15 +108,15 @@ class Rig:
 
     def start_supervisor(self) -> None:
         """Fork a supervisor; one that starts anew is another source."""
-        self.supervisor = Child(lambda: supervise(self.folder), self.folder / "supervisor-errors")
-        settle(lambda: (self.folder / SUPERVISOR).exists(), READY)
+        self.supervisor = ChildProcess(lambda: supervise(self.folder), self.folder / "supervisor-errors")
+        settle(lambda: (self.folder / SUPERVISOR).exists(), START_TIMEOUT)
         settle(lambda: self.tell(**self.told), 1.0)
 
     def start_policy(self, goal: Sequence[float]) -> None:
         """Fork a policy that wants ``goal`` (rad)."""
         self.starts += 1
         source, names, period = f"policy-{self.starts}", self.robot.names, self.robot.period
-        self.policy = Child(
+        self.policy = ChildProcess(
             lambda: pursue(self.folder, source, names, goal, period), self.folder / "policy-errors"
         )
 
@@ -135,7 +135,7 @@ class Rig:
     def impersonate(self) -> None:
         """Send a permit as a second supervisor would."""
         levels = {"speed": 1.0, "strength": 1.0}
-        self._box.send(permit(self.impostor, levels), self.folder / PERMIT)
+        self._box.send(permit(self.impostor, levels), self.folder / PERMIT_SOCKET)
 
     def command(self, positions: Sequence[float], source: str = "rig") -> None:
         """Send a command as the policy, rad in the order of the joints."""
@@ -159,7 +159,7 @@ class Rig:
         while time.monotonic() < began + seconds:
             state = self.look(0.05)
             if not state or state["now"] < began:
-                self.link.listen()
+                self.link.subscribe()
             else:
                 self.command(state["position"])
                 if state["phase"] == "run" and not state["reasons"]:
@@ -185,7 +185,7 @@ class Rig:
         """End every process."""
         for child in (self.policy, self.driver, self.supervisor):
             if child is not None:
-                child.end()
+                child.kill()
         self.link.close()
         self._box.close()
         if self._own and self.emulated is not None:

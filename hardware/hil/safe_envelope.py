@@ -8,7 +8,7 @@ from nerfbot.limits import Envelope, NerfSpec
 from nerfbot.limits.value import high
 
 from ..bus.bus import Bus
-from ..driver.driver import AT_REST
+from ..driver.goal_writer import AT_REST
 from ..driver.guards import RANGE_MARGIN
 from ..errors import InvalidServo
 from ..robot import ServoRobot

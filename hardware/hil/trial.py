@@ -13,7 +13,7 @@ from typing import Any
 from nerfbot.limits import NerfSpec
 
 from .. import priority
-from ..driver.service import END_S, PRIORITY
+from ..driver.service import PRIORITY, SHUTDOWN_TIME
 from ..emulator.process import EmulatedBus, RunningBus, TappedBus, settle
 from ..errors import BusError
 from ..robot import ServoRobot
@@ -105,7 +105,7 @@ class Trial:
         """Everything healthy and following commands; starts anew whatever does not recover."""
         rig = self.rig
         if rig.policy is not None:
-            rig.policy.end()
+            rig.policy.kill()
             rig.policy = None
         self.emulated.do("clear")
         if rig.supervisor is not None:
@@ -117,8 +117,8 @@ class Trial:
             return
         if rig.driver is not None:
             if self.is_real:  # the arm is let down, not dropped
-                rig.driver.finish(END_S + self.robot.release_s + 1.0)
-            rig.driver.end()
+                rig.driver.terminate(SHUTDOWN_TIME + self.robot.release_s + 1.0)
+            rig.driver.kill()
         self.emulated.do(
             "reset", angles=[joint.home * joint.servo.radians_per_count for joint in self.robot.joints]
         )
@@ -218,7 +218,7 @@ class Trial:
         missed, latency = self._stop(fault, cause + fault.allowance, found)
         violations = [*found.violations, *([self.problem] if self.problem else [])]
         if fault.restart and self.rig.driver is not None:
-            self.rig.driver.end()
+            self.rig.driver.kill()
         return Result(
             fault.name, fault.kind, situation, seed, fault.expect, fault.seen, violations[:5], missed,
             latency, found.cycles, guards, timer, time.monotonic() - began,

@@ -64,7 +64,7 @@ def attempt(trial: Trial, name: str, situation: str, seed: int) -> Result:
             return trial.run(fault, situation, seed)
         except (NerfbotError, RuntimeError, OSError) as problem:
             if trial.rig.driver is not None:
-                trial.rig.driver.end()
+                trial.rig.driver.kill()
             why = f"the rig broke: {problem}"
     return Result(name, fault.kind, situation, seed, fault.expect, fault.seen, [], why, None, 0, [], 0.0, 0.0)
 

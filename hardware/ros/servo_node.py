@@ -19,7 +19,7 @@ from sensor_msgs.msg import JointState
 from nerfbot.errors import InvalidCommand
 
 from ..driver.joint_command import encode
-from ..driver.service import StateListener
+from ..driver.service import DriverClient
 from ..errors import InvalidSetup
 from ..robot import ServoRobot
 from ..safety.staleness import StreamMonitor
@@ -54,7 +54,7 @@ class ServoNode(BaseNode):
             raise InvalidSetup(f"folder = {values['folder']!r}: must be the folder of a driver's sockets")
         robot = ServoRobot.load(values["robot"])
         self._names, self._channels = robot.names, robot.channels()
-        self._driver = StateListener(Path(values["folder"]), f"ros-{self.get_name()}")
+        self._driver = DriverClient(Path(values["folder"]), f"ros-{self.get_name()}")
         self._stream = StreamMonitor(values["cmd_vel_timeout"], values["stamp_jump"])
         self._kind = COMMAND_TYPES[values["command_type"]]
         self._message = self._kind.message_class()
@@ -64,7 +64,7 @@ class ServoNode(BaseNode):
         self._states = self.create_publisher(JointState, "joint_states", qos_profile_system_default)
         self._goals = self.create_publisher(self._message, SENDS, COMMAND_QOS)
         self.listen(self._message, TAKES, self._take, COMMAND_QOS)
-        self._driver.listen()
+        self._driver.subscribe()
         self.call_every(robot.period, self._publish_state)
 
     def _take(self, message: Any, info: Mapping[str, Any]) -> None:
@@ -92,7 +92,7 @@ class ServoNode(BaseNode):
             self._stream.note_rest()  # the driver has stopped: a stream may begin anew
         if state is None:
             if now - self._received > SILENCE:
-                self._driver.listen()
+                self._driver.subscribe()
                 self._received = now
                 self._state = {}
                 self.report_fault("driver", f"the driver in {self.values['folder']} is silent")

@@ -11,7 +11,7 @@ from typing import Any
 
 from nerfbot.hardware.bus.bus import Bus
 from nerfbot.hardware.bus.port import Port
-from nerfbot.hardware.driver.driver import Driver, as_json
+from nerfbot.hardware.driver.driver import ServoDriver
 from nerfbot.hardware.driver.guards import COMMAND_TIMEOUT
 from nerfbot.hardware.driver.joint_command import encode
 from nerfbot.hardware.emulator.__main__ import build
@@ -70,7 +70,7 @@ class LockstepArm:
         self.emulator = build(robot, None, clock=lambda: 0.0)
         self.port = LockstepPort(self.emulator, robot.baud)
         bus = Bus(self.port, robot.protocol, robot.servos)
-        self.driver = Driver(robot, spec, bus, self.port.clock)
+        self.driver = ServoDriver(robot, spec, bus, self.port.clock)
         self.driver.start()
         self.levels: tuple[float, ...] = (0.0,) * len(AXES)
         self.stop = ""
@@ -90,7 +90,7 @@ class LockstepArm:
         permit = self._source.next(self.levels, self.stop, now=now, estop=bool(self.stop))
         self.driver.permits.take(permit.encode(), 1, now)
         command = encode(self._sequence, "lockstep", dict(zip(self.robot.names, self._goal, strict=True)))
-        self.driver.commands.offer(command, now, COMMAND_TIMEOUT)
-        self.state = as_json(self.driver.cycle(now))
+        self.driver.commands.receive(command, now, COMMAND_TIMEOUT)
+        self.state = dict(vars(self.driver.cycle(now)))
         self.port.wait(max(self.port.now, now + self.robot.period))
         return self.state

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from nerfbot.hardware.driver.driver import Phase
 from nerfbot.hardware.driver.guards import GUARDS
+from nerfbot.hardware.driver.report import Phase
 from nerfbot.hardware.safety.permit import Permit
 
 PAGE = (Path(__file__).parents[2] / "docs" / "hardware.md").read_text(encoding="utf-8")

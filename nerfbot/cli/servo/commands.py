@@ -102,20 +102,20 @@ def calibrate(
     yes: YES = False,
 ) -> None:
     """Record homing offsets and ranges while you move the arm by hand; torque stays off."""
-    from nerfbot.hardware.driver.calibration import Recorder
+    from nerfbot.hardware.driver.calibration import CalibrationRecorder
     from nerfbot.hardware.driver.setup import open_bus
     from nerfbot.hardware.robot import ServoRobot
 
     description, console = ServoRobot.load(robot), Console()
     confirm(port, f"the torque of {description.name} goes off: hold the arm, or it falls.", yes)
     with opened_port(port, robot) as path, closing(open_bus(description, path)) as bus:
-        recorder = Recorder(bus, description)
+        recorder = CalibrationRecorder(bus, description)
         console.input("Move every joint to the middle of its range and press Enter. ")
-        recorder.middle()
+        recorder.set_middle()
         console.print("Move every joint through its whole range; Ctrl-C ends.")
         with Live(console=console, refresh_per_second=8) as live, suppress(KeyboardInterrupt):
             while True:
-                live.update(_ranges(recorder.look()))
+                live.update(_ranges(recorder.update_ranges()))
         recorder.save(out)
     console.print(f"calibration written to {out}")
 
@@ -209,7 +209,7 @@ def drive(
 ) -> None:
     """Run the driver until Ctrl-C. Without a permit and a command it moves nothing."""
     from nerfbot.hardware.driver.calibration import calibrated
-    from nerfbot.hardware.driver.service import Setting, serve
+    from nerfbot.hardware.driver.service import DriverConfig, serve
     from nerfbot.hardware.robot import ServoRobot
     from nerfbot.limits import NerfSpec
 
@@ -221,12 +221,12 @@ def drive(
     place = folder or Path(tempfile.mkdtemp(prefix="nerfbot-drive-"))
     place.mkdir(parents=True, exist_ok=True)
     with opened_port(port, robot) as path:
-        setting = Setting(
+        config = DriverConfig(
             description, loaded, path, place, place / "audit.jsonl",
             allow=tuple(allow or ()), supervisor=supervisor,
         )  # fmt: skip
         serve(
-            setting, lambda: print(f"{description.name} under {loaded.name}: sockets in {place}", flush=True)
+            config, lambda: print(f"{description.name} under {loaded.name}: sockets in {place}", flush=True)
         )
 
 

@@ -41,7 +41,7 @@ def expected_motion(robot: ServoRobot, spec: NerfSpec, allow: Sequence[str] = ()
     from nerfbot.hardware.driver.register_limits import RegisterPlan
 
     plan = RegisterPlan(robot, spec, allow)
-    nerfed, lifted = (plan.at((level,) * 4) for level in (0.0, 1.0))
+    nerfed, lifted = (plan.counts_at((level,) * 4) for level in (0.0, 1.0))
     rows = []
     for joint in robot.joints:
         limits = []

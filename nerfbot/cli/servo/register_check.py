@@ -54,12 +54,12 @@ def check_registers(spec: str, robot: str, port: str | None, as_json: bool) -> i
     if port is not None:
         with opened_port(port, robot) as path, contextlib.closing(open_bus(description, path)) as bus:
             torque_off(bus)
-            read_back = write_limits(bus, plan.at((0.0, 0.0, 0.0, 0.0)))
+            read_back = write_limits(bus, plan.counts_at((0.0, 0.0, 0.0, 0.0)))
         report = plan.with_held(read_back)
     failing = [item for item in report if item.status in ("not enforceable", "not held")]
     if as_json:
         data: dict[str, Any] = {"spec": plan.spec.name, "robot": description.name, "port": port}
-        data |= {"enforced": not failing, "limits": [item.plain() for item in report]}
+        data |= {"enforced": not failing, "limits": [item.as_json() for item in report]}
         print(json.dumps(data, indent=2))
     else:
         _print(report, plan.spec.name, description.name, port, len(failing))

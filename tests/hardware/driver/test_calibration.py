@@ -8,7 +8,7 @@ import math
 import pytest
 
 from nerfbot.cli import main
-from nerfbot.hardware.driver.calibration import Recorder, calibrated
+from nerfbot.hardware.driver.calibration import CalibrationRecorder, calibrated
 from nerfbot.hardware.driver.register_limits import envelope_registers
 from nerfbot.hardware.errors import InvalidServo
 from nerfbot.hardware.robot import ServoRobot
@@ -67,7 +67,7 @@ def test_a_missing_file_and_one_that_is_no_json_are_named(tmp_path):
     with pytest.raises(InvalidServo, match="cannot be read"):
         calibrated(ROBOT, tmp_path / "no.json")
     (tmp_path / "no.json").write_text("{")
-    with pytest.raises(InvalidServo, match="is no JSON"):
+    with pytest.raises(InvalidServo, match="is not JSON"):
         calibrated(ROBOT, tmp_path / "no.json")
 
 
@@ -79,13 +79,13 @@ def test_a_recorded_calibration_is_read_back(name, tmp_path, emulate, connect):
     bus = connect(emulated, name)
     joints = range(len(robot.joints))
     emulated.do("reset", angles=[(2300 + 10 * k) * COUNT for k in joints])
-    recorder = Recorder(bus, robot)
-    recorder.middle()
+    recorder = CalibrationRecorder(bus, robot)
+    recorder.set_middle()
     level = [joint for joint in robot.joints if not robot.holding_effort(joint.name)]  # the others sink
     assert all(abs(bus.read(joint.id, "present_position") - 2047) < 5 for joint in level)
     for turn in (-250, 250):  # a hand moves the joints
         emulated.do("reset", angles=[(2300 + 10 * k + turn) * COUNT for k in joints])
-        recorder.look()
+        recorder.update_ranges()
     recorder.save(tmp_path / "c.json")
     again = calibrated(robot, tmp_path / "c.json")
     assert all(abs(joint.home - 2047) < 5 for joint in again.joints if joint.name in [j.name for j in level])
@@ -94,7 +94,7 @@ def test_a_recorded_calibration_is_read_back(name, tmp_path, emulate, connect):
 
 @pytest.mark.realtime
 def test_a_joint_that_was_not_moved_is_named(tmp_path, emulate, connect):
-    recorder = Recorder(connect(emulate()), ROBOT)
+    recorder = CalibrationRecorder(connect(emulate()), ROBOT)
     recorder.offsets = dict.fromkeys(ROBOT.names, 0)
     recorder.ranges = {**dict.fromkeys(ROBOT.names, (100, 3000)), "gripper": (100, 150)}
     with pytest.raises(InvalidServo, match="gripper: moved by 50 counts"):

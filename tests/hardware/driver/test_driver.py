@@ -13,7 +13,7 @@ import yaml
 from nerfbot.course import Course
 from nerfbot.hardware.datagram import Mailbox
 from nerfbot.hardware.driver.register_limits import RegisterPlan
-from nerfbot.hardware.driver.service import PERMIT
+from nerfbot.hardware.driver.service import PERMIT_SOCKET
 from nerfbot.hardware.driver.servo_arm import ServoArm
 from nerfbot.hardware.emulator.process import settle
 from nerfbot.hardware.errors import BusError
@@ -92,7 +92,7 @@ def test_a_nerfed_arm_follows_commands_no_faster_than_its_nerf(name, rig):
 
     assert arm.follow(AWAY, 6.0, arrived), arm.state
     assert 0.5 < fastest < 1.35  # the nerf says 1.0 (3.0 without it); the emulated loop overshoots
-    plan = RegisterPlan(arm.robot, arm.spec).at(NERFED)
+    plan = RegisterPlan(arm.robot, arm.spec).counts_at(NERFED)
     for id, servo in arm.emulated.state().items():
         assert {register: servo["values"][register] for register in plan[id]} == plan[id]
 
@@ -102,7 +102,7 @@ def test_a_lift_rises_on_a_ramp_and_is_gone_at_once(name, rig):
     arm = rig(name)
     register = effort_register(arm, 4)
     plan = RegisterPlan(arm.robot, arm.spec)
-    low, high = (plan.at(levels)[5][register] for levels in (NERFED, LIFTED))
+    low, high = (plan.counts_at(levels)[5][register] for levels in (NERFED, LIFTED))
     hold = list(arm.state["position"])
     arm.emulated.entries()
     arm.tell(levels={"strength": 1.0, "speed": 1.0})
@@ -147,7 +147,7 @@ def test_without_a_permit_torque_is_never_switched_on(rig):
 def test_without_a_permit_the_arm_stops_then_is_held_then_let_down(rig):
     arm = rig(hold_s=0.4, release_s=0.4)
     arm.follow(AWAY, 0.4, lambda state: False)
-    arm.supervisor.end()
+    arm.supervisor.kill()
     phases, efforts = [], []
     until = time.monotonic() + 6.0
     while time.monotonic() < until and phases[-1:] != ["off"]:
@@ -167,7 +167,7 @@ def test_a_held_arm_does_not_sink(rig):
     arm = rig()
     arm.follow([0.0, 0.8, -0.6, 0.0, 0.0, 0.3], 1.5, lambda state: False)
     assert arm.follow(arm.state["position"], 3.0, lambda state: still(arm))
-    arm.supervisor.end()
+    arm.supervisor.kill()
     assert settle(lambda: arm.look(0.01)["phase"] == "hold", 3.0)
     before = arm.emulated.state()[2]["angle"]
     settle(lambda: False, 0.5)
@@ -223,9 +223,9 @@ def test_the_supervisor_serves_the_driver_and_clears_its_latch_with_its_own(rig)
         def look():
             for request in requests.read():
                 supervisor.set_driver_latch(**request.fields)
-            box.send(supervisor.tick(time.monotonic()).encode(), arm.folder / PERMIT)
+            box.send(supervisor.tick(time.monotonic()).encode(), arm.folder / PERMIT_SOCKET)
             if not arm.state:
-                arm.link.listen()
+                arm.link.subscribe()
             else:
                 arm.command(arm.state["position"])
             return done(arm.look(0.02) or {"phase": "", "latched": ""})
@@ -257,7 +257,7 @@ def test_a_latch_is_not_cleared_while_its_cause_persists(rig):
 def test_a_dead_driver_leaves_a_feetech_arm_at_a_goal_close_by(rig):
     arm = rig()
     arm.follow(AWAY, 0.35, lambda state: False)
-    arm.driver.end()
+    arm.driver.kill()
     start = {id: servo["angle"] for id, servo in arm.emulated.state().items()}
     assert settle(lambda: still(arm), 3.0)
     lead = 1.0 / 30.0 + 0.03 + 0.06
@@ -268,7 +268,7 @@ def test_a_dead_driver_leaves_a_feetech_arm_at_a_goal_close_by(rig):
 def test_a_dead_driver_is_noticed_by_a_dynamixels_own_watchdog(rig):
     arm = rig("koch")
     arm.follow(AWAY, 0.35, lambda state: False)
-    arm.driver.end()
+    arm.driver.kill()
     assert settle(lambda: all(s["values"]["bus_watchdog"] == -1 for s in arm.emulated.state().values()))
     assert settle(lambda: still(arm))
 
@@ -286,7 +286,7 @@ def test_a_driver_that_was_paused_believes_nothing_that_waited(rig):
     for _ in range(40):
         arm.command(AWAY)
         time.sleep(0.005)
-    arm.supervisor.end()
+    arm.supervisor.kill()
     arm.driver.signal(signal.SIGCONT)
     assert settle(lambda: "permit" in arm.look(0.01)["guards"], 2.0)
     assert arm.state["phase"] in ("stop", "hold")
@@ -296,7 +296,7 @@ def test_every_event_is_in_an_audit_log_that_holds(rig):
     arm = rig()
     arm.tell(estop=True)
     assert arm.follow(AWAY, 2.0, lambda state: bool(state["latched"]))
-    arm.driver.end()
+    arm.driver.kill()
     log = arm.folder / "audit.jsonl"
     assert verify(log).lines > 3
     events = [json.loads(line)["event"] for line in log.read_text().splitlines()]
@@ -308,7 +308,7 @@ def test_a_forgotten_limit_is_back_in_the_next_cycle(rig):
     arm = rig()
     hold = list(arm.state["position"])
     arm.emulated.fault("limits_forgotten", servo=5)
-    nerfed = RegisterPlan(arm.robot, arm.spec).at(NERFED)[5]["torque_limit"]
+    nerfed = RegisterPlan(arm.robot, arm.spec).counts_at(NERFED)[5]["torque_limit"]
     assert settle(lambda: arm.command(hold) or held(arm, 5, "torque_limit") == nerfed)
     assert not arm.look(0.05)["latched"]
 

@@ -92,7 +92,7 @@ def test_an_answer_wrong_in_place_and_in_what_the_servo_holds_is_never_believed(
     for name, value in [("present_position", 700), *([(spoilt, 7)] if spoilt else [])]:
         register = servo.register(name)
         data[register.address - address : register.end - address] = register.encode(value)
-    told = [feedback._take(joint, state, Reply(0, bytes(data))) for _ in range(5)]
+    told = [feedback._update(joint, state, Reply(0, bytes(data))) for _ in range(5)]
     assert told == [False, *[believed] * 4]
     assert (abs(state.position) > 1.0) == believed
 
@@ -153,7 +153,7 @@ def test_what_happens_is_told_after_the_stop_was_written(arm):
     """A log may wait for a disk."""
     told = []
     servo = arm.emulator.servos[INDEX]
-    arm.driver._tell = lambda event, **details: told.append((event, servo.values["goal_position"]))
+    arm.driver._log = lambda event, **details: told.append((event, servo.values["goal_position"]))
     arm.actuate([0.0] * 4 + [0.8, 0.0])
     read(arm, 25)
     before = servo.values["goal_position"]

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from nerfbot.hardware.driver import guards
-from nerfbot.hardware.driver.guards import GUARDS, Cycle, JointState, judge, reach
+from nerfbot.hardware.driver.guards import GUARDS, BusCycle, check_guards
+from nerfbot.hardware.driver.joint_state import JointState
 from nerfbot.hardware.safety.permit import PermitState
 from nerfbot.hardware.safety.severity import Severity
 
@@ -20,7 +21,9 @@ def joint(**changes):
 
 
 def cycle(joints=None, **changes):
-    base = Cycle(5.0, 0.01, 0.01, VALID, [joint(), joint(name="grip")], command_received=4.99, enabled=True)
+    base = BusCycle(
+        5.0, 0.01, 0.01, VALID, [joint(), joint(name="grip")], command_received=4.99, enabled=True
+    )
     return replace(base, **({"joints": [joint(), joints]} if joints else {}), **changes)
 
 
@@ -34,17 +37,26 @@ SPEAKS = {
     "port": (cycle(port_open=False), "port is lost"),
     "port-reopened": (cycle(reopened=True), "came back"),
     "answers": (cycle(joint(name="grip", missed=2)), "grip: no answer for 2 cycles"),
-    "strays": (cycle(strays=3), "3 answers"),
-    "hardware-status": (cycle(joint(name="grip", status=("overload",))), "grip: hardware error: overload"),
+    "strays": (cycle(strays=3), "3 stray answers"),
+    "hardware-status": (
+        cycle(joint(name="grip", hardware_errors=("overload",))),
+        "grip: hardware error: overload",
+    ),
     "temperature": (cycle(joint(name="grip", temperature=67.5)), "grip: 67.5 degC is above 67"),
     "voltage": (cycle(joint(name="grip", voltage=3.9)), "grip: 3.9 V is outside 4 to 8"),
-    "torque-dropped": (cycle(joint(name="grip", torque=False)), "grip: its torque went off"),
+    "torque-dropped": (cycle(joint(name="grip", torque_on=False)), "grip: its torque went off"),
     "bus-watchdog": (cycle(joint(name="grip", watchdog_fired=True)), "grip: its bus watchdog"),
-    "registers-held": (cycle(joint(name="grip", different=2, wrong="torque_limit = 9")), "torque_limit = 9"),
-    "eeprom": (cycle(joint(name="grip", eeprom="position_p = 9")), "grip: position_p = 9"),
+    "registers-held": (
+        cycle(joint(name="grip", mismatches=2, mismatch="torque_limit = 9")),
+        "torque_limit = 9",
+    ),
+    "eeprom": (cycle(joint(name="grip", eeprom_mismatch="position_p = 9")), "grip: position_p = 9"),
     "range": (cycle(joint(name="grip", position=1.09)), "grip: measured at 1.090"),
-    "encoder-jump": (cycle(joint(name="grip", moved=0.21, reach=0.2)), "grip: jumped by 0.210"),
-    "stuck": (cycle(joint(name="grip", error=0.2, stuck_for=0.3)), "grip: stuck 0.200"),
+    "encoder-jump": (
+        cycle(joint(name="grip", displacement=0.21, max_displacement=0.2)),
+        "grip: jumped by 0.210",
+    ),
+    "stuck": (cycle(joint(name="grip", goal_error=0.2, stuck_for=0.3)), "grip: stuck 0.200"),
     "pause": (cycle(gap=0.031), "a pause of 0.031 s"),
     "envelope-frozen": (cycle(envelope_intact=False), "not the one"),
 }
@@ -56,12 +68,12 @@ SILENT = {
     "strays": cycle(strays=2),
     "temperature": cycle(joint(name="grip", temperature=67.0)),
     "voltage": cycle(joint(name="grip", voltage=4.0)),
-    "registers-held": cycle(joint(name="grip", different=1, wrong="torque_limit = 9")),
+    "registers-held": cycle(joint(name="grip", mismatches=1, mismatch="torque_limit = 9")),
     "range": cycle(joint(name="grip", position=1.07)),
-    "encoder-jump": cycle(joint(name="grip", moved=0.199, reach=0.2)),
-    "stuck": cycle(joint(name="grip", error=0.2, stuck_for=0.25)),
+    "encoder-jump": cycle(joint(name="grip", displacement=0.199, max_displacement=0.2)),
+    "stuck": cycle(joint(name="grip", goal_error=0.2, stuck_for=0.25)),
     "pause": cycle(gap=0.03),
-    "torque-dropped": cycle(joint(name="grip", torque=False), enabled=False),
+    "torque-dropped": cycle(joint(name="grip", torque_on=False), enabled=False),
     "healthy": cycle(),
 }
 
@@ -72,20 +84,20 @@ def test_every_guard_has_a_cycle_here():
 
 @pytest.mark.parametrize("name", SPEAKS)
 def test_a_guard_speaks_in_its_cycle_and_is_the_only_one(name):
-    found = judge(SPEAKS[name][0])
-    assert [guard.name for guard, _ in found] == [name]
-    assert SPEAKS[name][1] in found[0][1]
+    speaking = check_guards(SPEAKS[name][0])
+    assert [guard.name for guard, _ in speaking] == [name]
+    assert SPEAKS[name][1] in speaking[0][1]
 
 
 @pytest.mark.parametrize("name", SILENT)
 def test_just_inside_what_is_allowed_no_guard_speaks(name):
-    assert judge(SILENT[name]) == []
+    assert check_guards(SILENT[name]) == []
 
 
 @pytest.mark.parametrize("name", SPEAKS)
 def test_without_the_guard_its_cycle_would_pass(name, monkeypatch):
     monkeypatch.setattr(guards, "GUARDS", [guard for guard in GUARDS if guard.name != name])
-    assert judge(SPEAKS[name][0]) == []
+    assert check_guards(SPEAKS[name][0]) == []
 
 
 def test_what_a_human_must_look_at_is_latched():
@@ -95,7 +107,7 @@ def test_what_a_human_must_look_at_is_latched():
 
 
 def test_a_joint_with_torque_may_move_less_far_than_its_motor_could_turn_it():
-    held, loose = joint(torque=True), joint(torque=False)
-    assert reach(held, 0.02) == pytest.approx(1.5 * 3.0 * 0.02 + 0.15)
-    assert reach(loose, 0.02) == pytest.approx(5.0 * 0.02 + 0.15)
-    assert reach(joint(allowed=30.0), 0.02) == pytest.approx(5.0 * 0.02 + 0.15)
+    held, loose = joint(torque_on=True), joint(torque_on=False)
+    assert held.reach(0.02) == pytest.approx(1.5 * 3.0 * 0.02 + 0.15)
+    assert loose.reach(0.02) == pytest.approx(5.0 * 0.02 + 0.15)
+    assert joint(speed_limit=30.0).reach(0.02) == pytest.approx(5.0 * 0.02 + 0.15)

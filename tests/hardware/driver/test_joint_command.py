@@ -53,18 +53,18 @@ def test_joints_may_come_in_any_order_and_a_denormal_is_a_number():
 
 def test_commands_age_by_receipt_and_only_newer_ones_count():
     inbox = command.CommandInbox(NAMES, RANGES)
-    assert inbox.offer(datagram(sequence=5), 10.0, 0.1)
-    assert not inbox.offer(datagram(sequence=5), 10.05, 0.1)
-    assert not inbox.offer(datagram(sequence=4), 10.05, 0.1)
+    assert inbox.receive(datagram(sequence=5), 10.0, 0.1)
+    assert not inbox.receive(datagram(sequence=5), 10.05, 0.1)
+    assert not inbox.receive(datagram(sequence=4), 10.05, 0.1)
     assert inbox.received == 10.0
-    assert inbox.offer(datagram(sequence=6), 10.06, 0.1)
+    assert inbox.receive(datagram(sequence=6), 10.06, 0.1)
     assert inbox.positions == [0.1, 0.2]
 
 
 def test_a_second_source_is_a_conflict_and_is_not_followed():
     inbox = command.CommandInbox(NAMES, RANGES)
-    inbox.offer(datagram((0.1, 0.2), source="a"), 0.0, 0.1)
-    assert not inbox.offer(datagram((0.9, 0.9), source="b"), 0.05, 0.1)
+    inbox.receive(datagram((0.1, 0.2), source="a"), 0.0, 0.1)
+    assert not inbox.receive(datagram((0.9, 0.9), source="b"), 0.05, 0.1)
     assert inbox.positions == [0.1, 0.2]
     assert inbox.conflict_at == 0.05
-    assert inbox.offer(datagram((0.3, 0.3), source="b"), 0.2, 0.1)
+    assert inbox.receive(datagram((0.3, 0.3), source="b"), 0.2, 0.1)

@@ -37,7 +37,7 @@ def plan(limits, joint="gripper", robot=SO101, **options):
 @given(levels=st.tuples(*[st.floats(-0.5, 1.5)] * 4))
 def test_at_every_level_every_register_is_within_nerf_and_envelope(robot, levels):
     plan = RegisterPlan(robot, WEAK[robot.name])
-    low, here, high = plan.at(NERFED), plan.at(levels), plan.at(LIFTED)
+    low, here, high = plan.counts_at(NERFED), plan.counts_at(levels), plan.counts_at(LIFTED)
     for joint in robot.joints:
         limits = robot.limits(joint.name)
         most = {field: getattr(limits, bound) for field, bound in ENVELOPE_FIELD.items()}
@@ -51,14 +51,14 @@ def test_at_every_level_every_register_is_within_nerf_and_envelope(robot, levels
 
 @pytest.mark.parametrize("robot", [SO101, KOCH], ids=lambda robot: robot.name)
 def test_a_nerfed_arm_holds_itself(robot):
-    counts = RegisterPlan(robot, WEAK[robot.name]).at(NERFED)
+    counts = RegisterPlan(robot, WEAK[robot.name]).counts_at(NERFED)
     for joint in robot.joints:
         register = joint.servo.register(joint.servo.limits["effort"].ram)
         assert counts[joint.id][register.name] * register.scale >= robot.holding_effort(joint.name)
 
 
 def test_without_a_nerf_the_registers_carry_the_envelope():
-    counts = RegisterPlan(SO101, NerfSpec.load("none")).at(NERFED)
+    counts = RegisterPlan(SO101, NerfSpec.load("none")).counts_at(NERFED)
     assert counts[1] == {
         "torque_limit": math.floor(1.5 / 0.001912),
         "goal_velocity": math.floor(3.0 / (2 * math.pi / 4096)),
@@ -146,7 +146,7 @@ def test_nerfed_registers_are_read_back_from_the_servos(emulate):
     emulated = emulate("so101")
     bus = open_bus(SO101, str(emulated.port), margin=0.02)
     plan = RegisterPlan(SO101, WEAK["so101"])
-    held = write_limits(bus, plan.at(NERFED))
+    held = write_limits(bus, plan.counts_at(NERFED))
     bus.close()
     assert {item.status for item in plan.with_held(held)} <= {"enforced", "quantised"}
     held[6]["torque_limit"] += 1

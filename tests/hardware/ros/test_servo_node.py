@@ -18,7 +18,7 @@ from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from nerfbot.hardware.driver.child import start_driver
-from nerfbot.hardware.driver.service import PERMIT, Setting
+from nerfbot.hardware.driver.service import PERMIT_SOCKET, DriverConfig
 from nerfbot.hardware.robot import ServoRobot
 from nerfbot.hardware.safety.requests import SupervisorClient
 from nerfbot.limits import NerfSpec
@@ -45,13 +45,15 @@ class Arm(Partner):
         folder = world.folder
         self.supervisor = folder / "supervisor"
         self.driver = start_driver(
-            Setting(ROBOT, NerfSpec.load("so101-weak"), port, folder, margin=0.03, supervisor=self.supervisor)
+            DriverConfig(
+                ROBOT, NerfSpec.load("so101-weak"), port, folder, margin=0.03, supervisor=self.supervisor
+            )
         )
         world.start("hardware.ros.servo_node", folder=folder, robot="so101", command_type=kind)
         names = ", ".join(ROBOT.names)
         world.start(
             "hardware.ros.supervisor_node",
-            permit_sockets=f"[{folder / PERMIT}]",
+            permit_sockets=f"[{folder / PERMIT_SOCKET}]",
             supervisor_socket=self.supervisor,
             state_folder=folder / "state",
             command_type=kind,
@@ -86,7 +88,7 @@ class Arm(Partner):
         return self.values("servo").get("reasons", "")
 
     def close(self) -> None:
-        self.driver.end()
+        self.driver.kill()
         super().close()
 
 
