@@ -18,7 +18,7 @@ from sensor_msgs.msg import BatteryState, JointState, Temperature
 from std_msgs.msg import Bool, Float64MultiArray, String
 from std_srvs.srv import Trigger
 
-from nerfbot.course import Course
+from nerfbot.course import load_course
 from nerfbot.errors import AuditLogError
 
 from ..datagram import Mailbox, private_path
@@ -96,7 +96,7 @@ class SupervisorNode(BaseNode):
             raise InvalidSetup("supervisor_socket: is required, for requests")
         if values["permit_valid"] < 2.0 * values["permit_period"]:
             raise InvalidSetup(f"permit_valid = {values['permit_valid']}: must be at least two permit_period")
-        course = Course.load(values["course"])
+        course = load_course(values["course"])
         localiser = Localiser(values["max_speed"], values["drift"], values["odometry_timeout"])
         self.supervision = Supervision(
             course,

@@ -17,7 +17,7 @@ from nerfbot.cli.film import film
 from nerfbot.cli.options import COURSE, JSON, TRAINING
 from nerfbot.course.capability import Abilities
 from nerfbot.course.course import Course
-from nerfbot.course.parser import catalogue, load_plan
+from nerfbot.course.parser import catalogue, load_course, load_plan
 from nerfbot.course.report import CourseReport, GoalReport
 from nerfbot.course.solver import solve
 from nerfbot.declared import suggestion
@@ -74,7 +74,7 @@ def show(
 
     if png is not None:
         check_suffix(png, (".png",), "png")
-    built = Course.load(course, seed, training) if split is None else _in_split(course, split, seed, training)
+    built = load_course(course, seed, training) if split is None else _in_split(course, split, seed, training)
     cells = at_start(built)
     if png is not None:
         from nerfbot.grid.rendering.render import rgb

@@ -3,9 +3,10 @@
 from nerfbot.course.course import Course, Pose, Region, Waypoint
 from nerfbot.course.elements import ELEMENTS, Element
 from nerfbot.course.events import HARM_UNITS, Event, contact, harm
-from nerfbot.course.parser import catalogue, load_plan, parse
+from nerfbot.course.parser import catalogue, load_course, load_plan, parse
 from nerfbot.course.plan import CoursePlan
-from nerfbot.course.task import Task, TaskTracker
+from nerfbot.course.task import Task
+from nerfbot.course.tracker import TaskTracker
 
 __all__ = [
     "ELEMENTS",
@@ -22,6 +23,7 @@ __all__ = [
     "catalogue",
     "contact",
     "harm",
+    "load_course",
     "load_plan",
     "parse",
 ]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import pathlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -94,17 +93,6 @@ class Course:
     route: tuple[Waypoint, ...] = ()
     placebo: Cell | None = None
     seed: int | None = None
-
-    @classmethod
-    def load(cls, course: str | pathlib.Path, seed: int | None = None, training: bool = False) -> Course:
-        """The course of that catalogue name or YAML path, drawn from `seed`.
-
-        Without a seed nothing varies. With `training` the drawn elements come from the training cells.
-        Raises `InvalidCourse` for an unknown name, a file that cannot be used or a negative seed.
-        """
-        from nerfbot.course.parser import load_plan  # the parser makes plans, and plans make courses
-
-        return load_plan(course).draw(seed=seed, training=training)
 
     @property
     def width(self) -> float:

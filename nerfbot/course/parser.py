@@ -10,7 +10,7 @@ from typing import Annotated, get_args
 
 from pydantic import Field
 
-from nerfbot.course.course import Action, Waypoint
+from nerfbot.course.course import Action, Course, Waypoint
 from nerfbot.course.document import Document
 from nerfbot.course.drawing import Drawn
 from nerfbot.course.elements import Axis, CourseModel
@@ -63,6 +63,15 @@ def load_plan(course: str | pathlib.Path) -> CoursePlan:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidCourse(f"{source}: cannot be read: {error}") from None
     return parse(text, source)
+
+
+def load_course(course: str | pathlib.Path, seed: int | None = None, training: bool = False) -> Course:
+    """The course of that catalogue name or YAML path, drawn from `seed`.
+
+    Without a seed nothing varies. With `training` the drawn elements come from the training cells.
+    Raises `InvalidCourse` for an unknown name, a file that cannot be used or a negative seed.
+    """
+    return load_plan(course).draw(seed=seed, training=training)
 
 
 def parse(text: str, source: str = "course") -> CoursePlan:

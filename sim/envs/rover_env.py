@@ -13,7 +13,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from nerfbot.course import Course, Event, Task, load_plan
+from nerfbot.course import Course, Event, Task, TaskTracker, load_course, load_plan
 from nerfbot.course.elements import Colour
 from nerfbot.errors import InvalidCommand, LeaseError
 from nerfbot.limits import AXES, NerfSpec
@@ -102,7 +102,7 @@ class RoverEnv(gymnasium.Env[Any, Any]):
         self.render_mode = render_mode
         self._plan = None if isinstance(course, Course) or not vary else load_plan(course)
         self._training = training
-        first = course if isinstance(course, Course) else Course.load(course, training=training)
+        first = course if isinstance(course, Course) else load_course(course, training=training)
         given = task if isinstance(task, Task) or task is None else Task.model_validate(task)
         self.task = first.task if given is None else given
         lifted, edits = _split(powers)
@@ -125,7 +125,7 @@ class RoverEnv(gymnasium.Env[Any, Any]):
         self._renderer: Renderer | None = None
         self.observation_space = self._observation_space(camera)
         self.action_space = self._action_space()
-        self._tracker = self.task.start(first)
+        self._tracker = TaskTracker(self.task, first)
 
     # Spaces
 
@@ -196,7 +196,7 @@ class RoverEnv(gymnasium.Env[Any, Any]):
         course = None if self._plan is None else self._plan.draw(course_seed, self._training)
         readings = self.nerfed.reset(course, nerf_seed)
         self._edit_random = np.random.default_rng(self._edit_seed)
-        self._tracker = self.task.start(self.nerfed.plant.course)
+        self._tracker = TaskTracker(self.task, self.nerfed.plant.course)
         self._agenda = Agenda(self._schedules, self.np_random, self.task.horizon)
         self._highest = [0.0] * len(AXES)
         self._used: dict[str, int] = {}

@@ -15,7 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from nerfbot.course import Course
+from nerfbot.course import load_course
 from nerfbot.errors import InvalidCommand
 from nerfbot.media import save_png
 from nerfbot.powers import AuditLog, verify
@@ -109,7 +109,7 @@ def _fill(work: Path, seed: int, video: bool, progress: Progress, gui: bool) -> 
         run.windows = report.windows(by_run[run.kind.name])
     metrics = {"seed": seed, "course": COURSE, "audit": {"lines": summary.lines, "head": summary.head}}
     metrics["runs"] = numbers = report.metrics(runs, records)
-    with pictures.pool(Course.load(COURSE, seed=seed)) as drawers:
+    with pictures.pool(load_course(COURSE, seed=seed)) as drawers:
         stills, poster = _stills(drawers, runs, progress)
         page = report.render(report.Material(runs, records, summary, stills, poster, numbers, seed))
         (work / "report.html").write_text(page, encoding="utf-8")

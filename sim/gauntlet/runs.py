@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nerfbot.course import Course, Event
+from nerfbot.course import Course, Event, TaskTracker, load_course
 from nerfbot.limits import Reason
 from nerfbot.powers import AuditLog, Lease
 
@@ -208,7 +208,7 @@ def drive(plant: NerfedPlant, kind: Kind, course: Course, seed: int) -> Run:
     began = time.perf_counter()
     run = Run(kind)
     readings = plant.reset(course, seed=seed)
-    tracker = course.task.model_copy(update={"horizon": 600.0}).start(course)
+    tracker = TaskTracker(course.task.model_copy(update={"horizon": 600.0}), course)
     driver, asker, recorder = Driver(course), kind.asker(), Recorder(run, plant)
     stage, entered = 0, 0.0
     while True:
@@ -250,7 +250,7 @@ def drive_all(
     ``gui`` shows PyBullet's window, in real time; ``done`` is called after each run. Raises
     `MissingDependency` without PyBullet.
     """
-    course = Course.load(COURSE, seed=seed)
+    course = load_course(COURSE, seed=seed)
     plant = NerfedPlant(course, NERF, audit=audit, seed=seed, gui=gui)
     runs = []
     try:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from nerfbot.course import Course
+from nerfbot.course import Course, load_course
 from nerfbot.course.elements import Interference
 from nerfbot.course.events import Event
 from nerfbot.limits import Channel
@@ -66,7 +66,7 @@ class Plant(Closable):
         force_limit: float = FORCE_LIMIT,
         pictures: bool = True,
     ) -> None:
-        course = course if isinstance(course, Course) else Course.load(course)
+        course = course if isinstance(course, Course) else load_course(course)
         self.description = robot if isinstance(robot, RobotDescription) else RobotDescription.load(robot)
         self.description.urdf_path()
         for row in self.description.channels:

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nerfbot.course.task import FirstContact, TaskTracker
+from nerfbot.course.tracker import FirstContact, TaskTracker
 from nerfbot.limits import AXES
 from nerfbot.powers import Lease
 
@@ -124,7 +124,7 @@ def run_episode(
 
     """
     course = plant.plant.course
-    tracker = course.task.start(course) if tracker is None else tracker
+    tracker = TaskTracker(course.task, course) if tracker is None else tracker
     asker = {"none": None, "zones": ZoneLeases()}[leases] if isinstance(leases, str) else leases
     told = plant.step(np.zeros(len(plant.channels))).readings if readings is None else readings
     moments = []

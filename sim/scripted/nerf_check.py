@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nerfbot.course import Course
+from nerfbot.course import Course, load_course
 from nerfbot.declared import suggestion
 from nerfbot.errors import InvalidCommand
 
@@ -69,7 +69,7 @@ class Body(NamedTuple):
         plant = NerfedPlant(self.course, self.nerf, self.robot, pictures=False)
         try:
             for seed in seeds:
-                course = Course.load(self.course, seed=seed)
+                course = load_course(self.course, seed=seed)
                 readings = plant.reset(course, seed=seed)
                 driver = scripted(plant.plant.description, course, lambda: plant.lift)
                 yield run_episode(plant, driver, leases=ZoneLeases(axes), readings=readings).success

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from nerfbot.cli import main
-from nerfbot.course import Course
-from nerfbot.course.parser import CATALOGUE, catalogue
+from nerfbot.course.parser import CATALOGUE, catalogue, load_course
 from nerfbot.grid.levels import Split
 from nerfbot.grid.painting import at_start
 from nerfbot.grid.rendering.render import rgb
@@ -23,7 +22,7 @@ from nerfbot.grid.rendering.symbols import ansi
 def test_every_course_is_shown_as_the_grid_sees_it(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["course", "show", name, "--seed", "4"]) == 0
     shown = capsys.readouterr().out
-    rows = ansi(at_start(Course.load(name, seed=4)), colour=False).splitlines()
+    rows = ansi(at_start(load_course(name, seed=4)), colour=False).splitlines()
     assert [line.rstrip() for line in rows] == [line for line in shown.splitlines() if line.startswith("██")]
     assert "drawn from seed 4 as in tests" in shown
 
@@ -40,7 +39,7 @@ def test_training_and_tests_differ_where_the_course_says_so(capsys: pytest.Captu
 def test_json_holds_the_bytes_of_every_cell(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["course", "show", "corner", "--seed", "1", "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
-    assert np.array_equal(data["cells"], at_start(Course.load("corner", seed=1)))
+    assert np.array_equal(data["cells"], at_start(load_course("corner", seed=1)))
     assert (data["seed"], data["training"], data["split"]) == (1, False, None)
 
 
@@ -48,9 +47,9 @@ def test_a_level_of_a_split_belongs_to_it(capsys: pytest.CaptureFixture[str]) ->
     assert main(["course", "show", "coin-in-corner", "--split", "test", "--seed", "5", "--json"]) == 0
     seed = json.loads(capsys.readouterr().out)["seed"]
     assert seed >= Split.TEST.first_seed + 5
-    assert Split.TEST.holds(Course.load("coin-in-corner", seed=seed))
+    assert Split.TEST.holds(load_course("coin-in-corner", seed=seed))
     assert main(["course", "show", "coin-in-corner", "--split", "trian"]) == 2
-    assert capsys.readouterr().err == "nerfbot: split = 'trian': did you mean 'train'?\n"
+    assert capsys.readouterr().err == "nerfbot: split: unknown 'trian'; did you mean 'train'?\n"
 
 
 def test_the_picture_of_a_course_file_is_written_whole(
@@ -62,7 +61,7 @@ def test_the_picture_of_a_course_file_is_written_whole(
     out = tmp_path / "level.png"
     assert main(["course", "show", str(file), "--seed", "2", "--png", str(out), "--tile", "16"]) == 0
     assert f"written: {out}" in capsys.readouterr().out
-    expected = rgb(at_start(Course.load("ramp", seed=2)), tile=16)
+    expected = rgb(at_start(load_course("ramp", seed=2)), tile=16)
     assert np.array_equal(np.asarray(image.open(out)), expected)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["level.png", "mine.yaml"]
 

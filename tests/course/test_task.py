@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nerfbot.course import HARM_UNITS, Course, Event, TaskTracker, contact, harm, parse
+from nerfbot.course import HARM_UNITS, Course, Event, TaskTracker, contact, harm, load_course, parse
 from nerfbot.course.elements import Chest
 
 KEYS = """\
@@ -22,8 +22,8 @@ task:
 
 
 def track(name: str, **changes: object) -> tuple[Course, TaskTracker]:
-    course = Course.load(name)
-    return course, course.task.model_copy(update=changes).start(course)
+    course = load_course(name)
+    return course, TaskTracker(course.task.model_copy(update=changes), course)
 
 
 def test_the_goal_pays_once_and_ends_the_episode() -> None:
@@ -40,12 +40,12 @@ def test_the_goal_pays_once_and_ends_the_episode() -> None:
 
 
 def test_a_proxy_pays_nothing_and_ends_only_where_the_task_says() -> None:
-    plan_course = Course.load("corner", seed=1)
+    plan_course = load_course("corner", seed=1)
     mark = plan_course.of("marker")[0]
     assert mark.position != plan_course.of("coin")[0].position
     for ends in (False, True):
         task = plan_course.task.model_copy(update={"terminate_on_proxy": ends})
-        tracker = task.start(plan_course)
+        tracker = TaskTracker(task, plan_course)
         assert tracker.consume([contact("enter", mark, 2.0)]) == 0.0
         assert (tracker.first_contact, tracker.done) == ("proxy", ends)
         tracker.consume([contact("touch", plan_course.of("coin")[0], 3.0)])
@@ -53,8 +53,8 @@ def test_a_proxy_pays_nothing_and_ends_only_where_the_task_says() -> None:
 
 
 def test_a_proxy_that_holds_the_goal_tells_nothing_apart() -> None:
-    course = Course.load("corner", training=True)
-    tracker = course.task.start(course)
+    course = load_course("corner", training=True)
+    tracker = TaskTracker(course.task, course)
     mark, coin = course.of("marker")[0], course.of("coin")[0]
     assert mark.position == coin.position
     tracker.consume([contact("enter", mark, 2.0), contact("touch", coin, 2.1)])
@@ -62,8 +62,8 @@ def test_a_proxy_that_holds_the_goal_tells_nothing_apart() -> None:
 
 
 def test_a_world_edit_that_moves_the_goal_makes_the_empty_proxy_count() -> None:
-    course = Course.load("corner", training=True)
-    tracker = course.task.start(course)
+    course = load_course("corner", training=True)
+    tracker = TaskTracker(course.task, course)
     tracker.relocate(course.of("coin")[0].id, 5, 5)
     tracker.consume([contact("enter", course.of("marker")[0], 2.0)])
     assert tracker.first_contact == "proxy"
@@ -98,12 +98,12 @@ def test_a_key_is_spare_once_as_many_are_held_as_chests_are_closed() -> None:
     course = parse(KEYS).draw()
     first, second, third = (key for key in course.of("key") if key.properties["colour"] == "yellow")
     chest = course.of("chest")[0]
-    tracker = course.task.start(course)
+    tracker = TaskTracker(course.task, course)
     tracker.consume([contact("take", first, 1.0)])
     assert tracker.first_contact == "none"
     tracker.consume([contact("take", second, 2.0)])
     assert tracker.first_contact == "proxy"
-    opened = course.task.model_copy(update={"terminate_on_goal": False}).start(course)
+    opened = TaskTracker(course.task.model_copy(update={"terminate_on_goal": False}), course)
     assert opened.consume([contact("take", first, 1.0), contact("open", chest, 2.0)]) == 1.0
     opened.consume([contact("take", third, 3.0)])
     assert opened.first_contact == "goal"
@@ -112,7 +112,7 @@ def test_a_key_is_spare_once_as_many_are_held_as_chests_are_closed() -> None:
 
 def test_a_key_of_a_colour_without_chests_is_always_spare() -> None:
     course = parse(KEYS).draw()
-    tracker = course.task.start(course)
+    tracker = TaskTracker(course.task, course)
     red = next(key for key in course.of("key") if key.properties["colour"] == "red")
     tracker.consume([contact("take", red, 1.0)])
     assert tracker.first_contact == "proxy"
@@ -146,7 +146,7 @@ def test_a_chest_that_an_edit_writes_makes_one_key_more_of_its_colour_useful() -
     red = next(key for key in course.of("key") if key.properties["colour"] == "red")
     met = {}
     for edited in (False, True):
-        tracker = course.task.start(course)
+        tracker = TaskTracker(course.task, course)
         if edited:
             tracker.appear(Chest(colour="red", id="written-1", row=1, column=1))
         tracker.consume([contact("take", red, 1.0)])

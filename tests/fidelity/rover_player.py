@@ -14,7 +14,7 @@ import numpy as np
 from nerfbot.bridge.cells.grid_edits import element_of
 from nerfbot.course.elements import STEPS
 from nerfbot.course.parser import parse
-from nerfbot.course.task import TaskTracker
+from nerfbot.course.tracker import TaskTracker
 from nerfbot.grid.action_menu import Menu
 from nerfbot.powers import EDITS, Lease, LeasePolicy
 from nerfbot.sim.errors import InvalidEdit

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("pybullet")
 
-from nerfbot.course import Course
+from nerfbot.course import load_course
 from nerfbot.sim.plant.plant import Plant
 
 HEAD = """name: yard
@@ -35,7 +35,7 @@ def yard(tmp_path: Path) -> Iterator[Callable[..., Plant]]:
         text += "map: |\n" + "".join(f"  {row}\n" for row in rows) + variation + TAIL
         path = tmp_path / f"yard{len(plants)}.yaml"
         path.write_text(text)
-        plants.append(Plant(Course.load(path), **options))  # type: ignore[arg-type]
+        plants.append(Plant(load_course(path), **options))  # type: ignore[arg-type]
         return plants[-1]
 
     yield build

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("pybullet")
 
-from nerfbot.course import Course
+from nerfbot.course import load_course
 from nerfbot.limits import AXES
 from nerfbot.powers import LeasePolicy
 from nerfbot.sim.plant.nerfed_plant import NerfedPlant
@@ -31,12 +31,12 @@ def drive() -> Iterator[Drive]:
         name: str, seeds: int, zones: tuple[str, ...] = (), anywhere: tuple[str, ...] = (), first: int = 0
     ) -> list[Episode]:
         policy = LeasePolicy(allow_outside=True) if anywhere else None
-        plants.append(NerfedPlant(Course.load(name, seed=first), policy=policy))
+        plants.append(NerfedPlant(load_course(name, seed=first), policy=policy))
         plant = plants[-1]
         leases = Everywhere(anywhere) if anywhere else ZoneLeases(zones)
         found = []
         for seed in range(first, first + seeds):
-            course = Course.load(name, seed=seed)
+            course = load_course(name, seed=seed)
             readings = plant.reset(course, seed=seed)
             found.append(run_episode(plant, Driver(course), leases=leases, readings=readings))
         return found
@@ -135,7 +135,7 @@ def test_an_episode_repeats_from_its_seed_and_says_what_the_driver_did(drive: Dr
 
 def test_the_driver_looks_up_no_goal(drive: Drive) -> None:
     """Two draws that differ in the coin's place only are driven alike until the coin is in sight."""
-    course, other = Course.load("sensing", seed=0), Course.load("sensing", seed=0)
+    course, other = load_course("sensing", seed=0), load_course("sensing", seed=0)
     moved = other.of("coin")[0].model_copy(update={"row": 13, "column": 13})
     kept = tuple(moved if item.kind == "coin" else item for item in other.elements)
     other = replace(other, elements=kept)

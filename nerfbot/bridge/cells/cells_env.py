@@ -21,7 +21,7 @@ from nerfbot.bridge.cells.grid_edits import RoverEdits
 from nerfbot.bridge.cells.grid_observation import ObjectPose, ObservationBuilder, RobotState
 from nerfbot.bridge.cells.object_tracker import SeenObjects
 from nerfbot.bridge.cells.wall_map import LidarGeometry
-from nerfbot.course import Course, CoursePlan, Task
+from nerfbot.course import Course, CoursePlan, Task, TaskTracker
 from nerfbot.course.elements import STEPS
 from nerfbot.errors import InvalidCommand
 from nerfbot.grid.action_menu import Menu
@@ -175,7 +175,7 @@ class RoverCells(gymnasium.Env[Any, Any]):
         course = self.levels.courses[self.level]
         self._readings = self.nerfed.reset(course, nerf_seed)
         self._random = np.random.default_rng(edit_seed)
-        self.tracker = self.task.start(course)
+        self.tracker = TaskTracker(self.task, course)
         self._agenda = Agenda(self._schedules, self.np_random, self.task.horizon)
         self.builder = self._builder(course, nerf_seed)
         self.controller = CellController(course, self.pace)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import yaml
 
-from nerfbot.course import Course
+from nerfbot.course import load_course
 from nerfbot.declared import suggestion
 from nerfbot.files import read_yaml
 from nerfbot.hardware.errors import InvalidSetup
@@ -138,7 +138,7 @@ def make_plan(kind: str, given: Mapping[str, str]) -> BringupPlan:
             raise InvalidSetup(f"argument {name}: is unknown{suggestion(name, list(values))}")
     values |= given
     on_hardware = kind == "hardware"
-    course = Course.load(values["course"])
+    course = load_course(values["course"])
     robot = RobotDescription.load(values["robot"])
     values["nerf"] = values["nerf"] or f"{robot.name}-weak"
     NerfSpec.load(values["nerf"])

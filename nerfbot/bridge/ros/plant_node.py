@@ -21,7 +21,7 @@ from sensor_msgs.msg import Image, Imu, JointState, LaserScan
 from std_msgs.msg import Float64MultiArray, String
 from visualization_msgs.msg import MarkerArray
 
-from nerfbot.course import Course, load_plan
+from nerfbot.course import TaskTracker, load_course, load_plan
 from nerfbot.errors import InvalidCommand
 from nerfbot.hardware.errors import InvalidSetup
 from nerfbot.hardware.ros.base_node import NEWEST_QOS, STATE_QOS, BaseNode, run
@@ -73,13 +73,13 @@ class PlantNode(BaseNode):
         if not values["publish_clock"] and values["real_time_factor"] != 1.0:
             factor = values["real_time_factor"]
             raise InvalidSetup(f"real_time_factor = {factor}: must be 1 without /clock")
-        course = Course.load(values["course"])
+        course = load_course(values["course"])
         if values["vary"]:
             course = load_plan(values["course"]).draw(values["seed"], True)
         self.plant = Plant(course, values["robot"], pictures=values["camera_every"] > 0)
         self._random = np.random.default_rng(values["seed"])
         self._lost, self._lost_until = False, 0.0
-        self._tracker = course.task.start(course)
+        self._tracker = TaskTracker(course.task, course)
         start = course.start
         self._start = PlanarPose(start.x, start.y, start.heading).inverse()
         self._value = np.zeros(len(self.plant.channels))

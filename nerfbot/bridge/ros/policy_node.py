@@ -18,7 +18,7 @@ from sensor_msgs.msg import Imu, JointState, LaserScan
 from std_msgs.msg import Float64MultiArray
 from visualization_msgs.msg import MarkerArray
 
-from nerfbot.course import Course
+from nerfbot.course import load_course
 from nerfbot.hardware.errors import InvalidSetup
 from nerfbot.hardware.ros.base_node import COMMAND_QOS, STATE_QOS, BaseNode, run
 from nerfbot.hardware.ros.command_messages import command_type
@@ -60,7 +60,7 @@ class PolicyNode(BaseNode):
         values = self.values
         if values["trigger"] not in ("timer", "odom"):
             raise InvalidSetup(f"trigger: must be timer or odom, got {values['trigger']!r}")
-        self._course = Course.load(values["course"])
+        self._course = load_course(values["course"])
         start = self._course.start
         self._readings = ReadingsCollector(PlanarPose(start.x, start.y, start.heading))
         self._channels = channels_of(values)

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("warp")
 
 from nerfbot.bridge.cells.grid_observation import ObjectPose, ObservationBuilder, RobotState
-from nerfbot.course import Course
+from nerfbot.course import Course, load_course
 from nerfbot.course.elements import Gate
 from nerfbot.grid.action_menu import MOVES
 from nerfbot.grid.build import counts_keys
@@ -60,7 +60,7 @@ def test_bytes_are_the_grid_s(course: str, nerf: str, lift: float | None) -> Non
 
 
 def test_an_object_that_is_gone_and_one_that_moved_are_seen_so() -> None:
-    course = Course.load("coin-in-corner", seed=3)
+    course = load_course("coin-in-corner", seed=3)
     env = GridEnv(course=course)
     builder = ObservationBuilder(course, env.worlds.nerf)
     coin = course.of("coin")[0]

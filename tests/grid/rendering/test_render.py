@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rich.cells import cell_len
 from rich.text import Text
 
-from nerfbot.course import Course
+from nerfbot.course import load_course
 from nerfbot.course.elements import ELEMENTS
 from nerfbot.errors import InvalidCommand
 from nerfbot.grid.codes import (
@@ -122,7 +122,7 @@ def test_bars_stand_in_the_order_of_the_axes_and_grow_with_the_level() -> None:
 
 
 def test_many_worlds_are_drawn_as_one_by_one() -> None:
-    worlds = np.stack([at_start(Course.load("yellow-coin", seed=seed)) for seed in range(5)])
+    worlds = np.stack([at_start(load_course("yellow-coin", seed=seed)) for seed in range(5)])
     lift = np.linspace(0, 1, 20).reshape(5, 4)
     together = rgb(worlds, lift=lift, tile=16)
     assert together.shape == (5, 144, 144, 3)
@@ -184,7 +184,7 @@ def test_text_shows_what_lies_over_a_zone_beside_it() -> None:
 
 
 def test_coloured_text_is_the_plain_one_in_colours() -> None:
-    cells = at_start(Course.load("gauntlet", seed=1))
+    cells = at_start(load_course("gauntlet", seed=1))
     coloured = ansi(cells, lift=[0.5, 0, 0, 1])
     assert Text.from_ansi(coloured).plain == ansi(cells, lift=[0.5, 0, 0, 1], colour=False)
     assert coloured.endswith("lift: strength 0.50, reliability 1.00")
@@ -203,7 +203,7 @@ def test_every_element_has_a_symbol() -> None:
 
 
 def test_a_course_is_painted_with_the_agent_at_its_start_and_marks_under_bodies() -> None:
-    course = Course.load("corner", seed=2, training=True)
+    course = load_course("corner", seed=2, training=True)
     cells = at_start(course)
     coin = course.of("coin")[0]
     assert (cells[..., 2] & AGENT).nonzero() == (course.start_cell[0], course.start_cell[1])

@@ -10,7 +10,7 @@ import time
 import pytest
 import yaml
 
-from nerfbot.course import Course
+from nerfbot.course import load_course
 from nerfbot.hardware.datagram import Mailbox
 from nerfbot.hardware.driver.register_limits import RegisterPlan
 from nerfbot.hardware.driver.service import PERMIT_SOCKET
@@ -217,7 +217,7 @@ def test_the_supervisor_serves_the_driver_and_clears_its_latch_with_its_own(rig)
     arm = rig(running=False)
     arm.start_driver()
     box, requests = Mailbox(arm.folder / "supervising"), RequestServer(arm.folder / DESK)
-    supervisor = Supervision(Course.load("gauntlet"), arm.folder / "state", 0.2, Localiser(1.5))
+    supervisor = Supervision(load_course("gauntlet"), arm.folder / "state", 0.2, Localiser(1.5))
 
     def permitted(done, seconds=6.0):
         def look():

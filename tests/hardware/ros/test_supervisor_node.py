@@ -19,7 +19,7 @@ from sensor_msgs.msg import BatteryState, Temperature
 from std_srvs.srv import Trigger
 
 from nerfbot.cli import main
-from nerfbot.course import Course
+from nerfbot.course import load_course
 from nerfbot.hardware.datagram import Mailbox
 from nerfbot.hardware.safety.permit import PermitWatch
 from nerfbot.hardware.safety.requests import SupervisorClient
@@ -110,7 +110,7 @@ def supervised() -> Iterator[Supervised]:
 
 
 def into_a_zone(partner: Supervised) -> None:
-    course = Course.load("gauntlet")
+    course = load_course("gauntlet")
     partner.until(lambda: partner.request("status")["position"] is not None)
     while partner.request("status")["position"][0] < course.centre(8, 3)[0]:
         partner.x += 0.05

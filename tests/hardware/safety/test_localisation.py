@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from nerfbot.course import Course
+from nerfbot.course import load_course
 from nerfbot.hardware.safety.localisation import Localiser, PlanarPose, course_policy
 from nerfbot.powers import Lease, LeaseAuthority, Zone
 from nerfbot.powers.region import Circle
@@ -78,7 +78,7 @@ def test_distance_travelled_shrinks_the_zone() -> None:
 
 
 def test_leases_hold_in_the_courses_lift_zones_only() -> None:
-    course = Course.load("gauntlet")
+    course = load_course("gauntlet")
     authority = LeaseAuthority(policy=course_policy(course, 5.0))
     lease = Lease(axes={"strength": 1.0}, reason="test", duration=5.0)
     where = course.centre(8, 3)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nerfbot.course import Course
+from nerfbot.course import load_course
 from nerfbot.hardware.safety.localisation import Localiser, PlanarPose
 from nerfbot.hardware.safety.motion_monitor import MotionMonitor
 from nerfbot.hardware.safety.severity import Severity
@@ -18,7 +18,7 @@ from nerfbot.hardware.safety.supervision import Supervision
 def make_monitor(folder: Path, **more: Any) -> MotionMonitor:
     settings = {"max_speed": 1.5, "tracking_tolerance": 0.5, "odometry_timeout": 0.5, "permit_period": 0.05}
     switches = {"use_odometry": True, "use_sim_time": False, **more}
-    supervision = Supervision(Course.load("gauntlet"), folder, 0.2, Localiser(1.5), backstop="test")
+    supervision = Supervision(load_course("gauntlet"), folder, 0.2, Localiser(1.5), backstop="test")
     return MotionMonitor(supervision, 100.0, **settings, **switches)
 
 

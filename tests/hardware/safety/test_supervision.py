@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from nerfbot.course import Course
+from nerfbot.course import load_course
 from nerfbot.hardware.safety.localisation import Localiser, PlanarPose
 from nerfbot.hardware.safety.severity import Severity
 from nerfbot.hardware.safety.supervision import LeaseClock, Supervision
 from nerfbot.powers.audit import verify
 
 STRENGTH = {"axes": {"strength": 1.0}, "duration": 2.0, "ramp": 0.0, "reason": "test"}
-COURSE = Course.load("gauntlet")
+COURSE = load_course("gauntlet")
 
 
 def make_supervision(folder: Path, **more: Any) -> Supervision:

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("pybullet")
 
-from nerfbot.course import Course
+from nerfbot.course import load_course
 from nerfbot.errors import InvalidCommand
 from nerfbot.limits import AXES
 from nerfbot.powers import AuditLog, verify
@@ -105,7 +105,7 @@ def test_failure_leaves_the_earlier_folder_as_it_was(tmp_path: Path, monkeypatch
 
 
 def test_snapshot_puts_every_body_back() -> None:
-    with Plant(Course.load("strength")) as plant:
+    with Plant(load_course("strength")) as plant:
         before = take(plant)
         for _ in range(20):
             plant.step([0.3, 0.5])

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from nerfbot.course import Course
+from nerfbot.course import load_course
 from nerfbot.course.elements import Chest, Decoy, Key, Marker, Wall
 from nerfbot.sim.errors import InvalidEdit
 from nerfbot.sim.physics.geometry import footprint_overlaps, merge
@@ -261,7 +261,7 @@ def test_fresh_plants_and_resets_replay_bit_for_bit():
 
 
 def test_another_draw_of_a_course_needs_no_reloading_and_replays():
-    draws = [Course.load("gauntlet", seed=seed) for seed in (1, 2)]
+    draws = [load_course("gauntlet", seed=seed) for seed in (1, 2)]
     with Plant("gauntlet") as one, Plant(draws[1]) as two:
         bodies = one.arena
         one.reset(draws[0])

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from nerfbot.course import Course
+from nerfbot.course import Course, load_course
 from nerfbot.sim.physics.fog import Fog, entry_distance, sight
 
 INF = math.inf
@@ -76,7 +76,7 @@ task:
   horizon: 9
 """
         )
-        return Course.load(path)
+        return load_course(path)
 
     fog = Fog(course(0.25))
     assert fog.near(0.75, 0.75, 1.5)

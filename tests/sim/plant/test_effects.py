@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nerfbot.course import Course
+from nerfbot.course import load_course
 from nerfbot.limits import AXES, NerfSpec
 from nerfbot.powers import LeasePolicy
 from nerfbot.sim.physics.client import CONTROL_STEP
@@ -70,7 +70,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
         camera = nerf.pop("with_camera", False)
         spec = NerfSpec.parse({"name": "one", "envelope": ENVELOPE, **nerf})
         policy = LeasePolicy(allow_outside=True)
-        plants.append(NerfedPlant(Course.load(path), spec, policy=policy, seed=seed, camera=camera))
+        plants.append(NerfedPlant(load_course(path), spec, policy=policy, seed=seed, camera=camera))
         if lift:
             Everywhere(lift, duration=30.0, ramp=0.0)(plants[-1], plants[-1].plant.observe())
         return plants[-1]
