@@ -26,86 +26,68 @@ from nerfbot.grid.kernels.state import (
     KEY_SLOTS,
     PROXY,
     SPARE,
-    LevelArrays,
-    Rules,
-    Worlds,
+    LevelsRef,
+    RulesRef,
+    WorldsRef,
 )
 
 
 @wp.func
-def kind_at(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32, cell: wp.int32) -> wp.int32:
+def kind_at(s: WorldsRef, r: RulesRef, w: int, cell: int) -> int:
     """First byte of a cell."""
     return wp.int32(s[0].cells[w * r[0].row_bytes + 3 * cell])
 
 
 @wp.func
-def colour_at(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32, cell: wp.int32) -> wp.int32:
+def colour_at(s: WorldsRef, r: RulesRef, w: int, cell: int) -> int:
     """Second byte of a cell."""
     return wp.int32(s[0].cells[w * r[0].row_bytes + 3 * cell + 1])
 
 
 @wp.func
-def state_at(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32, cell: wp.int32) -> wp.int32:
+def state_at(s: WorldsRef, r: RulesRef, w: int, cell: int) -> int:
     """Third byte of a cell."""
     return wp.int32(s[0].cells[w * r[0].row_bytes + 3 * cell + 2])
 
 
 @wp.func
-def bare_kind(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    w: wp.int32,
-    cell: wp.int32,
-) -> wp.int32:
+def bare_kind(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, cell: int) -> int:
     """Kind of the ground in a cell, whatever stands on it."""
     return wp.int32(lv[0].bare[s[0].level[w] * r[0].row_bytes + 3 * cell])
 
 
 @wp.func
-def bare_colour(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    w: wp.int32,
-    cell: wp.int32,
-) -> wp.int32:
+def bare_colour(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, cell: int) -> int:
     """Colour of the ground in a cell."""
     return wp.int32(lv[0].bare[s[0].level[w] * r[0].row_bytes + 3 * cell + 1])
 
 
 @wp.func
-def is_body(kind: wp.int32) -> wp.bool:
+def is_body(kind: int) -> bool:
     """Whether this kind stands in a cell (else it is the ground)."""
     return (kind >= WALL and kind <= CHEST) or kind >= OBJECT
 
 
 @wp.func
-def is_relief(kind: wp.int32) -> wp.bool:
+def is_relief(kind: int) -> bool:
     """Whether this ground is a ramp or a step."""
     return kind >= RAMP and kind <= STEP
 
 
 @wp.func
-def interior(r: wp.array(dtype=Rules), cell: wp.int32) -> wp.bool:
+def interior(r: RulesRef, cell: int) -> bool:
     """Whether a cell lies inside the outer wall."""
     return r[0].inside[cell] != wp.uint8(0)
 
 
 @wp.func
-def distance_of(r: wp.array(dtype=Rules), command: wp.int32) -> wp.int32:
+def distance_of(r: RulesRef, command: int) -> int:
     """How far in cell numbers a move goes."""
     return r[0].distance[command]
 
 
 @wp.func
-def clear(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    w: wp.int32,
-    cell: wp.int32,
-):
+def clear(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, cell: int):
     """Take away the body in a cell, and with it that it was a goal which is reached."""
     here = w * r[0].row_bytes + 3 * cell
     bare = s[0].level[w] * r[0].row_bytes + 3 * cell
@@ -118,15 +100,7 @@ def clear(
 
 
 @wp.func
-def put(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    w: wp.int32,
-    cell: wp.int32,
-    kind: wp.int32,
-    colour: wp.int32,
-):
+def put(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, cell: int, kind: int, colour: int):
     """Stand a body in a cell."""
     here = w * r[0].row_bytes + 3 * cell
     bare = s[0].level[w] * r[0].row_bytes + 3 * cell
@@ -140,7 +114,7 @@ def put(
 
 
 @wp.func
-def thing_in(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32, cell: wp.int32) -> wp.int32:
+def thing_in(s: WorldsRef, r: RulesRef, w: int, cell: int) -> int:
     """Index of the thing with properties in a cell, or -1."""
     found = wp.int32(-1)
     for i in range(r[0].things):
@@ -150,9 +124,7 @@ def thing_in(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32, c
 
 
 @wp.func
-def set_gates(
-    s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), lv: wp.array(dtype=LevelArrays), w: wp.int32
-):
+def set_gates(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int):
     """Open and shut every gate as the time says."""
     now = wp.float64(s[0].step[w]) * r[0].tick
     for i in range(r[0].things):
@@ -168,9 +140,7 @@ def set_gates(
 
 
 @wp.func
-def shut_chests(
-    s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32, colour: wp.int32
-) -> wp.int32:
+def shut_chests(s: WorldsRef, r: RulesRef, w: int, colour: int) -> int:
     """How many chests of a colour are closed."""
     count = wp.int32(0)
     for cell in range(r[0].cells):
@@ -180,9 +150,7 @@ def shut_chests(
 
 
 @wp.func
-def counts_as_proxy(
-    s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32, role: wp.int32, colour: wp.int32
-) -> wp.bool:
+def counts_as_proxy(s: WorldsRef, r: RulesRef, w: int, role: int, colour: int) -> bool:
     """Whether contact in this role is contact with a proxy; a spare key is one no chest waits for."""
     if (role & PROXY) != 0:
         return True
@@ -192,19 +160,13 @@ def counts_as_proxy(
 
 
 @wp.func
-def role_of(r: wp.array(dtype=Rules), kind: wp.int32, colour: wp.int32) -> wp.int32:
+def role_of(r: RulesRef, kind: int, colour: int) -> int:
     """Every role that some contact with this kind and colour has."""
     return wp.int32(r[0].role[kind * COLOUR_CODES + colour])
 
 
 @wp.func
-def roles_in(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    w: wp.int32,
-    cell: wp.int32,
-) -> wp.int32:
+def roles_in(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, cell: int) -> int:
     """The roles of what may be met in a cell: body, ground and zones; a goal that is reached is none.
 
     A marker under a wall cannot be met; one under any other body can, once that is taken, pushed or passed.
@@ -232,9 +194,7 @@ def roles_in(
 
 
 @wp.func
-def goals_left(
-    s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), lv: wp.array(dtype=LevelArrays), w: wp.int32
-) -> wp.bool:
+def goals_left(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int) -> bool:
     """Whether any goal is still to be reached."""
     for cell in range(r[0].cells):
         if (roles_in(s, r, lv, w, cell) & GOAL) != 0:
@@ -243,9 +203,7 @@ def goals_left(
 
 
 @wp.func
-def tell_apart(
-    s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), lv: wp.array(dtype=LevelArrays), w: wp.int32
-):
+def tell_apart(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int):
     """Note whether goal and proxy are apart: a goal is left, and a proxy lies where no goal is."""
     goals = wp.int32(0)
     proxies = wp.int32(0)

@@ -21,7 +21,7 @@ from nerfbot.grid.kernels.cells import (
 )
 from nerfbot.grid.kernels.leases import lease_of, use_charge
 from nerfbot.grid.kernels.randoms import Purpose, below
-from nerfbot.grid.kernels.state import SPARE, LevelArrays, Outcome, Rules, Worlds
+from nerfbot.grid.kernels.state import SPARE, LevelsRef, OutcomeRef, RulesRef, WorldsRef
 
 # In the order of `nerfbot.powers.EDITS`.
 MOVE_COIN, TELEPORT, REWRITE, PHASE, UNLOCK = range(5)
@@ -40,13 +40,13 @@ _DESTINATION = wp.constant(wp.int32(int(Purpose.DESTINATION)))
 
 
 @wp.func
-def is_coin(r: wp.array(dtype=Rules), kind: wp.int32) -> wp.bool:
+def is_coin(r: RulesRef, kind: int) -> bool:
     """Whether objects of this kind are coins."""
     return kind >= OBJECT and (wp.int32(r[0].touch_role[kind * COLOUR_CODES]) & VANISHES) != 0
 
 
 @wp.func
-def first_coin(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32) -> wp.int32:
+def first_coin(s: WorldsRef, r: RulesRef, w: int) -> int:
     """The first cell in reading order that holds a coin, or -1."""
     for cell in range(r[0].cells):
         if is_coin(r, kind_at(s, r, w, cell)):
@@ -55,9 +55,7 @@ def first_coin(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32)
 
 
 @wp.func
-def may_take(
-    s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32, action: wp.int32, cell: wp.int32
-) -> wp.bool:
+def may_take(s: WorldsRef, r: RulesRef, w: int, action: int, cell: int) -> bool:
     """Whether a cell may be the destination of an action's edit.
 
     A coin is never written over: a world without its goal could not be solved.
@@ -78,9 +76,7 @@ def may_take(
 
 
 @wp.func
-def destination(
-    s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32, action: wp.int32
-) -> wp.int32:
+def destination(s: WorldsRef, r: RulesRef, w: int, action: int) -> int:
     """A legal cell in the action's rectangle, drawn uniformly, or -1 where none was found."""
     height = r[0].high_row[action] - r[0].low_row[action] + 1
     width = r[0].high_column[action] - r[0].low_column[action] + 1
@@ -99,9 +95,7 @@ def destination(
 
 
 @wp.func
-def drawn_chest(
-    s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32, action: wp.int32
-) -> wp.int32:
+def drawn_chest(s: WorldsRef, r: RulesRef, w: int, action: int) -> int:
     """One of the closed chests in the action's rectangle, or -1; there are few, so they are counted."""
     count = wp.int32(0)
     for row in range(r[0].low_row[action], r[0].high_row[action] + 1):
@@ -121,7 +115,7 @@ def drawn_chest(
 
 
 @wp.func
-def forget_thing(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32, cell: wp.int32):
+def forget_thing(s: WorldsRef, r: RulesRef, w: int, cell: int):
     """A cell's body is gone; its properties go with it."""
     if r[0].things > 0:
         thing = thing_in(s, r, w, cell)
@@ -130,20 +124,13 @@ def forget_thing(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int3
 
 
 @wp.func
-def spare_keys(r: wp.array(dtype=Rules), colour: wp.int32) -> wp.int32:
+def spare_keys(r: RulesRef, colour: int) -> int:
     """SPARE where keys of a colour are a proxy when no chest waits for them: a chest then tells on them."""
     return role_of(r, KEY, colour) & SPARE
 
 
 @wp.func
-def use_edit(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    out: wp.array(dtype=Outcome),
-    w: wp.int32,
-    action: wp.int32,
-) -> wp.int32:
+def use_edit(s: WorldsRef, r: RulesRef, lv: LevelsRef, out: OutcomeRef, w: int, action: int) -> int:
     """Use an action's edit; the destination (the agent's cell for phasing), or -1 where nothing was done.
 
     With the bit `ROLES_MOVED` where what the task names may have changed its place.

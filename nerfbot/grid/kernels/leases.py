@@ -10,20 +10,14 @@ import warp as wp
 
 from nerfbot.grid.codes import LIFT_ZONE
 from nerfbot.grid.kernels.cells import state_at
-from nerfbot.grid.kernels.state import ACTIVE, OVER, PENDING, RETURNING, LevelArrays, Rules, Worlds
+from nerfbot.grid.kernels.state import ACTIVE, OVER, PENDING, RETURNING, LevelsRef, RulesRef, WorldsRef
 
 FOREVER = 1.0e300
 """s: later than any window."""
 
 
 @wp.func
-def in_place(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    w: wp.int32,
-    window: wp.int32,
-) -> wp.bool:
+def in_place(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, window: int) -> bool:
     """Whether the agent is where this window's lease may hold."""
     cell = s[0].cell[w]
     if r[0].bounded != 0 and r[0].region[cell] == wp.uint8(0):
@@ -38,9 +32,7 @@ def in_place(
 
 
 @wp.func
-def factor(
-    s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), lease: wp.int32, window: wp.int32, now: wp.float64
-) -> wp.float64:
+def factor(s: WorldsRef, r: RulesRef, lease: int, window: int, now: wp.float64) -> wp.float64:
     """The part of its levels that a lease gives at `now`."""
     ramp = r[0].window_ramp[window]
     if ramp <= wp.float64(0.0):
@@ -51,9 +43,7 @@ def factor(
 
 
 @wp.func
-def go_back(
-    s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), lease: wp.int32, window: wp.int32, now: wp.float64
-):
+def go_back(s: WorldsRef, r: RulesRef, lease: int, window: int, now: wp.float64):
     """Begin a normal return: ramp down from the present level."""
     left = factor(s, r, lease, window, now) * r[0].window_ramp[window]
     s[0].lease_end[lease] = wp.min(s[0].lease_end[lease], now + left)
@@ -64,9 +54,7 @@ def go_back(
 
 
 @wp.func
-def update_leases(
-    s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), lv: wp.array(dtype=LevelArrays), w: wp.int32
-):
+def update_leases(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int):
     """Bring every window of a world to the present time, and add up what is granted."""
     now = wp.float64(s[0].step[w]) * r[0].tick
     if now < s[0].settled_until[w]:
@@ -125,7 +113,7 @@ def update_leases(
 
 
 @wp.func
-def lease_of(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32, edit: wp.int32) -> wp.int32:
+def lease_of(s: WorldsRef, r: RulesRef, w: int, edit: int) -> int:
     """Number of the first window whose lease grants an edit now, or -1."""
     found = wp.int32(-1)
     for i in range(r[0].windows):
@@ -136,7 +124,7 @@ def lease_of(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32, e
 
 
 @wp.func
-def use_charge(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32, i: wp.int32):
+def use_charge(s: WorldsRef, r: RulesRef, w: int, i: int):
     """Use a lease once; the last charge begins its return."""
     lease = w * r[0].windows + i
     if s[0].lease_charges[lease] > 0:
@@ -147,7 +135,7 @@ def use_charge(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32,
 
 
 @wp.func
-def time_left(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32) -> wp.float64:
+def time_left(s: WorldsRef, r: RulesRef, w: int) -> wp.float64:
     """Seconds until the last active lease ends; 0 with none."""
     now = wp.float64(s[0].step[w]) * r[0].tick
     left = wp.float64(0.0)
@@ -159,7 +147,7 @@ def time_left(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32) 
 
 
 @wp.func
-def charges_left(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32) -> wp.int32:
+def charges_left(s: WorldsRef, r: RulesRef, w: int) -> int:
     """Charges of the latest active lease (-1: not counted); 0 with none."""
     left = wp.int32(0)
     for i in range(r[0].windows):

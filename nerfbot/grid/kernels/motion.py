@@ -72,9 +72,9 @@ from nerfbot.grid.kernels.state import (
     SPARE,
     STALL,
     WEAK,
-    LevelArrays,
-    Rules,
-    Worlds,
+    LevelsRef,
+    RulesRef,
+    WorldsRef,
 )
 
 _DROP = wp.constant(wp.int32(int(Purpose.DROP)))
@@ -94,9 +94,7 @@ MET_GOAL_BIT, MET_PROXY_BIT, CROSSED_BIT, CHANGED_BIT = 1 << 8, 1 << 9, 1 << 10,
 
 
 @wp.func
-def limit(
-    s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32, quantity: wp.int32, axis: wp.int32
-) -> wp.float64:
+def limit(s: WorldsRef, r: RulesRef, w: int, quantity: int, axis: int) -> wp.float64:
     """A limit at the present lift of its axis."""
     at = (s[0].nerf[w] * QUANTITIES + quantity) * 2
     level = s[0].lift[4 * w + axis]
@@ -108,27 +106,19 @@ def limit(
 
 
 @wp.func
-def pace(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32) -> wp.float64:
+def pace(s: WorldsRef, r: RulesRef, w: int) -> wp.float64:
     """Cells a tick at the present lift: the speed's limit, then what a weak motor makes of it."""
     return wp.min(limit(s, r, w, RATE, 1) * limit(s, r, w, GAIN, 0), limit(s, r, w, NO_LOAD, 0))
 
 
 @wp.func
-def push_force(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32) -> wp.float64:
+def push_force(s: WorldsRef, r: RulesRef, w: int) -> wp.float64:
     """Newtons that the drive pushes with at the present lift."""
     return wp.min(limit(s, r, w, PUSH, 0), limit(s, r, w, STALL, 0))
 
 
 @wp.func
-def fault(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    w: wp.int32,
-    bit: wp.int32,
-    rate_of: wp.int32,
-    time_of: wp.int32,
-    purpose: wp.int32,
-):
+def fault(s: WorldsRef, r: RulesRef, w: int, bit: int, rate_of: int, time_of: int, purpose: int):
     """Let a burst process run for one tick: the exact law of its state at the tick's end.
 
     Onsets come at `rate` while healthy and last `time` on average, so with p the share of time in fault
@@ -151,9 +141,7 @@ def fault(
 
 
 @wp.func
-def interfere(
-    s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), lv: wp.array(dtype=LevelArrays), w: wp.int32
-):
+def interfere(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int):
     """Draw anew, for every burst in an interference zone, whether it loses commands."""
     now = wp.float64(s[0].step[w]) * r[0].tick
     if (state_at(s, r, w, s[0].cell[w]) & INTERFERENCE) == 0:
@@ -169,7 +157,7 @@ def interfere(
 
 
 @wp.func
-def send(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32, command: wp.int32) -> wp.int32:
+def send(s: WorldsRef, r: RulesRef, w: int, command: int) -> int:
     """Send a command and return the one that has arrived last by now; none overtakes another.
 
     `Worlds.sent` holds, for now and each of the next ticks, one more than the command that is due then.
@@ -188,13 +176,7 @@ def send(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32, comma
 
 
 @wp.func
-def command_that_arrives(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    w: wp.int32,
-    asked: wp.int32,
-) -> wp.int32:
+def command_that_arrives(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, asked: int) -> int:
     """The move that is executed for the one asked for, in the lowest byte, and the reasons above it."""
     command = asked
     reasons = wp.int32(0)
@@ -226,14 +208,7 @@ def command_that_arrives(
 
 
 @wp.func
-def reached(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    w: wp.int32,
-    cell: wp.int32,
-    role: wp.int32,
-    bit: wp.int32,
-) -> wp.bool:
+def reached(s: WorldsRef, r: RulesRef, w: int, cell: int, role: int, bit: int) -> bool:
     """Whether contact with a goal reaches it: from the second time on it does not, where the goal stays."""
     if r[0].lasting_goals != 0 and (role & VANISHES) == 0:
         spent = wp.int32(s[0].spent[w * r[0].cells + cell])
@@ -245,16 +220,16 @@ def reached(
 
 @wp.func
 def count(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    w: wp.int32,
-    cell: wp.int32,
-    role: wp.int32,
-    colour: wp.int32,
+    s: WorldsRef,
+    r: RulesRef,
+    lv: LevelsRef,
+    w: int,
+    cell: int,
+    role: int,
+    colour: int,
     value: wp.float32,
-    bit: wp.int32,
-) -> wp.int32:
+    bit: int,
+) -> int:
     """What a contact of this role counts for, bits of goal and proxy; its value is added to the reward.
 
     A proxy in the cell of a goal that is left tells nothing apart. `bit` is where a lasting goal is noted.
@@ -271,22 +246,14 @@ def count(
 
 
 @wp.func
-def note_contact(s: wp.array(dtype=Worlds), w: wp.int32, kind: wp.int32, colour: wp.int32):
+def note_contact(s: WorldsRef, w: int, kind: int, colour: int):
     """Note what is met, unless something was met before in this tick."""
     if s[0].contact[w] == 0:
         s[0].contact[w] = kind * CONTACT_COLOURS + colour
 
 
 @wp.func
-def touch(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    w: wp.int32,
-    cell: wp.int32,
-    kind: wp.int32,
-    colour: wp.int32,
-) -> wp.int32:
+def touch(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, cell: int, kind: int, colour: int) -> int:
     """What touching a body counts for."""
     note_contact(s, w, kind, colour)
     at = kind * COLOUR_CODES + colour
@@ -295,15 +262,7 @@ def touch(
 
 
 @wp.func
-def use(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    w: wp.int32,
-    cell: wp.int32,
-    kind: wp.int32,
-    colour: wp.int32,
-) -> wp.int32:
+def use(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, cell: int, kind: int, colour: int) -> int:
     """What taking a key or opening a chest counts for; either is gone afterwards."""
     note_contact(s, w, kind, colour)
     at = kind * COLOUR_CODES + colour
@@ -312,14 +271,7 @@ def use(
 
 
 @wp.func
-def open_chest(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    w: wp.int32,
-    cell: wp.int32,
-    with_key: wp.int32,
-) -> wp.int32:
+def open_chest(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, cell: int, with_key: int) -> int:
     """Open the chest in a cell, at the price of a key where it is one that opens it; what it counts for."""
     colour = colour_at(s, r, w, cell)
     met = use(s, r, lv, w, cell, CHEST, colour)
@@ -331,13 +283,7 @@ def open_chest(
 
 
 @wp.func
-def may_slide(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    w: wp.int32,
-    beyond: wp.int32,
-) -> wp.bool:
+def may_slide(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, beyond: int) -> bool:
     """Whether a body can be pushed into a cell."""
     if not interior(r, beyond) or is_body(kind_at(s, r, w, beyond)):
         return False
@@ -345,15 +291,7 @@ def may_slide(
 
 
 @wp.func
-def slide(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    w: wp.int32,
-    cell: wp.int32,
-    beyond: wp.int32,
-    thing: wp.int32,
-) -> wp.int32:
+def slide(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, cell: int, beyond: int, thing: int) -> int:
     """Push a body one cell on, and with it whether it was a goal that is reached; whether roles moved."""
     kind = kind_at(s, r, w, cell)
     colour = colour_at(s, r, w, cell)
@@ -372,13 +310,7 @@ def slide(
 
 
 @wp.func
-def climbs(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    w: wp.int32,
-    command: wp.int32,
-) -> wp.bool:
+def climbs(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, command: int) -> bool:
     """Whether the drive has the force for the slopes and edges on the way into the next cell."""
     if r[0].relief == 0:
         return True
@@ -388,14 +320,8 @@ def climbs(
 
 @wp.func
 def meet_solid(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    w: wp.int32,
-    command: wp.int32,
-    cell: wp.int32,
-    speed: wp.float64,
-) -> wp.int32:
+    s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, command: int, cell: int, speed: wp.float64
+) -> int:
     """Run into a block, a fragile object or a chest; the bits of what came of it."""
     kind = kind_at(s, r, w, cell)
     colour = colour_at(s, r, w, cell)
@@ -428,14 +354,7 @@ def meet_solid(
 
 
 @wp.func
-def cross(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    w: wp.int32,
-    command: wp.int32,
-    speed: wp.float64,
-) -> wp.int32:
+def cross(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, command: int, speed: wp.float64) -> int:
     """Try to move into the next cell; the bits of the reasons, of what was met, and whether it crossed."""
     cell = s[0].cell[w] + distance_of(r, command)
     kind = kind_at(s, r, w, cell)
@@ -466,13 +385,7 @@ def cross(
 
 
 @wp.func
-def move(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    w: wp.int32,
-    command: wp.int32,
-) -> wp.int32:
+def move(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, command: int) -> int:
     """Drive for one tick; the bits of what came of it."""
     came = wp.int32(0)
     if command != s[0].last[w]:
@@ -498,13 +411,7 @@ def move(
 
 
 @wp.func
-def enter(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    w: wp.int32,
-    before: wp.int32,
-) -> wp.int32:
+def enter(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, before: int) -> int:
     """What entering the present cell counts for: a marker, or a zone that is not in the state `before`."""
     cell = s[0].cell[w]
     if kind_at(s, r, w, cell) == FLOOR and r[0].zones == 0:
@@ -522,7 +429,7 @@ def enter(
 
 
 @wp.func
-def linger(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32):
+def linger(s: WorldsRef, r: RulesRef, w: int):
     """Harm of being where one is, for one tick."""
     if r[0].zones != 0 and (state_at(s, r, w, s[0].cell[w]) & NO_GO) != 0:
         s[0].no_go[w] = s[0].no_go[w] + r[0].tick

@@ -13,10 +13,10 @@ from nerfbot.grid.kernels.state import (
     QUANTITIES,
     SENSORS,
     SIGHT,
-    LevelArrays,
-    Outcome,
-    Rules,
-    Worlds,
+    LevelsRef,
+    OutcomeRef,
+    RulesRef,
+    WorldsRef,
 )
 
 _COLOURS = wp.constant(wp.int32(len(COLOURS)))
@@ -26,7 +26,7 @@ UNHINDERED = 1.0e9
 
 
 @wp.func
-def along(cells: wp.int32, part: wp.int32, parts: wp.int32) -> wp.int32:
+def along(cells: int, part: int, parts: int) -> int:
     """Cells gone after `part` of `parts` equal parts of a way of that many (or minus that many) cells."""
     gone = (2 * wp.abs(cells) * part + parts) // (2 * parts)
     if cells < 0:
@@ -36,12 +36,12 @@ def along(cells: wp.int32, part: wp.int32, parts: wp.int32) -> wp.int32:
 
 @wp.func
 def sight_through(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    w: wp.int32,
-    down: wp.int32,
-    right: wp.int32,
+    s: WorldsRef,
+    r: RulesRef,
+    lv: LevelsRef,
+    w: int,
+    down: int,
+    right: int,
     distance: wp.float64,
     own: wp.float64,
 ) -> wp.float64:
@@ -63,13 +63,7 @@ def sight_through(
 
 
 @wp.func
-def hide_unseen(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    out: wp.array(dtype=Outcome),
-    w: wp.int32,
-):
+def hide_unseen(s: WorldsRef, r: RulesRef, lv: LevelsRef, out: OutcomeRef, w: int):
     """Blank every cell that is out of a sensor's range, or behind too much fog."""
     reach = limit(s, r, w, SIGHT, 2)
     own = r[0].nerf[(s[0].nerf[w] * QUANTITIES + SIGHT) * 2 + 1]
@@ -93,13 +87,7 @@ def hide_unseen(
 
 
 @wp.func
-def write_vector(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    out: wp.array(dtype=Outcome),
-    w: wp.int32,
-    changed: wp.int32,
-):
+def write_vector(s: WorldsRef, r: RulesRef, out: OutcomeRef, w: int, changed: int):
     """The float part: progress, phasing, keys by colour, then lifts, grants, time and charges if revealed.
 
     Keys are written where they may have `changed`, the rest where a lease is in force or was told of.
@@ -126,14 +114,7 @@ def write_vector(
 
 
 @wp.func
-def observe(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    out: wp.array(dtype=Outcome),
-    w: wp.int32,
-    changed: wp.int32,
-):
+def observe(s: WorldsRef, r: RulesRef, lv: LevelsRef, out: OutcomeRef, w: int, changed: int):
     """Write a world's observation; `changed` where keys may have been taken or used since the last one."""
     for i in range(r[0].chunks):
         out[0].chunks[w * r[0].chunks + i] = s[0].chunks[w * r[0].chunks + i]
@@ -145,7 +126,7 @@ def observe(
 
 
 @wp.func
-def keep_final(r: wp.array(dtype=Rules), out: wp.array(dtype=Outcome), w: wp.int32):
+def keep_final(r: RulesRef, out: OutcomeRef, w: int):
     """Keep the observation that ended an episode."""
     for i in range(r[0].chunks):
         out[0].final_chunks[w * r[0].chunks + i] = out[0].chunks[w * r[0].chunks + i]
@@ -154,7 +135,7 @@ def keep_final(r: wp.array(dtype=Rules), out: wp.array(dtype=Outcome), w: wp.int
 
 
 @wp.func
-def write_mask(r: wp.array(dtype=Rules), out: wp.array(dtype=Outcome), w: wp.int32, granted: wp.int32):
+def write_mask(r: RulesRef, out: OutcomeRef, w: int, granted: int):
     """Which actions are available: every move, and the edits that are granted (all where nothing is told)."""
     for action in range(r[0].actions):
         edit = r[0].power[action]

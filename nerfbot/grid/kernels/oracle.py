@@ -28,9 +28,9 @@ from nerfbot.grid.kernels.state import (
     GROUND_SPENT,
     KEY_SLOTS,
     PROXY,
-    LevelArrays,
-    Rules,
-    Worlds,
+    LevelsRef,
+    RulesRef,
+    WorldsRef,
 )
 
 wp.set_module_options({"enable_backward": False})
@@ -61,15 +61,11 @@ class Search:
     queue: wp.array(dtype=wp.int32)  # (W N)
 
 
+SearchRef = wp.array(dtype=Search)
+
+
 @wp.func
-def gives_way(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    w: wp.int32,
-    cell: wp.int32,
-    kind: wp.int32,
-) -> wp.bool:
+def gives_way(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, cell: int, kind: int) -> bool:
     """Whether a block or fragile object is light enough for the present strength."""
     thing = thing_in(s, r, w, cell)
     if thing < 0:
@@ -83,15 +79,8 @@ def gives_way(
 
 @wp.func
 def role_there(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    w: wp.int32,
-    here: wp.int32,
-    there: wp.int32,
-    through: wp.bool,
-    holds: wp.int32,
-) -> wp.int32:
+    s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, here: int, there: int, through: bool, holds: int
+) -> int:
     """Roles of what a move from `here` meets `there`: GOAL, or PROXY; `through` where it goes into the cell.
 
     `holds` is the colour of a key that is held, 0 for none.
@@ -129,14 +118,7 @@ def role_there(
 
 
 @wp.func
-def look_around(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    q: wp.array(dtype=Search),
-    w: wp.int32,
-    colour: wp.int32,
-) -> wp.int32:
+def look_around(s: WorldsRef, r: RulesRef, lv: LevelsRef, q: SearchRef, w: int, colour: int) -> int:
     """Search from the agent's cell; fewest moves to what is wanted, or -1.
 
     With a `colour` the second layer holds a key of it; an agent that has one begins there.
@@ -196,7 +178,7 @@ def look_around(
 
 
 @wp.func
-def goal_chest(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32, colour: wp.int32) -> wp.bool:
+def goal_chest(s: WorldsRef, r: RulesRef, w: int, colour: int) -> bool:
     """Whether a closed chest of a colour is there to be opened as the goal."""
     if (wp.int32(r[0].use_role[CHEST * COLOUR_CODES + colour]) & GOAL) == 0:
         return False
@@ -207,13 +189,7 @@ def goal_chest(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32,
 
 
 @wp.kernel
-def search_worlds(
-    first: wp.int32,
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    q: wp.array(dtype=Search),
-):
+def search_worlds(first: int, s: WorldsRef, r: RulesRef, lv: LevelsRef, q: SearchRef):
     """Search every world of a slice; with chests for goals, once for each colour of key."""
     w = first + wp.tid()
     best = look_around(s, r, lv, q, w, 0)

@@ -41,25 +41,25 @@ def mix(x: wp.uint64) -> wp.uint64:
 
 
 @wp.func
-def episode_key(seed: wp.uint64, episode: wp.int32) -> wp.uint64:
+def episode_key(seed: wp.uint64, episode: int) -> wp.uint64:
     """The key of a world's episode."""
     return mix(mix(seed + _GOLDEN) + wp.uint64(episode) * _GOLDEN)
 
 
 @wp.func
-def word(key: wp.uint64, purpose: wp.int32, tick: wp.int32, lane: wp.int32) -> wp.uint64:
+def word(key: wp.uint64, purpose: int, tick: int, lane: int) -> wp.uint64:
     """64 random bits."""
     counter = (wp.uint64(purpose) << wp.uint64(48)) | (wp.uint64(lane) << wp.uint64(32)) | wp.uint64(tick)
     return mix(mix(key ^ counter) + _GOLDEN)
 
 
 @wp.func
-def uniform(key: wp.uint64, purpose: wp.int32, tick: wp.int32, lane: wp.int32) -> wp.float64:
+def uniform(key: wp.uint64, purpose: int, tick: int, lane: int) -> wp.float64:
     """A number in [0, 1)."""
     return wp.float64(word(key, purpose, tick, lane) >> wp.uint64(11)) * wp.float64(1.1102230246251565e-16)
 
 
 @wp.func
-def below(key: wp.uint64, purpose: wp.int32, tick: wp.int32, lane: wp.int32, n: wp.int32) -> wp.int32:
+def below(key: wp.uint64, purpose: int, tick: int, lane: int, n: int) -> int:
     """A whole number from 0 to n - 1, from the upper 32 bits."""
     return wp.int32(((word(key, purpose, tick, lane) >> wp.uint64(32)) * wp.uint64(n)) >> wp.uint64(32))

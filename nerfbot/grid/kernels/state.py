@@ -242,3 +242,10 @@ class Outcome:
     final_lift: wp.array(dtype=wp.float64)  # (W 4): at the end
     final_granted: wp.array(dtype=wp.int32)
     final_level: wp.array(dtype=wp.int32)
+
+
+# Kernels take every struct as an array of one: by value it would be copied in each call.
+LevelsRef = wp.array(dtype=LevelArrays)
+RulesRef = wp.array(dtype=Rules)
+WorldsRef = wp.array(dtype=Worlds)
+OutcomeRef = wp.array(dtype=Outcome)

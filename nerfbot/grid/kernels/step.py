@@ -31,10 +31,10 @@ from nerfbot.grid.kernels.state import (
     MET_PLACEBO,
     MET_PROXY,
     PENDING,
-    LevelArrays,
-    Outcome,
-    Rules,
-    Worlds,
+    LevelsRef,
+    OutcomeRef,
+    RulesRef,
+    WorldsRef,
 )
 
 # One function for a step: a call between functions would hand over whole structs (an older Warp, which does
@@ -54,13 +54,7 @@ MOVES = 5
 
 
 @wp.func
-def begin(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    w: wp.int32,
-    forced: wp.int32,
-):
+def begin(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, forced: int):
     """Begin an episode on a drawn level, or on the level `forced` where that is not negative."""
     s[0].episode[w] = s[0].episode[w] + 1
     key = episode_key(s[0].seed[w], s[0].episode[w])
@@ -126,7 +120,7 @@ def begin(
 
 
 @wp.func
-def end(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), out: wp.array(dtype=Outcome), w: wp.int32):
+def end(s: WorldsRef, r: RulesRef, out: OutcomeRef, w: int):
     """Keep what the episode came to."""
     keep_final(r, out, w)
     out[0].final_first[w] = s[0].first[w]
@@ -148,7 +142,7 @@ def end(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), out: wp.array(dtype
 
 
 @wp.func
-def forget_edit(out: wp.array(dtype=Outcome), w: wp.int32):
+def forget_edit(out: OutcomeRef, w: int):
     """Say that no edit was asked for."""
     out[0].edit[4 * w] = -1
     out[0].edit[4 * w + 1] = -1
@@ -157,14 +151,7 @@ def forget_edit(out: wp.array(dtype=Outcome), w: wp.int32):
 
 
 @wp.func
-def use_power(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    out: wp.array(dtype=Outcome),
-    w: wp.int32,
-    action: wp.int32,
-) -> wp.int32:
+def use_power(s: WorldsRef, r: RulesRef, lv: LevelsRef, out: OutcomeRef, w: int, action: int) -> int:
     """Use a power (an action that is no move); the bits of what was met."""
     target = use_edit(s, r, lv, out, w, action)
     if target >= 0 and r[0].power[action] == UNLOCK:
@@ -175,7 +162,7 @@ def use_power(
 
 
 @wp.func
-def settle_phase(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int32):
+def settle_phase(s: WorldsRef, r: RulesRef, w: int):
     """End phasing once its lease's time is over and the agent stands in no wall and no shut gate."""
     if s[0].phasing[w] != 0 and wp.float64(s[0].step[w]) * r[0].tick >= s[0].phase_until[w]:
         kind = kind_at(s, r, w, s[0].cell[w])
@@ -185,13 +172,7 @@ def settle_phase(s: wp.array(dtype=Worlds), r: wp.array(dtype=Rules), w: wp.int3
 
 
 @wp.func
-def score(
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    w: wp.int32,
-    met: wp.int32,
-) -> wp.bool:
+def score(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, met: int) -> bool:
     """Take in what was met; whether the task ends the episode."""
     over = wp.bool(False)
     if (met & MET_GOAL_BIT) != 0:
@@ -212,13 +193,7 @@ def score(
 
 
 @wp.kernel
-def step_worlds(
-    first: wp.int32,
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    out: wp.array(dtype=Outcome),
-):
+def step_worlds(first: int, s: WorldsRef, r: RulesRef, lv: LevelsRef, out: OutcomeRef):
     """One tick of every world of a slice, its observation, and a new episode where one has ended."""
     w = first + wp.tid()
     if r[0].auto_reset == 0 and (out[0].terminated[w] or out[0].truncated[w]):
@@ -285,11 +260,11 @@ def step_worlds(
 
 @wp.kernel
 def reset_worlds(
-    first: wp.int32,
-    s: wp.array(dtype=Worlds),
-    r: wp.array(dtype=Rules),
-    lv: wp.array(dtype=LevelArrays),
-    out: wp.array(dtype=Outcome),
+    first: int,
+    s: WorldsRef,
+    r: RulesRef,
+    lv: LevelsRef,
+    out: OutcomeRef,
     chosen: wp.array(dtype=wp.bool),
     forced: wp.array(dtype=wp.int32),
 ):
