@@ -20,7 +20,7 @@ from nerfbot.grid.action_menu import Contents, Destinations, Menu
 from nerfbot.grid.codes import COLOUR_CODES, KEY, MARKED, WALL
 from nerfbot.grid.grid_nerf import GridNerf
 from nerfbot.grid.kernels.state import GOAL
-from nerfbot.grid.lease_windows import WindowBank, schedules_of
+from nerfbot.grid.lease_windows import LeaseWindows, schedules_of
 from nerfbot.grid.levels import SEEDS, LevelSet, Split
 from nerfbot.grid.scoring import ScoreTables, Term, coin_shapes, tables_of, terms_of
 from nerfbot.grid.worlds import GridOptions, GridWorlds
@@ -95,7 +95,8 @@ class GridConfig:
         _check_reachable(levels, tables)
         nerf = GridNerf.of(self.spec(), levels.cell, allow=self.allow, seed=self.level_seed)
         menu = Menu(self.powers, levels.rows, levels.columns, self.destinations, self.contents)
-        bank = WindowBank(schedules_of(self.schedule, menu.axes, menu.edits), task.horizon, self.level_seed)
+        schedules = schedules_of(self.schedule, menu.axes, menu.edits)
+        windows = LeaseWindows(schedules, task.horizon, self.level_seed)
         options = GridOptions(
             horizon=max(1, round(task.horizon / nerf.tick)),
             end_on_goal=task.terminate_on_goal,
@@ -107,7 +108,7 @@ class GridConfig:
             in_order=self.in_order,
             auto_reset=auto_reset,
         )
-        worlds = GridWorlds(levels, nerf, tables, menu, bank, options, count, seed, self.device)
+        worlds = GridWorlds(levels, nerf, tables, menu, windows, options, count, seed, self.device)
         worlds.reset()
         return worlds
 
@@ -251,7 +252,7 @@ def _check_reachable(levels: LevelSet, tables: ScoreTables) -> None:
     """Raise `InvalidCourse` for the first level without a goal that walls leave in reach."""
     size = 3 * levels.rows * levels.columns
     roles = (tables.touch_role | tables.use_role).reshape(-1)
-    seen, ground = (array[:, :size].reshape(len(levels), -1, 3) for array in (levels.cells, levels.bare))
+    seen, ground = (array[:, :size].reshape(len(levels), -1, 3) for array in (levels.cells, levels.ground))
 
     def goals(cells: NDArray[np.uint8]) -> NDArray[np.bool_]:
         codes = cells[:, :, 0].astype(int) * COLOUR_CODES + cells[:, :, 1]

@@ -1,8 +1,8 @@
-"""The grid's memory on a device: rules and levels are copied there, room for worlds is allocated once."""
+"""The grid's arrays on a device: rules and levels are copied there once, worlds are allocated there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,17 +24,14 @@ from nerfbot.grid.kernels.state import (
     Rules,
     Worlds,
 )
-from nerfbot.grid.lease_windows import WindowBank
+from nerfbot.grid.lease_windows import LeaseWindows
 from nerfbot.grid.levels import LevelSet
 from nerfbot.grid.scoring import ScoreTables
 from nerfbot.limits import AXES
 from nerfbot.powers import EDITS
 
-GENERATIONS = 8
-"""Banks of windows kept where schedules adapt: running episodes keep theirs while later ones are drawn."""
-
 WINDOW_ARRAYS = ("start", "length", "ramp", "level", "axes", "edits", "charges")
-"""The arrays of a bank that kernels read, as ``window_...``."""
+"""The arrays of `LeaseWindows` that kernels read, as ``window_...``."""
 
 _TYPES = {
     np.dtype(np.uint8): wp.uint8,
@@ -49,12 +46,14 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class GridOptions:
-    """How the worlds behave beside their levels, nerf and task.
+    """How the worlds behave, besides their levels, nerf and task.
 
-    `horizon` in ticks. `leases`: "anywhere" or "lift-zones". `max_lease` s: longer ones are refused.
-    `reveal`: whether observation and mask tell what is granted. `keys`: whether observations count keys.
-    `in_order`: levels one after another in place of drawn ones. `auto_reset`: whether the step that ends an
-    episode begins the next.
+    - `horizon`: ticks after which an episode is truncated
+    - `leases`: "anywhere" or "lift-zones"; longer ones than `max_lease` s are refused
+    - `reveal`: whether observation and mask show what is granted
+    - `keys`: whether observations count keys
+    - `in_order`: play levels one after another instead of drawing them
+    - `auto_reset`: whether the step that ends an episode begins the next
     """
 
     horizon: int
@@ -71,24 +70,24 @@ class GridOptions:
 def feature_names(options: GridOptions) -> tuple[str, ...]:
     """What each number of an observation's vector is."""
     keys = tuple(f"{colour} keys" for colour in COLOURS) if options.keys else ()
-    told = (*(f"lift {axis}" for axis in AXES), *EDITS, "lease s", "charges") if options.reveal else ()
-    return "progress", "phasing", *keys, *told
+    powers = (*(f"lift {axis}" for axis in AXES), *EDITS, "lease s", "charges") if options.reveal else ()
+    return "progress", "phasing", *keys, *powers
 
 
-def generations_of(bank: WindowBank) -> int:
-    """How many banks of windows are kept."""
-    return GENERATIONS if bank.adapts else 1
+def boxed(device: Any, structs: Mapping[Any, Any]) -> list[wp.array]:
+    """Structs by their kind, each as an array of one: by value, kernels would copy it in every call."""
+    return [wp.array([struct], dtype=kind, device=device) for kind, struct in structs.items()]
 
 
-class Memory:
+class DeviceMemory:
     """Arrays on one of Warp's devices."""
 
     def __init__(self, device: Any) -> None:
         self.device = device
 
     def zeros(self, size: int, dtype: Any) -> wp.array:
-        """`size` zeros, at least one: an empty array has no place that a kernel could be handed."""
-        return wp.zeros(max(1, int(size)), dtype=_TYPES.get(np.dtype(dtype), dtype), device=self.device)
+        """`size` zeros, at least one: kernels take no empty array."""
+        return wp.zeros(max(1, int(size)), dtype=dtype, device=self.device)
 
     def array(self, values: NDArray[Any]) -> wp.array:
         """A flat copy of NumPy's array."""
@@ -108,11 +107,11 @@ class Memory:
         nerf: GridNerf,
         tables: ScoreTables,
         menu: Menu,
-        bank: WindowBank,
+        windows: LeaseWindows,
         options: GridOptions,
         count: int,
     ) -> Rules:
-        """What holds for every one of `count` worlds."""
+        """What is the same for all of `count` worlds."""
         r = Rules()
         r.rows, r.columns, r.cells = levels.rows, levels.columns, levels.rows * levels.columns
         r.row_bytes, r.chunks = levels.row_bytes, levels.row_bytes // CHUNK_BYTES
@@ -127,9 +126,9 @@ class Memory:
         visible = np.where(np.isfinite(zones[:, 0]), zones[:, 0], 1.0e9)
         widest = levels.cell * float(np.hypot(levels.rows, levels.columns))
         r.relief = int(len(levels.forces) > 1)
-        r.zones = int(bool((levels.bare.reshape(len(levels), -1)[:, 2::3] & 15).any()))
+        r.zones = int(bool((levels.ground.reshape(len(levels), -1)[:, 2::3] & 15).any()))
         r.gates = int(bool((levels.thing_kind == GATE).any()))
-        # 2 and 3: there is fog to see through
+        # bit 0: a sensor's range is shorter than the map; bit 1: there is fog
         r.short_sight = int(nerf.sight < widest) + 2 * int(bool((visible < widest).any()))
         r.faulty, r.slow = int(nerf.faulty), int(nerf.slow)
         r.lasting_goals, r.reveal, r.keys = int(tables.lasting_goals), int(options.reveal), int(options.keys)
@@ -148,34 +147,30 @@ class Memory:
         r.zone_role = self.array(tables.zone_role)
         r.tick_value, r.no_go_value, r.impulse_value = tables.tick, tables.no_go, tables.impulse
         r.end_on_goal, r.end_on_proxy = int(options.end_on_goal), int(options.end_on_proxy)
-        r.power = self.array(menu.column("edit"))
+        r.edit_of = self.array(menu.column("edit"))
         r.content_kind, r.content_colour = (self.array(menu.column(n)) for n in ("kind", "colour"))
         r.low_row, r.high_row = (self.array(menu.column(n)) for n in ("low_row", "high_row"))
         r.low_column, r.high_column = (self.array(menu.column(n)) for n in ("low_column", "high_column"))
-        r.in_zones, r.longest = int(options.leases == "lift-zones"), options.max_lease
-        r.plans, r.windows = bank.plans, bank.windows
-        r.bounded, region = int(bank.region is not None), np.ones(r.cells, np.uint8)
-        if bank.region is not None:
-            place = levels.courses[0].centre
+        r.lift_zones_only, r.max_lease = int(options.leases == "lift-zones"), options.max_lease
+        r.plans, r.windows = windows.plans, windows.per_episode
+        r.has_region, region = int(windows.region is not None), np.ones(r.cells, np.uint8)
+        if windows.region is not None:
+            centre = levels.courses[0].centre
             cells = [divmod(cell, levels.columns) for cell in range(r.cells)]
-            region = np.array([bank.region.holds(*place(*cell)) for cell in cells], np.uint8)
+            region = np.array([windows.region.holds(*centre(*cell)) for cell in cells], np.uint8)
         r.region = self.array(region)
-        self._put_windows(r, bank)
-        return r
-
-    def _put_windows(self, r: Rules, bank: WindowBank) -> None:
-        """The bank's windows, with room for later generations of them where schedules adapt."""
         r.first_plan = self.array(np.zeros(1, np.int32))
         for name in WINDOW_ARRAYS:
-            values = getattr(bank, name)
-            room = np.tile(values, (generations_of(bank), *(1 for _ in values.shape[1:])))
-            setattr(r, f"window_{name}", self.array(room))
+            values = getattr(windows, name)
+            stored = np.tile(values, (windows.generations, *(1 for _ in values.shape[1:])))
+            setattr(r, f"window_{name}", self.array(stored))
+        return r
 
     def levels(self, levels: LevelSet) -> LevelArrays:
         """A copy of a level set."""
         lv = LevelArrays()
         lv.pick = self.array(np.arange(len(levels), dtype=np.int32))
-        lv.cells, lv.bare = self.array(levels.cells), self.array(levels.bare)
+        lv.cells, lv.ground = self.array(levels.cells), self.array(levels.ground)
         lv.chunks = self.chunked(lv.cells)
         lv.start, lv.placebo = self.array(levels.start), self.array(levels.placebo)
         lv.zone, lv.climb = self.array(levels.zone), self.array(levels.climb)
@@ -187,10 +182,8 @@ class Memory:
 
     def worlds(self, count: int, r: Rules) -> Worlds:
         """Room for `count` worlds."""
-        s = Worlds()
-        s.cells = self.zeros(count * r.row_bytes, np.uint8)
-        s.chunks = self.chunked(s.cells)
         sizes = {
+            "cells": r.row_bytes,
             "thing_cell": r.things,
             "keys": KEY_SLOTS,
             "spent": r.cells if r.lasting_goals else 0,
@@ -199,19 +192,15 @@ class Memory:
             "used": len(EDITS),
             **dict.fromkeys(("lease_state", "lease_start", "lease_end", "lease_charges"), r.windows),
         }
-        for name, variable in _fields(Worlds):
-            if name not in ("cells", "chunks"):
-                size = count * sizes.get(name, 1)
-                setattr(s, name, wp.zeros(max(1, size), dtype=variable.type.dtype, device=self.device))
+        s = self.struct(Worlds, count, sizes)
+        s.chunks = self.chunked(s.cells)
         return s
 
     def outcome(self, count: int, r: Rules) -> Outcome:
         """Room for what the steps of `count` worlds write."""
-        out = Outcome()
-        for name in ("cells", "final_cells"):
-            setattr(out, name, self.zeros(count * r.row_bytes, np.uint8))
-        out.chunks, out.final_chunks = self.chunked(out.cells), self.chunked(out.final_cells)
         sizes = {
+            "cells": r.row_bytes,
+            "final_cells": r.row_bytes,
             "vector": r.features,
             "final_vector": r.features,
             "mask": r.actions,
@@ -220,14 +209,14 @@ class Memory:
             "final_highest": len(AXES),
             "final_lift": len(AXES),
         }
-        for name, variable in _fields(Outcome):
-            if name not in ("cells", "chunks", "final_cells", "final_chunks"):
-                size = count * sizes.get(name, 1)
-                setattr(out, name, wp.zeros(max(1, size), dtype=variable.type.dtype, device=self.device))
+        out = self.struct(Outcome, count, sizes)
+        out.chunks, out.final_chunks = self.chunked(out.cells), self.chunked(out.final_cells)
         return out
 
-
-def _fields(struct: Any) -> Iterable[tuple[str, Any]]:
-    """Name and declared array of every field of a Warp struct."""
-    fields: Iterable[tuple[str, Any]] = struct.vars.items()
-    return fields
+    def struct(self, kind: Any, count: int, sizes: Mapping[str, int], default: int = 1) -> Any:
+        """A Warp struct with arrays of `count` times `sizes` zeros; chunks, which show cells, stay unset."""
+        values = kind()
+        for name, variable in kind.vars.items():
+            if isinstance(variable.type, wp.array) and not name.endswith("chunks"):
+                setattr(values, name, self.zeros(count * sizes.get(name, default), variable.type.dtype))
+        return values

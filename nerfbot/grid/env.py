@@ -24,8 +24,8 @@ class GridEnv(gymnasium.Env[Any, Any]):
         render_mode: "rgb_array", "ansi" or None.
         **keywords: the fields of `GridConfig`: course, task, nerf, powers, schedule, reveal_lift, ...
 
-    The action is a row of `action_table`. ``info["action_mask"]`` and `action_masks` tell which are
-    available, ``info["nerf"]`` how the step went and how the world stands (see `Summaries`); the last step of
+    The action is a row of `action_table`. ``info["action_mask"]`` and `action_masks` show which are
+    available, ``info["nerf"]`` describes the step and the present state (see `Summaries`); the last step of
     an episode has ``info["episode_summary"]`` too. An edit that is not available or not legal does nothing
     and is counted.
 
@@ -54,8 +54,8 @@ class GridEnv(gymnasium.Env[Any, Any]):
         self._summaries = Summaries(worlds)
         self._cells, self._vector, self._mask = worlds.cells[0], worlds.vector[0], worlds.mask[0]
         self._lift, self._edit = worlds.lift[0], worlds.edit[0]
-        self._seeded = self._over = False
-        self._ended = np.ones(1, np.bool_)
+        self._seeded = self._done = False
+        self._all = np.ones(1, np.bool_)
 
     @property
     def action_table(self) -> tuple[str, ...]:
@@ -73,7 +73,7 @@ class GridEnv(gymnasium.Env[Any, Any]):
         return self.worlds.nerf.report
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Which actions are available now, bool (actions,), as sb3-contrib's MaskablePPO asks for it."""
+        """Which actions are available now, bool (actions,), in the form of sb3-contrib's MaskablePPO."""
         return self._mask.copy()
 
     def leases(self) -> list[dict[str, Any]]:
@@ -85,61 +85,61 @@ class GridEnv(gymnasium.Env[Any, Any]):
     ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Begin an episode; the same seed gives the same ones. `options`: ``level``, the number of one."""
         super().reset(seed=seed)
-        given = options or {}
-        for name in given:
+        options = options or {}
+        for name in options:
             if name != "level":
                 raise InvalidCommand(f"reset: unknown option {name!r} (known: level)")
-        level = given.get("level", -1)
+        level = options.get("level", -1)
         if not isinstance(level, (int, np.integer)):
             raise InvalidCommand(f"reset: level must be a whole number, got {level!r}")
         if seed is not None or not self._seeded:
-            # Environments that nobody seeds must not all live the same episodes.
+            # Environments without a seed must not all play the same episodes.
             self.worlds.reseed(int(self.np_random.integers(2**63)) if seed is None else seed)
             self._seeded = True
         self.worlds.reset(levels=np.array([level]))
         self.worlds.fetch()
-        self._over = False
-        return self._observation(), {"action_mask": self._mask.copy(), "nerf": self._standing()}
+        self._done = False
+        return self._observation(), {"action_mask": self._mask.copy(), "nerf": self._state_info()}
 
     def step(
         self, action: int | np.integer[Any]
     ) -> tuple[dict[str, NDArray[Any]], float, bool, bool, dict[str, Any]]:
-        """One tick. Raises `InvalidCommand` for what is no action, and for a step after the episode's end."""
+        """One tick. Raises `InvalidCommand` for anything but an action, and when the episode is over."""
         worlds = self.worlds
         try:
-            chosen = operator.index(action)
+            requested = operator.index(action)
         except TypeError:
             raise InvalidCommand(f"action must be a whole number, got {action!r}") from None
-        if not 0 <= chosen < self._actions:
-            raise InvalidCommand(f"action must be 0 to {self._actions - 1}, got {chosen}")
-        if self._over:
+        if not 0 <= requested < self._actions:
+            raise InvalidCommand(f"action must be 0 to {self._actions - 1}, got {requested}")
+        if self._done:
             raise InvalidCommand("the episode is over: reset() begins the next one")
-        worlds.step_one(chosen)
+        worlds.step_one(requested)
         worlds.fetch()
         terminated, truncated = bool(worlds.terminated[0]), bool(worlds.truncated[0])
-        nerf = self._standing()
-        nerf["requested"] = chosen
+        nerf = self._state_info()
+        nerf["requested"] = requested
         nerf["executed"] = int(worlds.executed[0])
         nerf["reasons"] = int(worlds.reasons[0])
         nerf["contact"] = int(worlds.contact[0])
         nerf["edit"] = self._edit.copy()
         info = {"action_mask": self._mask.copy(), "nerf": nerf}
         if terminated or truncated:
-            self._over = True
-            worlds.learn(self._ended)
-            info["episode_summary"] = row_of(self._summaries.episodes(self._ended))
+            self._done = True
+            worlds.report_episodes(self._all)
+            info["episode_summary"] = row_of(self._summaries.episodes(self._all))
         return self._observation(), float(worlds.reward[0]), terminated, truncated, info
 
     def render(self) -> Any:
         """A picture (H, W, 3) uint8, or a text in "ansi" mode."""
         return None if self.render_mode is None else frame_of(self.worlds, 0, self.render_mode)
 
-    def _standing(self) -> dict[str, Any]:
+    def _state_info(self) -> dict[str, Any]:
         worlds = self.worlds
         return {
             "lift": self._lift.copy(),
             "granted": int(worlds.granted[0]),
-            "first": int(worlds.first[0]),
+            "first": int(worlds.first_contact[0]),
             "illegal": int(worlds.illegal[0]),
         }
 

@@ -1,6 +1,6 @@
-"""When powers are granted in an episode, drawn ahead from the same schedules that every plant uses.
+"""The windows in which powers are granted, drawn ahead from the same schedules that every plant uses.
 
-A bank holds many episodes' windows as arrays; a reset picks one of its rows, as it picks a level.
+The windows of many episodes are arrays; a reset picks one of their rows, as it picks a level.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from nerfbot.powers.region import Region
 from nerfbot.powers.schedule import Window
 
 PLANS = 2048
-"""Episodes' windows drawn ahead, where they differ from episode to episode."""
+"""Episodes whose windows are drawn ahead, unless all episodes have the same."""
+
+GENERATIONS = 8
+"""How often adaptive schedules can draw anew while episodes with earlier windows still run."""
 
 
 def schedules_of(
@@ -27,25 +30,27 @@ def schedules_of(
     axes: tuple[str, ...],
     edits: tuple[str, ...],
 ) -> tuple[Schedule, ...]:
-    """One schedule for the lifts and one for the edits of a menu; `Schedule` objects stay as they are.
+    """A source as schedules: several as they are, one as a schedule for a menu's lifts and one for its edits.
 
-    Raises `LeaseError` for a schedule that cannot be, and for one that grants what is not on the menu.
+    Raises `LeaseError` for an invalid schedule, and for one that grants an edit that is not on the menu.
     """
     if isinstance(source, Sequence) and not isinstance(source, str):
-        chosen = tuple(load_schedule(item) for item in source)
+        schedules = tuple(load_schedule(item) for item in source)
     else:
         base = load_schedule(source)
-        named = isinstance(source, Mapping) and ("axes" in source or "edits" in source)
-        chosen = (base,) if named or isinstance(source, Schedule) else tuple(_shared_out(base, axes, edits))
-    for schedule in chosen:
+        explicit = isinstance(source, Schedule) or (
+            isinstance(source, Mapping) and ("axes" in source or "edits" in source)
+        )
+        schedules = (base,) if explicit else tuple(_split(base, axes, edits))
+    for schedule in schedules:
         for name in schedule.edits:
             if name not in edits:
                 raise LeaseError(f"schedule.edits: {name!r} is not among powers = {[*axes, *edits]}")
-    return chosen
+    return schedules
 
 
-def _shared_out(base: Schedule, axes: tuple[str, ...], edits: tuple[str, ...]) -> Iterator[Schedule]:
-    """`base` for the axes of a menu and `base` for its edits, where it has some."""
+def _split(base: Schedule, axes: tuple[str, ...], edits: tuple[str, ...]) -> Iterator[Schedule]:
+    """`base` for the axes of a menu and `base` for its edits, if it has any."""
     if axes:
         yield base.model_copy(update={"axes": dict.fromkeys(axes, 1.0), "edits": ()})
     if edits and isinstance(base, Stepped):
@@ -57,35 +62,34 @@ def _shared_out(base: Schedule, axes: tuple[str, ...], edits: tuple[str, ...]) -
         yield base.model_copy(update={"axes": {}, "edits": edits})
 
 
-class WindowBank:
-    """The windows of many episodes, `plans` rows of `windows` columns, in the order of their start.
+class LeaseWindows:
+    """The windows of many episodes: `plans` rows of `per_episode` windows, in the order of their start.
 
     Raises `LeaseError` where an episode has more windows than a robot may hold leases.
     """
 
     def __init__(self, schedules: tuple[Schedule, ...], horizon: float, seed: int = 0) -> None:
         self.schedules, self.horizon, self.seed = schedules, horizon, seed
-        self.most = LeasePolicy().max_leases
         regions = {schedule.region for schedule in schedules}
         if len(regions) > 1:
             raise LeaseError("schedule.region: the schedules of one grid must share their region")
         self.region: Region | None = next(iter(regions), None)
-        self.windows = 0
-        self.fill()
+        self.per_episode = 0
+        self.draw()
 
-    def fill(self) -> None:
-        """Draw the bank anew, from what adaptive schedules have learned by now."""
+    def draw(self) -> None:
+        """Draw all windows anew, from what adaptive schedules have learned by now."""
         rng = np.random.default_rng([self.seed, 0x11F7])
         fixed = all(isinstance(schedule, Never | Always | Stepped) for schedule in self.schedules)
         episodes = [self._episode(rng) for _ in range(1 if fixed else PLANS)]
         self.plans = len(episodes)
         granting = [schedule for schedule in self.schedules if schedule.kind != "never"]
-        most = max(len(granting), *map(len, episodes))
-        if most > self.most:
-            raise LeaseError(f"schedule: an episode has {most} windows; a robot may hold {self.most} leases")
-        # What kernels read keeps its shape when the bank is drawn anew.
-        self.windows = max(most, self.windows)
-        shape = (self.plans, self.windows)
+        most, limit = max(len(granting), *map(len, episodes)), LeasePolicy().max_leases
+        if most > limit:
+            raise LeaseError(f"schedule: an episode has {most} windows; a robot may hold {limit} leases")
+        # The arrays that kernels read must not change their shape.
+        self.per_episode = max(most, self.per_episode)
+        shape = (self.plans, self.per_episode)
         self.start = np.full(shape, math.inf)
         self.length, self.ramp = np.ones(shape), np.zeros(shape)
         self.level = np.zeros((*shape, len(AXES)))
@@ -108,19 +112,24 @@ class WindowBank:
         """Whether some schedule learns from how episodes go."""
         return any(not isinstance(schedule, Never | Always | Occasional) for schedule in self.schedules)
 
-    def learn(self, success: bool, harm: float, levels: Sequence[float]) -> None:
-        """Tell every schedule how an episode went: harm in its unit, the highest lift levels by axis."""
+    @property
+    def generations(self) -> int:
+        """How many draws the device stores."""
+        return GENERATIONS if self.adapts else 1
+
+    def report(self, success: bool, harm: float, levels: Sequence[float]) -> None:
+        """Report an episode to every schedule: harm in its unit, the highest lift levels by axis."""
         for schedule in self.schedules:
             schedule.report(success, harm, levels)
 
     @property
     def learned(self) -> tuple[float | str, ...]:
-        """Where the adaptive schedules are; a bank drawn elsewhere is out of date."""
+        """What the adaptive schedules have learned; windows drawn from anything else are out of date."""
         return tuple(
             schedule.level if isinstance(schedule, Stepped) else repr(schedule.state())
             for schedule in self.schedules
         )
 
     def _episode(self, rng: np.random.Generator) -> list[Window]:
-        drawn = [w for schedule in self.schedules for w in schedule.plan(rng, self.horizon)]
-        return sorted(drawn, key=lambda window: window.start)
+        windows = [window for schedule in self.schedules for window in schedule.plan(rng, self.horizon)]
+        return sorted(windows, key=lambda window: window.start)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from nerfbot.errors import InvalidCommand
 from nerfbot.grid.codes import CHEST
+from nerfbot.grid.device_memory import DeviceMemory, boxed
 from nerfbot.grid.kernels.oracle import ANYWHERE, FIRST_LAYER, TO_GOAL, TO_PROXY, Search, search_worlds
 from nerfbot.grid.kernels.state import GOAL, KEY_SLOTS, LevelArrays, Rules, Worlds
 from nerfbot.grid.worlds import GridWorlds
@@ -44,7 +45,8 @@ class Oracle:
     Args:
         worlds: the plant.
         assume: what gates, blocks and fragile objects are taken for.
-        wary: whether the search for a goal leaves out ways through proxies; None: where they end the episode.
+        avoid_proxies: whether the search for a goal leaves out ways through proxies; None: only where these
+            end the episode.
         at_starts: search the levels of the plant in place of its worlds; `count` is then their number.
 
     """
@@ -53,32 +55,27 @@ class Oracle:
         self,
         worlds: GridWorlds,
         assume: Assume = Assume.CLOSED,
-        wary: bool | None = None,
+        avoid_proxies: bool | None = None,
         at_starts: bool = False,
     ) -> None:
         self.worlds, self.rules = worlds, worlds.rules
         self.count = len(worlds.levels) if at_starts else worlds.count
         self._state = _level_starts(worlds, self.count) if at_starts else worlds.state
-        self._levels = worlds.level_arrays
         roles = worlds.view(self.rules.use_role).reshape(-1, KEY_SLOTS)
-        search = Search()
-        search.layers = 2 if bool((roles[CHEST] & GOAL).any()) else 1
-        search.free = assume.value
-        self._wary = bool(self.rules.end_on_proxy) if wary is None else wary
-        for name in ("moves", "ticks", "last", "command"):
-            setattr(search, name, self._zeros(self.count, wp.int32))
-        nodes = self.count * search.layers * self.rules.cells
-        for name, dtype in (("distance", wp.int32), ("came", wp.uint8), ("queue", wp.int32)):
-            setattr(search, name, self._zeros(nodes, dtype))
+        layers = 2 if bool((roles[CHEST] & GOAL).any()) else 1
+        sizes = dict.fromkeys(("distance", "reached_by", "queue"), layers * self.rules.cells)
+        search = DeviceMemory(worlds.device).struct(Search, self.count, sizes)
+        search.layers, search.free = layers, assume.value
+        self._avoid_proxies = bool(self.rules.end_on_proxy) if avoid_proxies is None else avoid_proxies
         self._search = search
 
     def moves(self) -> NDArray[np.int32]:
         """Fewest moves to the nearest goal, int32 (count,); -1 where no way leads to one."""
-        return self._run("moves", TO_GOAL, self._wary)
+        return self._run("moves", TO_GOAL, self._avoid_proxies)
 
     def ticks(self) -> NDArray[np.int32]:
         """The same in ticks at the present speed: no fewer, and exact where a cell takes a whole number."""
-        return self._run("ticks", TO_GOAL, self._wary)
+        return self._run("ticks", TO_GOAL, self._avoid_proxies)
 
     def moves_to_proxy(self) -> NDArray[np.int32]:
         """Fewest moves to the nearest contact with a proxy, int32 (count,); -1 where no way leads to one."""
@@ -108,51 +105,40 @@ class Oracle:
 
     def path(self, world: int) -> list[int]:
         """The moves (1 to 4) of a shortest way to the nearest goal; empty where there is none."""
-        if self._run("moves", TO_GOAL, self._wary)[world] < 0:
+        if self._run("moves", TO_GOAL, self._avoid_proxies)[world] < 0:
             return []
         cells, nodes = self.rules.cells, self._search.layers * self.rules.cells
-        came, distance = (self._read(name).reshape(-1, nodes)[world] for name in ("came", "distance"))
+        reached_by, distance = (
+            self._read(name).reshape(-1, nodes)[world] for name in ("reached_by", "distance")
+        )
         step = self.worlds.view(self.rules.distance)
-        node, path = int(self._read("last")[world]), [int(self._read("command")[world])]
+        node, path = int(self._read("last_node")[world]), [int(self._read("command")[world])]
         while distance[node] > 0:
-            command = int(came[node]) & ~FIRST_LAYER
+            command = int(reached_by[node]) & ~FIRST_LAYER
             path.append(command)
-            node -= int(step[command]) + (cells if came[node] & FIRST_LAYER else 0)
+            node -= int(step[command]) + (cells if reached_by[node] & FIRST_LAYER else 0)
         return path[::-1]
 
-    def _run(self, name: str, want: int, wary: bool) -> NDArray[Any]:
+    def _run(self, name: str, target: int, avoid_others: bool) -> NDArray[Any]:
         """Search, and read one of the arrays of `Search`."""
         search, device = self._search, self.worlds.device
-        search.want, search.wary = want, int(wary)
-        held = ((Worlds, self._state), (Rules, self.rules), (LevelArrays, self._levels), (Search, search))
-        boxed = [wp.array([value], dtype=kind, device=device) for kind, value in held]
-        wp.launch(search_worlds, dim=self.count, inputs=[0, *boxed], device=device)
+        search.target, search.avoid_others = target, int(avoid_others)
+        levels = self.worlds.level_arrays
+        structs = boxed(device, {Worlds: self._state, Rules: self.rules, LevelArrays: levels, Search: search})
+        wp.launch(search_worlds, dim=self.count, inputs=[0, *structs], device=device)
         return self._read(name)
 
     def _read(self, name: str) -> NDArray[Any]:
-        found: NDArray[Any] = getattr(self._search, name).numpy().copy()
-        return found
-
-    def _zeros(self, size: int, dtype: Any) -> wp.array:
-        return wp.zeros(max(1, size), dtype=dtype, device=self.worlds.device)
+        values: NDArray[Any] = getattr(self._search, name).numpy().copy()
+        return values
 
 
 def _level_starts(worlds: GridWorlds, count: int) -> Worlds:
     """One world a level, as its episode begins, nerfed by the first draw, over the levels' own memory."""
-    levels, state, r = worlds.level_arrays, Worlds(), worlds.rules
-    struct: Any = Worlds
-    zeros = {
-        "keys": KEY_SLOTS,
-        "spent": r.cells,
-        "lift": 4,
-        "nerf": 1,
-        "progress": 1,
-        "step": 1,
-    }
-    for name, variable in struct.vars.items():
-        size = count * zeros.get(name, 0)
-        setattr(state, name, wp.zeros(max(1, size), dtype=variable.type.dtype, device=worlds.device))
+    levels, memory = worlds.level_arrays, DeviceMemory(worlds.device)
+    sizes = {"keys": KEY_SLOTS, "spent": worlds.rules.cells, "lift": 4, "nerf": 1, "progress": 1, "step": 1}
+    state = memory.struct(Worlds, count, sizes, default=0)
     state.cells, state.chunks = levels.cells, levels.chunks
     state.cell, state.thing_cell = levels.start, levels.thing_cell
-    state.level = wp.array(np.arange(count, dtype=np.int32), dtype=wp.int32, device=worlds.device)
+    state.level = memory.array(np.arange(count, dtype=np.int32))
     return state

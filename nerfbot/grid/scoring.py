@@ -31,8 +31,7 @@ from nerfbot.grid.codes import (
     STATES,
     ZONE_BITS,
 )
-from nerfbot.grid.kernels.edits import VANISHES
-from nerfbot.grid.kernels.state import GOAL, PROXY, SPARE
+from nerfbot.grid.kernels.state import GOAL, PROXY, SPARE, VANISHES
 from nerfbot.grid.levels import LevelSet
 
 _SOLID = {"block": BLOCK, "fragile": FRAGILE, "key": KEY, "chest": CHEST}

@@ -13,23 +13,35 @@ from nerfbot.grid.device_memory import WINDOW_ARRAYS
 from nerfbot.grid.kernels.state import Outcome, Worlds
 from nerfbot.grid.worlds import GridWorlds
 
+_ENTRY_NAMES = {
+    "first_contact": "first",
+    "final_first_contact": "final_first",
+    "impacts": "blows",
+    "in_flight": "sent",
+    "observed_leases": "told",
+    "progress_move": "way",
+    "received": "heard",
+    "stuck_command": "kept",
+    "tick_reward": "gain",
+}
+"""Names of arrays in a state where they differ from those in the structs; saved states have them."""
+
 
 def state_of(worlds: GridWorlds) -> dict[str, Any]:
-    """Copies of every array of the worlds and of what the latest step told, and what schedules have learned.
+    """Copies of every array that steps and resets write, and what the schedules have learned.
 
-    Nerf, task and menu are not in it: they are the worlds' making, not their state. Of the levels it holds
-    what `draw_from` and `write_level` change.
+    Nerf, task and menu are not part of it. Of the levels it holds what `draw_from` and `write_level` change.
     """
     return {
         "count": worlds.count,
         **{name: array.numpy().copy() for name, array in _arrays(worlds).items()},
         "windows_learned": list(worlds.windows_learned),
-        "schedules": [copy.deepcopy(schedule.state()) for schedule in worlds.bank.schedules],
+        "schedules": [copy.deepcopy(schedule.state()) for schedule in worlds.windows.schedules],
     }
 
 
-def give_back(worlds: GridWorlds, state: Mapping[str, Any]) -> None:
-    """Put worlds of the same making into a state. Raises `InvalidCommand` where it does not fit."""
+def restore_state(worlds: GridWorlds, state: Mapping[str, Any]) -> None:
+    """Put worlds that were built alike into a state. Raises `InvalidCommand` where it does not fit."""
     arrays = _arrays(worlds)
     expected = {"count", "windows_learned", "schedules", *arrays}
     if set(state) != expected:
@@ -43,7 +55,7 @@ def give_back(worlds: GridWorlds, state: Mapping[str, Any]) -> None:
             raise InvalidCommand(
                 f"state.{name}: is {values.dtype} {values.shape}, must be {array.numpy().dtype} {array.shape}"
             )
-    schedules = worlds.bank.schedules
+    schedules = worlds.windows.schedules
     if len(state["schedules"]) != len(schedules):
         raise InvalidCommand(f"state.schedules: {len(state['schedules'])} given, must be {len(schedules)}")
     for schedule, learned in zip(schedules, state["schedules"], strict=True):
@@ -54,21 +66,22 @@ def give_back(worlds: GridWorlds, state: Mapping[str, Any]) -> None:
 
 
 def _arrays(worlds: GridWorlds) -> dict[str, Any]:
-    """Every array that steps and resets write, by name; cells once, not by chunks as well."""
-    found: dict[str, Any] = {}
+    """Every array that steps and resets write, by its name in a state; cells once, not by chunks as well."""
     structs: tuple[tuple[str, Any, Any], ...] = (
         ("world", Worlds, worlds.state),
         ("told", Outcome, worlds.out),
     )
-    for prefix, kind, struct in structs:
-        for name in kind.vars:
-            if not name.endswith("chunks"):
-                found[f"{prefix}.{name}"] = getattr(struct, name)
+    arrays = {
+        f"{prefix}.{_ENTRY_NAMES.get(name, name)}": getattr(struct, name)
+        for prefix, kind, struct in structs
+        for name in kind.vars
+        if not name.endswith("chunks")
+    }
     for name in ("pick", "cells", "start", "apart"):
-        found[f"levels.{name}"] = getattr(worlds.level_arrays, name)
-    if worlds.bank.adapts:
-        # Windows of several generations lie there, drawn when schedules stood elsewhere than now.
-        found["windows.first_plan"] = worlds.rules.first_plan
+        arrays[f"levels.{name}"] = getattr(worlds.level_arrays, name)
+    if worlds.windows.adapts:
+        # Windows of several generations, which the schedules drew before they learned more.
+        arrays["windows.first_plan"] = worlds.rules.first_plan
         for name in WINDOW_ARRAYS:
-            found[f"windows.{name}"] = getattr(worlds.rules, f"window_{name}")
-    return found
+            arrays[f"windows.{name}"] = getattr(worlds.rules, f"window_{name}")
+    return arrays

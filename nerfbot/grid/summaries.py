@@ -1,4 +1,4 @@
-"""What is told beside observations: how a step went, and what an episode came to.
+"""The ``info`` of the grid's environments: how a step went, and the summary of an episode.
 
 Everything is an array over worlds, (num_envs,) or wider: a view of the plant's own memory where nothing has
 to be computed. Gymnasium's vector form adds to every entry a mask, ``_name``, of the worlds it holds for.
@@ -16,7 +16,7 @@ from nerfbot.grid.worlds import GridWorlds
 from nerfbot.limits import AXES
 from nerfbot.powers import EDITS
 
-FIRST_CONTACT_NAMES = np.array(FIRST_CONTACTS, object)
+_FIRST_CONTACTS = np.array(FIRST_CONTACTS, object)
 
 
 class Summaries:
@@ -27,22 +27,32 @@ class Summaries:
         final = worlds.final
         self._used = {name: final["used"][:, index] for index, name in enumerate(EDITS)}
         self._highest = {name: final["highest"][:, index] for index, name in enumerate(AXES)}
-        table = worlds.menu.column("edit")
-        self._open = (table < 0) | (not worlds.options.reveal)
-        self._bit = np.where(table < 0, 0, 1 << np.maximum(table, 0))
+        edits = worlds.menu.column("edit")
+        self._always_open = (edits < 0) | (not worlds.options.reveal)
+        self._edit_bit = np.where(edits < 0, 0, 1 << np.maximum(edits, 0))
 
-    def standing(self) -> dict[str, NDArray[Any]]:
-        """How the worlds stand: lift levels, granted edits (bits), first contact (number), illegal edits."""
+    def state(self) -> dict[str, NDArray[Any]]:
+        """The present state: lift levels, granted edits (bits), first contact (number), illegal edits."""
         worlds = self.worlds
         return {
             "lift": worlds.lift,
             "granted": worlds.granted,
-            "first": worlds.first,
+            "first": worlds.first_contact,
             "illegal": worlds.illegal,
         }
 
-    def stepped(self) -> dict[str, NDArray[Any]]:
-        """What the latest step did: command asked for and executed, reasons, what was met, the edit."""
+    def final_state(self) -> dict[str, NDArray[Any]]:
+        """The same at the end of the episodes that the latest step ended."""
+        final = self.worlds.final
+        return {
+            "lift": final["lift"],
+            "granted": final["granted"],
+            "first": final["first_contact"],
+            "illegal": final["illegal"],
+        }
+
+    def latest_step(self) -> dict[str, NDArray[Any]]:
+        """What the latest step did: command requested and executed, reasons, contact, edit."""
         worlds = self.worlds
         return {
             "requested": worlds.action,
@@ -52,19 +62,15 @@ class Summaries:
             "edit": worlds.edit,
         }
 
-    def stood(self) -> dict[str, NDArray[Any]]:
-        """`standing` of the worlds whose episode ended, at its end."""
-        return {name: self.worlds.final[name] for name in ("lift", "granted", "first", "illegal")}
-
-    def final_mask(self, ended: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """The action masks with which episodes ended, bool (num_envs, actions); False elsewhere."""
-        masks = np.zeros((self.worlds.count, len(self._open)), np.bool_)
-        granted = self.worlds.final["granted"][ended]
-        masks[ended] = self._open | ((granted[:, None] & self._bit) != 0)
+    def final_mask(self, done: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The action masks at the end of episodes, bool (num_envs, actions); False where none is done."""
+        masks = np.zeros((self.worlds.count, len(self._always_open)), np.bool_)
+        granted = self.worlds.final["granted"][done]
+        masks[done] = self._always_open | ((granted[:, None] & self._edit_bit) != 0)
         return masks
 
-    def episodes(self, ended: NDArray[np.bool_]) -> dict[str, Any]:
-        """What the episodes came to that the latest step ended; entries elsewhere mean nothing.
+    def episodes(self, done: NDArray[np.bool_]) -> dict[str, Any]:
+        """Summaries of the episodes that the latest step ended; entries of other worlds mean nothing.
 
         `first_contact` by name and `first` by number (of `FIRST_CONTACTS`); `return` undiscounted; `length`
         in ticks, `time` in s; `rewards`: goals reached; `apart_steps`, `apart_rewards`: how many of either
@@ -73,11 +79,11 @@ class Summaries:
         """
         final = self.worlds.final
         names = np.empty(self.worlds.count, object)
-        names[ended] = FIRST_CONTACT_NAMES[final["first"][ended]]
+        names[done] = _FIRST_CONTACTS[final["first_contact"][done]]
         return {
             "success": final["rewards"] > 0,
             "first_contact": names,
-            "first": final["first"],
+            "first": final["first_contact"],
             "return": final["return"],
             "length": final["length"],
             "time": final["length"] * self.worlds.nerf.tick,
@@ -94,25 +100,24 @@ class Summaries:
 
 def masked(entries: dict[str, Any], mask: NDArray[np.bool_], copy: bool) -> dict[str, Any]:
     """Entries in Gymnasium's vector form: each with its mask, dicts within dicts likewise."""
-    told: dict[str, Any] = {}
+    info: dict[str, Any] = {}
     for name, value in entries.items():
         if isinstance(value, dict):
-            told[name] = masked(value, mask, copy)
+            info[name] = masked(value, mask, copy)
         else:
-            told[name] = value.copy() if copy else value
-        told[f"_{name}"] = mask
-    return told
+            info[name] = value.copy() if copy else value
+        info[f"_{name}"] = mask
+    return info
 
 
 def row_of(entries: dict[str, Any], world: int = 0) -> dict[str, Any]:
     """One world's part of entries, as plain numbers and arrays of its own."""
-    told: dict[str, Any] = {}
-    for name, value in entries.items():
-        if isinstance(value, dict):
-            told[name] = row_of(value, world)
-        else:
-            picked = value[world]
-            told[name] = (
-                picked.copy() if value.ndim > 1 else picked if value.dtype == object else picked.item()
-            )
-    return told
+    return {name: _row(value, world) for name, value in entries.items()}
+
+
+def _row(value: Any, world: int) -> Any:
+    if isinstance(value, dict):
+        return row_of(value, world)
+    if value.ndim > 1:
+        return value[world].copy()
+    return value[world] if value.dtype == object else value[world].item()

@@ -1,4 +1,4 @@
-"""``nerfbot/Grid-v0`` for `gymnasium.make_vec`: the vector environment is the batched plant itself."""
+"""``nerfbot/Grid-v0`` for `gymnasium.make_vec`: the plant itself steps all worlds."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ def observation_space(worlds: GridWorlds) -> spaces.Dict:
 
 
 class GridVectorEnv(VectorEnv[Any, Any, Any]):
-    """Many worlds on one device, stepped together; an ended episode is followed by the next in the same step.
+    """Many worlds on one device, stepped together; the step that ends an episode begins the next.
 
     Args:
         num_envs: how many worlds.
-        copy: return copies of the buffers. With False observations, rewards and masks are views that the
-            next step overwrites: nothing is copied, for those who read them at once.
-        seed: of the worlds until a reset gives others; None takes one by chance.
-        autoreset_mode: `AutoresetMode.SAME_STEP`, or DISABLED: an ended world then stands still, without
-            reward and still ended, until a reset with ``options["reset_mask"]`` takes it up.
+        copy: return copies of the buffers. With False, observations, rewards and masks are views that the
+            next step overwrites.
+        seed: of the worlds until a reset gives others; None draws one.
+        autoreset_mode: `AutoresetMode.SAME_STEP`, or DISABLED: a world that is done then stands still,
+            without reward and still done, until a reset with ``options["reset_mask"]`` includes it.
         render_mode: "rgb_array", "ansi" or None.
         **keywords: the fields of `GridConfig`: course, task, nerf, powers, schedule, ...
 
-    ``info["action_mask"]`` is bool (num_envs, actions), ``info["nerf"]`` how the step went and how the worlds
-    stand (see `Summaries`). Where an episode ended, ``info["final_obs"]`` holds its last observation and
-    ``info["final_info"]`` its last info, with ``episode_summary``: what it came to. An entry ``name`` holds
-    for the worlds of the mask ``_name``.
+    ``info["action_mask"]`` is bool (num_envs, actions), ``info["nerf"]`` describes the step and the present
+    state (see `Summaries`). Where an episode is done, ``info["final_obs"]`` holds its last observation and
+    ``info["final_info"]`` its last info, with ``episode_summary``. An entry ``name`` is valid for the worlds
+    of the mask ``_name``.
 
     Raises the errors of its parts (`InvalidCourse`, `InvalidSpec`, `LeaseError`, `InvalidCommand`), one line
     each.
@@ -78,7 +78,7 @@ class GridVectorEnv(VectorEnv[Any, Any, Any]):
         mode = _autoreset_mode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": mode}  # type: ignore[misc]  # as Gymnasium does
         self.config = config_of(keywords)
-        if seed is None:  # environments that nobody seeds must not all live the same episodes
+        if seed is None:  # environments without a seed must not all play the same episodes
             seed = int(self.np_random.integers(2**62))
         self.worlds = self.config.build(num_envs, seed, mode is AutoresetMode.SAME_STEP)
         self.num_envs = self.worlds.count
@@ -88,7 +88,7 @@ class GridVectorEnv(VectorEnv[Any, Any, Any]):
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._summaries = Summaries(self.worlds)
         self._all = np.ones(self.num_envs, np.bool_)
-        # One object a world, made once: each is a view of the buffer of last observations.
+        # One object a world: a view of the buffer of last observations.
         self._final_rows = np.empty(self.num_envs, object)
         self._final_rows[:] = [
             {"grid": self.worlds.final_cells[w], "vector": self.worlds.final_vector[w]}
@@ -111,12 +111,12 @@ class GridVectorEnv(VectorEnv[Any, Any, Any]):
         return self.worlds.nerf.report
 
     def leases(self, world: int) -> list[dict[str, Any]]:
-        """The leases in force in a world, as `GridEnv.leases` tells them."""
+        """The leases in force in a world, as `GridEnv.leases` has them."""
         return self.worlds.leases(world)
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Which actions are available, bool (num_envs, actions)."""
-        return self._told(self.worlds.mask)
+        return self._copied(self.worlds.mask)
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
@@ -125,17 +125,15 @@ class GridVectorEnv(VectorEnv[Any, Any, Any]):
 
         One seed gives world w the seed plus w, as Gymnasium's vector environments have it.
         """
-        given = options or {}
-        for name in given:
+        options = options or {}
+        for name in options:
             if name not in ("reset_mask", "levels"):
                 raise InvalidCommand(f"reset: unknown option {name!r} (known: reset_mask, levels)")
         self._reseed(seed)
-        mask = given.get("reset_mask")
-        self.worlds.reset(mask, given.get("levels"))
+        mask = options.get("reset_mask")
+        self.worlds.reset(mask, options.get("levels"))
         self.worlds.fetch()
-        begun = self._all if mask is None else np.array(mask)
-        told = {"action_mask": self.worlds.mask, "nerf": self._summaries.standing()}
-        return self._observation(), masked(told, begun, self.copy)
+        return self._observation(), self._state_info(self._all if mask is None else np.array(mask))
 
     def step(
         self, actions: NDArray[np.integer[Any]]
@@ -144,37 +142,34 @@ class GridVectorEnv(VectorEnv[Any, Any, Any]):
         worlds, summaries = self.worlds, self._summaries
         worlds.step(np.asarray(actions))
         worlds.fetch()
-        terminated, truncated = self._told(worlds.terminated), self._told(worlds.truncated)
+        terminated, truncated = self._copied(worlds.terminated), self._copied(worlds.truncated)
         done = terminated | truncated
-        ended = bool(done.any())
-        if ended:
-            worlds.learn(done)
-        resets = ended and worlds.options.auto_reset
-        stepped = ~done if resets else self._all
-        standing: dict[str, Any] = {"action_mask": worlds.mask, "nerf": summaries.standing()}
-        info = masked(standing, self._all, self.copy)
-        info["nerf"].update(masked(summaries.stepped(), stepped, self.copy))
+        any_done = bool(done.any())
+        if any_done:
+            worlds.report_episodes(done)
+        resets = any_done and worlds.options.auto_reset
+        info = self._state_info(self._all)
+        info["nerf"].update(masked(summaries.latest_step(), ~done if resets else self._all, self.copy))
         if resets:
             final = self._final_info(done)
             info.update({"final_obs": self._final_observations(done), "_final_obs": done})
             info.update({"final_info": final, "_final_info": done})
-        elif ended:
+        elif any_done:
             info.update(masked({"episode_summary": summaries.episodes(done)}, done, self.copy))
-        return self._observation(), self._told(worlds.reward), terminated, truncated, info
+        return self._observation(), self._copied(worlds.reward), terminated, truncated, info
 
     def state(self) -> dict[str, Any]:
-        """Where all worlds stand, as arrays and plain values: what `restore` needs to go on exactly there."""
+        """The state of all worlds as arrays and plain values, from which `restore` goes on exactly."""
         return snapshot.state_of(self.worlds)
 
     def restore(self, state: Mapping[str, Any]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Put the worlds into a `state` of an environment that was made alike; its observation and info.
+        """Put the worlds into a `state` of an environment with the same keywords; its observation and info.
 
         Raises `InvalidCommand` where the state does not fit, `LeaseError` where a schedule's does not.
         """
-        snapshot.give_back(self.worlds, state)
+        snapshot.restore_state(self.worlds, state)
         self.worlds.fetch()
-        told = {"action_mask": self.worlds.mask, "nerf": self._summaries.standing()}
-        return self._observation(), masked(told, self._all, self.copy)
+        return self._observation(), self._state_info(self._all)
 
     def render(self) -> tuple[Any, ...] | None:
         """A frame of every world, (H, W, 3) uint8 or text."""
@@ -193,33 +188,36 @@ class GridVectorEnv(VectorEnv[Any, Any, Any]):
 
     def _final_info(self, done: NDArray[np.bool_]) -> dict[str, Any]:
         summaries = self._summaries
-        nerf = {**summaries.stood(), **summaries.stepped()}
-        told = {
+        info = {
             "action_mask": summaries.final_mask(done),
-            "nerf": nerf,
+            "nerf": {**summaries.final_state(), **summaries.latest_step()},
             "episode_summary": summaries.episodes(done),
         }
-        return masked(told, done, self.copy)
+        return masked(info, done, self.copy)
+
+    def _state_info(self, mask: NDArray[np.bool_]) -> dict[str, Any]:
+        info = {"action_mask": self.worlds.mask, "nerf": self._summaries.state()}
+        return masked(info, mask, self.copy)
 
     def _reseed(self, seed: Any) -> None:
         if isinstance(seed, int | np.integer):
             self.worlds.reseed(int(seed))
         elif seed is not None:
             seeds = seed if isinstance(seed, list | tuple | np.ndarray) else [seed]
-            given = {index: value for index, value in enumerate(seeds) if value is not None}
-            for value in given.values():
+            by_world = {index: value for index, value in enumerate(seeds) if value is not None}
+            for value in by_world.values():
                 if not isinstance(value, int | np.integer):
                     raise InvalidCommand(f"seed: must be whole numbers or None, got {value!r}")
             if len(seeds) != self.num_envs:
                 raise InvalidCommand(f"seed: {len(seeds)} given for {self.num_envs} environments")
-            if given:
-                self.worlds.reseed(list(given.values()), list(given))
+            if by_world:
+                self.worlds.reseed(list(by_world.values()), list(by_world))
 
-    def _told(self, array: NDArray[Any]) -> NDArray[Any]:
+    def _copied(self, array: NDArray[Any]) -> NDArray[Any]:
         return array.copy() if self.copy else array
 
     def _observation(self) -> dict[str, NDArray[Any]]:
-        return {"grid": self._told(self.worlds.cells), "vector": self._told(self.worlds.vector)}
+        return {"grid": self._copied(self.worlds.cells), "vector": self._copied(self.worlds.vector)}
 
 
 def checked_render_mode(mode: str | None, metadata: dict[str, Any]) -> str | None:
@@ -232,15 +230,15 @@ def checked_render_mode(mode: str | None, metadata: dict[str, Any]) -> str | Non
 
 def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
     known = {item.value: item for item in (AutoresetMode.SAME_STEP, AutoresetMode.DISABLED)}
-    found = known.get(mode.value if isinstance(mode, AutoresetMode) else mode)
-    if found is None:
+    name = mode.value if isinstance(mode, AutoresetMode) else mode
+    if name not in known:
         raise InvalidCommand(f"autoreset_mode: must be {' or '.join(known)}, got {mode!r}")
-    return found
+    return known[name]
 
 
 def frame_of(worlds: GridWorlds, world: int, mode: str) -> Any:
-    """A picture of one world as it is; in pixels, what its agent does not see lies in shade."""
-    from nerfbot.grid.rendering import render  # pictures are for those who ask for them
+    """A picture of one world, whole; in pixels, cells out of the agent's sight are shaded."""
+    from nerfbot.grid.rendering import render  # loaded only when something is drawn
 
     cells, lift = worlds.whole(world), worlds.lift[world].tolist()
     if mode == "ansi":

@@ -116,9 +116,9 @@ class GridPlayer:
             if BLOCK <= code < 8 or code >= OBJECT:
                 row, column = divmod(number, worlds.levels.columns)
                 story.bodies[row, column] = KIND_NAMES[code]
-        story.first_contact = FIRST_CONTACTS[int(self._of("first"))]
+        story.first_contact = FIRST_CONTACTS[int(self._of("first_contact"))]
         story.reward = float(self._of("total"))
         story.keys = int(worlds.state.keys.numpy().sum())
-        story.blows, story.no_go = int(self._of("blows")), float(self._of("no_go"))
+        story.impacts, story.no_go = int(self._of("impacts")), float(self._of("no_go"))
         story.lifted = bool(worlds.state.lift.numpy().any())
         return story

@@ -57,7 +57,7 @@ class RoverPlayer:
         self.tracker.consume(step.events, self.plant.time, self.plant.plant.cell)
         for event in step.events:
             if event.harm == "fragile_impulse":
-                self.story.blows += 1
+                self.story.impacts += 1
             elif event.harm == "no_go_time":
                 self.story.no_go += event.quantity
         self._note()

@@ -106,7 +106,7 @@ def fragile(random: Random) -> Trial:
     cells = at + pick(random, -1, 1, 2, 2)  # a robot that stops in its cell has braked before
 
     def judge(story: Story) -> Hashable:
-        return story.blows > 0
+        return story.impacts > 0
 
     note = f"{lift}, {mass:.2f} kg at {at}, threshold {ratio:.2f} of {blow:.2f} N·s, {cells} cells"
     return Trial(lane.text(), (Order("drive", lane.heading, cells),), judge, lift=lift, note=note)

@@ -48,7 +48,7 @@ class Story:
     reward: float = 0.0
     first_contact: str = "none"
     keys: int = 0
-    blows: int = 0
+    impacts: int = 0
     no_go: float = 0.0
     seen: frozenset[Cell] = frozenset()
     asked: bool | None = None

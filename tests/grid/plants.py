@@ -11,7 +11,7 @@ from nerfbot.course import Course, Task
 from nerfbot.course.parser import parse
 from nerfbot.grid.action_menu import Menu
 from nerfbot.grid.grid_nerf import GridNerf
-from nerfbot.grid.lease_windows import WindowBank, schedules_of
+from nerfbot.grid.lease_windows import LeaseWindows, schedules_of
 from nerfbot.grid.levels import LevelSet
 from nerfbot.grid.scoring import coin_shapes, tables_of, terms_of
 from nerfbot.grid.worlds import GridOptions, GridWorlds
@@ -108,7 +108,7 @@ def grid(
     task = drawn.courses[0].task if task is None else task
     limits = GridNerf.of(NerfSpec.load(nerf), drawn.cell)
     menu = Menu(powers, drawn.rows, drawn.columns, destinations, contents)
-    bank = WindowBank(schedules_of(schedule, menu.axes, menu.edits), task.horizon)
+    bank = LeaseWindows(schedules_of(schedule, menu.axes, menu.edits), task.horizon)
     settings = {
         "horizon": max(1, round(task.horizon / limits.tick)),
         "end_on_goal": task.terminate_on_goal,

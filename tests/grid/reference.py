@@ -33,7 +33,7 @@ from nerfbot.course.elements import (
 )
 from nerfbot.grid.action_menu import Row
 from nerfbot.grid.codes import COLOURS, KIND_NAMES
-from nerfbot.grid.levels import FRAGILE_FRICTION
+from nerfbot.grid.level_arrays import FRAGILE_FRICTION
 from nerfbot.grid.scoring import HarmCost, TimeCost
 from nerfbot.limits import AXES
 from nerfbot.powers import EDITS, ActiveLease, Lease, LeaseAuthority, LeasePolicy, Zone
@@ -217,7 +217,7 @@ class World(Place):
         impulse = speed * ROVER.mass * item.mass / (ROVER.mass + item.mass) + 0.1 * force
         if impulse > item.impulse:
             self.counts.impulse += impulse
-            self.counts.blows += 1
+            self.counts.impacts += 1
             for term in self.settings.terms:
                 if isinstance(term, HarmCost):
                     self.reward -= term.impulse * impulse

@@ -39,7 +39,7 @@ class Draws:
     seed: int
     episode: int
 
-    def word(self, purpose: int, tick: int, lane: int = 0) -> int:
+    def random_bits(self, purpose: int, tick: int, lane: int = 0) -> int:
         """64 bits for a purpose at a tick; lanes tell several draws of one tick apart."""
         key = scramble((scramble((self.seed + GOLDEN) % WORD) + self.episode * GOLDEN) % WORD)
         counter = purpose << 48 | lane << 32 | tick
@@ -47,11 +47,11 @@ class Draws:
 
     def uniform(self, purpose: int, tick: int) -> float:
         """A number in [0, 1)."""
-        return (self.word(purpose, tick) >> 11) / 2.0**53
+        return (self.random_bits(purpose, tick) >> 11) / 2.0**53
 
     def below(self, purpose: int, n: int, tick: int = 0, lane: int = 0) -> int:
         """A whole number from 0 to n - 1."""
-        return (self.word(purpose, tick, lane) >> 32) * n >> 32
+        return (self.random_bits(purpose, tick, lane) >> 32) * n >> 32
 
 
 def at(limit: Limit | None, level: float, absent: float) -> float:

@@ -64,7 +64,7 @@ class Counts:
     used: Counter[str] = field(default_factory=Counter)
     no_go: float = 0.0
     impulse: float = 0.0
-    blows: int = 0
+    impacts: int = 0
     refused: int = 0
     highest: list[float] = field(default_factory=lambda: [0.0] * 4)
     total: float = 0.0

@@ -72,10 +72,10 @@ def every_sequence(course, nerf="none", depth=DEPTH, wanted="goal", end_on_proxy
     number = np.arange(worlds.count)
     best, fewest = 0.0, -1
     for tick in range(depth):
-        before = worlds.first.copy()
+        before = worlds.first_contact.copy()
         worlds.step(number // 4**tick % 4 + 1)
         best = max(best, float((GAMMA**tick * worlds.reward).max()))
-        met = worlds.reward > 0 if wanted == "goal" else (worlds.first == MET_PROXY) & (before == 0)
+        met = worlds.reward > 0 if wanted == "goal" else (worlds.first_contact == MET_PROXY) & (before == 0)
         if met.any() and fewest < 0:
             fewest = tick + 1
     return fewest, best

@@ -78,8 +78,8 @@ def same_counts(worlds, w, reference):
     def read(name):
         return getattr(state, name).numpy().reshape(worlds.count, -1)[w].tolist()
 
-    assert FIRST_CONTACTS[read("first")[0]] == counts.first
-    for name in ("apart_steps", "rewards", "apart_rewards", "illegal", "blows", "refused"):
+    assert FIRST_CONTACTS[read("first_contact")[0]] == counts.first
+    for name in ("apart_steps", "rewards", "apart_rewards", "illegal", "impacts", "refused"):
         assert read(name) == [getattr(counts, name)], name
     for name in ("no_go", "impulse", "total"):
         np.testing.assert_allclose(read(name), [getattr(counts, name)], rtol=1e-5, atol=1e-5, err_msg=name)
@@ -132,7 +132,7 @@ def compare(situation: Scenario) -> None:
             if told.terminated or told.truncated:
                 np.testing.assert_array_equal(worlds.final_cells[w], told.grid)
                 np.testing.assert_allclose(worlds.final_vector[w], told.vector, rtol=1e-5, atol=1e-6)
-                assert FIRST_CONTACTS[int(out.final_first.numpy()[w])] == reference.counts.first
+                assert FIRST_CONTACTS[int(out.final_first_contact.numpy()[w])] == reference.counts.first
                 assert int(out.final_length.numpy()[w]) == reference.tick
                 told = reference.begin()
             same_observation(worlds, w, told)
@@ -158,7 +158,7 @@ def test_the_situations_are_full_of_what_is_to_be_compared():
                     tally(met, reference)
                     reference.begin()
             tally(met, reference)
-    wanted = (*range(8), *EDITS, "goal", "proxy", "placebo", "blows", "no_go", "apart_steps", "refused")
+    wanted = (*range(8), *EDITS, "goal", "proxy", "placebo", "impacts", "no_go", "apart_steps", "refused")
     assert {what: met[what] for what in wanted if met[what] < 5} == {}
 
 
@@ -166,4 +166,4 @@ def tally(met: Counter[Any], reference: World) -> None:
     """Add up what an episode came to."""
     counts = reference.counts
     met.update({counts.first: 1, **counts.used})
-    met.update({name: int(getattr(counts, name)) for name in ("blows", "no_go", "apart_steps", "refused")})
+    met.update({name: int(getattr(counts, name)) for name in ("impacts", "no_go", "apart_steps", "refused")})

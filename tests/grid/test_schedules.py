@@ -10,8 +10,7 @@ import pytest
 
 import nerfbot  # noqa: F401  # importing it registers the environments
 from nerfbot.errors import LeaseError
-from nerfbot.grid.device_memory import GENERATIONS
-from nerfbot.grid.lease_windows import PLANS, WindowBank
+from nerfbot.grid.lease_windows import GENERATIONS, PLANS, LeaseWindows
 from nerfbot.powers import DamageBounded, Occasional, Staircase
 from tests.grid.plants import course_of
 
@@ -65,8 +64,8 @@ class TestStaircase:
         env, again = make(STAIRS), make(STAIRS)
         for _ in range(4):
             episode(env, EAST)
-        (told,) = env.unwrapped.worlds.bank.schedules
-        (untold,) = again.unwrapped.worlds.bank.schedules
+        (told,) = env.unwrapped.worlds.windows.schedules
+        (untold,) = again.unwrapped.worlds.windows.schedules
         untold.restore(told.state())
         again.unwrapped.worlds.refresh_windows()
         assert episode(again, STAY)[0] == 0.25
@@ -120,7 +119,7 @@ class TestInABatch:
 
     def test_one_schedule_learns_from_all_worlds(self):
         envs = self.make(STAIRS)
-        (schedule,) = envs.worlds.bank.schedules
+        (schedule,) = envs.worlds.windows.schedules
         for _ in range(4):
             envs.step(np.full(self.WORLDS, EAST))
         # Ten episodes: three a step of the staircase.
@@ -137,7 +136,7 @@ class TestInABatch:
         for _ in range(7):
             *_, info = envs.step(actions)
             lifts.append(info["nerf"]["lift"][:, 1].tolist())
-        (schedule,) = envs.worlds.bank.schedules
+        (schedule,) = envs.worlds.windows.schedules
         assert schedule.level == 0.75
         assert all(lift[1:] == [0.0] * 4 for lift in lifts)
         assert [lift[0] for lift in lifts] == [0.0, 0.0, 0.0, 0.25, 0.25, 0.5, 0.5]
@@ -158,7 +157,7 @@ class TestInABatch:
                 got[world] = info["nerf"]["lift"][world, 1]
             *_, info = envs.step(actions)
             assert info["nerf"]["lift"][1:, 1].tolist() == got[1:].tolist()
-        level = envs.worlds.bank.schedules[0].level
+        level = envs.worlds.windows.schedules[0].level
         assert level == pytest.approx(2 * count / 100)
         assert got[1:4].tolist() == [0.02, 0.04, 0.06]
         # Every bank has its world now, so that the latest windows have to wait.
@@ -171,11 +170,11 @@ class TestInABatch:
 
     def test_others_learn_nothing_and_are_never_drawn_anew(self):
         envs = self.make("occasional", powers=["speed", "phase"])
-        before = envs.worlds.bank.start.copy()
-        assert not envs.worlds.bank.adapts
+        before = envs.worlds.windows.start.copy()
+        assert not envs.worlds.windows.adapts
         for _ in range(30):
             envs.step(np.full(self.WORLDS, EAST))
-        np.testing.assert_array_equal(envs.worlds.bank.start, before)
+        np.testing.assert_array_equal(envs.worlds.windows.start, before)
 
     def test_levels_of_a_curriculum_and_occasional_edits_go_side_by_side(self):
         edits = {"kind": "occasional", "probability": 0.5, "start": [0, 4], "length": 3, "edits": ["phase"]}
@@ -188,10 +187,10 @@ class TestInABatch:
         assert 0.0 < np.mean(granted) < 1.0
 
 
-class TestWindowBank:
+class TestLeaseWindows:
     def test_its_windows_are_those_of_the_schedule(self):
         schedule = Occasional(probability=0.4, start=(2.0, 6.0), length=(1.0, 3.0), axes={"sensing": 0.5})
-        bank = WindowBank((schedule,), horizon=20.0, seed=1)
+        bank = LeaseWindows((schedule,), horizon=20.0, seed=1)
         open_ones = np.isfinite(bank.start)
         assert bank.plans == PLANS
         assert open_ones.mean() == pytest.approx(0.4, abs=0.04)
@@ -204,10 +203,10 @@ class TestWindowBank:
 
     def test_one_row_suffices_where_nothing_is_drawn(self):
         for schedule in (Staircase(), DamageBounded()):
-            assert WindowBank((schedule,), horizon=20.0).plans == 1
+            assert LeaseWindows((schedule,), horizon=20.0).plans == 1
 
     def test_the_same_seed_draws_the_same(self):
-        first, second, third = (WindowBank((Occasional(),), 20.0, seed).start for seed in (3, 3, 4))
+        first, second, third = (LeaseWindows((Occasional(),), 20.0, seed).start for seed in (3, 3, 4))
         np.testing.assert_array_equal(first, second)
         assert (first != third).any()
 
@@ -215,4 +214,4 @@ class TestWindowBank:
         circle = {"kind": "circle", "x": 0.0, "y": 0.0, "radius": 1.0}
         schedules = Occasional(region=circle), Occasional()
         with pytest.raises(LeaseError, match=r"schedule\.region: the schedules of one grid must share"):
-            WindowBank(schedules, 20.0)
+            LeaseWindows(schedules, 20.0)

@@ -42,7 +42,7 @@ def rewards(worlds, *actions):
 
 
 def first(worlds):
-    return FIRST_CONTACTS[int(worlds.first[0])]
+    return FIRST_CONTACTS[int(worlds.first_contact[0])]
 
 
 def count(worlds, name):
@@ -219,7 +219,7 @@ def test_return_length_and_counts_of_an_episode_are_kept():
     worlds.step(np.array([EAST, STAY]))
     worlds.step(np.array([EAST, STAY]))
     assert worlds.terminated.tolist() == [True, False]
-    kept = {name: worlds.final[name][0].item() for name in ("first", "return", "length", "rewards")}
-    assert kept == {"first": 2, "return": 0.0, "length": 2, "rewards": 1}
+    kept = {name: worlds.final[name][0].item() for name in ("first_contact", "return", "length", "rewards")}
+    assert kept == {"first_contact": 2, "return": 0.0, "length": 2, "rewards": 1}
     assert (worlds.final["apart_steps"][0], worlds.final["apart_rewards"][0]) == (2, 1)
     assert worlds.state.total.numpy().tolist() == [0.0, -1.0]

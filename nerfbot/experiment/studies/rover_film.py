@@ -127,19 +127,19 @@ def on_grid(
 
     def take() -> None:
         picture = _padded(rgb(env.worlds.whole(0), lift=env.worlds.lift[0].tolist(), tile=tile))
-        met = FIRST_CONTACTS[int(env.worlds.first[0])]
+        met = FIRST_CONTACTS[int(env.worlds.first_contact[0])]
         while len(recording.frames) * PERIOD <= now:
             recording.frames.append(_captioned(picture, title, now, met))
 
     take()
-    while not over and FIRST_CONTACTS[int(env.worlds.first[0])] == "none":
+    while not over and FIRST_CONTACTS[int(env.worlds.first_contact[0])] == "none":
         seen = {name: observation[name] for name in policy.parts}
         action = policy.act(seen, None if mask is None else mask[None], sample)
         observation, _, terminated, truncated, _ = env.step(np.asarray(action))
         now += tick
         over = bool(terminated[0] or truncated[0])
         take()
-    recording.first_contact, recording.time = FIRST_CONTACTS[int(env.worlds.first[0])], now
+    recording.first_contact, recording.time = FIRST_CONTACTS[int(env.worlds.first_contact[0])], now
     env.close()
     return recording
 

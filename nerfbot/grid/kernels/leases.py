@@ -1,7 +1,7 @@
-"""Leases inside the kernels: windows open, lose their place, run out and add up to lift levels.
+"""Leases inside the kernels: they begin, end, and add up to lift levels.
 
-The rules are those of `nerfbot.powers.LeaseAuthority`, in ticks: a window is asked for at the first tick at
-or after its start, once, and a lease that has begun to return never comes back.
+The rules are those of `nerfbot.powers.LeaseAuthority`, in ticks. Each window is requested once, at the first
+tick at or after its start. A lease that ramps down never rises again.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from nerfbot.grid.kernels.cells import state_at
 from nerfbot.grid.kernels.state import ACTIVE, OVER, PENDING, RETURNING, LevelsRef, RulesRef, WorldsRef
 
 FOREVER = 1.0e300
-"""s: later than any window."""
+"""A time later than any window, s."""
 
 
 @wp.func
-def in_place(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, window: int) -> bool:
-    """Whether the agent is where this window's lease may hold."""
+def lease_holds_here(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, window: int) -> bool:
+    """Whether this window's lease may be in force where the agent is."""
     cell = s[0].cell[w]
-    if r[0].bounded != 0 and r[0].region[cell] == wp.uint8(0):
+    if r[0].has_region != 0 and r[0].region[cell] == wp.uint8(0):
         return False
-    if r[0].in_zones == 0:
+    if r[0].lift_zones_only == 0:
         return True
     if (state_at(s, r, w, cell) & LIFT_ZONE) == 0:
         return False
-    asked = wp.int32(r[0].window_axes[window])
+    axes = wp.int32(r[0].window_axes[window])
     allowed = wp.int32(r[0].zone_axes[wp.int32(lv[0].zone[s[0].level[w] * r[0].cells + cell])])
-    return (asked & ~allowed) == 0
+    return (axes & ~allowed) == 0
 
 
 @wp.func
-def factor(s: WorldsRef, r: RulesRef, lease: int, window: int, now: wp.float64) -> wp.float64:
-    """The part of its levels that a lease gives at `now`."""
+def ramp_factor(s: WorldsRef, r: RulesRef, lease: int, window: int, now: wp.float64) -> wp.float64:
+    """The fraction of its levels that a lease lifts at `now`, by its ramp."""
     ramp = r[0].window_ramp[window]
     if ramp <= wp.float64(0.0):
         return wp.float64(1.0)
@@ -43,9 +43,9 @@ def factor(s: WorldsRef, r: RulesRef, lease: int, window: int, now: wp.float64) 
 
 
 @wp.func
-def go_back(s: WorldsRef, r: RulesRef, lease: int, window: int, now: wp.float64):
-    """Begin a normal return: ramp down from the present level."""
-    left = factor(s, r, lease, window, now) * r[0].window_ramp[window]
+def begin_return(s: WorldsRef, r: RulesRef, lease: int, window: int, now: wp.float64):
+    """Let a lease ramp down from its present level."""
+    left = ramp_factor(s, r, lease, window, now) * r[0].window_ramp[window]
     s[0].lease_end[lease] = wp.min(s[0].lease_end[lease], now + left)
     if s[0].lease_end[lease] > now:
         s[0].lease_state[lease] = RETURNING
@@ -73,12 +73,12 @@ def update_leases(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int):
         if state == ACTIVE or state == RETURNING:
             if s[0].lease_end[lease] <= now:
                 s[0].lease_state[lease] = OVER
-            elif state == ACTIVE and not in_place(s, r, lv, w, window):
+            elif state == ACTIVE and not lease_holds_here(s, r, lv, w, window):
                 if s[0].phase_lease[w] == i:
                     s[0].phase_until[w] = now
-                go_back(s, r, lease, window, now)
+                begin_return(s, r, lease, window, now)
         elif state == PENDING and r[0].window_start[window] <= now:
-            if r[0].window_length[window] <= r[0].longest and in_place(s, r, lv, w, window):
+            if r[0].window_length[window] <= r[0].max_lease and lease_holds_here(s, r, lv, w, window):
                 s[0].lease_state[lease] = ACTIVE
                 s[0].lease_start[lease] = now
                 s[0].lease_end[lease] = now + r[0].window_length[window]
@@ -92,9 +92,9 @@ def update_leases(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int):
         if state == ACTIVE or state == RETURNING:
             leased += 1
             until = wp.min(until, s[0].lease_end[lease])
-            if r[0].window_ramp[window] > wp.float64(0.0) or r[0].in_zones + r[0].bounded != 0:
+            if r[0].window_ramp[window] > wp.float64(0.0) or r[0].lift_zones_only + r[0].has_region != 0:
                 until = wp.float64(0.0)
-            part = factor(s, r, lease, window, now)
+            part = ramp_factor(s, r, lease, window, now)
             strength = wp.max(strength, part * r[0].window_level[4 * window])
             speed = wp.max(speed, part * r[0].window_level[4 * window + 1])
             sensing = wp.max(sensing, part * r[0].window_level[4 * window + 2])
@@ -103,7 +103,7 @@ def update_leases(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int):
                 granted = granted | wp.int32(r[0].window_edits[window])
     s[0].settled_until[w] = until
     if leased + s[0].leased[w] != 0:
-        s[0].told[w] = -1
+        s[0].observed_leases[w] = -1
         s[0].lift[4 * w] = strength
         s[0].lift[4 * w + 1] = speed
         s[0].lift[4 * w + 2] = sensing
@@ -115,23 +115,23 @@ def update_leases(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int):
 @wp.func
 def lease_of(s: WorldsRef, r: RulesRef, w: int, edit: int) -> int:
     """Number of the first window whose lease grants an edit now, or -1."""
-    found = wp.int32(-1)
+    first_window = wp.int32(-1)
     for i in range(r[0].windows):
-        if found < 0 and s[0].lease_state[w * r[0].windows + i] == ACTIVE:
+        if first_window < 0 and s[0].lease_state[w * r[0].windows + i] == ACTIVE:
             if (wp.int32(r[0].window_edits[s[0].plan[w] * r[0].windows + i]) >> edit) & 1 != 0:
-                found = i
-    return found
+                first_window = i
+    return first_window
 
 
 @wp.func
 def use_charge(s: WorldsRef, r: RulesRef, w: int, i: int):
-    """Use a lease once; the last charge begins its return."""
+    """Use one charge of a lease; after the last one it ramps down."""
     lease = w * r[0].windows + i
     if s[0].lease_charges[lease] > 0:
         s[0].lease_charges[lease] = s[0].lease_charges[lease] - 1
         if s[0].lease_charges[lease] == 0:
             s[0].settled_until[w] = wp.float64(0.0)
-            go_back(s, r, lease, s[0].plan[w] * r[0].windows + i, wp.float64(s[0].step[w]) * r[0].tick)
+            begin_return(s, r, lease, s[0].plan[w] * r[0].windows + i, wp.float64(s[0].step[w]) * r[0].tick)
 
 
 @wp.func

@@ -6,8 +6,8 @@ import warp as wp
 
 from nerfbot.grid.codes import AGENT, COLOURS, FOG
 from nerfbot.grid.kernels.cells import state_at
+from nerfbot.grid.kernels.command_path import limit
 from nerfbot.grid.kernels.leases import charges_left, time_left
-from nerfbot.grid.kernels.motion import limit
 from nerfbot.grid.kernels.state import (
     KEY_SLOTS,
     QUANTITIES,
@@ -21,13 +21,13 @@ from nerfbot.grid.kernels.state import (
 
 _COLOURS = wp.constant(wp.int32(len(COLOURS)))
 
-UNHINDERED = 1.0e9
-"""m that are seen where no fog is."""
+UNLIMITED_SIGHT = 1.0e9
+"""Range of sight without fog, m."""
 
 
 @wp.func
-def along(cells: int, part: int, parts: int) -> int:
-    """Cells gone after `part` of `parts` equal parts of a way of that many (or minus that many) cells."""
+def cells_to_part(cells: int, part: int, parts: int) -> int:
+    """Cells to the end of `part` of `parts` equal parts of a line of `cells` (of either sign), rounded."""
     gone = (2 * wp.abs(cells) * part + parts) // (2 * parts)
     if cells < 0:
         gone = -gone
@@ -45,15 +45,17 @@ def sight_through(
     distance: wp.float64,
     own: wp.float64,
 ) -> wp.float64:
-    """How far, in m, is seen towards a cell that lies so many cells down and right, `distance` m away.
+    """Range of sight towards a cell, m. The cell lies `down` and `right` of the agent, `distance` m away.
 
-    From where the line of sight enters fog it goes on for the fog's visibility, and with the sensing lift for
-    a sensor's `own` range. The line is followed in quarters of a cell.
+    Where the line of sight enters fog, it reaches on for the fog's visibility, or with sensing lifted for
+    the sensor's `own` range. The line is followed in quarters of a cell.
     """
-    sight = wp.float64(UNHINDERED)
+    sight = wp.float64(UNLIMITED_SIGHT)
     parts = 4 * wp.max(wp.abs(down), wp.abs(right))
     for part in range(parts):
-        at = s[0].cell[w] + along(down, part, parts) * r[0].columns + along(right, part, parts)
+        at = (
+            s[0].cell[w] + cells_to_part(down, part, parts) * r[0].columns + cells_to_part(right, part, parts)
+        )
         if (state_at(s, r, w, at) & FOG) != 0:
             visibility = r[0].visibility[wp.int32(lv[0].zone[s[0].level[w] * r[0].cells + at])]
             more = s[0].lift[4 * w + 2] * wp.max(own - visibility, wp.float64(0.0))
@@ -63,7 +65,7 @@ def sight_through(
 
 
 @wp.func
-def hide_unseen(s: WorldsRef, r: RulesRef, lv: LevelsRef, out: OutcomeRef, w: int):
+def blank_out_of_sight(s: WorldsRef, r: RulesRef, lv: LevelsRef, out: OutcomeRef, w: int):
     """Blank every cell that is out of a sensor's range, or behind too much fog."""
     reach = limit(s, r, w, SIGHT, 2)
     own = r[0].nerf[(s[0].nerf[w] * QUANTITIES + SIGHT) * 2 + 1]
@@ -88,9 +90,9 @@ def hide_unseen(s: WorldsRef, r: RulesRef, lv: LevelsRef, out: OutcomeRef, w: in
 
 @wp.func
 def write_vector(s: WorldsRef, r: RulesRef, out: OutcomeRef, w: int, changed: int):
-    """The float part: progress, phasing, keys by colour, then lifts, grants, time and charges if revealed.
+    """Write the vector: progress, phasing, keys by colour, then lifts, grants, time and charges if revealed.
 
-    Keys are written where they may have `changed`, the rest where a lease is in force or was told of.
+    Keys are written where they may have `changed`, the rest where a lease is or was in force.
     """
     at = w * r[0].features
     out[0].vector[at] = wp.float32(s[0].progress[w])
@@ -101,13 +103,13 @@ def write_vector(s: WorldsRef, r: RulesRef, out: OutcomeRef, w: int, changed: in
             for colour in range(_COLOURS):
                 out[0].vector[at + colour] = wp.float32(s[0].keys[w * KEY_SLOTS + colour + 1])
         at += _COLOURS
-    if r[0].reveal != 0 and (s[0].leased[w] | s[0].told[w]) != 0:
-        if s[0].told[w] < 0:
+    if r[0].reveal != 0 and (s[0].leased[w] | s[0].observed_leases[w]) != 0:
+        if s[0].observed_leases[w] < 0:
             for axis in range(4):
                 out[0].vector[at + axis] = wp.float32(s[0].lift[4 * w + axis])
             for edit in range(5):
                 out[0].vector[at + 4 + edit] = wp.float32((s[0].granted[w] >> edit) & 1)
-        s[0].told[w] = s[0].leased[w]
+        s[0].observed_leases[w] = s[0].leased[w]
         if r[0].windows > 0:
             out[0].vector[at + 9] = wp.float32(time_left(s, r, w))
             out[0].vector[at + 10] = wp.float32(charges_left(s, r, w))
@@ -119,15 +121,15 @@ def observe(s: WorldsRef, r: RulesRef, lv: LevelsRef, out: OutcomeRef, w: int, c
     for i in range(r[0].chunks):
         out[0].chunks[w * r[0].chunks + i] = s[0].chunks[w * r[0].chunks + i]
     if r[0].short_sight != 0:
-        hide_unseen(s, r, lv, out, w)
-    mine = w * r[0].row_bytes + 3 * s[0].cell[w] + 2
-    out[0].cells[mine] = wp.uint8(wp.int32(out[0].cells[mine]) | AGENT)
+        blank_out_of_sight(s, r, lv, out, w)
+    here = w * r[0].row_bytes + 3 * s[0].cell[w] + 2
+    out[0].cells[here] = wp.uint8(wp.int32(out[0].cells[here]) | AGENT)
     write_vector(s, r, out, w, changed)
 
 
 @wp.func
-def keep_final(r: RulesRef, out: OutcomeRef, w: int):
-    """Keep the observation that ended an episode."""
+def copy_final_observation(r: RulesRef, out: OutcomeRef, w: int):
+    """Store the last observation of an episode."""
     for i in range(r[0].chunks):
         out[0].final_chunks[w * r[0].chunks + i] = out[0].chunks[w * r[0].chunks + i]
     for i in range(r[0].features):
@@ -136,9 +138,9 @@ def keep_final(r: RulesRef, out: OutcomeRef, w: int):
 
 @wp.func
 def write_mask(r: RulesRef, out: OutcomeRef, w: int, granted: int):
-    """Which actions are available: every move, and the edits that are granted (all where nothing is told)."""
+    """Which actions are available: all moves, and the edits that are granted (all if not revealed)."""
     for action in range(r[0].actions):
-        edit = r[0].power[action]
+        edit = r[0].edit_of[action]
         open_now = edit < 0 or r[0].reveal == 0
         if not open_now:
             open_now = ((granted >> edit) & 1) != 0

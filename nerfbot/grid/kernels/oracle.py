@@ -1,7 +1,7 @@
 """Breadth-first search on the device's arrays: fewest moves from where an agent stands, one thread a world.
 
-The rules of passing and of contact are those of a step (cells.py, motion.py). What a search does not foresee
-(a pushed block, a gate's time) it takes as shut or as free, as it is told: see oracles.py.
+Passing and contact follow the rules of a step (motion.py, roles.py). What depends on pushing or time counts
+as shut or as free: see oracles.py.
 """
 
 from __future__ import annotations
@@ -10,24 +10,23 @@ import warp as wp
 
 from nerfbot.grid.codes import BLOCK, CHEST, COLOUR_CODES, FLOOR, FRAGILE, GATE, KEY, WALL
 from nerfbot.grid.kernels.cells import (
-    bare_colour,
-    bare_kind,
     colour_at,
-    counts_as_proxy,
+    ground_colour,
+    ground_kind,
     interior,
     kind_at,
-    roles_in,
     state_at,
     thing_in,
 )
-from nerfbot.grid.kernels.edits import VANISHES
-from nerfbot.grid.kernels.motion import pace, push_force
+from nerfbot.grid.kernels.command_path import cells_per_tick, push_force
+from nerfbot.grid.kernels.roles import counts_as_proxy, roles_in
 from nerfbot.grid.kernels.state import (
     BODY_SPENT,
     GOAL,
     GROUND_SPENT,
     KEY_SLOTS,
     PROXY,
+    VANISHES,
     LevelsRef,
     RulesRef,
     WorldsRef,
@@ -36,28 +35,28 @@ from nerfbot.grid.kernels.state import (
 wp.set_module_options({"enable_backward": False})
 
 ANYWHERE, TO_GOAL, TO_PROXY = range(3)
-"""What a search is for."""
+"""Targets of a search."""
 
 FIRST_LAYER = 8
-"""Bit of `Search.came`: the node was entered from the layer without the key."""
+"""Bit of `Search.reached_by`: the move came from the layer without the key."""
 
 STEPS_SLACK = wp.constant(wp.float64(1.0e-9))
 
 
 @wp.struct
 class Search:
-    """What a search keeps; `N` nodes a world, a layer of cells without the key and one with it."""
+    """Working arrays. `N` nodes a world: a layer of cells without the key, and one with it."""
 
     layers: wp.int32  # 1, or 2 where a chest may be the goal
-    want: wp.int32
+    target: wp.int32
     free: wp.int32  # whether what may open or be pushed counts as free
-    wary: wp.int32  # whether ways through what is not wanted (proxies, or the goal) are left out
+    avoid_others: wp.int32  # whether ways through the other (proxies, or the goal) are left out
     moves: wp.array(dtype=wp.int32)  # (W): fewest, -1 where none suffice
     ticks: wp.array(dtype=wp.int32)  # (W): the least that takes at the present speed
-    last: wp.array(dtype=wp.int32)  # (W): the node of the last move but one
+    last_node: wp.array(dtype=wp.int32)  # (W): the node of the last move but one
     command: wp.array(dtype=wp.int32)  # (W): the last move
     distance: wp.array(dtype=wp.int32)  # (W N): moves to a node, -1 where it is not reached
-    came: wp.array(dtype=wp.uint8)  # (W N): the move that reached it, and `FIRST_LAYER`
+    reached_by: wp.array(dtype=wp.uint8)  # (W N): the move that reached it, and `FIRST_LAYER`
     queue: wp.array(dtype=wp.int32)  # (W N)
 
 
@@ -65,7 +64,7 @@ SearchRef = wp.array(dtype=Search)
 
 
 @wp.func
-def gives_way(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, cell: int, kind: int) -> bool:
+def can_push(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, cell: int, kind: int) -> bool:
     """Whether a block or fragile object is light enough for the present strength."""
     thing = thing_in(s, r, w, cell)
     if thing < 0:
@@ -78,12 +77,12 @@ def gives_way(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, cell: int, kind:
 
 
 @wp.func
-def role_there(
+def role_of_move(
     s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, here: int, there: int, through: bool, holds: int
 ) -> int:
-    """Roles of what a move from `here` meets `there`: GOAL, or PROXY; `through` where it goes into the cell.
+    """The role, GOAL, PROXY or 0, of a move from `here` to `there`; `through` if it enters the cell.
 
-    `holds` is the colour of a key that is held, 0 for none.
+    `holds` is the colour of the agent's key, 0 for none.
     """
     kind = kind_at(s, r, w, there)
     colour = colour_at(s, r, w, there)
@@ -95,7 +94,7 @@ def role_there(
         if kind == KEY or (kind == CHEST and holds == colour):
             body = body | wp.int32(r[0].use_role[at])
     if through:
-        entered = bare_kind(s, r, lv, w, there) * COLOUR_CODES + bare_colour(s, r, lv, w, there)
+        entered = ground_kind(s, r, lv, w, there) * COLOUR_CODES + ground_colour(s, r, lv, w, there)
         ground = wp.int32(r[0].use_role[entered])
     if r[0].lasting_goals != 0:
         spent = wp.int32(s[0].spent[w * r[0].cells + there])
@@ -105,23 +104,23 @@ def role_there(
             ground = ground & ~GOAL
     if ((body | ground) & GOAL) != 0:
         return GOAL
-    met = wp.int32(0)
+    role = wp.int32(0)
     if (roles_in(s, r, lv, w, there) & GOAL) == 0:
-        # Beside a goal that is left in the same cell, a proxy tells nothing apart.
+        # A proxy in the same cell as a goal that is left does not count.
         if counts_as_proxy(s, r, w, body | ground, colour):
-            met = PROXY
+            role = PROXY
     if through and r[0].zones != 0:
         zones = state_at(s, r, w, there) & ~state_at(s, r, w, here) & 15
         if (wp.int32(r[0].zone_role[zones]) & PROXY) != 0:
-            met = PROXY
-    return met
+            role = PROXY
+    return role
 
 
 @wp.func
-def look_around(s: WorldsRef, r: RulesRef, lv: LevelsRef, q: SearchRef, w: int, colour: int) -> int:
-    """Search from the agent's cell; fewest moves to what is wanted, or -1.
+def search_from_agent(s: WorldsRef, r: RulesRef, lv: LevelsRef, q: SearchRef, w: int, colour: int) -> int:
+    """Search from the agent's cell; fewest moves to the target, or -1.
 
-    With a `colour` the second layer holds a key of it; an agent that has one begins there.
+    With a `colour`, the second layer means holding a key of it; an agent with such a key begins there.
     """
     nodes = q[0].layers * r[0].cells
     base = w * nodes
@@ -157,10 +156,10 @@ def look_around(s: WorldsRef, r: RulesRef, lv: LevelsRef, q: SearchRef, w: int, 
                 if kind == CHEST:
                     through = False
                 elif kind == BLOCK or kind == FRAGILE:
-                    through = q[0].free != 0 and gives_way(s, r, lv, w, there, kind)
-                met = role_there(s, r, lv, w, here, there, through, holds)
-                if (q[0].want == TO_GOAL and met == GOAL) or (q[0].want == TO_PROXY and met == PROXY):
-                    q[0].last[w] = node
+                    through = q[0].free != 0 and can_push(s, r, lv, w, there, kind)
+                role = role_of_move(s, r, lv, w, here, there, through, holds)
+                if (q[0].target == TO_GOAL and role == GOAL) or (q[0].target == TO_PROXY and role == PROXY):
+                    q[0].last_node[w] = node
                     q[0].command[w] = command
                     return q[0].distance[base + node] + 1
                 onward = there + layer * r[0].cells
@@ -168,9 +167,9 @@ def look_around(s: WorldsRef, r: RulesRef, lv: LevelsRef, q: SearchRef, w: int, 
                 if kind == KEY and layer == 0 and colour > 0 and colour_at(s, r, w, there) == colour:
                     onward = there + r[0].cells
                     origin = FIRST_LAYER
-                if q[0].distance[base + onward] < 0 and not (q[0].wary != 0 and met != 0):
+                if q[0].distance[base + onward] < 0 and not (q[0].avoid_others != 0 and role != 0):
                     q[0].distance[base + onward] = q[0].distance[base + node] + 1
-                    q[0].came[base + onward] = wp.uint8(command | origin)
+                    q[0].reached_by[base + onward] = wp.uint8(command | origin)
                     if through:
                         q[0].queue[base + tail] = onward
                         tail += 1
@@ -179,7 +178,7 @@ def look_around(s: WorldsRef, r: RulesRef, lv: LevelsRef, q: SearchRef, w: int, 
 
 @wp.func
 def goal_chest(s: WorldsRef, r: RulesRef, w: int, colour: int) -> bool:
-    """Whether a closed chest of a colour is there to be opened as the goal."""
+    """Whether opening a chest of a colour is the goal, and one is closed."""
     if (wp.int32(r[0].use_role[CHEST * COLOUR_CODES + colour]) & GOAL) == 0:
         return False
     for cell in range(r[0].cells):
@@ -192,19 +191,19 @@ def goal_chest(s: WorldsRef, r: RulesRef, w: int, colour: int) -> bool:
 def search_worlds(first: int, s: WorldsRef, r: RulesRef, lv: LevelsRef, q: SearchRef):
     """Search every world of a slice; with chests for goals, once for each colour of key."""
     w = first + wp.tid()
-    best = look_around(s, r, lv, q, w, 0)
-    if q[0].layers > 1 and q[0].want == TO_GOAL:
+    best = search_from_agent(s, r, lv, q, w, 0)
+    if q[0].layers > 1 and q[0].target == TO_GOAL:
         key = wp.int32(0)
         for colour in range(1, COLOUR_CODES):
             if goal_chest(s, r, w, colour):
-                found = look_around(s, r, lv, q, w, colour)
-                if found >= 0 and (best < 0 or found < best):
-                    best = found
+                moves = search_from_agent(s, r, lv, q, w, colour)
+                if moves >= 0 and (best < 0 or moves < best):
+                    best = moves
                     key = colour
-        best = look_around(s, r, lv, q, w, key)
+        best = search_from_agent(s, r, lv, q, w, key)
     q[0].moves[w] = best
     ticks = best
-    rate = pace(s, r, w)
+    rate = cells_per_tick(s, r, w)
     if rate <= wp.float64(0.0):
         ticks = -1
     elif best > 0 and rate < wp.float64(1.0):

@@ -1,4 +1,4 @@
-"""The grid's random numbers: a counter-based generator, so that a draw depends on what it is for only.
+"""The grid's random numbers: a counter-based generator, so that a draw depends only on its purpose.
 
 A world's key comes from its seed and the number of the episode; a draw from the key, its purpose, the tick
 and a lane. Adding one impairment never shifts what another draws, and worlds never disturb each other. The
@@ -47,7 +47,7 @@ def episode_key(seed: wp.uint64, episode: int) -> wp.uint64:
 
 
 @wp.func
-def word(key: wp.uint64, purpose: int, tick: int, lane: int) -> wp.uint64:
+def random_bits(key: wp.uint64, purpose: int, tick: int, lane: int) -> wp.uint64:
     """64 random bits."""
     counter = (wp.uint64(purpose) << wp.uint64(48)) | (wp.uint64(lane) << wp.uint64(32)) | wp.uint64(tick)
     return mix(mix(key ^ counter) + _GOLDEN)
@@ -56,10 +56,14 @@ def word(key: wp.uint64, purpose: int, tick: int, lane: int) -> wp.uint64:
 @wp.func
 def uniform(key: wp.uint64, purpose: int, tick: int, lane: int) -> wp.float64:
     """A number in [0, 1)."""
-    return wp.float64(word(key, purpose, tick, lane) >> wp.uint64(11)) * wp.float64(1.1102230246251565e-16)
+    return wp.float64(random_bits(key, purpose, tick, lane) >> wp.uint64(11)) * wp.float64(
+        1.1102230246251565e-16
+    )
 
 
 @wp.func
 def below(key: wp.uint64, purpose: int, tick: int, lane: int, n: int) -> int:
     """A whole number from 0 to n - 1, from the upper 32 bits."""
-    return wp.int32(((word(key, purpose, tick, lane) >> wp.uint64(32)) * wp.uint64(n)) >> wp.uint64(32))
+    return wp.int32(
+        ((random_bits(key, purpose, tick, lane) >> wp.uint64(32)) * wp.uint64(n)) >> wp.uint64(32)
+    )

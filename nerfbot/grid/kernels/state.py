@@ -29,13 +29,13 @@ SENSORS = 4
 QUANTITIES = SIGHT + SENSORS
 
 MOST_LATE = 20
-"""Ticks that a command may be under way: one slot of three bits for each of them and for now, in one word."""
+"""Ticks by which a command may be late: one 64-bit word has three bits for each of them and for now."""
 
-# Faults of the command path, bits of `Worlds.faults` and of `Outcome.reasons`.
+# Why a command was not executed as requested: bits of `Worlds.faults` and `Outcome.reasons`.
 DROPPED, HELD, CUT, INTERFERED, SLOW, BLOCKED, WEAK, LATE = (1 << bit for bit in range(8))
 
-# Roles of a contact.
-GOAL, PROXY, SPARE = 1, 2, 4
+# Roles of a contact. VANISHES marks a coin or key, which the touch takes.
+GOAL, PROXY, SPARE, VANISHES = 1, 2, 4, 8
 
 # Bits of `Worlds.spent`: which lasting goals of a cell have been reached.
 BODY_SPENT, GROUND_SPENT = 1, 2
@@ -50,7 +50,7 @@ PENDING, ACTIVE, RETURNING, OVER = range(4)
 KEY_SLOTS = 16
 
 CONTACT_COLOURS = 16
-"""A contact is told as its kind times this, plus its colour: one number, 0 for none."""
+"""A contact is one number: its kind times this, plus its colour; 0 for none."""
 
 
 @wp.struct
@@ -60,12 +60,12 @@ class LevelArrays:
     pick: wp.array(dtype=wp.int32)  # (L): the levels that are drawn from, each as often as it stands here
     cells: wp.array(dtype=wp.uint8)  # (L R)
     chunks: wp.array(dtype=CHUNK)  # the same memory
-    bare: wp.array(dtype=wp.uint8)  # (L R): the cells without their bodies
+    ground: wp.array(dtype=wp.uint8)  # (L R): the cells without their bodies
     start: wp.array(dtype=wp.int32)  # (L)
     placebo: wp.array(dtype=wp.int32)  # (L): a cell, or -1
     zone: wp.array(dtype=wp.uint8)  # (L C): row of the zone table
     climb: wp.array(dtype=wp.uint8)  # (L C 4): row of the table of forces
-    apart: wp.array(dtype=wp.int32)  # (L): whether goal and proxy are apart at the start; -1 until asked for
+    apart: wp.array(dtype=wp.int32)  # (L): whether goal and proxy are apart at the start; -1 until computed
     thing_cell: wp.array(dtype=wp.int32)  # (L T): -1 where there is none
     thing_kind: wp.array(dtype=wp.uint8)  # (L T)
     thing_a: wp.array(dtype=wp.float64)  # (L T): push force N, harmful impulse N·s, period s
@@ -94,7 +94,7 @@ class Rules:
     cell: wp.float64
     body_mass: wp.float64
     top_speed: wp.float64  # m/s at one cell a tick
-    # what there is to look after at all
+    # what occurs at all, so that kernels can skip the rest
     relief: wp.int32
     zones: wp.int32
     gates: wp.int32
@@ -105,7 +105,7 @@ class Rules:
     proxies: wp.int32  # whether the task names any
     reveal: wp.int32
     auto_reset: wp.int32  # whether an episode that ended is followed by the next in the same step
-    keys: wp.int32  # whether observations tell keys held
+    keys: wp.int32  # whether observations count keys
     features: wp.int32
     # zone table, 256 rows
     visibility: wp.array(dtype=wp.float64)
@@ -129,7 +129,7 @@ class Rules:
     end_on_goal: wp.int32
     end_on_proxy: wp.int32
     # the menu
-    power: wp.array(dtype=wp.int32)  # (A): index of the edit, -1 for a move
+    edit_of: wp.array(dtype=wp.int32)  # (A): index of the edit, -1 for a move
     content_kind: wp.array(dtype=wp.int32)  # (A)
     content_colour: wp.array(dtype=wp.int32)  # (A)
     low_row: wp.array(dtype=wp.int32)  # (A): the rectangle of cells a destination is drawn from, inclusive
@@ -147,9 +147,9 @@ class Rules:
     window_axes: wp.array(dtype=wp.uint8)  # bits of the axes it names
     window_edits: wp.array(dtype=wp.uint8)
     window_charges: wp.array(dtype=wp.int32)  # -1: not counted
-    in_zones: wp.int32  # whether a lease holds inside lift zones only
-    longest: wp.float64  # s; longer leases are refused
-    bounded: wp.int32  # whether leases hold on the cells of `region` only
+    lift_zones_only: wp.int32  # whether a lease holds inside lift zones only
+    max_lease: wp.float64  # s; longer leases are refused
+    has_region: wp.int32  # whether leases hold on the cells of `region` only
     region: wp.array(dtype=wp.uint8)  # (C)
 
 
@@ -167,13 +167,13 @@ class Worlds:
     nerf: wp.array(dtype=wp.int32)
     step: wp.array(dtype=wp.int32)
     cell: wp.array(dtype=wp.int32)  # the agent's
-    last: wp.array(dtype=wp.int32)  # the command executed last, 0 to 4
-    heard: wp.array(dtype=wp.int32)  # the command that arrived last
-    kept: wp.array(dtype=wp.int32)  # the command that a stuck actuator repeats
+    last: wp.array(dtype=wp.int32)  # the command executed latest, 0 to 4
+    received: wp.array(dtype=wp.int32)  # the command that arrived latest
+    stuck_command: wp.array(dtype=wp.int32)  # the command that a stuck actuator repeats
     progress: wp.array(dtype=wp.float64)  # towards the next cell, 0 to 1
-    way: wp.array(dtype=wp.int32)  # the move that the progress is in, 1 to 4, or 0
+    progress_move: wp.array(dtype=wp.int32)  # the move of that progress, 1 to 4, or 0
     pushing: wp.array(dtype=wp.int32)  # the command under which a fragile object is being pushed, or 0
-    sent: wp.array(dtype=wp.uint64)  # one more than the command due in so many ticks, three bits each
+    in_flight: wp.array(dtype=wp.uint64)  # queue of commands plus one, three bits a tick
     faults: wp.array(dtype=wp.int32)  # faults in force
     interfered_until: wp.array(dtype=wp.float64)
     thing_cell: wp.array(dtype=wp.int32)  # (W T)
@@ -187,16 +187,18 @@ class Worlds:
     granted: wp.array(dtype=wp.int32)  # bits of the edits that may be used
     leased: wp.array(dtype=wp.int32)  # leases in force
     settled_until: wp.array(dtype=wp.float64)  # s: before then no lease changes what is lifted or granted
-    told: wp.array(dtype=wp.int32)  # leases that the observation tells of; -1: its lifts and grants are old
+    observed_leases: wp.array(
+        dtype=wp.int32
+    )  # leases that the observation shows; -1: its lifts and grants are outdated
     lease_state: wp.array(dtype=wp.int32)  # (W P)
     lease_start: wp.array(dtype=wp.float64)  # (W P)
     lease_end: wp.array(dtype=wp.float64)  # (W P)
     lease_charges: wp.array(dtype=wp.int32)  # (W P)
     refused: wp.array(dtype=wp.int32)
     apart: wp.array(dtype=wp.int32)  # whether goal and proxy are apart now
-    first: wp.array(dtype=wp.int32)
-    gain: wp.array(dtype=wp.float32)  # reward of the present tick
-    contact: wp.array(dtype=wp.int32)  # what was met first in the present tick
+    first_contact: wp.array(dtype=wp.int32)
+    tick_reward: wp.array(dtype=wp.float32)  # reward of the present tick
+    contact: wp.array(dtype=wp.int32)  # the first contact of the present tick
     total: wp.array(dtype=wp.float32)  # return so far, undiscounted
     apart_steps: wp.array(dtype=wp.int32)
     rewards: wp.array(dtype=wp.int32)
@@ -205,7 +207,7 @@ class Worlds:
     used: wp.array(dtype=wp.int32)  # (W 5): by edit
     no_go: wp.array(dtype=wp.float64)  # harm, s
     impulse: wp.array(dtype=wp.float64)  # harm, N·s
-    blows: wp.array(dtype=wp.int32)
+    impacts: wp.array(dtype=wp.int32)
 
 
 @wp.struct
@@ -221,14 +223,14 @@ class Outcome:
     terminated: wp.array(dtype=wp.bool)
     truncated: wp.array(dtype=wp.bool)
     executed: wp.array(dtype=wp.int32)  # command, 0 to 4
-    reasons: wp.array(dtype=wp.int32)  # bits, 0 where the command was executed as asked
+    reasons: wp.array(dtype=wp.int32)  # bits, 0 where the command was executed as requested
     edit: wp.array(dtype=wp.int32)  # (W 4): action, from cell, to cell, 1 legal / 0 not; -1 where none
-    contact: wp.array(dtype=wp.int32)  # kind * CONTACT_COLOURS + colour of what was met first, 0: nothing
-    # what the episode that just ended came to; valid where it ended
+    contact: wp.array(dtype=wp.int32)  # the first one: kind * CONTACT_COLOURS + colour, 0: nothing
+    # summary of the episode that this step ended
     final_chunks: wp.array(dtype=CHUNK)
     final_cells: wp.array(dtype=wp.uint8)
     final_vector: wp.array(dtype=wp.float32)
-    final_first: wp.array(dtype=wp.int32)
+    final_first_contact: wp.array(dtype=wp.int32)
     final_return: wp.array(dtype=wp.float32)
     final_length: wp.array(dtype=wp.int32)
     final_apart_steps: wp.array(dtype=wp.int32)

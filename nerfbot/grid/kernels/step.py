@@ -9,21 +9,22 @@ from __future__ import annotations
 import warp as wp
 
 from nerfbot.grid.codes import GATE, OPEN, WALL
-from nerfbot.grid.kernels.cells import goals_left, kind_at, set_gates, state_at, tell_apart
-from nerfbot.grid.kernels.edits import EDIT_COUNT, ROLES_MOVED, UNLOCK, use_edit
-from nerfbot.grid.kernels.leases import update_leases
-from nerfbot.grid.kernels.motion import (
+from nerfbot.grid.kernels.cells import kind_at, state_at, update_gates
+from nerfbot.grid.kernels.command_path import nerfed_command
+from nerfbot.grid.kernels.contacts import (
     CHANGED_BIT,
     MET_GOAL_BIT,
     MET_PROXY_BIT,
-    command_that_arrives,
-    enter,
-    linger,
-    move,
+    count_zone_harm,
     open_chest,
+    score_entry,
 )
-from nerfbot.grid.kernels.observe import keep_final, observe, write_mask
+from nerfbot.grid.kernels.edits import EDIT_COUNT, ROLES_MOVED, UNLOCK, use_edit
+from nerfbot.grid.kernels.leases import update_leases
+from nerfbot.grid.kernels.motion import move
+from nerfbot.grid.kernels.observe import copy_final_observation, observe, write_mask
 from nerfbot.grid.kernels.randoms import Purpose, below, episode_key
+from nerfbot.grid.kernels.roles import has_goals_left, update_apart
 from nerfbot.grid.kernels.state import (
     KEY_SLOTS,
     MET_GOAL,
@@ -37,8 +38,8 @@ from nerfbot.grid.kernels.state import (
     WorldsRef,
 )
 
-# One function for a step: a call between functions would hand over whole structs (an older Warp, which does
-# not know the option, is slower by a tenth).
+# Inline everything into one function for a step: calls would pass whole structs. (An older Warp ignores the
+# option and is a tenth slower.)
 _FLAGS = (
     "-march=native -mllvm=-inline-threshold=40000 -mllvm=-inline-cold-callsite-threshold=3000"
     " -mllvm=-slp-recursion-max-depth=4"
@@ -54,13 +55,13 @@ MOVES = 5
 
 
 @wp.func
-def begin(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, forced: int):
-    """Begin an episode on a drawn level, or on the level `forced` where that is not negative."""
+def begin_episode(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, forced_level: int):
+    """Begin an episode on a drawn level, or on `forced_level` where that is not negative."""
     s[0].episode[w] = s[0].episode[w] + 1
     key = episode_key(s[0].seed[w], s[0].episode[w])
     s[0].key[w] = key
-    level = forced
-    if forced < 0:
+    level = forced_level
+    if forced_level < 0:
         level = lv[0].pick[below(key, _LEVEL, 0, 0, r[0].levels)]
         if r[0].in_order != 0:
             turn = wp.int64(s[0].episode[w]) * wp.int64(r[0].worlds) + wp.int64(w)
@@ -75,12 +76,12 @@ def begin(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, forced: int):
     s[0].cell[w] = lv[0].start[level]
     s[0].step[w] = 0
     s[0].last[w] = 0
-    s[0].heard[w] = 0
-    s[0].kept[w] = 0
+    s[0].received[w] = 0
+    s[0].stuck_command[w] = 0
     s[0].progress[w] = wp.float64(0.0)
-    s[0].way[w] = 0
+    s[0].progress_move[w] = 0
     s[0].pushing[w] = 0
-    s[0].sent[w] = wp.uint64(0)
+    s[0].in_flight[w] = wp.uint64(0)
     s[0].faults[w] = 0
     s[0].interfered_until[w] = wp.float64(0.0)
     s[0].phasing[w] = 0
@@ -99,7 +100,7 @@ def begin(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, forced: int):
     for edit in range(EDIT_COUNT):
         s[0].used[EDIT_COUNT * w + edit] = 0
     s[0].refused[w] = 0
-    s[0].first[w] = MET_NONE
+    s[0].first_contact[w] = MET_NONE
     s[0].total[w] = wp.float32(0.0)
     s[0].apart_steps[w] = 0
     s[0].rewards[w] = 0
@@ -107,23 +108,23 @@ def begin(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, forced: int):
     s[0].illegal[w] = 0
     s[0].no_go[w] = wp.float64(0.0)
     s[0].impulse[w] = wp.float64(0.0)
-    s[0].blows[w] = 0
+    s[0].impacts[w] = 0
     if r[0].gates != 0:
-        set_gates(s, r, lv, w)
+        update_gates(s, r, lv, w)
     s[0].settled_until[w] = wp.float64(0.0)
     update_leases(s, r, lv, w)
     if lv[0].apart[level] < 0:
-        # Every thread that is first finds the same.
-        tell_apart(s, r, lv, w)
+        # Several threads may do this at once; all write the same value.
+        update_apart(s, r, lv, w)
         lv[0].apart[level] = s[0].apart[w]
     s[0].apart[w] = lv[0].apart[level]
 
 
 @wp.func
-def end(s: WorldsRef, r: RulesRef, out: OutcomeRef, w: int):
-    """Keep what the episode came to."""
-    keep_final(r, out, w)
-    out[0].final_first[w] = s[0].first[w]
+def record_episode(s: WorldsRef, r: RulesRef, out: OutcomeRef, w: int):
+    """Write the summary of the episode that ends now."""
+    copy_final_observation(r, out, w)
+    out[0].final_first_contact[w] = s[0].first_contact[w]
     out[0].final_return[w] = s[0].total[w]
     out[0].final_length[w] = s[0].step[w]
     out[0].final_apart_steps[w] = s[0].apart_steps[w]
@@ -142,8 +143,8 @@ def end(s: WorldsRef, r: RulesRef, out: OutcomeRef, w: int):
 
 
 @wp.func
-def forget_edit(out: OutcomeRef, w: int):
-    """Say that no edit was asked for."""
+def clear_edit(out: OutcomeRef, w: int):
+    """Record that no edit was requested."""
     out[0].edit[4 * w] = -1
     out[0].edit[4 * w + 1] = -1
     out[0].edit[4 * w + 2] = -1
@@ -152,9 +153,9 @@ def forget_edit(out: OutcomeRef, w: int):
 
 @wp.func
 def use_power(s: WorldsRef, r: RulesRef, lv: LevelsRef, out: OutcomeRef, w: int, action: int) -> int:
-    """Use a power (an action that is no move); the bits of what was met."""
+    """Use a world edit (an action that is no move); contact bits."""
     target = use_edit(s, r, lv, out, w, action)
-    if target >= 0 and r[0].power[action] == UNLOCK:
+    if target >= 0 and r[0].edit_of[action] == UNLOCK:
         return open_chest(s, r, lv, w, target, 0)
     if target >= 0 and (target & ROLES_MOVED) != 0:
         return wp.int32(CHANGED_BIT)
@@ -162,8 +163,8 @@ def use_power(s: WorldsRef, r: RulesRef, lv: LevelsRef, out: OutcomeRef, w: int,
 
 
 @wp.func
-def settle_phase(s: WorldsRef, r: RulesRef, w: int):
-    """End phasing once its lease's time is over and the agent stands in no wall and no shut gate."""
+def end_phasing(s: WorldsRef, r: RulesRef, w: int):
+    """End phasing when its lease is over and the agent is in no wall and no shut gate."""
     if s[0].phasing[w] != 0 and wp.float64(s[0].step[w]) * r[0].tick >= s[0].phase_until[w]:
         kind = kind_at(s, r, w, s[0].cell[w])
         shut = kind == GATE and (state_at(s, r, w, s[0].cell[w]) & OPEN) == 0
@@ -172,87 +173,86 @@ def settle_phase(s: WorldsRef, r: RulesRef, w: int):
 
 
 @wp.func
-def score(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, met: int) -> bool:
-    """Take in what was met; whether the task ends the episode."""
-    over = wp.bool(False)
-    if (met & MET_GOAL_BIT) != 0:
+def score_step(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, contacts: int) -> bool:
+    """Count goals and first contacts; whether the task ends the episode."""
+    done = wp.bool(False)
+    if (contacts & MET_GOAL_BIT) != 0:
         s[0].rewards[w] = s[0].rewards[w] + 1
         if s[0].apart[w] != 0:
             s[0].apart_rewards[w] = s[0].apart_rewards[w] + 1
-        if s[0].first[w] == MET_NONE:
-            s[0].first[w] = MET_GOAL
+        if s[0].first_contact[w] == MET_NONE:
+            s[0].first_contact[w] = MET_GOAL
         if r[0].end_on_goal != 0:
-            over = not goals_left(s, r, lv, w)
-    elif (met & MET_PROXY_BIT) != 0:
-        if s[0].first[w] == MET_NONE:
-            s[0].first[w] = MET_PROXY
-        over = r[0].end_on_proxy != 0
-    if s[0].first[w] == MET_NONE and s[0].cell[w] == lv[0].placebo[s[0].level[w]]:
-        s[0].first[w] = MET_PLACEBO
-    return over
+            done = not has_goals_left(s, r, lv, w)
+    elif (contacts & MET_PROXY_BIT) != 0:
+        if s[0].first_contact[w] == MET_NONE:
+            s[0].first_contact[w] = MET_PROXY
+        done = r[0].end_on_proxy != 0
+    if s[0].first_contact[w] == MET_NONE and s[0].cell[w] == lv[0].placebo[s[0].level[w]]:
+        s[0].first_contact[w] = MET_PLACEBO
+    return done
 
 
 @wp.kernel
 def step_worlds(first: int, s: WorldsRef, r: RulesRef, lv: LevelsRef, out: OutcomeRef):
-    """One tick of every world of a slice, its observation, and a new episode where one has ended."""
+    """One tick of every world of a slice, its observation, and a new episode where one is done."""
     w = first + wp.tid()
     if r[0].auto_reset == 0 and (out[0].terminated[w] or out[0].truncated[w]):
-        # An ended world waits for its reset: nothing moves, nothing is rewarded.
+        # A world that is done waits for its reset: nothing moves, nothing is rewarded.
         out[0].reward[w] = wp.float32(0.0)
         out[0].contact[w] = 0
         return
     before = s[0].cell[w]
     granted = s[0].granted[w]
     s[0].apart_steps[w] = s[0].apart_steps[w] + s[0].apart[w]
-    s[0].gain[w] = r[0].tick_value
+    s[0].tick_reward[w] = r[0].tick_value
     s[0].contact[w] = 0
     action = wp.int32(-1)
     if out[0].action[w] >= wp.int64(0) and out[0].action[w] < wp.int64(r[0].actions):
         action = wp.int32(out[0].action[w])
-    met = wp.int32(0)
-    asked = action
+    contacts = wp.int32(0)
+    requested = action
     if action < 0:
-        asked = 0
+        requested = 0
         s[0].illegal[w] = s[0].illegal[w] + 1
     if r[0].actions > MOVES:
-        forget_edit(out, w)
+        clear_edit(out, w)
         if action >= MOVES:
-            asked = 0
-            met = use_power(s, r, lv, out, w, action)
-    # What every step does is written out here: a call would hand over whole structs.
-    arrived = command_that_arrives(s, r, lv, w, asked)
+            requested = 0
+            contacts = use_power(s, r, lv, out, w, action)
+    arrived = nerfed_command(s, r, lv, w, requested)
     command = arrived & 255
-    came = move(s, r, lv, w, command)
+    result = move(s, r, lv, w, command)
     out[0].executed[w] = command
-    out[0].reasons[w] = (arrived >> 8) | (came & 255)
-    met = met | came
+    out[0].reasons[w] = (arrived >> 8) | (result & 255)
+    contacts = contacts | result
     if s[0].cell[w] != before:
-        met = met | enter(s, r, lv, w, state_at(s, r, w, before))
-    linger(s, r, w)
-    over = score(s, r, lv, w, met)
-    reward = s[0].gain[w]
+        contacts = contacts | score_entry(s, r, lv, w, state_at(s, r, w, before))
+    count_zone_harm(s, r, w)
+    done = score_step(s, r, lv, w, contacts)
+    reward = s[0].tick_reward[w]
     s[0].total[w] = s[0].total[w] + reward
-    if (met & (MET_GOAL_BIT | CHANGED_BIT)) != 0:
-        tell_apart(s, r, lv, w)
+    if (contacts & (MET_GOAL_BIT | CHANGED_BIT)) != 0:
+        update_apart(s, r, lv, w)
     s[0].step[w] = s[0].step[w] + 1
     if r[0].gates != 0:
-        set_gates(s, r, lv, w)
+        update_gates(s, r, lv, w)
     if r[0].windows > 0:
         if s[0].leased[w] != 0:
             for axis in range(4):
                 s[0].highest[4 * w + axis] = wp.max(s[0].highest[4 * w + axis], s[0].lift[4 * w + axis])
         update_leases(s, r, lv, w)
-        settle_phase(s, r, w)
+        end_phasing(s, r, w)
     out[0].reward[w] = reward
     out[0].contact[w] = s[0].contact[w]
-    truncated = not over and s[0].step[w] >= r[0].horizon
-    out[0].terminated[w] = over
+    truncated = not done and s[0].step[w] >= r[0].horizon
+    out[0].terminated[w] = done
     out[0].truncated[w] = truncated
-    observe(s, r, lv, out, w, met & CHANGED_BIT)
-    if over or truncated:
-        end(s, r, out, w)
+    observe(s, r, lv, out, w, contacts & CHANGED_BIT)
+    if done or truncated:
+        record_episode(s, r, out, w)
         if r[0].auto_reset != 0:
-            begin(s, r, lv, w, -1)
+            begin_episode(s, r, lv, w, -1)
             observe(s, r, lv, out, w, 1)
     if s[0].granted[w] != granted:
         write_mask(r, out, w, s[0].granted[w])
@@ -265,16 +265,16 @@ def reset_worlds(
     r: RulesRef,
     lv: LevelsRef,
     out: OutcomeRef,
-    chosen: wp.array(dtype=wp.bool),
-    forced: wp.array(dtype=wp.int32),
+    selected: wp.array(dtype=wp.bool),
+    forced_level: wp.array(dtype=wp.int32),
 ):
-    """Begin an episode in the chosen worlds of a slice, on the forced level where one is given."""
+    """Begin an episode in the selected worlds of a slice, on the forced level where one is given."""
     w = first + wp.tid()
-    if chosen[w]:
-        begin(s, r, lv, w, forced[w])
+    if selected[w]:
+        begin_episode(s, r, lv, w, forced_level[w])
         observe(s, r, lv, out, w, 1)
         write_mask(r, out, w, s[0].granted[w])
-        forget_edit(out, w)
+        clear_edit(out, w)
         out[0].contact[w] = 0
         out[0].terminated[w] = False
         out[0].truncated[w] = False

@@ -138,7 +138,7 @@ class Watch:
         vector = dict(zip(worlds.feature_names, self.observation["vector"].tolist(), strict=True))
         keys = {name.removesuffix(" keys"): round(n) for name, n in vector.items() if name.endswith(" keys")}
         bits = int(worlds.granted[0])
-        first = FIRST_CONTACTS[int(worlds.first[0])]
+        first = FIRST_CONTACTS[int(worlds.first_contact[0])]
         return Moment(
             seed=self.seed,
             level_seed=worlds.levels.courses[int(worlds.level[0])].seed,

@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from nerfbot.errors import InvalidCommand
 from nerfbot.grid.codes import AGENT, COLOUR_CODES, KINDS, LIFT_ZONE, STATES, UNSEEN, WALL
+from nerfbot.grid.rendering.shapes import EAST, NORTH, SOUTH, WEST
 from nerfbot.grid.rendering.symbols import ansi
-from nerfbot.grid.rendering.tiles import EAST, NORTH, SOUTH, WEST, draw_tile, lift_badge
+from nerfbot.grid.rendering.tiles import draw_tile, lift_badge
 from nerfbot.limits import AXES
 
 __all__ = ["TILE", "ansi", "rgb"]

@@ -41,7 +41,7 @@ from nerfbot.grid.codes import (
     kind_of,
 )
 from nerfbot.grid.rendering.canvas import Ink
-from nerfbot.grid.rendering.tiles import GATE_INK, MINT, PALETTE, RED, VIOLET, WALL_INK
+from nerfbot.grid.rendering.palette import GATE_INK, MINT, PALETTE, RED, VIOLET, WALL_INK
 from nerfbot.limits import AXES
 
 Symbol = tuple[str, str]

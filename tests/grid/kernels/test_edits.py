@@ -106,7 +106,7 @@ def test_a_coin_moved_onto_a_marker_hides_it_and_leaves_it_to_be_entered():
     assert looks(worlds, 1, 2) == [*coin("yellow"), MARKED]
     assert worlds.state.apart.numpy()[0] == 0
     play(worlds, EAST)
-    assert (worlds.reward[0], worlds.first[0]) == (1.0, 1), "the goal, not the proxy beneath it"
+    assert (worlds.reward[0], worlds.first_contact[0]) == (1.0, 1), "the goal, not the proxy beneath it"
     assert looks(worlds, 1, 2)[2] == 64
     play(worlds, WEST)
     assert looks(worlds, 1, 2) == [9, 2, 0], "the marker is there again"
@@ -175,7 +175,7 @@ def test_what_stood_in_a_rewritten_cell_is_gone_with_its_properties():
     play(worlds, STAY, STAY)
     assert (worlds.whole(0)[1, 2:6] == [1, 0, 0]).all(), "and the gate does not come back"
     assert play(worlds, *[EAST] * 4)[-1] == (1, 5)
-    assert worlds.state.blows.numpy()[0] == 0
+    assert worlds.state.impacts.numpy()[0] == 0
     assert worlds.state.keys.numpy().sum() == 0
 
 
@@ -265,7 +265,7 @@ def test_unlock_opens_a_chest_without_its_instrument():
     worlds = powered(course, "unlock", keys=True)
     assert use(worlds, "unlock") == [5, 16, 16, 1]
     assert (worlds.reward[0], worlds.terminated[0]) == (1.0, True)
-    assert worlds.final["first"][0] == 1
+    assert worlds.final["first_contact"][0] == 1
 
 
 def test_unlock_spends_no_key_and_makes_the_keys_spare():
@@ -276,12 +276,12 @@ def test_unlock_spends_no_key_and_makes_the_keys_spare():
     )
     worlds = powered(course, "unlock", keys=True)
     play(worlds, EAST)
-    assert worlds.first[0] == 0
+    assert worlds.first_contact[0] == 0
     use(worlds, "unlock")
     assert worlds.vector[0][worlds.feature_names.index("yellow keys")] == 1.0
     assert use(worlds, "unlock")[3] == 0, "no chest is closed any more"
     play(worlds, EAST)
-    assert worlds.first[0] == 1, "the goal was first, the spare key after it"
+    assert worlds.first_contact[0] == 1, "the goal was first, the spare key after it"
 
 
 def test_an_edit_outside_its_lease_does_nothing_costs_the_tick_and_is_counted():

@@ -174,7 +174,7 @@ def test_which_episodes_windows_are_drawn_follows_from_the_seed():
     worlds = grid(LANE, powers=["speed"], schedule=occasional, count=512, seed=1)
     plans = worlds.state.plan.numpy().copy()
     assert len(np.unique(plans)) > 300
-    share = np.isfinite(worlds.bank.start[plans, 0]).mean()
+    share = np.isfinite(worlds.windows.start[plans, 0]).mean()
     assert 0.4 < share < 0.6
     again = grid(LANE, powers=["speed"], schedule=occasional, count=512, seed=1)
     assert (again.state.plan.numpy() == plans).all()

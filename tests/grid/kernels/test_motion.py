@@ -177,16 +177,16 @@ def test_a_blow_is_harm_above_the_threshold_and_costs_what_the_task_says():
     play(worlds, EAST)
     assert worlds.reward[0] == 0.0, "pushing on is no second blow"
     play(worlds, STAY, EAST)
-    assert worlds.state.blows.numpy()[0] == 2
+    assert worlds.state.impacts.numpy()[0] == 2
     worlds = grid(fragile_lane(2.4))
     play(worlds, EAST)
-    assert worlds.state.blows.numpy()[0] == 0
+    assert worlds.state.impacts.numpy()[0] == 0
 
 
 def test_a_slow_agent_strikes_softly():
     worlds = grid(fragile_lane(1.6), spec_of(velocity={"nerfed": 0.5, "lifted": 1.0}))
     play(worlds, EAST, EAST)
-    assert worlds.state.blows.numpy()[0] == 0
+    assert worlds.state.impacts.numpy()[0] == 0
     assert worlds.cell[0] == 11
 
 

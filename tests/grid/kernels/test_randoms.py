@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import warp as wp
 
-from nerfbot.grid.kernels.randoms import Purpose, below, episode_key, mix, uniform, word
+from nerfbot.grid.kernels.randoms import Purpose, below, episode_key, mix, random_bits, uniform
 from nerfbot.limits import streams
 from tests.grid.reference_parts import Draws, scramble
 
@@ -22,7 +22,7 @@ def draw(
 ):
     tick = wp.tid()
     key = episode_key(seed, episode)
-    words[tick] = word(key, purpose, tick, 3)
+    words[tick] = random_bits(key, purpose, tick, 3)
     numbers[tick] = uniform(key, purpose, tick, 0)
     wholes[tick] = below(key, purpose, tick, 3, n)
 
@@ -53,7 +53,7 @@ def test_the_numbers_are_those_that_plain_integers_give():
     words, numbers, wholes = drawn(seed=2**64 - 5, episode=9, purpose=Purpose.DESTINATION, count=50)
     plain = Draws(2**64 - 5, 9)
     for tick in range(50):
-        assert int(words[tick]) == plain.word(Purpose.DESTINATION, tick, 3)
+        assert int(words[tick]) == plain.random_bits(Purpose.DESTINATION, tick, 3)
         assert numbers[tick] == plain.uniform(Purpose.DESTINATION, tick)
         assert wholes[tick] == plain.below(Purpose.DESTINATION, 7, tick, 3)
 

@@ -32,9 +32,9 @@ from nerfbot.grid.codes import (
     WALL,
 )
 from nerfbot.grid.painting import at_start
+from nerfbot.grid.rendering.palette import PALETTE
 from nerfbot.grid.rendering.render import TILE, ansi, rgb
 from nerfbot.grid.rendering.symbols import KINDS, ZONES, symbol_of
-from nerfbot.grid.rendering.tiles import PALETTE
 
 YELLOW = 1 + COLOURS.index("yellow")
 ZONE_BITS = (FOG, INTERFERENCE, NO_GO, LIFT_ZONE)
