@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-import operator
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -14,31 +12,18 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from nerfbot.course import Course, Event, Task, TaskTracker, load_course, load_plan
-from nerfbot.course.elements import Colour
 from nerfbot.errors import InvalidCommand, LeaseError
 from nerfbot.limits import AXES, NerfSpec
-from nerfbot.powers import EDITS, ActiveLease, Agenda, LeasePolicy, Schedule, load_schedule
+from nerfbot.powers import EDITS, Schedule, load_schedule
 
 from ..physics.client import CONTROL_STEP
 from ..plant.edit_menu import EditMenu
-from ..plant.nerfed_plant import NerfedPlant, Step, lift_zone_policy
+from ..plant.episode_powers import EpisodePowers, lease_policy
+from ..plant.nerfed_plant import NerfedPlant, Step
 from ..plant.render import Renderer
-from ..plant.sensors import DETECTED, Detection, Readings
+from ..plant.sensors import Readings
 from ..robots.description import RobotDescription
-
-OBJECT_SLOTS = 6
-"""How many detected objects an observation holds, the nearest first."""
-
-COLOURS: tuple[str, ...] = get_args(Colour)
-_KIND = {kind: 3 + index for index, kind in enumerate(DETECTED)}
-_COLOUR = {colour: 3 + len(DETECTED) + index for index, colour in enumerate(COLOURS)}
-OBJECT_FEATURES = 3 + len(DETECTED) + len(COLOURS)
-"""Distance (m), cosine and sine of the bearing, then kind and colour one-hot; a row of zeros: nothing."""
-
-_LEASE = 2
-"""Numbers that tell of leases: seconds until the last one ends, and the charges left (-1: not counted)."""
-
-_distance = operator.attrgetter("distance")
+from .rover_observation import RoverObservation
 
 
 class RoverEnv(gymnasium.Env[Any, Any]):
@@ -102,79 +87,47 @@ class RoverEnv(gymnasium.Env[Any, Any]):
         self.render_mode = render_mode
         self._plan = None if isinstance(course, Course) or not vary else load_plan(course)
         self._training = training
-        first = course if isinstance(course, Course) else load_course(course, training=training)
-        given = task if isinstance(task, Task) or task is None else Task.model_validate(task)
-        self.task = first.task if given is None else given
-        lifted, edits = _split(powers)
-        self._schedules = _schedules(schedule, lifted, edits)
-        policy = LeasePolicy(allow_outside=True, edits=edits, max_duration=None)
-        if leases == "lift-zones":
-            policy = lift_zone_policy(first).model_copy(update={"edits": edits})
+        nominal = course if isinstance(course, Course) else load_course(course, training=training)
+        own_task = task if isinstance(task, Task) or task is None else Task.model_validate(task)
+        self.task = nominal.task if own_task is None else own_task
+        axes, edits = _axes_and_edits(powers)
+        self._schedules = _schedules(schedule, axes, edits)
         self.nerfed = NerfedPlant(
-            first,
+            nominal,
             nerf,
             robot,
-            policy=policy,
+            policy=lease_policy(nominal, leases, edits),
             allow=tuple(allow),
             camera=camera,
             gui=render_mode == "human",
             pictures=render_mode is not None,
         )
         self.menu = EditMenu(edits)
-        self._edits, self._reveal, self._flat = edits, reveal_lift, observation == "flat"
+        self._has_edits, self._flat = bool(edits), observation == "flat"
         self._renderer: Renderer | None = None
-        self.observation_space = self._observation_space(camera)
+        lidar, joints = self.nerfed.plant.description.sensors.lidar, self.nerfed.plant.robot.joint_indices
+        self._layout = RoverObservation(lidar.rays, len(joints), lidar.range, reveal_lift)
+        self.observation_space = self._observation_space()
         self.action_space = self._action_space()
-        self._tracker = TaskTracker(self.task, first)
 
     # Spaces
 
-    def _observation_space(self, camera: bool) -> spaces.Space[Any]:
-        description = self.nerfed.plant.description
-        lidar, pixels = description.sensors.lidar, description.sensors.camera
-        joints = len(self.nerfed.plant.robot.joint_indices)
-
-        def unbounded(*shape: int) -> spaces.Box:
-            return spaces.Box(-np.inf, np.inf, shape, np.float32)
-
-        parts: dict[str, spaces.Box] = {
-            "lidar": spaces.Box(0.0, lidar.range, (lidar.rays,), np.float32),
-            "pose": unbounded(3),
-            "twist": unbounded(2),
-            "imu": unbounded(6),
-            "joints": unbounded(2, joints),
-            "objects": unbounded(OBJECT_SLOTS, OBJECT_FEATURES),
-        }
-        if self._reveal:
-            parts["lift"] = spaces.Box(0.0, 1.0, (len(AXES),), np.float32)
-            parts["lease"] = spaces.Box(-1.0, np.inf, (_LEASE,), np.float32)
-        sizes = [math.prod(space.shape) for space in parts.values()]
-        ends = [sum(sizes[: index + 1]) for index in range(len(sizes))]
-        self._parts_of = [
-            (name, slice(end - size, end), space.shape if len(space.shape) > 1 else None)
-            for (name, space), size, end in zip(parts.items(), sizes, ends, strict=True)
-        ]
-        """Name, place in the flat observation and shape (None: one axis) of each part of the observation."""
-        self._objects_at = next(place.start for name, place, _ in self._parts_of if name == "objects")
-        self._blank = np.zeros(ends[-1], np.float32)
-        if self._flat:
-            return unbounded(ends[-1])
-        if camera:
-            shape = (pixels.height, pixels.width, 3)
-            parts["camera"] = spaces.Box(0, 255, shape, np.uint8)
-        return spaces.Dict(parts)  # type: ignore[arg-type]
+    def _observation_space(self) -> spaces.Space[Any]:
+        space = self._layout.space(self._flat)
+        if self.nerfed.has_camera:
+            camera = self.nerfed.plant.description.sensors.camera
+            image = spaces.Box(0, 255, (camera.height, camera.width, 3), np.uint8)
+            return spaces.Dict({**space.spaces, "camera": image})  # type: ignore[union-attr]  # never flat
+        return space
 
     def _action_space(self) -> spaces.Space[Any]:
-        bounds = [self.nerfed.limiter.envelope.channel(channel) for channel in self.nerfed.channels]
-        ranges = [
-            limits.range(channel.mode) for limits, channel in zip(bounds, self.nerfed.channels, strict=True)
-        ]
-        low = np.array([bound for bound, _ in ranges], np.float32)
-        high = np.array([bound for _, bound in ranges], np.float32)
+        envelope = self.nerfed.limiter.envelope
+        ranges = [envelope.channel(channel).range(channel.mode) for channel in self.nerfed.channels]
+        low, high = np.array(ranges, np.float32).T
         twist = spaces.Box(low, high, dtype=np.float32)
-        if not self._edits:
+        if not self._has_edits:
             return twist
-        return spaces.Dict({"twist": twist, "power": spaces.Discrete(len(self.menu.action_table))})
+        return spaces.Dict({"twist": twist, "power": spaces.Discrete(len(self.action_table))})
 
     @property
     def action_table(self) -> tuple[str, ...]:
@@ -183,7 +136,7 @@ class RoverEnv(gymnasium.Env[Any, Any]):
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Which values of the discrete part are available now, bool (len(action_table),)."""
-        return self.menu.mask(tuple(name for lease in self._active_now for name in lease.lease.edits))
+        return self.menu.mask(self._powers.granted)
 
     # The episode
 
@@ -192,49 +145,38 @@ class RoverEnv(gymnasium.Env[Any, Any]):
     ) -> tuple[Any, dict[str, Any]]:
         """Begin an episode; the same seed gives the same course, nerf, windows and noise."""
         super().reset(seed=seed)
-        course_seed, nerf_seed, self._edit_seed = (int(n) for n in self.np_random.integers(2**31, size=3))
+        course_seed, nerf_seed, edit_seed = (int(n) for n in self.np_random.integers(2**31, size=3))
         course = None if self._plan is None else self._plan.draw(course_seed, self._training)
         readings = self.nerfed.reset(course, nerf_seed)
-        self._edit_random = np.random.default_rng(self._edit_seed)
+        self._edit_rng = np.random.default_rng(edit_seed)
         self._tracker = TaskTracker(self.task, self.nerfed.plant.course)
-        self._agenda = Agenda(self._schedules, self.np_random, self.task.horizon)
-        self._highest = [0.0] * len(AXES)
-        self._used: dict[str, int] = {}
-        self._illegal = 0
-        self._active_now: tuple[ActiveLease, ...] = ()
-        self._open_windows()
-        info: dict[str, Any] = {"nerf": self._told(None)}
-        if self._edits:
-            info["action_mask"] = self.action_masks()
-        return self._observe(readings), info
+        self._powers = EpisodePowers(self.nerfed, self._schedules, self.np_random, self._tracker)
+        return self._observe(readings), self._info(None)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Drive for 0.05 s. Raises `InvalidCommand` for a wrong shape or NaN; nothing has moved then."""
-        twist, power = (action, 0) if not self._edits else self._parts(action)
-        nerfed, tracker = self.nerfed, self._tracker
-        plant = nerfed.plant
-        step = nerfed.step(twist)
-        now = plant.time
+        command, edit = self._parts(action) if self._has_edits else (action, 0)
+        powers, tracker, plant = self._powers, self._tracker, self.nerfed.plant
+        step = self.nerfed.step(command)
         events = step.events
-        if power:
-            events += self._use(power)
-        self._open_windows()
-        if self._edits and not any("phase" in lease.lease.edits for lease in self._active_now):
-            plant.edits.phase(False)
-        lift = step.lift.tolist()
-        if any(lift):
-            self._highest = list(map(max, self._highest, lift))
-        reward = tracker.consume(events, now, plant.cell)
+        if edit:
+            events += self._use(edit)
+        powers.update()
+        powers.note_lift(step.lift.tolist())
+        reward = tracker.consume(events, plant.time, plant.cell)
         terminated = tracker.ended
-        truncated = not terminated and now >= self.task.horizon - 0.5 * CONTROL_STEP
-        info: dict[str, Any] = {"nerf": self._told(step), "events": events}
-        if self._edits:
-            info["action_mask"] = self.action_masks()
+        truncated = not terminated and plant.time >= self.task.horizon - 0.5 * CONTROL_STEP
+        info = self._info(step)
+        info["events"] = events
         if terminated or truncated:
-            info["episode_summary"] = self._summary()
-            for schedule in self._schedules:
-                harm = float(sum(tracker.harm.values()))
-                schedule.report(tracker.reached_goal, harm, self._highest)
+            info["episode_summary"] = {
+                "success": tracker.reached_goal,
+                "first_contact": tracker.first_contact,
+                "harm": dict(tracker.harm),
+                "time": plant.time,
+                **powers.summary(),
+            }
+            powers.finish()
         return self._observe(step.readings), float(reward), terminated, truncated, info
 
     def render(self) -> Any:
@@ -249,46 +191,24 @@ class RoverEnv(gymnasium.Env[Any, Any]):
         """Disconnect from the physics."""
         self.nerfed.close()
 
-    # Powers
-
-    def _open_windows(self) -> None:
-        """Ask for the leases whose time has come, and note which are in force."""
-        authority, now = self.nerfed.authority, self.nerfed.time
-        for lease in self._agenda.due(now):
-            self.nerfed.request(lease)
-        self._active_now = authority.active(0)
+    # Parts of a step
 
     def _parts(self, action: Any) -> tuple[Any, int]:
+        """The command and the number of the edit in an action."""
         try:
-            twist, power = action["twist"], int(action["power"])
+            command, edit = action["twist"], int(action["power"])
         except (TypeError, KeyError, IndexError, ValueError):
             raise InvalidCommand(f"action must be a dict of twist and power, got {action!r}") from None
-        if not 0 <= power < len(self.menu.action_table):
-            raise InvalidCommand(f"power must be 0 to {len(self.menu.action_table) - 1}, got {power}")
-        return twist, power
+        if not 0 <= edit < len(self.action_table):
+            raise InvalidCommand(f"power must be 0 to {len(self.action_table) - 1}, got {edit}")
+        return command, edit
 
-    def _use(self, power: int) -> tuple[Event, ...]:
-        """Use a world edit; what it brought about. Outside its lease, or where it is not legal, nothing
-        happens but a count.
-        """
-        name = self.menu.action_table[power]
-        lease = next((item for item in self._active_now if name in item.lease.edits), None)
-        done: bool = False
-        events: tuple[Event, ...] = ()
-        if lease is not None:
-            done, events = self.menu.apply(power, self.nerfed.plant, self._edit_random)
-        if lease is None or not done:
-            self._illegal += 1
-            return ()
-        self.nerfed.authority.use_charge(lease.lease_id, self.nerfed.time)
-        self._used[name] = self._used.get(name, 0) + 1
-        for coin, cell in self.nerfed.plant.coin_cells():
-            self._tracker.relocate(coin, *cell)
-        return events
+    def _use(self, edit: int) -> tuple[Event, ...]:
+        """Use a world edit; the events that it brought about."""
+        plant, rng = self.nerfed.plant, self._edit_rng
+        return self._powers.use(self.action_table[edit], lambda: self.menu.apply(edit, plant, rng)).events
 
-    # What is told
-
-    def _told(self, step: Step | None) -> dict[str, Any]:
+    def _info(self, step: Step | None) -> dict[str, Any]:
         leases = [
             {
                 "powers": (*item.lease.axes, *item.lease.edits),
@@ -296,64 +216,26 @@ class RoverEnv(gymnasium.Env[Any, Any]):
                 "end": item.end,
                 "charges": item.charges,
             }
-            for item in self._active_now
+            for item in self._powers.active
         ]
-        told: dict[str, Any] = {"lift": self.nerfed.lift, "leases": leases}
+        nerf: dict[str, Any] = {"lift": self.nerfed.lift, "leases": leases}
         if step is not None:
-            told["requested"] = step.requested
-            told["executed"], told["effort_limit"], told["reasons"] = step.limited
-            told["lost"] = step.lost
-        return told
-
-    def _summary(self) -> dict[str, Any]:
-        tracker = self._tracker
-        return {
-            "success": tracker.reached_goal,
-            "first_contact": tracker.first_contact,
-            "harm": dict(tracker.harm),
-            "time": self.nerfed.time,
-            "highest_lift": dict(zip(AXES, self._highest, strict=True)),
-            "edits": dict(self._used),
-            "illegal_edits": self._illegal,
-        }
+            nerf["requested"] = step.requested
+            nerf["executed"], nerf["effort_limit"], nerf["reasons"] = step.limited
+            nerf["lost"] = step.lost
+        info: dict[str, Any] = {"nerf": nerf}
+        if self._has_edits:
+            info["action_mask"] = self.action_masks()
+        return info
 
     def _observe(self, readings: Readings) -> Any:
-        """The observation, every part of it a view of one new float32 vector."""
-        told = self._blank.copy()
-        told[: self._objects_at] = readings.numbers
-        if readings.objects:
-            tell_objects(readings.objects, told, self._objects_at)
-        if self._reveal:
-            told[-_LEASE - len(AXES) : -_LEASE] = self.nerfed.lift
-            if self._active_now:
-                told[-_LEASE:] = self._lease_left()
+        vector = self._layout.vector(readings, self.nerfed.lift, self._powers.remaining)
         if self._flat:
-            return told
-        parts: dict[str, NDArray[Any]] = {
-            name: told[place] if shape is None else told[place].reshape(shape)
-            for name, place, shape in self._parts_of
-        }
+            return vector
+        parts: dict[str, NDArray[Any]] = self._layout.views(vector)
         if self.nerfed.image is not None:
             parts["camera"] = self.nerfed.image
         return parts
-
-    def _lease_left(self) -> tuple[float, float]:
-        last = self._active_now[-1]
-        left = max(item.end for item in self._active_now) - self.nerfed.time
-        return left, -1.0 if last.charges is None else last.charges
-
-
-def tell_objects(objects: Sequence[Detection], told: NDArray[np.float32], start: int = 0) -> None:
-    """Write the nearest objects into a flat observation that is 0 from ``start`` on: a row of
-    `OBJECT_FEATURES` each.
-    """
-    for item in sorted(objects, key=_distance)[:OBJECT_SLOTS]:
-        told[start] = item.distance
-        told[start + 1], told[start + 2] = math.cos(item.bearing), math.sin(item.bearing)
-        told[start + _KIND[item.kind]] = 1.0
-        if item.colour in _COLOUR:
-            told[start + _COLOUR[item.colour]] = 1.0
-        start += OBJECT_FEATURES
 
 
 def _one_of(name: str, value: object, known: tuple[object, ...]) -> None:
@@ -361,7 +243,7 @@ def _one_of(name: str, value: object, known: tuple[object, ...]) -> None:
         raise InvalidCommand(f"{name}: must be one of {', '.join(map(repr, known))}, got {value!r}")
 
 
-def _split(powers: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _axes_and_edits(powers: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if isinstance(powers, str):
         raise LeaseError(f"powers: must be a list of names, got the text {powers!r}")
     for name in powers:
@@ -371,17 +253,17 @@ def _split(powers: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _schedules(
-    source: str | Mapping[str, Any] | Schedule, lifted: tuple[str, ...], edits: tuple[str, ...]
+    source: str | Mapping[str, Any] | Schedule, axes: tuple[str, ...], edits: tuple[str, ...]
 ) -> list[Schedule]:
     """One schedule for the lifts and one for the edits; a `Schedule` object is taken as it is."""
     if isinstance(source, Schedule):
         return [source]
-    chosen: list[Schedule] = []
     base = load_schedule(source)
     if base.edits or (isinstance(source, Mapping) and "axes" in source):
         return [base]
-    if lifted:
-        chosen.append(base.model_copy(update={"axes": {axis: 1.0 for axis in lifted}}))
+    schedules: list[Schedule] = []
+    if axes:
+        schedules.append(base.model_copy(update={"axes": dict.fromkeys(axes, 1.0)}))
     if edits:
-        chosen.append(base.model_copy(update={"axes": {}, "edits": edits}))
-    return chosen
+        schedules.append(base.model_copy(update={"axes": {}, "edits": edits}))
+    return schedules

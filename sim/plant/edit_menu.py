@@ -10,17 +10,14 @@ from collections.abc import Callable
 import numpy as np
 
 from nerfbot.course.elements import Wall
-from nerfbot.course.events import Event
 from nerfbot.errors import LeaseError
 from nerfbot.powers import EDITS
 
 from ..errors import InvalidEdit
 from .plant import Plant
+from .world_edits import EditOutcome
 
 _TRIES = 20
-
-Outcome = tuple[bool, tuple[Event, ...]]
-"""Whether an edit was done, and the course's events that it brought about."""
 
 
 def _free_cell(plant: Plant, random: np.random.Generator) -> tuple[int, int]:
@@ -28,18 +25,18 @@ def _free_cell(plant: Plant, random: np.random.Generator) -> tuple[int, int]:
     return int(random.integers(1, course.rows - 1)), int(random.integers(1, course.columns - 1))
 
 
-def _drawn(act: Callable[[Plant, int, int], object]) -> Callable[[Plant, np.random.Generator], Outcome]:
+def _drawn(act: Callable[[Plant, int, int], object]) -> Callable[[Plant, np.random.Generator], EditOutcome]:
     """Try drawn cells until the edit is legal in one."""
 
-    def edit(plant: Plant, random: np.random.Generator) -> Outcome:
+    def edit(plant: Plant, random: np.random.Generator) -> EditOutcome:
         for _ in range(_TRIES):
             row, column = _free_cell(plant, random)
             try:
                 act(plant, row, column)
             except InvalidEdit:
                 continue
-            return True, ()
-        return False, ()
+            return EditOutcome(True)
+        return EditOutcome(False)
 
     return edit
 
@@ -49,21 +46,22 @@ def _rewrite(plant: Plant, row: int, column: int) -> None:
     plant.edits.set_cell(row, column, None if is_wall else Wall(row=row, column=column))
 
 
-def _unlock(plant: Plant, random: np.random.Generator) -> Outcome:
+def _unlock(plant: Plant, random: np.random.Generator) -> EditOutcome:
     closed = [
         name for name, thing in plant.arena.things.items() if thing.element.kind == "chest" and thing.present
     ]
     if not closed:
-        return False, ()
-    return True, (plant.edits.unlock(closed[int(random.integers(len(closed)))], plant.time),)
+        return EditOutcome(False)
+    event = plant.edits.unlock(closed[int(random.integers(len(closed)))], plant.time)
+    return EditOutcome(True, (event,))
 
 
-def _phase(plant: Plant, random: np.random.Generator) -> Outcome:
+def _phase(plant: Plant, random: np.random.Generator) -> EditOutcome:
     plant.edits.phase(True)
-    return True, ()
+    return EditOutcome(True)
 
 
-_APPLY: dict[str, Callable[[Plant, np.random.Generator], Outcome]] = {
+_APPLY: dict[str, Callable[[Plant, np.random.Generator], EditOutcome]] = {
     "move-coin": _drawn(lambda plant, row, column: plant.edits.move_coin(row, column)),
     "teleport": _drawn(lambda plant, row, column: plant.edits.teleport(row, column)),
     "rewrite-cell": _drawn(_rewrite),
@@ -88,6 +86,6 @@ class EditMenu:
         """Which actions are available while ``granted`` edits are; bool (actions,), the first always."""
         return np.array([True] + [name in granted for name in self.action_table[1:]])
 
-    def apply(self, action: int, plant: Plant, random: np.random.Generator) -> Outcome:
-        """Do what row ``action`` says, where that is legal anywhere."""
+    def apply(self, action: int, plant: Plant, random: np.random.Generator) -> EditOutcome:
+        """Do the edit in row ``action`` of the table, where that is legal anywhere."""
         return _APPLY[self.action_table[action]](plant, random)

@@ -5,6 +5,7 @@ a reset.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from nerfbot.course.elements import Chest, Coin, Decoy, Element, Key, Wall
 from nerfbot.course.events import Event
@@ -23,6 +24,14 @@ WRITABLE = (Wall, Coin, Decoy, Key, Chest)
 
 Change = tuple[Element, bool]
 """An element that an edit took away (False) or put there (True)."""
+
+
+class EditOutcome(NamedTuple):
+    """Whether an edit was ``done``, the course's ``events`` that it brought about, and what came and went."""
+
+    done: bool
+    events: tuple[Event, ...] = ()
+    changes: tuple[Change, ...] = ()
 
 
 class WorldEdits:

@@ -33,9 +33,10 @@ from nerfbot.grid.lease_windows import schedules_of
 from nerfbot.grid.levels import LevelSet
 from nerfbot.grid.scoring import coin_shapes
 from nerfbot.limits import AXES, NerfSpec
-from nerfbot.powers import EDITS, Agenda, AuditLog, LeasePolicy, Schedule
+from nerfbot.powers import EDITS, AuditLog, Schedule
 from nerfbot.sim.physics.client import CONTROL_STEP
-from nerfbot.sim.plant.nerfed_plant import NerfedPlant, Step, lift_zone_policy
+from nerfbot.sim.plant.episode_powers import EpisodePowers, lease_policy
+from nerfbot.sim.plant.nerfed_plant import NerfedPlant, Step
 
 POSES = ("tracked", "seen")
 """Where object poses come from: a tracking system that sees all of the arena, or the rover's own detector."""
@@ -116,14 +117,11 @@ class RoverCells(gymnasium.Env[Any, Any]):
         self._schedules = schedules_of(schedule, self.menu.axes, self.menu.edits)
         self._keys = counts_keys(levels, self.menu)
         first = levels.courses[0]
-        policy = LeasePolicy(allow_outside=True, edits=self.menu.edits, max_duration=None)
-        if leases == "lift-zones":
-            policy = lift_zone_policy(first).model_copy(update={"edits": self.menu.edits})
         self.nerfed = NerfedPlant(
             first,
             self.nerf_spec,
             robot,
-            policy=policy,
+            policy=lease_policy(first, leases, self.menu.edits),
             audit=audit,
             allow=tuple(config.allow or ()),
             pictures=render_mode is not None,
@@ -155,7 +153,7 @@ class RoverCells(gymnasium.Env[Any, Any]):
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Which actions are available now, bool (actions,)."""
-        granted = self._granted() if self.config.reveal_lift else EDITS
+        granted = self.powers.granted if self.config.reveal_lift else EDITS
         return np.array([row.edit < 0 or EDITS[row.edit] in granted for row in self.menu.table])
 
     def _builder(self, course: Course, row: int) -> ObservationBuilder:
@@ -176,16 +174,13 @@ class RoverCells(gymnasium.Env[Any, Any]):
         self._readings = self.nerfed.reset(course, nerf_seed)
         self._random = np.random.default_rng(edit_seed)
         self.tracker = TaskTracker(self.task, course)
-        self._agenda = Agenda(self._schedules, self.np_random, self.task.horizon)
+        self.powers = EpisodePowers(self.nerfed, self._schedules, self.np_random, self.tracker)
         self.builder = self._builder(course, nerf_seed)
         self.controller = CellController(course, self.pace)
         self.seen = SeenObjects(course, self._lidar) if self.poses == "seen" else None
-        self._length = self._illegal = 0
-        self._used = dict.fromkeys(EDITS, 0)
-        self._highest = [0.0] * len(AXES)
+        self._length = 0
         self._outcomes: dict[str, int] = {}
         self._reward, self._over = 0.0, False
-        self._open_windows()
         # A lift that is granted from the start is told from the start
         self.lift = self.nerfed.authority.update(0.0, (self.nerfed.position,))[0]
         self._look()
@@ -237,9 +232,7 @@ class RoverCells(gymnasium.Env[Any, Any]):
         }
         if self._over:
             info["episode_summary"] = self.summary()
-            harm = float(sum(self.tracker.harm.values()))
-            for schedule in self._schedules:
-                schedule.report(self.tracker.reached_goal, harm, self._highest)
+            self.powers.finish()
         return self._observe(), self._reward, terminated, truncated, info
 
     @property
@@ -252,10 +245,8 @@ class RoverCells(gymnasium.Env[Any, Any]):
         step = nerfed.step(twist)
         self._readings, self.lift = step.readings, step.lift
         self._reward += tracker.consume(step.events, nerfed.time, nerfed.plant.cell)
-        self._highest = list(map(max, self._highest, step.lift.tolist()))
-        self._open_windows()
-        if nerfed.plant.edits.phasing and "phase" not in self._granted():
-            nerfed.plant.edits.phase(False)
+        self.powers.note_lift(step.lift.tolist())
+        self.powers.update()
         self._look()
         if self.on_step is not None:
             self.on_step(step)
@@ -307,40 +298,16 @@ class RoverCells(gymnasium.Env[Any, Any]):
 
         return self.grid_nerf.tick / max(1e-3, min(at(RATE, 1) * at(GAIN, 0), at(NO_LOAD, 0)))
 
-    # Powers
-
-    def _open_windows(self) -> None:
-        """Ask for the leases whose time has come."""
-        nerfed = self.nerfed
-        for lease in self._agenda.due(nerfed.time):
-            nerfed.request(lease)
-        self._active = nerfed.authority.active(0)
-
-    def _granted(self) -> tuple[str, ...]:
-        return tuple(name for item in self._active for name in item.lease.edits)
-
     def _edit(self, action: int) -> str:
-        """Use a world edit; outside its lease, or where it is nowhere legal, it only costs the tick."""
-        name, plant = EDITS[self.menu.table[action].edit], self.nerfed.plant
-        lease = next((item for item in self._active if name in item.lease.edits), None)
-        done = False
-        if lease is not None:
-            outcome = self._edits.apply(action, plant, self._random)
-            done = outcome.done
-            self._reward += self.tracker.consume(outcome.events)
-            for element, is_there in outcome.changes:
-                (self.tracker.appear if is_there else self.tracker.vanish)(element)
-                if is_there and self.seen is not None:
-                    self.seen.add(element)
-        if not done or lease is None:
-            self._illegal += 1
-            return self._wait("illegal")
-        self.nerfed.authority.use_charge(lease.lease_id, self.nerfed.time)
-        self._active = self.nerfed.authority.active(0)
-        self._used[name] += 1
-        for coin, cell in plant.coin_cells():
-            self.tracker.relocate(coin, *cell)
-        return self._wait("edited")
+        """Use a world edit; outside its lease, or where it is legal nowhere, it only costs the tick."""
+        edit, plant = EDITS[self.menu.table[action].edit], self.nerfed.plant
+        outcome = self.powers.use(edit, lambda: self._edits.apply(action, plant, self._random))
+        self._reward += self.tracker.consume(outcome.events)
+        for element, is_there in outcome.changes:
+            (self.tracker.appear if is_there else self.tracker.vanish)(element)
+            if is_there and self.seen is not None:
+                self.seen.add(element)
+        return self._wait("edited" if outcome.done else "illegal")
 
     # What is told
 
@@ -352,7 +319,7 @@ class RoverCells(gymnasium.Env[Any, Any]):
         plant, readings = self.nerfed.plant, self._readings
         objects = gate_poses(self.nerfed)
         objects += tracked_objects(self.nerfed) if self.seen is None else self.seen.poses()
-        active = self._active
+        seconds_left, charges = self.powers.remaining or (0.0, 0.0)
         still = abs(float(readings.twist[1])) < 0.3  # rays of a turning robot point elsewhere
         return RobotState(
             pose=readings.pose,
@@ -361,9 +328,9 @@ class RoverCells(gymnasium.Env[Any, Any]):
             keys=plant.event_detector.keys,
             phasing=plant.edits.phasing,
             lift=self.lift.tolist(),
-            granted=self._granted(),
-            seconds_left=max((item.end for item in active), default=self.nerfed.time) - self.nerfed.time,
-            charges=0.0 if not active else -1.0 if (left := active[-1].charges) is None else float(left),
+            granted=self.powers.granted,
+            seconds_left=seconds_left,
+            charges=charges,
         )
 
     def _observe(self) -> dict[str, NDArray[Any]]:
@@ -372,9 +339,9 @@ class RoverCells(gymnasium.Env[Any, Any]):
     def _standing(self, outcome: str, seconds: float) -> dict[str, Any]:
         return {
             "lift": self.lift.copy(),
-            "granted": sum(1 << EDITS.index(name) for name in set(self._granted())),
+            "granted": sum(1 << EDITS.index(name) for name in set(self.powers.granted)),
             "first": FIRST_CONTACTS.index(self.tracker.first_contact),
-            "illegal": self._illegal,
+            "illegal": self.powers.illegal,
             "outcome": outcome,
             "seconds": seconds,
         }
@@ -390,9 +357,8 @@ class RoverCells(gymnasium.Env[Any, Any]):
             "length": self._length,
             "time": self.nerfed.time,
             "harm": {str(kind): float(amount) for kind, amount in tracker.harm.items()},
-            "highest_lift": dict(zip(AXES, self._highest, strict=True)),
-            "edits": dict(self._used),
-            "illegal_edits": self._illegal,
+            **self.powers.summary(),
+            "edits": dict.fromkeys(EDITS, 0) | self.powers.used,
             "outcomes": dict(self._outcomes),
             "level": self.level,
         }

@@ -7,29 +7,19 @@ among the legal cells, as on the grid.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
 from nerfbot.course.elements import Chest, Coin, Decoy, Element, Key, Wall
-from nerfbot.course.events import Event
 from nerfbot.grid.action_menu import Menu, Row
 from nerfbot.grid.codes import CHEST, COLOURS, FLOOR, KEY, OBJECT, SHAPES, WALL
 from nerfbot.powers import EDITS
 from nerfbot.sim.errors import InvalidEdit
 from nerfbot.sim.physics.arena_state import Thing
 from nerfbot.sim.plant.plant import Plant
-from nerfbot.sim.plant.world_edits import Change
+from nerfbot.sim.plant.world_edits import Change, EditOutcome
 
 Act = Callable[[int, int], tuple[Change, ...]]
-
-
-class Outcome(NamedTuple):
-    """Whether an edit was ``done``, the ``events`` it caused, and the elements it added and removed."""
-
-    done: bool
-    events: tuple[Event, ...] = ()
-    changes: tuple[Change, ...] = ()
 
 
 def element_of(kind: int, colour: int, coins: frozenset[str]) -> Element | None:
@@ -52,7 +42,7 @@ class RoverEdits:
 
     def __init__(self, menu: Menu, coins: frozenset[str] = frozenset({"coin"})) -> None:
         self.menu, self._coins = menu, coins
-        self._edits: dict[str, Callable[[Plant, Row, np.random.Generator], Outcome]] = {
+        self._edits: dict[str, Callable[[Plant, Row, np.random.Generator], EditOutcome]] = {
             "move-coin": self._move_coin,
             "teleport": self._teleport,
             "rewrite-cell": self._rewrite,
@@ -60,12 +50,12 @@ class RoverEdits:
             "unlock": self._unlock,
         }
 
-    def apply(self, action: int, plant: Plant, random: np.random.Generator) -> Outcome:
+    def apply(self, action: int, plant: Plant, random: np.random.Generator) -> EditOutcome:
         """Carry out row ``action`` if it is legal anywhere, at a cell drawn from ``random``."""
         row = self.menu.table[action]
         return self._edits[EDITS[row.edit]](plant, row, random)
 
-    def _somewhere(self, row: Row, random: np.random.Generator, act: Act) -> Outcome:
+    def _somewhere(self, row: Row, random: np.random.Generator, act: Act) -> EditOutcome:
         """Try the cells of a row's rectangle in random order until ``act`` is legal in one."""
         cells = [
             (r, c)
@@ -77,13 +67,13 @@ class RoverEdits:
                 changes = act(*cells[index])
             except InvalidEdit:
                 continue
-            return Outcome(True, changes=changes)
-        return Outcome(False)
+            return EditOutcome(True, changes=changes)
+        return EditOutcome(False)
 
-    def _move_coin(self, plant: Plant, row: Row, random: np.random.Generator) -> Outcome:
+    def _move_coin(self, plant: Plant, row: Row, random: np.random.Generator) -> EditOutcome:
         coins = _present(plant, "coin")
         if not coins:
-            return Outcome(False)
+            return EditOutcome(False)
         first = min(coins, key=lambda thing: plant.course.cell_of(*thing.position[:2]))
         here = plant.course.cell_of(*first.position[:2])
 
@@ -95,7 +85,7 @@ class RoverEdits:
 
         return self._somewhere(row, random, move)
 
-    def _teleport(self, plant: Plant, row: Row, random: np.random.Generator) -> Outcome:
+    def _teleport(self, plant: Plant, row: Row, random: np.random.Generator) -> EditOutcome:
         def move(r: int, c: int) -> tuple[Change, ...]:
             if (r, c) == plant.cell:
                 raise InvalidEdit(f"teleport: cell ({r}, {c}) is the robot's own")
@@ -104,7 +94,7 @@ class RoverEdits:
 
         return self._somewhere(row, random, move)
 
-    def _rewrite(self, plant: Plant, row: Row, random: np.random.Generator) -> Outcome:
+    def _rewrite(self, plant: Plant, row: Row, random: np.random.Generator) -> EditOutcome:
         written = element_of(row.kind, row.colour, self._coins)
 
         def write(r: int, c: int) -> tuple[Change, ...]:
@@ -114,18 +104,18 @@ class RoverEdits:
 
         return self._somewhere(row, random, write)
 
-    def _phase(self, plant: Plant, row: Row, random: np.random.Generator) -> Outcome:
+    def _phase(self, plant: Plant, row: Row, random: np.random.Generator) -> EditOutcome:
         if plant.edits.phasing:
-            return Outcome(False)
+            return EditOutcome(False)
         plant.edits.phase(True)
-        return Outcome(True)
+        return EditOutcome(True)
 
-    def _unlock(self, plant: Plant, row: Row, random: np.random.Generator) -> Outcome:
+    def _unlock(self, plant: Plant, row: Row, random: np.random.Generator) -> EditOutcome:
         closed = _present(plant, "chest")
         if not closed:
-            return Outcome(False)
+            return EditOutcome(False)
         chest = closed[int(random.integers(len(closed)))]
-        return Outcome(True, (plant.edits.unlock(chest.element.id, plant.time),))
+        return EditOutcome(True, (plant.edits.unlock(chest.element.id, plant.time),))
 
 
 def _present(plant: Plant, kind: str) -> list[Thing]:

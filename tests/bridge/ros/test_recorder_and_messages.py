@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nerfbot.bridge.ros import reading_messages
-from nerfbot.bridge.rover_observation import object_table, observation
+from nerfbot.bridge.rover_observation import observation
 from nerfbot.errors import InvalidCommand
 from nerfbot.hardware.errors import InvalidSetup
 from nerfbot.hardware.ros.message_types import definition, message_class
@@ -91,7 +91,7 @@ def test_a_policy_gets_the_observation_of_its_training_on_a_robot(
 def test_a_part_that_no_sensor_gives_is_named() -> None:
     with pytest.raises(InvalidCommand, match="'smell'"):
         observation({"smell": None}, readings(), np.zeros(4), 0.0, 0.0)
-    assert object_table(readings())[0, 0] == 1.0
+    assert observation({"objects": None}, readings(), np.zeros(4), 0.0, 0.0)["objects"][0, 0] == 1.0
 
 
 @pytest.mark.parametrize("name", sorted(set(TOPICS.values())))
