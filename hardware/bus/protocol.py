@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 BROADCAST = 0xFE
@@ -87,6 +87,37 @@ class ServoProtocol(ABC):
                 continue
             del buffer[:size]
             return packet
+
+    def number(self, data: bytes, start: int) -> int:
+        """The address or length at ``start`` in an instruction's parameters."""
+        return int.from_bytes(data[start : start + self.width], "little")
+
+    def written_blocks(self, packet: Packet) -> Iterator[tuple[int, int, bytes]]:
+        """Servo (or `BROADCAST`), address and bytes of every block that an instruction writes at once."""
+        number, width, data = self.number, self.width, packet.data
+        if packet.code == WRITE:
+            yield packet.id, number(data, 0), data[width:]
+        elif packet.code == SYNC_WRITE:
+            length = number(data, width)
+            for at in range(2 * width, len(data), length + 1):
+                yield data[at], number(data, 0), data[at + 1 : at + 1 + length]
+        elif packet.code == BULK_WRITE:
+            at = 0
+            while at < len(data):
+                length = number(data, at + 3)
+                yield data[at], number(data, at + 1), data[at + 5 : at + 5 + length]
+                at += 5 + length
+
+    def requested_blocks(self, packet: Packet) -> Iterator[tuple[int, int, int]]:
+        """Servo, address and length of every block that an instruction reads."""
+        number, width, data = self.number, self.width, packet.data
+        if packet.code == READ:
+            yield packet.id, number(data, 0), number(data, width)
+        elif packet.code == SYNC_READ:
+            yield from ((id, number(data, 0), number(data, width)) for id in data[2 * width :])
+        elif packet.code == BULK_READ:
+            for at in range(0, len(data), 5):
+                yield data[at], number(data, at + 1), number(data, at + 3)
 
     def numbers(self, *values: int) -> bytes:
         """Addresses and lengths as an instruction holds them."""

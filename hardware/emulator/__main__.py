@@ -19,12 +19,12 @@ from .program import Emulator
 from .pty_server import serve
 from .register_map import EmulatedServo
 
-STOP = 0.05
-"""How far beyond the envelope's range the emulated joints have their mechanical end stops, rad."""
+END_STOP = 0.05
+"""How far beyond the envelope's range the mechanical end stops of the emulated joints are, rad."""
 
 
 def build(robot: ServoRobot, link: Path | None, **options: Any) -> Emulator:
-    """An emulator of ``robot`` with its gravity; ``options`` as `Emulator` has them."""
+    """An emulator of ``robot`` with its gravity; ``options`` are those of `Emulator`."""
     servos = [EmulatedServo(joint.servo, joint.id, joint.inertia) for joint in robot.joints]
     joints = {joint.name: (joint, servo) for joint, servo in zip(robot.joints, servos, strict=True)}
     for joint, servo in joints.values():
@@ -32,12 +32,12 @@ def build(robot: ServoRobot, link: Path | None, **options: Any) -> Emulator:
         ends = sorted(
             home + joint.direction * (end or 0.0) for end in (limits.min_position, limits.max_position)
         )
-        servo.plant.stops = (ends[0] - STOP, ends[1] + STOP)
+        servo.motor.stops = (ends[0] - END_STOP, ends[1] + END_STOP)
         servo.place(home, 0.0)
 
     def gravity(_: Sequence[EmulatedServo]) -> dict[int, float]:
         angles = {
-            name: joint.direction * (servo.plant.angle - joint.home * joint.servo.radians_per_count)
+            name: joint.direction * (servo.motor.angle - joint.home * joint.servo.radians_per_count)
             for name, (joint, servo) in joints.items()
         }
         torques = robot.gravity_torques(angles)
@@ -47,7 +47,7 @@ def build(robot: ServoRobot, link: Path | None, **options: Any) -> Emulator:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run until a signal ends it; returns 0, or 2 for bad input (one line on stderr)."""
+    """Run until a signal; returns 0, or 2 for bad input (one line on stderr)."""
     parser = argparse.ArgumentParser(prog="python -m nerfbot.hardware.emulator", description=__doc__)
     parser.add_argument("--robot", default="so101", help="a robot's name or YAML file")
     parser.add_argument("--servo", action="append", default=[], metavar="MODEL:ID", help="instead of a robot")
@@ -58,23 +58,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--baud", type=int, default=1_000_000)
     parser.add_argument("--priority", type=int, default=0, help="real-time priority: servos never wait")
-    given = parser.parse_args(arguments)
+    parser.add_argument("--parent", type=int, default=0, help="end when this process is not the parent")
+    options = parser.parse_args(arguments)
     try:
-        options = {"log": given.log, "control": given.control, "seed": given.seed}
-        if given.servo:
-            pairs = [text.partition(":") for text in given.servo]
+        common = {"log": options.log, "control": options.control, "seed": options.seed}
+        if options.servo:
+            pairs = [text.partition(":") for text in options.servo]
             servos = [EmulatedServo(load_servo(model), int(id)) for model, _, id in pairs]
             for servo in servos:
                 servo.place(math.pi, 0.0)
-            emulator = Emulator(servos, given.link, given.baud, **options)
+            emulator = Emulator(servos, options.link, options.baud, **common)
         else:
-            emulator = build(ServoRobot.load(given.robot), given.link, **options)
-        if given.faults is not None:
-            emulator.script(read_yaml(given.faults, InvalidServo) or [])
+            emulator = build(ServoRobot.load(options.robot), options.link, **common)
+        if options.faults is not None:
+            emulator.schedule(read_yaml(options.faults, InvalidServo) or [])
     except NerfbotError as problem:
         print(f"emulator: {problem}", file=sys.stderr)
         return 2
-    serve(emulator, given.priority)
+    serve(emulator, options.priority, options.parent)
     return 0
 
 

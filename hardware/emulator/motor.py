@@ -22,50 +22,53 @@ _STILL = 1e-4  # rad/s
 
 
 @dataclass
-class Drive:
+class MotorCommand:
     """What the firmware asks of the motor in one step.
 
-    ``goal`` (rad), ``velocity`` (rad/s, 0 or less: unlimited), ``acceleration`` (rad/s², likewise), ``cap``
-    (share of the stall torque), ``gain`` (units of P), ``enabled``. ``brake``: come to rest, ignoring the
-    goal.
+    ``goal`` (rad), ``velocity`` (rad/s, 0 or less: unlimited), ``acceleration`` (rad/s², likewise),
+    ``duty_limit`` (share of the stall torque), ``gain`` (units of P), ``enabled``. ``brake``: come to rest,
+    ignoring the goal.
     """
 
     goal: float
     velocity: float
     acceleration: float
-    cap: float
+    duty_limit: float
     gain: float
     enabled: bool
     brake: bool = False
 
 
 @dataclass
-class Plant:
-    """State of one servo's motor and shaft. Angles in rad, 0 at count 0; ``stops``: mechanical end stops."""
+class MotorModel:
+    """One servo's motor and shaft. Angles in rad, 0 at count 0; ``stops``: mechanical end stops.
 
-    motor: MotorSpec
+    ``set_point`` and ``speed``: of the profile towards the goal; ``duty``: share of the stall torque.
+    """
+
+    spec: MotorSpec
     inertia: float
-    radians: float
+    radians_per_count: float
     angle: float = math.pi
     velocity: float = 0.0
     duty: float = 0.0
     torque: float = 0.0
     temperature: float = AMBIENT
     supply: float = 0.0
-    at: float = math.pi
+    set_point: float = math.pi
     speed: float = 0.0
     stuck: bool = False
     extra_load: float = 0.0
     stops: tuple[float, float] = (-math.inf, math.inf)
 
     def __post_init__(self) -> None:
-        self.supply = self.supply or self.motor.voltage
-        self.at = self.angle
+        self.supply = self.supply or self.spec.voltage
+        self.set_point = self.angle
 
     @property
     def current(self) -> float:
         """Current, A: torque over the torque constant."""
-        return self.torque / self.motor.stall_torque * self.motor.stall_current
+        return self.torque / self.spec.stall_torque * self.spec.stall_current
 
     @property
     def voltage(self) -> float:
@@ -74,51 +77,51 @@ class Plant:
 
     def place(self, angle: float) -> None:
         """Put the shaft at ``angle``, at rest and cool."""
-        self.angle = self.at = angle
+        self.angle = self.set_point = angle
         self.velocity = self.speed = self.duty = self.torque = self.extra_load = 0.0
-        self.temperature, self.supply, self.stuck = AMBIENT, self.motor.voltage, False
+        self.temperature, self.supply, self.stuck = AMBIENT, self.spec.voltage, False
 
-    def step(self, drive: Drive, load: float, dt: float) -> None:
-        """Advance by ``dt`` (s) with an outer torque of ``load`` (N·m)."""
-        motor = self.motor
-        if drive.enabled:
-            self._profile(drive, dt)
-            error = (self.at - self.angle) / self.radians
-            duty = GAIN_PER_COUNT * drive.gain * error + DAMPING * (self.speed - self.velocity)
-            duty += self.speed / motor.no_load_velocity
-            self.duty = max(-drive.cap, min(drive.cap, duty))
+    def step(self, command: MotorCommand, load: float, dt: float) -> None:
+        """Advance by ``dt`` (s) under an external torque of ``load`` (N·m)."""
+        spec = self.spec
+        if command.enabled:
+            self._profile(command, dt)
+            error = (self.set_point - self.angle) / self.radians_per_count
+            duty = GAIN_PER_COUNT * command.gain * error + DAMPING * (self.speed - self.velocity)
+            duty += self.speed / spec.no_load_velocity
+            self.duty = max(-command.duty_limit, min(command.duty_limit, duty))
         else:
-            self.at, self.speed, self.duty = self.angle, 0.0, 0.0
+            self.set_point, self.speed, self.duty = self.angle, 0.0, 0.0
         self._move(load + self.extra_load, dt)
-        heat = (self.torque / motor.stall_torque) ** 2 * motor.voltage * motor.stall_current
+        heat = (self.torque / spec.stall_torque) ** 2 * spec.voltage * spec.stall_current
         cooling = (self.temperature - AMBIENT) / HEAT_RESISTANCE
         self.temperature += (heat - cooling) / HEAT_CAPACITY * dt
 
-    def _profile(self, drive: Drive, dt: float) -> None:
+    def _profile(self, command: MotorCommand, dt: float) -> None:
         """Move the set point towards the goal on a trapezoid."""
-        gap = 0.0 if drive.brake else drive.goal - self.at
-        top = drive.velocity if drive.velocity > 0.0 else 4.0 * self.motor.no_load_velocity
-        wanted = math.copysign(min(top, abs(gap) / dt), gap) if gap else 0.0
-        if drive.acceleration > 0.0:
+        gap = 0.0 if command.brake else command.goal - self.set_point
+        top = command.velocity if command.velocity > 0.0 else 4.0 * self.spec.no_load_velocity
+        target = math.copysign(min(top, abs(gap) / dt), gap) if gap else 0.0
+        if command.acceleration > 0.0:
             # the speed from which one step of braking after another ends on the goal
-            growth = drive.acceleration * dt
-            able = growth * (math.sqrt(0.25 + 2.0 * abs(gap) / (growth * dt)) - 0.5)
-            wanted = math.copysign(min(abs(wanted), able), gap) if gap else 0.0
-            ramped = max(self.speed - growth, min(self.speed + growth, wanted))
-            self.speed = max(-top, min(top, ramped))  # a limit that comes back is obeyed at once
+            growth = command.acceleration * dt
+            reachable = growth * (math.sqrt(0.25 + 2.0 * abs(gap) / (growth * dt)) - 0.5)
+            target = math.copysign(min(abs(target), reachable), gap) if gap else 0.0
+            ramped = max(self.speed - growth, min(self.speed + growth, target))
+            self.speed = max(-top, min(top, ramped))  # a limit that returns applies at once
         else:
-            self.speed = wanted
+            self.speed = target
         step = self.speed * dt
-        self.at = drive.goal if not drive.brake and step == gap else self.at + step
+        self.set_point = command.goal if not command.brake and step == gap else self.set_point + step
 
     def _move(self, load: float, dt: float) -> None:
-        motor = self.motor
-        drive = motor.stall_torque * self.duty * max(self.voltage, 0.0) / motor.voltage
-        back = motor.stall_torque / motor.no_load_velocity
-        # Back-EMF is a damper of the motor terminals: implicit, or a light joint would be unstable.
+        spec = self.spec
+        drive_torque = spec.stall_torque * self.duty * max(self.voltage, 0.0) / spec.voltage
+        back = spec.stall_torque / spec.no_load_velocity
+        # Back-EMF damps the motor; integrated implicitly, or a light joint would be unstable.
         damping = back if self.duty or abs(self.velocity) > _STILL else 0.0
-        friction = FRICTION * motor.stall_torque
-        push = drive + load
+        friction = FRICTION * spec.stall_torque
+        push = drive_torque + load
         if self.stuck or (abs(self.velocity) <= _STILL and abs(push) <= friction):
             self.velocity = 0.0
         else:
@@ -130,4 +133,4 @@ class Plant:
         self.angle += self.velocity * dt
         if not self.stops[0] <= self.angle <= self.stops[1]:
             self.angle, self.velocity = max(self.stops[0], min(self.stops[1], self.angle)), 0.0
-        self.torque = drive - (back * self.velocity if self.duty else 0.0)
+        self.torque = drive_torque - (back * self.velocity if self.duty else 0.0)

@@ -1,9 +1,9 @@
-"""One end of a cable: a pseudo terminal that a driver opens, an append-only log, a control socket, faults.
+"""A pseudo terminal that a driver opens as its port, with an append-only log, a control socket and faults.
 
-What is at the other end, emulated servos or real ones, is the subclass's. The log is JSON lines, each an
-array that starts with a monotonic time (s) and a letter: ``w`` a register write [id, address, hex, error,
-counts, velocity rad/s, torque_enable], ``f`` a fault [name, servo, value], ``r`` a reset, ``b`` a reboot
-[id], ``x`` an unreadable baud rate.
+A subclass provides the other end: emulated servos, or real ones. The log is JSON lines, each an array that
+starts with a monotonic time (s) and a letter: ``w`` a register write [id, address, hex, error, counts,
+velocity rad/s, torque_enable], ``f`` a fault [name, servo, value], ``r`` a reset, ``b`` a reboot [id], ``x``
+an unreadable baud rate.
 """
 
 from __future__ import annotations
@@ -19,23 +19,22 @@ import socket
 import termios
 import time
 import tty
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from .. import priority
 from ..bus.bus import PROTOCOLS
-from ..bus.protocol import BULK_READ, BULK_WRITE, READ, SYNC_READ, SYNC_WRITE, WRITE, Packet
-from .faults import Line, LineFault, describe
+from .faults import LineFault, LineFaults, parse_fault
 
 IDLE = 0.01
-"""Nothing waits longer than this for its turn, s."""
+"""The server looks for work at least this often, s."""
 
 SPEEDS = {getattr(termios, f"B{rate}"): rate for rate in (9600, 57600, 115200, 500000, 1000000, 2000000)}
 
 
-class Cable:
-    """A pseudo terminal linked at ``link``, told of faults over the socket ``control``.
+class PtyServer:
+    """A pseudo terminal linked at ``link``; the socket ``control`` accepts faults and resets.
 
     Without a ``link`` there is no terminal. ``clock`` is a steady one, s.
     """
@@ -52,14 +51,12 @@ class Cable:
     ) -> None:
         self.link, self.baud, self.clock = link, baud, clock
         self.protocol = PROTOCOLS[protocol]
-        self.wide = 2 if protocol == "dynamixel" else 1
-        """Bytes of an address or a length in an instruction."""
-        self.line = Line(random.Random(seed))
+        self.line = LineFaults(random.Random(seed))
         self._log = None if log is None else os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        self._lines: list[str] = []
-        self._out: list[tuple[float, int, bytes]] = []
+        self._log_lines: list[str] = []
+        self._output: list[tuple[float, int, bytes]] = []
         self._order = 0
-        self._buffer = bytearray()
+        self._input = bytearray()
         self._script: list[tuple[float, dict[str, Any]]] = []
         self._control: socket.socket | None = None
         if control is not None:
@@ -67,6 +64,36 @@ class Cable:
             self._control.bind(str(control))
         self._master = self._slave = -1
         self.plug()
+
+    # What a subclass provides
+
+    def advance(self, now: float) -> None:
+        """Advance the servos to ``now`` (s)."""
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Handle bytes that the driver sent by ``now`` (s)."""
+        raise NotImplementedError
+
+    def extra_handles(self) -> list[int]:
+        """Further descriptors to wait for; `receive_extra` handles what arrives there."""
+        return []
+
+    def receive_extra(self, now: float) -> None:
+        """Handle what has arrived at the `extra_handles`."""
+
+    def apply_fault(self, name: str, id: int | None, value: float, now: float) -> bool:
+        """Apply a fault to the servos; false where it is not a servo fault."""
+        return False
+
+    def place(self, angles: Sequence[float], now: float) -> None:
+        """Put the servos at ``angles`` (rad) in good health, where that is possible."""
+
+    def set_eeprom(self, values: dict[str, dict[str, int]]) -> None:
+        """Change EEPROM by servo and register, where that is possible."""
+
+    def states(self) -> list[dict[str, Any]]:
+        """The true state of each servo."""
+        raise NotImplementedError
 
     # The terminal
 
@@ -81,28 +108,28 @@ class Cable:
         self.link.symlink_to(os.ttyname(self._slave))
 
     def unplug(self) -> None:
-        """Pull the cable: whoever has it open gets an error, and the port is gone."""
+        """Remove the terminal: who has it open gets an error."""
         if self._master < 0 or self.link is None:
             return
         self.link.unlink(missing_ok=True)
         os.close(self._master)
         os.close(self._slave)
         self._master = self._slave = -1
-        self._out.clear()
-        self._buffer.clear()
+        self._output.clear()
+        self._input.clear()
 
     # The loop
 
-    def run(self, stop: Callable[[], bool] = lambda: False) -> None:
-        """Serve until ``stop()``; it is asked about every `IDLE` s."""
-        while not stop():
+    def run(self, done: Callable[[], bool]) -> None:
+        """Serve until ``done()``, which it asks about every `IDLE` s."""
+        while not done():
             self.serve()
 
     def serve(self) -> None:
         """Wait for the next event and handle it."""
         now = self.clock()
-        due = min([now + IDLE, *(item[0] for item in self._out[:1]), *(item[0] for item in self._script[:1])])
-        handles: list[Any] = [*([] if self._master < 0 else [self._master]), *self.others()]
+        due = min([now + IDLE, *(at for at, *_ in self._output[:1]), *(at for at, _ in self._script[:1])])
+        handles: list[Any] = [*([] if self._master < 0 else [self._master]), *self.extra_handles()]
         if self._control is not None:
             handles.append(self._control)
         ready = select.select(handles, [], [], max(0.0, due - now))[0]
@@ -110,29 +137,18 @@ class Cable:
         self.advance(now)
         for handle in ready:
             if handle is self._control:
-                self._obey()
+                self._answer_control()
             elif handle == self._master:
                 self._receive(now)
             else:
-                self.hear(now)
+                self.receive_extra(now)
         while self._script and self._script[0][0] <= now:
             self.do(heapq.heappop(self._script)[1])
-        self._transmit(self.clock())
-        self._flush()
-
-    def advance(self, now: float) -> None:
-        """Let the world go on until ``now`` (s)."""
-
-    def others(self) -> list[int]:
-        """Further descriptors to wait for; `hear` is called when one of them has something."""
-        return []
-
-    def hear(self, now: float) -> None:
-        """Something has come from the `others`."""
-
-    def take(self, data: bytes, now: float) -> None:
-        """Take bytes off the bus at ``now`` (s)."""
-        raise NotImplementedError
+        data = self.pop_output(self.clock())
+        if data and self._master >= 0:
+            with contextlib.suppress(OSError):  # nobody reads: the bytes are lost, as on a wire
+                os.write(self._master, data)
+        self._flush_log()
 
     def _receive(self, now: float) -> None:
         try:
@@ -144,76 +160,36 @@ class Cable:
             self._note(now, "x", rate)
             self._send(now + 0.001, self.line.rng.randbytes(4))  # what a wrong baud rate looks like
             return
-        self.take(data, now)
+        self.receive(data, now)
 
-    def _transmit(self, now: float) -> None:
-        data = self.answers(now)
-        if data and self._master >= 0:
-            with contextlib.suppress(OSError):  # nobody reads: the bytes are gone, as on a wire
-                os.write(self._master, data)
-
-    def answers(self, now: float) -> bytes:
-        """What has arrived of the answers by ``now`` (s), and not been taken yet."""
+    def pop_output(self, now: float) -> bytes:
+        """Remove and return the output that is due by ``now`` (s)."""
         data = b""
-        while self._out and self._out[0][0] <= now:
-            data += heapq.heappop(self._out)[2]
+        while self._output and self._output[0][0] <= now:
+            data += heapq.heappop(self._output)[2]
         return data
 
     def _send(self, at: float, data: bytes) -> None:
         self._order += 1
-        heapq.heappush(self._out, (at, self._order, data))
-
-    # What instructions say
-
-    def number(self, data: bytes, at: int) -> int:
-        """An address or a length in an instruction's parameters."""
-        return int.from_bytes(data[at : at + self.wide], "little")
-
-    def writes(self, packet: Packet) -> Iterator[tuple[int, int, bytes]]:
-        """Servo (or `BROADCAST`), address and bytes of everything that a packet writes at once."""
-        number, wide, data = self.number, self.wide, packet.data
-        if packet.code == WRITE:
-            yield packet.id, number(data, 0), data[wide:]
-        elif packet.code == SYNC_WRITE:
-            length = number(data, wide)
-            for at in range(2 * wide, len(data), length + 1):
-                yield data[at], number(data, 0), data[at + 1 : at + 1 + length]
-        elif packet.code == BULK_WRITE:
-            at = 0
-            while at < len(data):
-                length = number(data, at + 3)
-                yield data[at], number(data, at + 1), data[at + 5 : at + 5 + length]
-                at += 5 + length
-
-    def questions(self, packet: Packet) -> Iterator[tuple[int, int, int]]:
-        """Servo, address and length of every block that a packet asks for."""
-        number, wide, data = self.number, self.wide, packet.data
-        if packet.code == READ:
-            yield packet.id, number(data, 0), number(data, wide)
-        elif packet.code == SYNC_READ:
-            yield from ((id, number(data, 0), number(data, wide)) for id in data[2 * wide :])
-        elif packet.code == BULK_READ:
-            for at in range(0, len(data), 5):
-                yield data[at], number(data, at + 1), number(data, at + 3)
+        heapq.heappush(self._output, (at, self._order, data))
 
     # Faults and control
 
-    def script(self, faults: Sequence[dict[str, Any]]) -> None:
-        """Faults to come: each a command with ``at``, seconds from now."""
+    def schedule(self, faults: Sequence[dict[str, Any]]) -> None:
+        """Schedule faults, each a control command with ``at``, seconds from now."""
         now = self.clock()
         for index, command in enumerate(faults):
-            heapq.heappush(
-                self._script, (now + float(command["at"]) + index * 1e-9, {"do": "fault", **command})
-            )
+            at = now + float(command["at"]) + index * 1e-9
+            heapq.heappush(self._script, (at, {"do": "fault", **command}))
 
     def do(self, command: dict[str, Any]) -> dict[str, Any]:
         """Carry out one command of the control socket; returns the answer."""
         now = self.clock()
         action = str(command.get("do"))
         if action == "fault":
-            name, id, seconds, count, value = describe(command)
+            name, id, seconds, count, value = parse_fault(command)
             self._note(now, "f", name, id, value)
-            if not self._cut(name) and not self.befall(name, id, value, now):
+            if not self._apply_port_fault(name) and not self.apply_fault(name, id, value, now):
                 self.line.faults.append(LineFault(name, id, now + seconds, count, value))
         elif action in ("clear", "reset"):
             self.clear()
@@ -222,48 +198,32 @@ class Cable:
                 self.place(command["angles"], now)
                 self._note(now, "r")
         elif action == "eeprom":
-            self.burn(command["values"])
+            self.set_eeprom(command["values"])
         elif action != "state":
             return {"error": f"do = {action!r}: must be fault, clear, reset, eeprom or state"}
-        self._flush()
+        self._flush_log()
         return {"t": now, "servos": self.states()}
 
-    def _cut(self, name: str) -> bool:
-        """Whether a fault is one of the cable itself, which has happened then."""
+    def _apply_port_fault(self, name: str) -> bool:
+        """Apply a fault of the port; false where it is none."""
         if name == "unplug":
             self.unplug()
         elif name == "replug":
             self.plug()
-        elif name == "echo":
-            self.line.echo = True
-        elif name == "dead":
-            self.line.dead = True
+        elif name in ("echo", "dead"):
+            setattr(self.line, name, True)
         else:
             return False
         return True
 
-    def befall(self, name: str, id: int | None, value: float, now: float) -> bool:
-        """Let a fault happen to the servos; whether it is one of theirs."""
-        return False
-
-    def place(self, angles: Sequence[float], now: float) -> None:
-        """Put the servos at ``angles`` (rad) in good health, where that can be done."""
-
-    def burn(self, values: dict[str, dict[str, int]]) -> None:
-        """Change what EEPROM holds, by servo and register, where that can be done."""
-
-    def states(self) -> list[dict[str, Any]]:
-        """The true state of each servo."""
-        raise NotImplementedError
-
     def clear(self) -> None:
-        """End what is wrong with the line; what was on it is lost."""
+        """End the faults of the line; the bytes on it are lost."""
         self.line.faults.clear()
         self.line.echo = self.line.dead = False
-        self._out.clear()
-        self._buffer.clear()
+        self._output.clear()
+        self._input.clear()
 
-    def _obey(self) -> None:
+    def _answer_control(self) -> None:
         assert self._control is not None
         data, sender = self._control.recvfrom(65536)
         try:
@@ -271,22 +231,22 @@ class Cable:
         except (KeyError, TypeError, ValueError) as problem:
             answer = {"error": f"{type(problem).__name__}: {problem}"}
         if sender:
-            with contextlib.suppress(OSError):  # who asked has gone
+            with contextlib.suppress(OSError):  # the sender has gone
                 self._control.sendto(json.dumps(answer).encode(), sender)
 
-    def _note(self, now: float, *what: Any) -> None:
+    def _note(self, now: float, *entry: Any) -> None:
         if self._log is not None:
-            self._lines.append(json.dumps([round(now, 6), *what], separators=(",", ":")))
+            self._log_lines.append(json.dumps([round(now, 6), *entry], separators=(",", ":")))
 
-    def _flush(self) -> None:
-        if self._lines and self._log is not None:
-            os.write(self._log, ("\n".join(self._lines) + "\n").encode())
-            self._lines.clear()
+    def _flush_log(self) -> None:
+        if self._log_lines and self._log is not None:
+            os.write(self._log, ("\n".join(self._log_lines) + "\n").encode())
+            self._log_lines.clear()
 
     def close(self) -> None:
-        """Pull the cable and close log and socket."""
+        """Remove the terminal and close log and socket."""
         self.unplug()
-        self._flush()
+        self._flush_log()
         if self._log is not None:
             os.close(self._log)
             self._log = None
@@ -295,17 +255,18 @@ class Cable:
             self._control.close()
 
 
-def serve(cable: Cable, level: int = 0) -> None:
-    """Serve as a program, at a real-time priority ``level``, until SIGTERM or SIGINT; then close the cable.
+def serve(server: PtyServer, level: int = 0, parent: int = 0) -> None:
+    """Serve at the real-time priority ``level`` until SIGTERM or SIGINT, then close ``server``.
 
-    Says on standard output when the port can be opened.
+    It also ends when the process ``parent`` (0: none) is no longer its parent. It prints a line when the port
+    can be opened.
     """
-    ended: list[int] = []
+    signals: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda signum, _: ended.append(signum))
+        signal.signal(number, lambda signum, _: signals.append(signum))
     priority.request(level)
-    print(f"port {cable.link}", flush=True)
+    print(f"port {server.link}", flush=True)
     try:
-        cable.run(lambda: bool(ended))
+        server.run(lambda: bool(signals) or (parent > 0 and os.getppid() != parent))
     finally:
-        cable.close()
+        server.close()

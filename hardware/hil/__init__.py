@@ -1,1 +1,4 @@
-"""Hardware in the loop: every fault of the list against a real driver process, and what came of it."""
+"""Hardware in the loop: every fault of the list against a real driver process, and the figures.
+
+The driver under test lives in `driver`, the emulated servos in `emulator`.
+"""

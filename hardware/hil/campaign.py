@@ -1,4 +1,4 @@
-"""The campaign: every fault in every situation, with varied seeds, over a few workers; its figures."""
+"""The campaign: every fault in every situation, with varied seeds, over several workers; its figures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from nerfbot.declared import suggestion
@@ -41,14 +41,10 @@ class FaultFigures:
     guards: str
     bound: float
 
-    def plain(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return dict(self.__dict__)
-
 
 @dataclass(frozen=True)
-class Figures:
-    """The campaign's figures. ``stop_p99_cycles`` counts the causes that the driver sees, by the clock;
+class CampaignFigures:
+    """The campaign's figures. ``stop_p99_cycles`` is about the causes that the driver sees, by the clock;
     ``stop_p99_writes`` the same in bus cycles of the log that still pulled. ``timer_p99_cycles`` is a bare
     timer's lateness in the same run.
     """
@@ -63,8 +59,8 @@ class Figures:
     timer_p99_cycles: float | None
     problems: list[Row]
 
-    def plain(self) -> dict[str, Any]:
-        """The names that stay fixed first."""
+    def as_json(self) -> dict[str, Any]:
+        """The figures as JSON data, those with fixed names first."""
         return {
             "trials": self.pooled.trials,
             "violations": self.pooled.violations,
@@ -75,16 +71,16 @@ class Figures:
             "timer_p99_cycles": self.timer_p99_cycles,
             "violation_bound_95": self.pooled.bound,
             "robot": self.robot,
-            "faults": [fault.plain() for fault in self.faults],
+            "faults": [asdict(fault) for fault in self.faults],
             "problems": self.problems,
         }
 
 
-def plan(trials: int, seed: int, only: Sequence[str] = (), real: bool = False) -> list[list[Any]]:
-    """The trials in a drawn order: every fault in every situation as evenly as ``trials`` allows.
+def plan_trials(trials: int, seed: int, only: Sequence[str] = (), real: bool = False) -> list[list[Any]]:
+    """The trials, [fault, situation, seed] each, in random order: every pair as evenly as ``trials`` allows.
 
-    With ``real`` those faults that can be made on real servos. Raises `InvalidCommand` for an unknown fault,
-    one that cannot be made there, or too few trials.
+    With ``real`` only faults that real servos can have. Raises `InvalidCommand` for an unknown fault, one
+    that real servos cannot have, or too few trials.
     """
     names = [fault.name for fault in FAULTS]
     possible = [fault.name for fault in FAULTS if not (real and fault.emulated)]
@@ -95,8 +91,8 @@ def plan(trials: int, seed: int, only: Sequence[str] = (), real: bool = False) -
             raise InvalidCommand(f"--fault {name!r}: cannot be made on real servos, only on the emulator")
     if trials < 1:
         raise InvalidCommand(f"--trials = {trials}: must be at least 1")
-    chosen = [name for name in possible if not only or name in only]
-    pairs = [(name, situation) for name in chosen for situation in SITUATIONS]
+    selected = [name for name in possible if not only or name in only]
+    pairs = [(name, situation) for name in selected for situation in SITUATIONS]
     rng = random.Random(seed)
     rows: list[list[Any]] = []
     while len(rows) < trials:
@@ -107,7 +103,7 @@ def plan(trials: int, seed: int, only: Sequence[str] = (), real: bool = False) -
     return rows
 
 
-def run(
+def run_trials(
     robot: str,
     spec: str,
     rows: list[list[Any]],
@@ -116,15 +112,15 @@ def run(
     progress: Callable[[int], None] = lambda _: None,
     port: str = "",
 ) -> tuple[list[Row], float]:
-    """Make the trials on ``workers`` rigs; ``progress`` is told how many are done. Returns rows and seconds.
+    """Run the trials on ``workers`` rigs; ``progress`` gets the number of finished ones. Rows and seconds.
 
-    ``port``: a real one, for one worker. Raises `BusError` with a worker's own line where one does not live.
+    ``port``: a real one, for one worker. Raises `BusError` with a worker's own line where it fails.
     """
     ServoRobot.load(robot)
     NerfSpec.load(spec)
     began = time.monotonic()
     shares = [rows[index::workers] for index in range(workers) if rows[index::workers]]
-    started = []
+    processes = []
     for share in shares:
         worker = subprocess.Popen(
             [sys.executable, "-m", "nerfbot.hardware.hil.worker"],
@@ -134,25 +130,25 @@ def run(
         assert worker.stdin is not None
         worker.stdin.write(json.dumps(order).encode())
         worker.stdin.close()
-        started.append(worker)
-    found: list[Row] = []
+        processes.append(worker)
+    results: list[Row] = []
     try:
-        for row in _lines(started):
-            found.append(row)
-            progress(len(found))
+        for row in _results(processes):
+            results.append(row)
+            progress(len(results))
     finally:
-        for worker in started:
+        for worker in processes:
             if worker.poll() is None:
                 worker.terminate()
             worker.wait()
-    if len(found) < len(rows):
-        told = [line for w in started if w.stderr for line in w.stderr.read().decode().splitlines()]
-        why = (told or ["no reason given"])[-1]
-        raise BusError(f"hil: {len(found)} of {len(rows)} trials were made: {why}")
-    return found, time.monotonic() - began
+    if len(results) < len(rows):
+        errors = [line for w in processes if w.stderr for line in w.stderr.read().decode().splitlines()]
+        reason = (errors or ["no reason given"])[-1]
+        raise BusError(f"hil: {len(results)} of {len(rows)} trials were made: {reason}")
+    return results, time.monotonic() - began
 
 
-def _lines(workers: Sequence[subprocess.Popen[bytes]]) -> Iterator[Row]:
+def _results(workers: Sequence[subprocess.Popen[bytes]]) -> Iterator[Row]:
     """Results as they come, from all workers, until the last has closed its output."""
     pending = {worker.stdout.fileno(): (worker.stdout, b"") for worker in workers if worker.stdout}
     while pending:
@@ -162,27 +158,26 @@ def _lines(workers: Sequence[subprocess.Popen[bytes]]) -> Iterator[Row]:
             if not data:
                 del pending[handle]
                 continue
-            *whole, rest = (rest + data).split(b"\n")
+            *lines, rest = (rest + data).split(b"\n")
             pending[handle] = (stream, rest)
-            for line in whole:
-                yield json.loads(line)
+            yield from map(json.loads, lines)
 
 
-def summarise(robot: str, rows: Sequence[Row], seconds: float) -> Figures:
+def summarise(robot: str, rows: Sequence[Row], seconds: float) -> CampaignFigures:
     """The figures of all trials."""
     period = ServoRobot.load(robot).period
     faults = [_figures(f.name, f.kind, f.expect, [r for r in rows if r["fault"] == f.name]) for f in FAULTS]
-    seen = [row["latency"] for row in rows if row["seen"] and row["latency"] is not None]
-    p99, timer = percentile(seen, 0.99), percentile([row["timer"] for row in rows], 0.99)
-    writes = [row["cycles"] for row in rows if row["seen"] and row["latency"] is not None]
-    return Figures(
+    visible = [row for row in rows if row["seen"] and row["latency"] is not None]
+    p99 = percentile([row["latency"] for row in visible], 0.99)
+    timer = percentile([row["timer"] for row in rows], 0.99)
+    return CampaignFigures(
         robot,
         period,
         round(seconds, 1),
         _figures("all faults", "", "", rows),
         [figures for figures in faults if figures.trials],
         None if p99 is None else round(p99 / period, 2),
-        percentile(writes, 0.99),
+        percentile([row["cycles"] for row in visible], 0.99),
         None if timer is None else round(timer / period, 2),
         [row for row in rows if row["violations"] or row["missed"]],
     )
@@ -192,9 +187,9 @@ def _figures(name: str, kind: str, expect: str, rows: Sequence[Row]) -> FaultFig
     latencies = [row["latency"] for row in rows if row["latency"] is not None]
     violations = sum(bool(row["violations"]) for row in rows)
     guards = Counter(guard for row in rows for guard in row["guards"])
-    caught = ", ".join(guard for guard, _ in guards.most_common(3))
+    most_common = ", ".join(guard for guard, _ in guards.most_common(3))
     return FaultFigures(
         name, kind, expect, len(rows), violations, sum(bool(row["missed"]) for row in rows),
         percentile(latencies, 0.5), percentile(latencies, 0.99), max(latencies, default=None),
-        caught, upper_bound(violations, len(rows)),
+        most_common, upper_bound(violations, len(rows)),
     )  # fmt: skip

@@ -1,8 +1,7 @@
-"""The oracle: reads the emulator's log of register writes and judges by the robot file, not the driver.
+"""The oracle: evaluates the emulator's log of register writes by the robot file, not by the driver.
 
-A violation is a written register outside the envelope, a write to EEPROM while torque is on, or a goal so
-far ahead of its joint that a dead driver would leave it moving. A stop has come when no goal pulls its joint
-forward any more.
+A violation is a register outside the envelope, a write to EEPROM while torque is on, or a goal so far ahead
+of its joint that a dead driver would leave it moving. A stop has come when no goal pulls its joint forward.
 """
 
 from __future__ import annotations
@@ -18,17 +17,17 @@ from ..robot import JointConfig, ServoRobot
 PULL = 14
 """A goal this many counts further than a joint has been, in the direction it was sent, still pulls it."""
 
-BLIND = 6
-"""So many writes may follow an encoder's jump before the driver has to know of it: two answers confirm it,
-and while there is none it goes on for 40 ms.
+JUMP_WRITES = 6
+"""So many writes may follow an encoder's jump before the driver must know of it: two answers confirm it, and
+without any it continues for 40 ms.
 """
 
 LEAD = 0.12
-"""rad that a goal may lead beyond the braking distance at full speed and three cycles of it."""
+"""How far a goal may lead beyond the braking distance at full speed and three cycles of travel, rad."""
 
 
 @dataclass(frozen=True)
-class Write:
+class RegisterWrite:
     """One register write of the log: time (s), servo, register values, where the joint was, torque."""
 
     time: float
@@ -40,10 +39,11 @@ class Write:
 
 
 @dataclass
-class Judgement:
-    """What the log says about a trial; ``stopped`` is the time of the write that stopped (s), if there is.
+class Verdict:
+    """What the log says about a trial; ``stopped``: time of the write that stopped the arm (s), or None.
 
-    ``cycles``: how many writes still pulled a servo when its stop was due, the most of any servo.
+    ``pulled``: there was motion to stop. ``cycles``: writes that still pulled a servo when its stop was due,
+    the most of any servo.
     """
 
     violations: list[str] = field(default_factory=list)
@@ -54,7 +54,7 @@ class Judgement:
 
 
 class Oracle:
-    """Judges writes for ``robot``; bounds are computed here, from the robot file alone."""
+    """Evaluates writes for ``robot``; it computes the bounds itself, from the robot file alone."""
 
     def __init__(self, robot: ServoRobot) -> None:
         self.robot = robot
@@ -67,7 +67,7 @@ class Oracle:
         turn = 2.0 * math.pi / servo.resolution
         low, high = limits.min_position or 0.0, limits.max_position or 0.0
         ends = sorted(joint.home + joint.direction * end / turn for end in (low, high))
-        most = {
+        bounded = {
             "effort": limits.max_effort or 0.0,
             "velocity": limits.max_velocity or 0.0,
             "acceleration": max(limits.max_acceleration or 0.0, limits.stop_deceleration or 0.0),
@@ -76,30 +76,31 @@ class Oracle:
         for name, carrier in servo.limits.items():
             register = servo.registers[carrier.ram]
             least = 1.0 if register.zero == "unlimited" else 0.0
-            bounds[carrier.ram] = (least, most[name] / register.scale + 1e-6)
+            bounds[carrier.ram] = (least, bounded[name] / register.scale + 1e-6)
         return bounds
 
-    def writes(self, lines: Sequence[Sequence[Any]]) -> list[Write]:
+    def writes(self, lines: Sequence[Sequence[Any]]) -> list[RegisterWrite]:
         """The log's lines that are writes, decoded with the control tables."""
-        found = []
+        writes = []
         for line in lines:
             if line[1] == "w" and line[2] in self._joints:
                 servo = self._joints[line[2]].servo
                 values = servo.decode_block(line[3], bytes.fromhex(line[4]))
-                found.append(Write(line[0], line[2], values, line[6], line[7], line[8]))
-        return found
+                writes.append(RegisterWrite(line[0], line[2], values, line[6], line[7], line[8]))
+        return writes
 
     def violations(
         self,
-        writes: Sequence[Write],
+        writes: Sequence[RegisterWrite],
         cause: float = -math.inf,
-        free: Collection[int] = (),
+        unaware: Collection[int] = (),
         pushed: bool = False,
     ) -> list[str]:
         """Every write outside the envelope, one line each.
 
-        After ``cause`` (s) the first `BLIND` goals of the servos ``free`` may lead: their encoder has just
-        jumped, and what is known of it is older. ``pushed``: a force moves the joints away from their goals.
+        After ``cause`` (s) the first `JUMP_WRITES` goals of the servos ``unaware`` may lead: their encoder
+        has just jumped, and the driver does not know yet. ``pushed``: a force moves joints away from their
+        goals.
         """
         found = []
         after: Counter[int] = Counter()
@@ -112,7 +113,7 @@ class Oracle:
                 if servo.registers[name].area == "eeprom" and write.torque == 1:
                     found.append(f"{joint.name}: {name} = {value} written to EEPROM with torque on")
             after[write.id] += write.time >= cause and "goal_position" in write.values
-            excused = pushed or (write.id in free and after[write.id] <= BLIND)
+            excused = pushed or (write.id in unaware and after[write.id] <= JUMP_WRITES)
             if "goal_position" in write.values and write.torque == 1 and not excused:
                 ahead = abs(write.values["goal_position"] - write.counts) * servo.radians_per_count
                 if ahead > self._lead(joint):
@@ -121,41 +122,45 @@ class Oracle:
 
     def _lead(self, joint: JointConfig) -> float:
         limits = self.robot.envelope.channel(joint.channel())
-        top, push = limits.max_velocity or 0.0, limits.max_acceleration or 1.0
-        # A nerfed acceleration needs a longer lead at the same speed: the stop deceleration bounds it below.
-        push = min(push, limits.stop_deceleration or push)
-        return top * top / (2.0 * push) + 3.0 * top * self.robot.period + LEAD
+        speed, braking = limits.max_velocity or 0.0, limits.max_acceleration or 1.0
+        # A nerfed acceleration needs a longer lead at the same speed; the stop deceleration is its lower
+        # bound.
+        braking = min(braking, limits.stop_deceleration or braking)
+        return speed * speed / (2.0 * braking) + 3.0 * speed * self.robot.period + LEAD
 
-    def judge(
+    def evaluate(
         self,
         lines: Sequence[Sequence[Any]],
         cause: float,
         watched: Sequence[int],
-        ways: dict[int, int],
-        blind: Collection[int] = (),
+        directions: dict[int, int],
+        unaware: Collection[int] = (),
         pushed: bool = False,
         before: Sequence[Sequence[Any]] = (),
         until: float = -math.inf,
         allowance: float = 0.0,
-    ) -> Judgement:
-        """Judge a trial: ``cause`` its time (s), ``watched`` the servos that must stop, ``ways`` the sign of
-        each one's commanded motion in counts; ``blind`` and ``pushed``: see `violations`. ``before``: the
-        log's lines before the cause, which tell whether there was anything to stop; ``until`` (s) the log was
-        watched, also where nothing more was written. ``allowance`` (s): the time-out that the cause has;
-        from its end on cycles count. It begins anew where the driver stopped for another reason and went on.
+    ) -> Verdict:
+        """Evaluate a trial.
+
+        ``cause``: its time, s. ``watched``: the servos that must stop, ``directions`` the sign of each one's
+        commanded motion in counts. ``unaware`` and ``pushed``: see `violations`. ``before``: the log's lines
+        before the cause, which show whether there was motion to stop. ``until``: the end of the log, s, also
+        where nothing more was written. ``allowance``: the time-out of the cause, s; cycles count from its
+        end. It restarts where the driver stopped for another reason and went on.
         """
         writes = self.writes(lines)
-        result = Judgement(self.violations(writes, cause, blind, pushed), writes=len(writes))
+        result = Verdict(self.violations(writes, cause, unaware, pushed), writes=len(writes))
         last = max(cause, until)
-        held = {write.id: write for write in self.writes(before) if "goal_position" in write.values}
-        # where a joint has been, in its direction: a goal behind that holds it and does not pull
+        earlier = self.writes(before)
+        last_goals = {write.id: write for write in earlier if "goal_position" in write.values}
+        # how far a joint has been in its direction: a goal behind that holds it and does not pull
         furthest = dict.fromkeys(watched, -math.inf)
-        for write in self.writes(before):
+        for write in earlier:
             if write.id in furthest:
-                furthest[write.id] = max(furthest[write.id], ways[write.id] * write.counts)
+                furthest[write.id] = max(furthest[write.id], directions[write.id] * write.counts)
         result.pulled = any(
-            id in watched and ways[id] * write.values["goal_position"] - furthest[id] > PULL
-            for id, write in held.items()
+            id in watched and directions[id] * write.values["goal_position"] - furthest[id] > PULL
+            for id, write in last_goals.items()
         )
         late: Counter[int] = Counter()
         since = dict.fromkeys(watched, cause)
@@ -163,8 +168,8 @@ class Oracle:
             goal = write.values.get("goal_position")
             if goal is None or write.id not in watched or write.time < cause or write.torque != 1:
                 continue
-            furthest[write.id] = max(furthest[write.id], ways[write.id] * write.counts)
-            if ways[write.id] * goal - furthest[write.id] > PULL:
+            furthest[write.id] = max(furthest[write.id], directions[write.id] * write.counts)
+            if directions[write.id] * goal - furthest[write.id] > PULL:
                 result.pulled, result.stopped = True, None
                 late[write.id] += write.time >= since[write.id] + allowance
             else:
@@ -175,5 +180,5 @@ class Oracle:
         if not result.pulled:
             result.stopped = None
         elif result.stopped is not None and last - result.stopped < 0.03:
-            result.stopped = None  # the last write alone says nothing yet
+            result.stopped = None  # the last write alone shows no stop yet
         return result

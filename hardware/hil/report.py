@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from pathlib import Path
 
-from .campaign import FaultFigures, Figures, Row
+from .campaign import CampaignFigures, FaultFigures, Row
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 68rem; color: #222; }
@@ -25,7 +25,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def write_html(figures: Figures, path: Path) -> None:
+def write_html(figures: CampaignFigures, path: Path) -> None:
     """Write the report to ``path``."""
     head = "".join(f'<th class="{"n" if number else ""}">{name}</th>' for name, number in COLUMNS)
     rows = "".join(_row(fault, figures.period) for fault in figures.faults)
@@ -74,7 +74,7 @@ def _cycles(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
 
 
-def write_junit(figures: Figures, rows: Sequence[Row], path: Path) -> None:
+def write_junit(figures: CampaignFigures, rows: Sequence[Row], path: Path) -> None:
     """Write a test case for every trial to ``path``."""
     bad = len(figures.problems)
     suite = ElementTree.Element(

@@ -1,4 +1,4 @@
-"""A real arm in the campaign: it keeps near to where it stands, and is no faster than its nerf."""
+"""The envelope of a real arm in the campaign: around where it stands, and no faster than its nerf."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ from ..driver.guards import RANGE_MARGIN
 from ..errors import InvalidServo
 from ..robot import ServoRobot
 
-AROUND = 0.6
-"""How far to either side of where it stands a joint may go, rad."""
+RADIUS = 0.6
+"""How far a joint may go to either side of where it stands, rad."""
 
-ROOM = 0.5
-"""A joint needs at least this much room in all, rad."""
+MIN_RANGE = 0.5
+"""The smallest range in which a joint can be tested, rad."""
 
 
-def standing(robot: ServoRobot, bus: Bus) -> dict[str, float]:
-    """Where each joint stands, rad.
+def resting_positions(robot: ServoRobot, bus: Bus) -> dict[str, float]:
+    """The position of each joint of an arm at rest, rad.
 
     Raises `BusError` where a servo does not answer, `InvalidServo` for a joint that moves.
     """
-    found = {}
+    positions = {}
     for joint in robot.joints:
         speed = bus.read_si(joint.id, "present_velocity")
         if abs(speed) > AT_REST:
             raise InvalidServo(f"{joint.name}: moves at {speed:.2f} rad/s: the arm must be at rest")
-        found[joint.name] = joint.radians(bus.read(joint.id, "present_position"))
-    return found
+        positions[joint.name] = joint.radians(bus.read(joint.id, "present_position"))
+    return positions
 
 
-def careful(robot: ServoRobot, spec: NerfSpec, positions: Mapping[str, float]) -> ServoRobot:
-    """``robot`` with an envelope within its own: `AROUND` its joints' ``positions`` (rad), and for lifts
-    too the nerf's velocity and acceleration. Efforts stay, since they hold the arm.
+def with_safe_envelope(robot: ServoRobot, spec: NerfSpec, positions: Mapping[str, float]) -> ServoRobot:
+    """``robot`` with a narrower envelope: within `RADIUS` of its joints' ``positions`` (rad), and the nerf's
+    velocity and acceleration even when lifted. Efforts stay, since they hold the arm.
 
     Raises `InvalidServo` for a joint that stands too near an end of its range.
     """
     channels = {}
     for joint in robot.joints:
-        limits, at = robot.envelope.channel(joint.channel()), positions[joint.name]
+        limits, position = robot.envelope.channel(joint.channel()), positions[joint.name]
         assert limits.min_position is not None
         assert limits.max_position is not None
-        inside = min(max(at, limits.min_position), limits.max_position)
-        low, up = max(inside - AROUND, limits.min_position), min(inside + AROUND, limits.max_position)
-        if abs(at - inside) > RANGE_MARGIN or up - low < ROOM:
+        inside = min(max(position, limits.min_position), limits.max_position)
+        low, high_ = max(inside - RADIUS, limits.min_position), min(inside + RADIUS, limits.max_position)
+        if abs(position - inside) > RANGE_MARGIN or high_ - low < MIN_RANGE:
+            span = f"{limits.min_position:g} to {limits.max_position:g}"
             raise InvalidServo(
-                f"{joint.name}: stands at {at:.3f} rad, with too little room in {limits.min_position:g} to"
-                f" {limits.max_position:g}: move it by hand"
+                f"{joint.name}: stands at {position:.3f} rad, with too little room in {span}: move it by hand"
             )
-        changed: dict[str, float] = {"min_position": low, "max_position": up}
+        changed: dict[str, float] = {"min_position": low, "max_position": high_}
         nerf = spec.channel(joint.name, limits)
         for field, limit, most in (
             ("max_velocity", nerf.velocity, limits.max_velocity),

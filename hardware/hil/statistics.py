@@ -1,4 +1,4 @@
-"""Bounds on a probability of which n trials showed k cases, and percentiles; without SciPy."""
+"""A bound on a probability from k cases in n trials, and percentiles; without SciPy."""
 
 from __future__ import annotations
 

@@ -10,63 +10,66 @@ import os
 import shutil
 import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from nerfbot.errors import NerfbotError
 from nerfbot.limits import NerfSpec
 
-from .faults import named
-from .trial import Result, Trial
+from .faults import fault_named
+from .trial import Result, TrialRunner
 
 NICE = 10
-"""Below the kernel's own threads, which carry an emulated port's bytes and would wait for a worker's turn.
-Not for real servos: their driver inherits it, where the system refuses real-time priority.
+"""A worker yields to the kernel's threads, which carry an emulated port's bytes. Not with real servos: their
+driver inherits it where the system refuses real-time priority.
 """
 
-SHARED_MEMORY, ROOM = "/dev/shm", 1 << 30
-"""Linux's file system in memory, and what must be free there for the logs of a campaign, bytes."""
+SHARED_MEMORY, MIN_FREE = "/dev/shm", 1 << 30
+"""Linux's file system in memory, and the bytes that must be free there for the logs of a campaign."""
 
 TRIES = 3
-"""How often a trial is begun whose rig breaks: on a busy machine servos seem silent while it starts."""
+"""Attempts at a trial whose rig breaks: on a busy machine servos can seem silent while it starts."""
 
 
 def run_all(
     robot: str, spec: NerfSpec, plan: list[list[Any]], margin: float, out: Any, port: str = ""
 ) -> None:
-    """Make the trials of ``plan``, [fault, situation, seed] each, and write a line for each to ``out``.
+    """Run the trials of ``plan``, [fault, situation, seed] each, and write a line for each to ``out``.
 
     ``robot``: a name or file; ``port``: a real one, or empty for emulated servos.
     """
     with tempfile.TemporaryDirectory(prefix="nerfbot-hil-", dir=_in_memory()) as folder:
-        trial = Trial(robot, spec, Path(folder), int(plan[0][2]) if plan else 0, margin, port)
+        runner = TrialRunner(robot, spec, Path(folder), int(plan[0][2]) if plan else 0, margin, port)
         try:
             for name, situation, seed in plan:
-                result = attempt(trial, name, situation, seed)
-                out.write(json.dumps(result.plain()) + "\n")
+                result = attempt(runner, name, situation, seed)
+                out.write(json.dumps(asdict(result)) + "\n")
                 out.flush()
         finally:
-            trial.close()
+            runner.close()
 
 
 def _in_memory() -> str | None:
-    """A folder that lies in memory, where there is one with room: emulated servos must wait for no disk."""
-    if os.access(SHARED_MEMORY, os.W_OK) and shutil.disk_usage(SHARED_MEMORY).free > ROOM:
+    """A folder in memory, where there is one with room: emulated servos must not wait for a disk."""
+    if os.access(SHARED_MEMORY, os.W_OK) and shutil.disk_usage(SHARED_MEMORY).free > MIN_FREE:
         return SHARED_MEMORY
     return None
 
 
-def attempt(trial: Trial, name: str, situation: str, seed: int) -> Result:
+def attempt(runner: TrialRunner, name: str, situation: str, seed: int) -> Result:
     """One trial; a rig that breaks `TRIES` times is a missed stop, not the end of the campaign."""
-    fault, why = named(name), ""
+    fault, problem = fault_named(name), ""
     for _ in range(TRIES):
         try:
-            return trial.run(fault, situation, seed)
-        except (NerfbotError, RuntimeError, OSError) as problem:
-            if trial.rig.driver is not None:
-                trial.rig.driver.kill()
-            why = f"the rig broke: {problem}"
-    return Result(name, fault.kind, situation, seed, fault.expect, fault.seen, [], why, None, 0, [], 0.0, 0.0)
+            return runner.run(fault, situation, seed)
+        except (NerfbotError, RuntimeError, OSError) as error:
+            if runner.rig.driver is not None:
+                runner.rig.driver.kill()
+            problem = f"the rig broke: {error}"
+    return Result(
+        name, fault.kind, situation, seed, fault.expect, fault.visible, [], problem, None, 0, [], 0.0, 0.0
+    )
 
 
 def main() -> int:

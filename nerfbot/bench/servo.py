@@ -34,13 +34,13 @@ def _figures(name: str, progress: Callable[[str], None]) -> list[Figure]:
     ):
         rig.start_supervisor()
         rig.start_driver()
-        if not rig.settle_running(10.0) or rig.driver is None:
+        if not rig.wait_until_running(10.0) or rig.driver is None:
             raise NerfbotError(f"bench servo: the driver of {name} does not run: {rig.state.get('reasons')}")
         hold = list(rig.state["position"])
         cpu, began, cycles, last = _cpu(rig.driver.pid), time.monotonic(), 0, 0.0
         while time.monotonic() - began < SECONDS:
             rig.command(hold)
-            state = rig.look(0.02)
+            state = rig.update(0.02)
             cycles += state["now"] != last
             last = state["now"]
         seconds = time.monotonic() - began

@@ -44,12 +44,12 @@ class LockstepPort(Port):
         """Send ``data``."""
         if self._device is None:
             raise PortError("port lockstep: is closed")
-        self.emulator.take(data, self.now)
+        self.emulator.receive(data, self.now)
 
     def read(self, deadline: float) -> bytes:
         """Let time pass until an answer comes, or until ``deadline`` (s)."""
-        self.wait(min(self.emulator.due, deadline))
-        return self.emulator.answers(self.now)
+        self.wait(min(self.emulator.next_output, deadline))
+        return self.emulator.pop_output(self.now)
 
     def wait(self, until: float) -> None:
         """Let time pass until ``until`` (s)."""

@@ -54,7 +54,7 @@ class ServoProbe:
         self._reasons: list[str] = []
 
     def _settle(self) -> None:
-        if not self._rig.settle_running(20.0):
+        if not self._rig.wait_until_running(20.0):
             reasons = "; ".join(self._rig.state.get("reasons", [])) or "it sends no state"
             raise InvalidCommand(f"measure: the driver follows no command: {reasons}")
 
@@ -76,13 +76,13 @@ class ServoProbe:
     def _play(self, channel: int, commands: Floats) -> Trace | None:
         """Send one command per state of the driver, which sends one a cycle; None where the driver stops."""
         rows = []
-        state = self._rig.look(self.period)
+        state = self._rig.update(self.period)
         for value in commands:
             self._command[channel] = float(value)
             measured = [float(state[name][channel]) for name in ("position", "velocity", "effort")]
             rows.append((float(state["now"]), value, *measured))
             self._rig.command(self._command)
-            before, state = state, self._rig.look(SILENCE)
+            before, state = state, self._rig.update(SILENCE)
             self._reasons = list(state["reasons"]) or ["it sends no state"] * (state is before)
             if self._reasons:
                 return None

@@ -59,7 +59,7 @@ def run(
     is_real = port != EMULATOR
     if calibration is not None and not is_real:
         raise InvalidCommand(f"--calibration {calibration}: is for a real arm; emulated ones are calibrated")
-    rows = campaign.plan(trials, seed, fault or [], is_real)
+    rows = campaign.plan_trials(trials, seed, fault or [], is_real)
     spec = nerf or f"{Path(robot).stem}-weak"
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with contextlib.ExitStack() as stack:
@@ -68,7 +68,7 @@ def run(
             description, workers = stack.enter_context(_real_arm(port, robot, spec, calibration, out, yes)), 1
         bar = stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
         task = bar.add_task(f"hil {robot}", total=len(rows))
-        done, seconds = campaign.run(
+        done, seconds = campaign.run_trials(
             description,
             spec,
             rows,
@@ -83,7 +83,7 @@ def run(
     report.write_junit(figures, done, out / "junit.xml")
     (out / "trials.jsonl").write_text("".join(json.dumps(row) + "\n" for row in done))
     if as_json:
-        print(json.dumps(figures.plain()))
+        print(json.dumps(figures.as_json()))
     else:
         _print(figures, out)
     raise typer.Exit(1 if figures.problems else 0)
@@ -101,7 +101,7 @@ def _real_arm(
 
     from nerfbot.hardware.driver.calibration import calibrated
     from nerfbot.hardware.driver.setup import open_bus, set_up
-    from nerfbot.hardware.hil.safe_envelope import careful, standing
+    from nerfbot.hardware.hil.safe_envelope import resting_positions, with_safe_envelope
     from nerfbot.hardware.robot import ServoRobot
     from nerfbot.limits import NerfSpec
 
@@ -110,7 +110,7 @@ def _real_arm(
         description = calibrated(description, calibration)
     nerf = NerfSpec.load(spec)
     with contextlib.closing(open_bus(description, port)) as bus:
-        near = careful(description, nerf, standing(description, bus))
+        near = with_safe_envelope(description, nerf, resting_positions(description, bus))
     confirm(
         port,
         f"{expected_motion(near, nerf)}\nFaults are injected on its bus and in its programs, and after some"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nerfbot.hardware.bus.port import Port
-from nerfbot.hardware.emulator.process import settle
+from nerfbot.hardware.emulator.process import wait_until
 from nerfbot.hardware.errors import InvalidServo, NoReply, NotAcknowledged, PortError, ServoRefused
 
 pytestmark = pytest.mark.realtime
@@ -28,7 +28,7 @@ def test_a_checked_write_is_what_the_servo_holds(robot, emulate, connect):
     bus.write_checked(3, name, 300)
     assert bus.read(3, name) == 300
     assert emulated.state()[3]["values"][name] == 300
-    writes = [entry for entry in emulated.entries() if entry[1] == "w"]
+    writes = [entry for entry in emulated.read_log() if entry[1] == "w"]
     assert [entry[2] for entry in writes] == [3]
 
 
@@ -69,7 +69,7 @@ def test_eeprom_is_written_once_locked_again_and_survives_a_restart(robot, name,
     if "lock" in bus.servos[1].registers:
         assert bus.read(1, "lock") == 1
     emulated.fault("brown_out")
-    assert settle(lambda: bus.identify(1) is not None)
+    assert wait_until(lambda: bus.identify(1) is not None)
     assert bus.read(1, name) == 500
 
 
@@ -78,7 +78,7 @@ def test_a_value_that_does_not_fit_is_refused_before_anything_is_written(emulate
     bus = connect(emulated)
     with pytest.raises(InvalidServo, match="max_torque_limit = 1001"):
         bus.write_eeprom(1, {"position_p": 20, "max_torque_limit": 1001})
-    assert not [entry for entry in emulated.entries() if entry[1] == "w"]
+    assert not [entry for entry in emulated.read_log() if entry[1] == "w"]
 
 
 def test_a_dynamixel_that_refuses_says_why(emulate, connect):
@@ -122,7 +122,7 @@ def test_silence_names_the_servo_and_a_late_answer_is_not_taken_for_the_next(emu
     emulated.fault("late", servo=1, count=1, value=0.04)
     packet = bus.protocol.read(1, 46, 2)
     assert bus._exchange(packet, {1: 2}) == {}
-    settle(lambda: False, 0.06)
+    wait_until(lambda: False, 0.06)
     assert bus.read(1, "torque_limit") == 1000
     assert (bus.late, bus.stray_count) == (1, 0)
     emulated.fault("silence", servo=4)
@@ -160,7 +160,7 @@ def test_the_port_comes_back_after_an_unplug(emulate, connect):
         bus.read(1, "present_position")
     assert not bus.port.try_reopen()
     emulated.fault("replug")
-    assert settle(bus.port.try_reopen)
+    assert wait_until(bus.port.try_reopen)
     assert bus.read(1, "present_position") == 2048
 
 

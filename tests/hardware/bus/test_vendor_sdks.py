@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from nerfbot.hardware.bus.bus import PROTOCOLS
-from nerfbot.hardware.emulator.process import settle
+from nerfbot.hardware.emulator.process import wait_until
 
 pytestmark = pytest.mark.realtime
 
@@ -80,7 +80,7 @@ def test_dynamixel_sdk_reads_and_writes_all_servos_at_once(dynamixel):
     bulk.addParam(1, 108, 4, list((7).to_bytes(4, "little")))
     bulk.addParam(5, 102, 2, list((300).to_bytes(2, "little")))
     assert bulk.txPacket() == 0
-    assert settle(lambda: emulated.state()[5]["values"]["goal_current"] == 300)
+    assert wait_until(lambda: emulated.state()[5]["values"]["goal_current"] == 300)
     read = dynamixel_sdk.GroupSyncRead(port, packets, 112, 4)
     for id in range(1, 7):
         read.addParam(id)
@@ -99,8 +99,8 @@ def test_dynamixel_sdk_sees_the_watchdog_stop_a_servo(dynamixel):
     again(lambda: packets.write1ByteTxRx(port, 5, 64, 1), lambda r: r[0] == 0)
     again(lambda: packets.write1ByteTxRx(port, 5, 98, 5), lambda r: r[0] == 0)
     again(lambda: packets.write4ByteTxRx(port, 5, 116, 3500), lambda r: r[0] == 0)
-    assert settle(lambda: emulated.state()[5]["values"]["bus_watchdog"] == -1)
-    assert settle(lambda: abs(emulated.state()[5]["velocity"]) < 0.02)
+    assert wait_until(lambda: emulated.state()[5]["values"]["bus_watchdog"] == -1)
+    assert wait_until(lambda: abs(emulated.state()[5]["velocity"]) < 0.02)
     assert emulated.state()[5]["angle"] < 3400 * 2 * 3.14159 / 4096
     result = again(lambda: packets.write4ByteTxRx(port, 5, 116, 3000), lambda r: r[0] == 0)
     assert result[1] == 4  # data range error, as the manual says
@@ -126,7 +126,7 @@ def test_feetech_sdk_moves_a_servo(feetech):
         servo = emulated.state()[5]
         return abs(servo["angle"] - target) < 0.01 and abs(servo["velocity"]) < 0.02
 
-    assert settle(arrived)
+    assert wait_until(arrived)
     position = again(lambda: packets.read2ByteTxRx(port, 5, 56), lambda r: r[1] == 0)[0]
     assert abs(position - 2500) < 5
 

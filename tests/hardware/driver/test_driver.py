@@ -15,9 +15,9 @@ from nerfbot.hardware.datagram import Mailbox
 from nerfbot.hardware.driver.register_limits import RegisterPlan
 from nerfbot.hardware.driver.service import PERMIT_SOCKET
 from nerfbot.hardware.driver.servo_arm import ServoArm
-from nerfbot.hardware.emulator.process import settle
+from nerfbot.hardware.emulator.process import wait_until
 from nerfbot.hardware.errors import BusError
-from nerfbot.hardware.hil.rig import DESK, Rig
+from nerfbot.hardware.hil.rig import REQUEST_SOCKET, Rig
 from nerfbot.hardware.robot import ROBOTS, ServoRobot
 from nerfbot.hardware.safety.localisation import Localiser
 from nerfbot.hardware.safety.requests import RequestServer
@@ -48,7 +48,7 @@ def rig(tmp_path):
         if running:
             made.start_supervisor()
             made.start_driver()
-            assert made.settle_running(8.0), made.state
+            assert made.wait_until_running(8.0), made.state
         return made
 
     made_here = start
@@ -58,7 +58,7 @@ def rig(tmp_path):
 
 
 def held(rig, id, name):
-    return rig.emulated.state()[id]["values"][name]
+    return rig.bus.state()[id]["values"][name]
 
 
 def effort_register(rig, joint=0):
@@ -67,17 +67,17 @@ def effort_register(rig, joint=0):
 
 def still(rig):
     """Whether the emulated joints are at rest."""
-    return all(abs(servo["velocity"]) < 0.02 for servo in rig.emulated.state().values())
+    return all(abs(servo["velocity"]) < 0.02 for servo in rig.bus.state().values())
 
 
 def test_the_last_word_of_a_driver_that_stands_still_is_no_sign_that_it_runs(rig):
     arm = rig()
     arm.driver.signal(signal.SIGSTOP)
-    arm.look(0.1)
+    arm.update(0.1)
     assert arm.state["phase"] == "run"
-    assert not arm.settle_running(0.3)
+    assert not arm.wait_until_running(0.3)
     arm.driver.signal(signal.SIGCONT)
-    assert arm.settle_running(8.0)
+    assert arm.wait_until_running(8.0)
 
 
 @pytest.mark.parametrize("name", ["so101", "koch"])
@@ -87,13 +87,13 @@ def test_a_nerfed_arm_follows_commands_no_faster_than_its_nerf(name, rig):
 
     def arrived(state):
         nonlocal fastest
-        fastest = max(fastest, *(abs(servo["velocity"]) for servo in arm.emulated.state().values()))
+        fastest = max(fastest, *(abs(servo["velocity"]) for servo in arm.bus.state().values()))
         return abs(state["position"][4] - AWAY[4]) < 0.05
 
     assert arm.follow(AWAY, 6.0, arrived), arm.state
     assert 0.5 < fastest < 1.35  # the nerf says 1.0 (3.0 without it); the emulated loop overshoots
     plan = RegisterPlan(arm.robot, arm.spec).counts_at(NERFED)
-    for id, servo in arm.emulated.state().items():
+    for id, servo in arm.bus.state().items():
         assert {register: servo["values"][register] for register in plan[id]} == plan[id]
 
 
@@ -104,16 +104,16 @@ def test_a_lift_rises_on_a_ramp_and_is_gone_at_once(name, rig):
     plan = RegisterPlan(arm.robot, arm.spec)
     low, high = (plan.counts_at(levels)[5][register] for levels in (NERFED, LIFTED))
     hold = list(arm.state["position"])
-    arm.emulated.entries()
-    arm.tell(levels={"strength": 1.0, "speed": 1.0})
+    arm.bus.read_log()
+    arm.set_permit(levels={"strength": 1.0, "speed": 1.0})
     assert arm.follow(hold, 5.0, lambda state: state["levels"][0] == 1.0)
-    assert settle(lambda: arm.command(hold) or held(arm, 5, register) == high)
+    assert wait_until(lambda: arm.command(hold) or held(arm, 5, register) == high)
     seen = [value for value in written(arm, 5, register)]
     between = sorted({value for value in seen if low < value < high})
     assert len(between) > 8  # 0.5 s of ramp at 50 Hz
-    arm.tell(levels={})
+    arm.set_permit(levels={})
     assert arm.follow(hold, 5.0, lambda state: state["levels"][0] == 0.0)
-    assert settle(lambda: arm.command(hold) or held(arm, 5, register) == low)
+    assert wait_until(lambda: arm.command(hold) or held(arm, 5, register) == low)
     falling = written(arm, 5, register)
     assert set(falling) <= {low, high}
 
@@ -123,7 +123,7 @@ def written(rig, id, register):
     servo = rig.robot.servos[id]
     entry = servo.register(register)
     found = []
-    for line in rig.emulated.entries():
+    for line in rig.bus.read_log():
         if line[1] == "w" and line[2] == id and line[3] <= entry.address:
             data = bytes.fromhex(line[4])
             if entry.end <= line[3] + len(data):
@@ -137,11 +137,11 @@ def test_without_a_permit_torque_is_never_switched_on(rig):
     until = time.monotonic() + 0.4
     while time.monotonic() < until:
         arm.command([0.0] * 6)
-        state = arm.look(0.01)
+        state = arm.update(0.01)
     assert state["phase"] == "off"
     assert state["guards"] == ["permit"]
-    assert all(servo["values"]["torque_enable"] == 0 for servo in arm.emulated.state().values())
-    assert not [line for line in arm.emulated.entries() if line[1] == "w" and line[8]]
+    assert all(servo["values"]["torque_enable"] == 0 for servo in arm.bus.state().values())
+    assert not [line for line in arm.bus.read_log() if line[1] == "w" and line[8]]
 
 
 def test_without_a_permit_the_arm_stops_then_is_held_then_let_down(rig):
@@ -152,7 +152,7 @@ def test_without_a_permit_the_arm_stops_then_is_held_then_let_down(rig):
     until = time.monotonic() + 6.0
     while time.monotonic() < until and phases[-1:] != ["off"]:
         arm.command(AWAY)
-        state = arm.look(0.01)
+        state = arm.update(0.01)
         if state["phase"] != (phases[-1] if phases else None):
             phases.append(state["phase"])
         if state["phase"] == "release":
@@ -160,7 +160,7 @@ def test_without_a_permit_the_arm_stops_then_is_held_then_let_down(rig):
     assert phases[-4:] == ["stop", "hold", "release", "off"]
     assert efforts == sorted(efforts, reverse=True)
     assert len(set(efforts)) > 5
-    assert all(servo["values"]["torque_enable"] == 0 for servo in arm.emulated.state().values())
+    assert all(servo["values"]["torque_enable"] == 0 for servo in arm.bus.state().values())
 
 
 def test_a_held_arm_does_not_sink(rig):
@@ -168,31 +168,31 @@ def test_a_held_arm_does_not_sink(rig):
     arm.follow([0.0, 0.8, -0.6, 0.0, 0.0, 0.3], 1.5, lambda state: False)
     assert arm.follow(arm.state["position"], 3.0, lambda state: still(arm))
     arm.supervisor.kill()
-    assert settle(lambda: arm.look(0.01)["phase"] == "hold", 3.0)
-    before = arm.emulated.state()[2]["angle"]
-    settle(lambda: False, 0.5)
-    assert abs(arm.emulated.state()[2]["angle"] - before) < 0.02
+    assert wait_until(lambda: arm.update(0.01)["phase"] == "hold", 3.0)
+    before = arm.bus.state()[2]["angle"]
+    wait_until(lambda: False, 0.5)
+    assert abs(arm.bus.state()[2]["angle"] - before) < 0.02
 
 
 def test_when_commands_cease_the_goal_stays_where_the_arm_is(rig):
     arm = rig()
     arm.follow(AWAY, 0.3, lambda state: False)
-    assert settle(lambda: arm.look(0.01)["phase"] in ("stop", "hold"), 2.0)
+    assert wait_until(lambda: arm.update(0.01)["phase"] in ("stop", "hold"), 2.0)
     assert "command-age" in arm.state["guards"]
-    assert settle(lambda: still(arm), 2.0)
-    for servo in arm.emulated.state().values():
+    assert wait_until(lambda: still(arm), 2.0)
+    for servo in arm.bus.state().values():
         goal = servo["values"]["goal_position"] * 2 * math.pi / 4096
         assert abs(goal - servo["angle"]) < 0.1
 
 
 def test_an_emergency_stop_latches_until_it_is_cleared_onto_a_still_command(rig):
     arm = rig()
-    arm.tell(estop=True)
+    arm.set_permit(estop=True)
     assert arm.follow(AWAY, 2.0, lambda state: bool(state["latched"]))
     number = arm.state["latch"]
-    arm.tell(clear=number + 1)
+    arm.set_permit(clear=number + 1)
     assert not arm.follow(arm.state["position"], 0.3, lambda state: not state["latched"])
-    arm.tell(clear=number)
+    arm.set_permit(clear=number)
     assert not arm.follow([AWAY[0] + 0.5, *AWAY[1:]], 0.3, lambda state: not state["latched"])
     assert arm.follow(arm.state["position"], 2.0, lambda state: state["phase"] == "run")
 
@@ -204,10 +204,10 @@ def test_an_arm_at_rest_is_held_where_it_reads_when_a_guard_speaks(fault, value,
     """A stop that finds the arm at rest writes the measured position too, and does not keep the goal."""
     arm = rig()
     hold = list(arm.state["position"])
-    arm.emulated.fault(fault, servo=1, value=value)
+    arm.bus.fault(fault, servo=1, value=value)
     assert arm.follow([0.6, *hold[1:]], 3.0, lambda state: guard in state["latched"]), arm.state
     assert arm.follow(hold, 1.0, lambda state: state["phase"] == "hold")
-    servo = arm.emulated.state()[1]
+    servo = arm.bus.state()[1]
     reads = servo["values"]["present_position"]
     assert abs(held(arm, 1, "goal_position") - reads) < 14
 
@@ -216,7 +216,7 @@ def test_the_supervisor_serves_the_driver_and_clears_its_latch_with_its_own(rig)
     """The same permits as gate and nerf get, from the same `Supervision`; the driver reports its latch."""
     arm = rig(running=False)
     arm.start_driver()
-    box, requests = Mailbox(arm.folder / "supervising"), RequestServer(arm.folder / DESK)
+    box, requests = Mailbox(arm.folder / "supervising"), RequestServer(arm.folder / REQUEST_SOCKET)
     supervisor = Supervision(load_course("gauntlet"), arm.folder / "state", 0.2, Localiser(1.5))
 
     def permitted(done, seconds=6.0):
@@ -225,12 +225,12 @@ def test_the_supervisor_serves_the_driver_and_clears_its_latch_with_its_own(rig)
                 supervisor.set_driver_latch(**request.fields)
             box.send(supervisor.tick(time.monotonic()).encode(), arm.folder / PERMIT_SOCKET)
             if not arm.state:
-                arm.link.subscribe()
+                arm.client.subscribe()
             else:
                 arm.command(arm.state["position"])
-            return done(arm.look(0.02) or {"phase": "", "latched": ""})
+            return done(arm.update(0.02) or {"phase": "", "latched": ""})
 
-        return settle(look, seconds, 0.01)
+        return wait_until(look, seconds, 0.01)
 
     assert permitted(lambda state: state["phase"] == "run"), arm.state
     supervisor.estop("button")
@@ -246,11 +246,11 @@ def test_the_supervisor_serves_the_driver_and_clears_its_latch_with_its_own(rig)
 
 def test_a_latch_is_not_cleared_while_its_cause_persists(rig):
     arm = rig()
-    arm.emulated.fault("over_temperature", servo=5)
+    arm.bus.fault("over_temperature", servo=5)
     assert arm.follow(AWAY, 2.0, lambda state: bool(state["latched"]))
-    arm.tell(clear=arm.state["latch"])
+    arm.set_permit(clear=arm.state["latch"])
     for _ in range(20):
-        arm.command(arm.look(0.01)["position"])
+        arm.command(arm.update(0.01)["position"])
         assert arm.state["latched"]
 
 
@@ -258,10 +258,10 @@ def test_a_dead_driver_leaves_a_feetech_arm_at_a_goal_close_by(rig):
     arm = rig()
     arm.follow(AWAY, 0.35, lambda state: False)
     arm.driver.kill()
-    start = {id: servo["angle"] for id, servo in arm.emulated.state().items()}
-    assert settle(lambda: still(arm), 3.0)
+    start = {id: servo["angle"] for id, servo in arm.bus.state().items()}
+    assert wait_until(lambda: still(arm), 3.0)
     lead = 1.0 / 30.0 + 0.03 + 0.06
-    for id, servo in arm.emulated.state().items():
+    for id, servo in arm.bus.state().items():
         assert abs(servo["angle"] - start[id]) < lead + 0.06
 
 
@@ -269,15 +269,15 @@ def test_a_dead_driver_is_noticed_by_a_dynamixels_own_watchdog(rig):
     arm = rig("koch")
     arm.follow(AWAY, 0.35, lambda state: False)
     arm.driver.kill()
-    assert settle(lambda: all(s["values"]["bus_watchdog"] == -1 for s in arm.emulated.state().values()))
-    assert settle(lambda: still(arm))
+    assert wait_until(lambda: all(s["values"]["bus_watchdog"] == -1 for s in arm.bus.state().values()))
+    assert wait_until(lambda: still(arm))
 
 
 def test_a_driver_that_is_asked_to_end_lets_the_arm_down_and_switches_off(rig):
     arm = rig(release_s=0.3)
     arm.driver.signal(signal.SIGTERM)
-    assert settle(lambda: not arm.driver.alive, 5.0)
-    assert all(servo["values"]["torque_enable"] == 0 for servo in arm.emulated.state().values())
+    assert wait_until(lambda: not arm.driver.alive, 5.0)
+    assert all(servo["values"]["torque_enable"] == 0 for servo in arm.bus.state().values())
 
 
 def test_a_driver_that_was_paused_believes_nothing_that_waited(rig):
@@ -288,13 +288,13 @@ def test_a_driver_that_was_paused_believes_nothing_that_waited(rig):
         time.sleep(0.005)
     arm.supervisor.kill()
     arm.driver.signal(signal.SIGCONT)
-    assert settle(lambda: "permit" in arm.look(0.01)["guards"], 2.0)
+    assert wait_until(lambda: "permit" in arm.update(0.01)["guards"], 2.0)
     assert arm.state["phase"] in ("stop", "hold")
 
 
 def test_every_event_is_in_an_audit_log_that_holds(rig):
     arm = rig()
-    arm.tell(estop=True)
+    arm.set_permit(estop=True)
     assert arm.follow(AWAY, 2.0, lambda state: bool(state["latched"]))
     arm.driver.kill()
     log = arm.folder / "audit.jsonl"
@@ -307,15 +307,15 @@ def test_every_event_is_in_an_audit_log_that_holds(rig):
 def test_a_forgotten_limit_is_back_in_the_next_cycle(rig):
     arm = rig()
     hold = list(arm.state["position"])
-    arm.emulated.fault("limits_forgotten", servo=5)
+    arm.bus.fault("limits_forgotten", servo=5)
     nerfed = RegisterPlan(arm.robot, arm.spec).counts_at(NERFED)[5]["torque_limit"]
-    assert settle(lambda: arm.command(hold) or held(arm, 5, "torque_limit") == nerfed)
-    assert not arm.look(0.05)["latched"]
+    assert wait_until(lambda: arm.command(hold) or held(arm, 5, "torque_limit") == nerfed)
+    assert not arm.update(0.05)["latched"]
 
 
 def test_a_servo_whose_torque_went_off_is_not_switched_on_by_a_goal(rig):
     arm = rig()
-    arm.emulated.fault("torque_dropped", servo=5)
+    arm.bus.fault("torque_dropped", servo=5)
     assert arm.follow(AWAY, 2.0, lambda state: "torque-dropped" in (state["latched"] or ""))
     arm.follow(AWAY, 0.2, lambda state: False)
     assert held(arm, 5, "torque_enable") == 0
@@ -335,15 +335,15 @@ def test_what_cannot_be_set_up_is_refused_in_one_line_with_torque_off(case, rig)
         arm.start_driver()
     assert message in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
-    assert not [line for line in arm.emulated.entries() if line[1] == "w"]
+    assert not [line for line in arm.bus.read_log() if line[1] == "w"]
 
 
 def test_an_arm_outside_its_range_is_refused(rig):
     arm = rig(running=False)
-    arm.emulated.fault("encoder_jump", servo=6, value=-1787)
+    arm.bus.fault("encoder_jump", servo=6, value=-1787)
     with pytest.raises(BusError, match=r"gripper: stands at -2\.7"):
         arm.start_driver()
-    assert all(servo["values"]["torque_enable"] == 0 for servo in arm.emulated.state().values())
+    assert all(servo["values"]["torque_enable"] == 0 for servo in arm.bus.state().values())
 
 
 def test_the_api_has_the_simulated_arms_shape_and_measures(rig):
@@ -361,5 +361,5 @@ def test_the_api_has_the_simulated_arms_shape_and_measures(rig):
             api.read()
             return abs(api.measured().position[0, 4] - 0.4) < 0.05
 
-        assert settle(arrived, 4.0)
+        assert wait_until(arrived, 4.0)
         assert api.measured().velocity.shape == (1, 6)

@@ -47,7 +47,7 @@ def test_a_second_one_like_it_is_a_jump_and_the_joint_is_held_where_it_reads(arm
     read(arm, 60)
     servo = arm.emulator.servos[INDEX]
     assert abs(servo.values["goal_position"] - servo.counts) < 14
-    assert abs(servo.plant.velocity) < 0.05
+    assert abs(servo.motor.velocity) < 0.05
 
 
 def test_the_first_answer_after_several_that_were_lost_must_be_confirmed(arm):
@@ -127,7 +127,7 @@ def koch():
 @pytest.mark.parametrize("register", ["profile_velocity", "profile_acceleration", "effort"])
 def test_a_dynamixel_that_does_not_take_a_limit_is_found_by_the_closer_look(koch, id, register):
     servo = koch.emulator.servos[id - 1]
-    name = servo.servo.limits["effort"].ram if register == "effort" else register
+    name = servo.model.limits["effort"].ram if register == "effort" else register
     write = servo.write
 
     def spoilt(address, data):

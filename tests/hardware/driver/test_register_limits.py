@@ -138,7 +138,7 @@ def test_set_up_puts_the_envelope_into_eeprom_once_with_torque_off(robot, emulat
     for id, servo in emulated.state().items():
         assert {name: servo["values"][name] for name in wanted[id]} == wanted[id]
         assert servo["values"]["torque_enable"] == 0
-    assert all(entry[8] == 0 for entry in emulated.entries() if entry[1] == "w")
+    assert all(entry[8] == 0 for entry in emulated.read_log() if entry[1] == "w")
 
 
 @pytest.mark.realtime

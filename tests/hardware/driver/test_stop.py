@@ -30,7 +30,7 @@ def go(arm, goal, cycles):
     for _ in range(cycles):
         arm.actuate(goal)
         arm.read()
-        seen.append([servo.plant.angle - np.pi for servo in arm.emulator.servos])
+        seen.append([servo.motor.angle - np.pi for servo in arm.emulator.servos])
     return np.array(seen)
 
 

@@ -55,7 +55,7 @@ def test_the_follower_goes_where_the_leader_is_no_faster_than_its_nerf(arms):
     assert state["phase"] == "run"
     assert abs(driven.state()[PAN]["angle"] - math.pi - 0.8) < 0.05
     assert 0.5 < fastest < 1.35  # the nerf says 1.0; the leader jumped
-    assert not any(line[8] for line in led.entries() if line[1] == "w")  # the leader's torque stays off
+    assert not any(line[8] for line in led.read_log() if line[1] == "w")  # the leader's torque stays off
 
 
 def test_a_leader_that_is_not_heard_stops_the_follower_until_it_is_back(arms):

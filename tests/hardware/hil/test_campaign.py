@@ -74,7 +74,7 @@ def test_the_oracle_says_yes_to_what_the_envelope_allows():
 
 def judged(*leads, cause=1.0, **more):
     lines = [line(cause + 0.01 * (k + 1), goal_position=2048 + lead) for k, lead in enumerate(leads)]
-    return Oracle(ROBOT).judge(lines, cause, [1], {1: 1}, before=[line(0.99, goal_position=2148)], **more)
+    return Oracle(ROBOT).evaluate(lines, cause, [1], {1: 1}, before=[line(0.99, goal_position=2148)], **more)
 
 
 def test_a_stop_is_the_first_write_after_which_nothing_pulls():
@@ -87,11 +87,13 @@ def test_a_goal_behind_where_the_joint_has_been_holds_it_and_does_not_pull():
         line(1.0 + 0.01 * k, goal_position=2060, counts=counts)
         for k, counts in enumerate((2050, 2070, 2060, 2040, 2030, 2040))
     ]
-    found = Oracle(ROBOT).judge(lines, 1.0, [1], {1: 1}, before=[line(0.99, goal_position=2148)], until=1.2)
+    found = Oracle(ROBOT).evaluate(
+        lines, 1.0, [1], {1: 1}, before=[line(0.99, goal_position=2148)], until=1.2
+    )
     assert (found.cycles, found.stopped) == (0, 1.0)
     # an arm that had stopped before, and swings back to the goal that holds it: there is nothing to stop
     swung = [line(0.9, goal_position=2060, counts=2062), line(0.95, goal_position=2060, counts=2040)]
-    assert not Oracle(ROBOT).judge([], 1.0, [1], {1: 1}, before=swung, until=1.2).pulled
+    assert not Oracle(ROBOT).evaluate([], 1.0, [1], {1: 1}, before=swung, until=1.2).pulled
 
 
 def test_cycles_are_counted_in_which_a_goal_pulls_once_a_stop_is_due():
@@ -112,15 +114,15 @@ def test_a_goal_that_pulls_at_the_end_or_until_just_before_is_no_stop(leads):
 def test_a_stop_after_which_nothing_more_is_written_is_one_if_the_log_was_watched_on():
     lines = [line(1.01, goal_position=2048)]
     oracle, before = Oracle(ROBOT), [line(0.99, goal_position=2148)]
-    assert oracle.judge(lines, 1.0, [1], {1: 1}, before=before, until=1.3).stopped == 1.01
-    assert oracle.judge(lines, 1.0, [1], {1: 1}, before=before, until=1.02).stopped is None
+    assert oracle.evaluate(lines, 1.0, [1], {1: 1}, before=before, until=1.3).stopped == 1.01
+    assert oracle.evaluate(lines, 1.0, [1], {1: 1}, before=before, until=1.02).stopped is None
 
 
 def test_the_plan_covers_every_fault_in_every_situation():
-    rows = campaign.plan(len(FAULTS) * len(SITUATIONS), 3)
+    rows = campaign.plan_trials(len(FAULTS) * len(SITUATIONS), 3)
     assert len({(name, situation) for name, situation, _ in rows}) == len(rows)
     assert len({seed for _, _, seed in rows}) == len(rows)
-    assert campaign.plan(50, 3) == campaign.plan(50, 3)
+    assert campaign.plan_trials(50, 3) == campaign.plan_trials(50, 3)
     assert {kind for fault in FAULTS for kind in [fault.kind]} == {
         "command", "timing", "process", "configuration", "serial", "servo",
     }  # fmt: skip
@@ -128,7 +130,7 @@ def test_the_plan_covers_every_fault_in_every_situation():
 
 def test_an_unknown_fault_is_named_with_the_nearest():
     with pytest.raises(InvalidCommand, match=r"'stuk'.*did you mean 'stuck'"):
-        campaign.plan(5, 0, ["stuk"])
+        campaign.plan_trials(5, 0, ["stuk"])
 
 
 def test_bad_input_gives_one_line(capsys):

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from nerfbot.cli import main
-from nerfbot.hardware.emulator.process import EmulatedBus, settle
+from nerfbot.hardware.emulator.process import EmulatedBus, wait_until
 from nerfbot.hardware.errors import InvalidServo
-from nerfbot.hardware.hil.safe_envelope import AROUND, careful
+from nerfbot.hardware.hil.safe_envelope import RADIUS, with_safe_envelope
 from nerfbot.hardware.robot import ServoRobot
 from nerfbot.limits import NerfSpec
 
@@ -26,32 +26,32 @@ FAULTS = ("NaN", "policy killed", "driver killed", "one servo silent", "lost syn
 def arm():
     """Fallen to where it stays by itself."""
     with EmulatedBus("so101", options=("--priority", "40")) as bus:
-        assert settle(lambda: max(abs(servo["velocity"]) for servo in bus.state().values()) > 0.1)
-        assert settle(lambda: max(abs(servo["velocity"]) for servo in bus.state().values()) < 0.01, 10.0)
+        assert wait_until(lambda: max(abs(servo["velocity"]) for servo in bus.state().values()) > 0.1)
+        assert wait_until(lambda: max(abs(servo["velocity"]) for servo in bus.state().values()) < 0.01, 10.0)
         yield bus
 
 
 def test_a_careful_arm_keeps_near_to_where_it_stands_and_is_no_faster_than_its_nerf():
-    near = careful(SO101, WEAK, HOME)
+    near = with_safe_envelope(SO101, WEAK, HOME)
     for name in SO101.names:
         limits, wide = near.limits(name), SO101.limits(name)
-        assert (limits.min_position, limits.max_position) == (max(0.5 - AROUND, wide.min_position), 1.1)
+        assert (limits.min_position, limits.max_position) == (max(0.5 - RADIUS, wide.min_position), 1.1)
         assert (limits.max_velocity, limits.max_acceleration) == (1.0, 15.0)
         assert limits.max_effort == wide.max_effort
         assert limits.stop_deceleration == wide.stop_deceleration
-    sagged = careful(SO101, WEAK, {**HOME, "shoulder_lift": 1.75}).limits("shoulder_lift")
-    assert (sagged.min_position, sagged.max_position) == (pytest.approx(1.7 - AROUND), 1.7)
+    sagged = with_safe_envelope(SO101, WEAK, {**HOME, "shoulder_lift": 1.75}).limits("shoulder_lift")
+    assert (sagged.min_position, sagged.max_position) == (pytest.approx(1.7 - RADIUS), 1.7)
 
 
 @pytest.mark.parametrize("at", [1.79, -2.0, 3.0])
 def test_an_arm_that_stands_outside_its_range_is_left_alone(at):
     with pytest.raises(InvalidServo, match=r"shoulder_lift: stands at .* move it by hand"):
-        careful(SO101, WEAK, {**HOME, "shoulder_lift": at})
+        with_safe_envelope(SO101, WEAK, {**HOME, "shoulder_lift": at})
 
 
 def test_an_arm_that_still_moves_is_left_alone(capsys, tmp_path):
     with EmulatedBus("so101") as bus:
-        assert settle(lambda: max(abs(servo["velocity"]) for servo in bus.state().values()) > 0.1)
+        assert wait_until(lambda: max(abs(servo["velocity"]) for servo in bus.state().values()) > 0.1)
         assert main(["hil", "run", "--port", str(bus.port), "--yes", "--out", str(tmp_path)]) == 2
     assert "rad/s: the arm must be at rest" in capsys.readouterr().err
 
@@ -68,9 +68,9 @@ def test_the_campaign_runs_on_a_port_and_leaves_the_servos_as_they_should_be(arm
     assert data["trials"] == 2 * len(FAULTS)
     assert data["robot"] == "so101"
     # Of the joints that no gravity turns, by what the servos themselves know
-    lines = [line for line in arm.entries() if line[1] == "w" and line[2] in (1, 5)]
+    lines = [line for line in arm.read_log() if line[1] == "w" and line[2] in (1, 5)]
     moved = max(abs(line[6] * 2 * math.pi / 4096 - before[line[2]]) for line in lines)
-    assert 0.2 < moved < AROUND + 0.1
+    assert 0.2 < moved < RADIUS + 0.1
     assert max(abs(line[7]) for line in lines) < 1.5  # rad/s: the nerf's 1, and overshoot; lifted it were 3
     tried = yaml.safe_load((tmp_path / "hil" / "robot.yaml").read_text())
     assert tried["envelope"]["channels"]["wrist_roll"]["max_velocity"] == 1.0
