@@ -41,9 +41,7 @@ NEWEST_QOS = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE)
 """Commands for readers of the last one only: a robot at its own period, the supervisor."""
 
 STATE_QOS = QoSProfile(
-    depth=1,
-    reliability=QoSReliabilityPolicy.RELIABLE,
-    durability=QoSDurabilityPolicy.TRANSIENT_LOCAL,
+    depth=1, reliability=QoSReliabilityPolicy.RELIABLE, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL
 )
 """States such as the lift or the e-stop: a late subscriber gets the last one."""
 

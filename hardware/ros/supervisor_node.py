@@ -71,15 +71,7 @@ class SupervisorNode(BaseNode):
         Parameter("max_speed", 1.5, "m/s", "a faster robot has jumped or run away", 0.0, 20.0, True),
         Parameter("drift", 0.02, "m/m", "uncertainty of the odometry by distance", 0.0, 1.0),
         Parameter("odometry_timeout", 0.5, "s", "silence after which it stops", 0.0, 5.0, True),
-        Parameter(
-            "tracking_tolerance",
-            0.5,
-            "m/s",
-            "of measured to commanded speed",
-            0.0,
-            20.0,
-            True,
-        ),
+        Parameter("tracking_tolerance", 0.5, "m/s", "of measured to commanded speed", 0.0, 20.0, True),
         Parameter("backstop", "", "", "what stops the robot when the gate dies; empty: lifts are refused"),
         Parameter("origin_at_start", False, "", "set the origin with the first odometry (simulation)"),
         Parameter("min_voltage", 0.0, "V", "below it no lift; 0: not checked", 0.0, 1000.0),
@@ -107,11 +99,11 @@ class SupervisorNode(BaseNode):
             values["backstop"],
         )
         self._kind, self._channels = command_type(values), channels_of(values)
-        names = ("max_speed", "tracking_tolerance", "odometry_timeout", "permit_period", "use_odometry")
+        names = ("tracking_tolerance", "permit_period", "use_odometry", "use_sim_time")
         self.motion = MotionMonitor(
             self.supervision,
             self.now(),
-            **{name: values[name] for name in (*names, "use_sim_time")},
+            **{name: values[name] for name in names},
             has_position_channels=self._channels[0].mode == "position",
         )
         self._requests = RequestServer(values["supervisor_socket"])

@@ -46,18 +46,16 @@ class EstopLatch:
         self.reason = reason or "no reason given"
         write_atomically(self.path, json.dumps({"reason": self.reason}), InvalidSetup)
 
-    def clear(self, cause: str, permitted: bool, stopped: bool) -> str:
+    def clear(self, cause: str, stopped: bool) -> str:
         """Clear the latch; "" where it is cleared, or why it is not.
 
-        `cause` is what still calls for the stop ("" for nothing), `permitted` whether a fresh permit could
-        be given, `stopped` whether the robot is at rest and no motion is commanded.
+        `cause` is what still calls for the stop ("" for nothing), `stopped` whether the robot is at rest and
+        no motion is commanded.
         """
         if not self.reason:
             return ""
         if cause:
             return f"the cause persists: {cause}"
-        if not permitted:
-            return "no fresh permit can be given"
         if not stopped:
             return "the command is not that of a robot at rest"
         self.path.unlink(missing_ok=True)

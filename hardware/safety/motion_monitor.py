@@ -32,9 +32,7 @@ class MotionMonitor:
 
     supervision: Supervision
     started: float
-    max_speed: float
     tracking_tolerance: float
-    odometry_timeout: float
     permit_period: float
     use_odometry: bool
     use_sim_time: bool
@@ -80,15 +78,15 @@ class MotionMonitor:
         """Set or clear every condition at `now`; `simulated` is the simulated time, s."""
         set_condition, localiser = self.supervision.set_condition, self.supervision.localiser
         if self.use_odometry:
-            silent = localiser.is_silent(now) and now - self.started > 5.0 * self.odometry_timeout
-            set_condition("odometry", silent, Severity.STOP, f"silent for {self.odometry_timeout:g} s")
+            silent = localiser.is_silent(now) and now - self.started > 5.0 * localiser.timeout
+            set_condition("odometry", silent, Severity.STOP, f"silent for {localiser.timeout:g} s")
         if self.use_sim_time:
             if simulated != self._clock:
                 self._clock_moved, self._clock = now, simulated
             frozen = now - self._clock_moved > 2.0
             set_condition("clock", frozen, Severity.STOP, "use_sim_time is set and /clock stands still")
         self._check_probe(now)
-        fast = abs(self.speed) > 1.2 * self.max_speed
+        fast = abs(self.speed) > 1.2 * localiser.max_speed
         self._fast_since = (self._fast_since or now) if fast else None
         if self._fast_since is None or now - self._fast_since > 0.3:
             set_condition("runaway", fast, Severity.ESTOP, f"{self.speed:.2f} m/s measured")

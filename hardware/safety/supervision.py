@@ -140,7 +140,7 @@ class Supervision:
         causes = [
             f"{name}: {detail}" for name, (severity, detail) in others.items() if severity >= Severity.STOP
         ]
-        refusal = self.latch.clear(causes[0] if causes else "", permitted=not causes, stopped=at_rest)
+        refusal = self.latch.clear(causes[0] if causes else "", stopped=at_rest)
         if refusal:
             self._log("clear-refused", reason=reason, detail=refusal)
             return refusal

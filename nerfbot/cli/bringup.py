@@ -25,10 +25,10 @@ def bringup(
             typer.echo(f"{item.name} (default: {item.default or 'empty'})\n    {item.about}")
         return
     given: dict[str, str] = {}
-    for word in arguments or []:
-        name, mark, value = word.partition(":=")
+    for text in arguments or []:
+        name, mark, value = text.partition(":=")
         if not mark:
-            raise InvalidCommand(f"argument {word!r}: must be name:=value")
+            raise InvalidCommand(f"argument {text!r}: must be name:=value")
         given[name] = value
     _require_ros()
     plan = bringup_plan.make_plan(kind, given)

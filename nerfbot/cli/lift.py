@@ -34,8 +34,8 @@ def grant(
 ) -> None:
     """Request a lease: exit 0 where it is granted, 1 where it is refused."""
     levels: dict[str, float] = {}
-    for word in axes:
-        axis, mark, level = word.partition("=")
+    for text in axes:
+        axis, mark, level = text.partition("=")
         if axis not in AXES:
             raise InvalidCommand(f"axis {axis!r}: must be one of {', '.join(AXES)}")
         try:

@@ -97,13 +97,13 @@ class BringupPlan:
 
     def arguments(self, node: NodePlan, parameters: Path) -> list[str]:
         """The arguments of `python` that run `node` with its parameters in the file `parameters`."""
-        words = ["-m", node.module, "--ros-args", "--params-file", str(parameters)]
+        arguments = ["-m", node.module, "--ros-args", "--params-file", str(parameters)]
         if self.params_file is not None:
             # Before ours: no file may change what the bring-up decides (sockets, seeds)
-            words[3:3] = ["--params-file", str(self.params_file)]
+            arguments[3:3] = ["--params-file", str(self.params_file)]
         if self.namespace:
-            words += ["-r", f"__ns:=/{self.namespace.strip('/')}"]
-        return words
+            arguments += ["-r", f"__ns:=/{self.namespace.strip('/')}"]
+        return arguments
 
     def write(self, node: NodePlan) -> Path:
         """Write a node's parameters in ROS 2's form and return the path."""
@@ -158,10 +158,7 @@ def make_plan(kind: str, given: Mapping[str, str]) -> BringupPlan:
 
     nodes = []
     if _flag(values, "record"):
-        record = {
-            **_only(common, ("use_sim_time", "command_type")),
-            "file": str(folder / "recording.mcap"),
-        }
+        record = {**_only(common, ("use_sim_time", "command_type")), "file": str(folder / "recording.mcap")}
         nodes.append(NodePlan("recorder", "nerfbot.hardware.ros.recorder_node", record, essential=False))
     if not on_hardware:
         plant = {

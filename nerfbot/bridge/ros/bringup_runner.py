@@ -39,7 +39,8 @@ class Runner:
     def __init__(self, plan: BringupPlan, on_output: Callable[[str, str], None] | None = None) -> None:
         self.plan = plan
         self._on_output = on_output or (lambda name, line: print(f"[{name}] {line}", flush=True))
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        """The running nodes, by name."""
         self._restarts_left = {node.name: node.restarts for node in plan.nodes}
         self._partial: dict[str, bytes] = {}
         self._selector = selectors.DefaultSelector()
@@ -60,7 +61,7 @@ class Runner:
             self.poll(0.05)
 
     def _start_node(self, node: NodePlan) -> None:
-        words = self.plan.arguments(node, self.plan.write(node))
+        arguments = self.plan.arguments(node, self.plan.write(node))
         environment = {
             **transport(os.environ),
             "ROS_LOG_DIR": str(self.plan.run_folder / "log"),
@@ -68,7 +69,7 @@ class Runner:
             "PYTHONUNBUFFERED": "1",
         }
         process = subprocess.Popen(
-            [sys.executable, *words],
+            [sys.executable, *arguments],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -77,7 +78,7 @@ class Runner:
         )
         assert process.stdout is not None
         os.set_blocking(process.stdout.fileno(), False)
-        self._processes[node.name] = process
+        self.processes[node.name] = process
         self._selector.register(process.stdout, selectors.EVENT_READ, node.name)
 
     def poll(self, seconds: float) -> bool:
@@ -104,7 +105,7 @@ class Runner:
 
     def _handle_ended(self) -> None:
         for node in self.plan.nodes:
-            process = self._processes.get(node.name)
+            process = self.processes.get(node.name)
             if process is None or process.poll() is None:
                 continue
             self._drain(node.name)
@@ -112,17 +113,17 @@ class Runner:
             if self._restarts_left[node.name] > 0 and code != 2:  # 2: it refused its parameters
                 self._restarts_left[node.name] -= 1
                 self._on_output(node.name, f"ended with {code}; starting it again")
-                del self._processes[node.name]
+                del self.processes[node.name]
                 self._start_node(node)
             elif node.essential:
                 self.failure = f"{node.name} ended with {code}"
                 return
             else:
                 self._on_output(node.name, f"ended with {code}")
-                del self._processes[node.name]
+                del self.processes[node.name]
 
     def _drain(self, name: str) -> None:
-        stream = self._processes[name].stdout
+        stream = self.processes[name].stdout
         if stream in self._selector.get_map():
             self._forward(name, stream)
 
@@ -148,7 +149,7 @@ class Runner:
     def stop(self) -> None:
         """End every process, in the reverse of their start."""
         for node in reversed(self.plan.nodes):
-            process = self._processes.get(node.name)
+            process = self.processes.get(node.name)
             if process is None:
                 continue
             _signal_group(process, signal.SIGCONT)
@@ -160,13 +161,8 @@ class Runner:
             _signal_group(process, signal.SIGKILL)
             process.wait()
             self._drain(node.name)
-        self._processes.clear()
+        self.processes.clear()
         self.plan.clear()
-
-    @property
-    def pids(self) -> dict[str, int]:
-        """The process number of each running node."""
-        return {name: process.pid for name, process in self._processes.items()}
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:

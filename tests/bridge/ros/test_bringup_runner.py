@@ -24,14 +24,14 @@ def run(tmp_path: Path, *nodes: NodePlan, seconds: float = 20.0) -> tuple[Runner
     try:
         runner.start()
         end = time.monotonic() + seconds
-        while runner.poll(0.1) and time.monotonic() < end and len(runner.pids) > 1:
+        while runner.poll(0.1) and time.monotonic() < end and len(runner.processes) > 1:
             pass
         runner.poll(0.3)
-        alive = sorted(runner.pids)
+        alive = sorted(runner.processes)
     finally:
         runner.stop()
     lines.append(f"alive: {', '.join(alive)}")
-    assert not runner.pids
+    assert not runner.processes
     assert not plan.sockets.exists()
     return runner, lines
 

@@ -25,26 +25,25 @@ def test_a_latch_file_that_is_malformed_latches(tmp_path: Path, content: str) ->
 
 
 @pytest.mark.parametrize(
-    ("cause", "permitted", "stopped", "why"),
+    ("cause", "stopped", "why"),
     [
-        ("tilt: 40 degrees", True, True, "the cause persists"),
-        ("", False, True, "no fresh permit"),
-        ("", True, False, "at rest"),
+        ("tilt: 40 degrees", True, "the cause persists"),
+        ("", False, "at rest"),
     ],
 )
 def test_it_is_not_cleared_while_anything_forbids_it(
-    tmp_path: Path, cause: str, permitted: bool, stopped: bool, why: str
+    tmp_path: Path, cause: str, stopped: bool, why: str
 ) -> None:
     latch = EstopLatch(tmp_path / "estop")
     latch.trip("button")
-    assert why in latch.clear(cause, permitted, stopped)
+    assert why in latch.clear(cause, stopped)
     assert EstopLatch(tmp_path / "estop").reason == "button"
 
 
 def test_it_is_cleared_when_nothing_does(tmp_path: Path) -> None:
     latch = EstopLatch(tmp_path / "estop")
     latch.trip("button")
-    assert latch.clear("", True, True) == ""
+    assert latch.clear("", True) == ""
     assert EstopLatch(tmp_path / "estop").reason == ""
 
 

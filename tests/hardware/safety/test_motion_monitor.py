@@ -16,7 +16,7 @@ from nerfbot.hardware.safety.supervision import Supervision
 
 
 def make_monitor(folder: Path, **more: Any) -> MotionMonitor:
-    settings = {"max_speed": 1.5, "tracking_tolerance": 0.5, "odometry_timeout": 0.5, "permit_period": 0.05}
+    settings = {"tracking_tolerance": 0.5, "permit_period": 0.05}
     switches = {"use_odometry": True, "use_sim_time": False, **more}
     supervision = Supervision(load_course("gauntlet"), folder, 0.2, Localiser(1.5), backstop="test")
     return MotionMonitor(supervision, 100.0, **settings, **switches)
