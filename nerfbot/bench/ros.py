@@ -36,7 +36,7 @@ class LatencyTest:
             PermitSource(1.0),
         )
         settings = {"permit_socket": self._permits, "nerf": "rover-slow", "use_odometry": False}
-        rig.start("nerf", "nerfbot.hardware.ros.nerf_node", {**settings, "control_period": 0.005, **LIMITS})
+        rig.start("nerf", {**settings, "control_period": 0.005, **LIMITS})
         rig.start_function("relay")
         self.sent: dict[str, dict[str, float]] = {path: {} for path in PATHS}
         """Times (s) of messages that have not come back, by number."""

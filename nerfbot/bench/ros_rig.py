@@ -20,6 +20,7 @@ from nav_msgs.msg import Odometry
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import qos_profile_sensor_data
 
+from nerfbot.bridge.ros import NODES
 from nerfbot.hardware import priority
 from nerfbot.hardware.ros.base_node import COMMAND_QOS
 from nerfbot.hardware.ros.transport import transport
@@ -162,13 +163,13 @@ class Rig:
         self.longest_silence = max(self.longest_silence, now - self.speed_at if self.speed_at else 0.0)
         self.speed, self.speed_at = abs(message.twist.twist.linear.x), now
 
-    def start(self, name: str, module: str, parameters: dict[str, Any]) -> None:
-        """Start a node's process under a name."""
-        command = [sys.executable, "-c", _START.format(module=module, name="main"), "--ros-args"]
-        for key, value in {"priority": LOW if name == "nerf" else HIGH, **parameters}.items():
+    def start(self, node: str, parameters: dict[str, Any]) -> None:
+        """Start the process of one of the project's nodes."""
+        command = [sys.executable, "-c", _START.format(module=NODES[node], name="main"), "--ros-args"]
+        for key, value in {"priority": LOW if node == "nerf" else HIGH, **parameters}.items():
             command += ["-p", f"{key}:={str(value).lower() if isinstance(value, bool) else value}"]
-        self._commands[name] = command
-        self.restart(name)
+        self._commands[node] = command
+        self.restart(node)
 
     def start_function(self, function: str, name: str = "") -> None:
         """Start one of this module's own nodes, under its own or another name."""

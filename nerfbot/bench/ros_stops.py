@@ -32,14 +32,10 @@ def start_chain(rig: Rig) -> None:
     filters = {**common, "use_odometry": False, "timer_rate": TIMER_RATE, **LIMITS}
     plant = {"course": "corner", "publish_clock": False, "cmd_vel_timeout": 0.2}
     supervision = {"permit_sockets": f"[{gate}, {nerf}]", "state_folder": rig.folder / "state"}
-    rig.start("plant", "nerfbot.bridge.ros.plant_node", plant)
-    rig.start(
-        "supervisor",
-        "nerfbot.hardware.ros.supervisor_node",
-        {**common, **supervision, "permit_valid": PERMIT},
-    )
-    rig.start("gate", "nerfbot.hardware.ros.gate_node", {**filters, "permit_socket": gate})
-    rig.start("nerf", "nerfbot.hardware.ros.nerf_node", {**filters, "permit_socket": nerf, "nerf": "none"})
+    rig.start("plant", plant)
+    rig.start("supervisor", {**common, **supervision, "permit_valid": PERMIT})
+    rig.start("gate", {**filters, "permit_socket": gate})
+    rig.start("nerf", {**filters, "permit_socket": nerf, "nerf": "none"})
     rig.start_function("sender")
 
 

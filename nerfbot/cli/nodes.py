@@ -6,14 +6,7 @@ import importlib
 import sys
 from functools import partial
 
-NODES = {
-    "nerf": "nerfbot.hardware.ros.nerf_node",
-    "gate": "nerfbot.hardware.ros.gate_node",
-    "supervisor": "nerfbot.hardware.ros.supervisor_node",
-    "recorder": "nerfbot.hardware.ros.recorder_node",
-    "plant": "nerfbot.bridge.ros.plant_node",
-    "policy": "nerfbot.bridge.ros.policy_node",
-}
+from nerfbot.bridge.ros import NODES
 
 
 def run(name: str) -> int:
@@ -21,10 +14,8 @@ def run(name: str) -> int:
     try:
         module = importlib.import_module(NODES[name])
     except ImportError as error:
-        print(
-            f"nerfbot_{name}: needs {error.name}, with ROS 2 sourced or nerfbot[ros] installed",
-            file=sys.stderr,
-        )
+        hint = "with ROS 2 sourced or nerfbot[ros] installed"
+        print(f"nerfbot_{name}: needs {error.name}, {hint}", file=sys.stderr)
         return 2
     return int(module.main())
 

@@ -26,6 +26,8 @@ from nerfbot.limits import AXES, NerfSpec
 from nerfbot.sim.robots.description import TWIST, RobotDescription
 from nerfbot.sim.scripted.nerf_check import scripted
 
+from . import NODES
+
 NumberT = TypeVar("NumberT", int, float)
 
 
@@ -159,7 +161,7 @@ def make_plan(kind: str, given: Mapping[str, str]) -> BringupPlan:
     nodes = []
     if _flag(values, "record"):
         record = {**_only(common, ("use_sim_time", "command_type")), "file": str(folder / "recording.mcap")}
-        nodes.append(NodePlan("recorder", "nerfbot.hardware.ros.recorder_node", record, essential=False))
+        nodes.append(NodePlan("recorder", NODES["recorder"], record, essential=False))
     if not on_hardware:
         plant = {
             **_only(common, ("command_type", "supervisor_socket")),
@@ -169,7 +171,7 @@ def make_plan(kind: str, given: Mapping[str, str]) -> BringupPlan:
             "real_time_factor": _number(values, "real_time_factor", float),
             "cmd_vel_timeout": 0.2,
         }
-        nodes.append(NodePlan("plant", "nerfbot.bridge.ros.plant_node", plant))
+        nodes.append(NodePlan("plant", NODES["plant"], plant))
     supervisor = {
         **_only(common, ("use_sim_time", *COMMANDS, "supervisor_socket")),
         "permit_sockets": [str(sockets / "permit.gate"), str(sockets / "permit.nerf")],
@@ -180,9 +182,9 @@ def make_plan(kind: str, given: Mapping[str, str]) -> BringupPlan:
         "drift": 0.02 if on_hardware else 0.005,
         "backstop": values["backstop"] if on_hardware else "the simulated robot's cmd_vel_timeout",
     }
-    nodes.append(NodePlan("supervisor", "nerfbot.hardware.ros.supervisor_node", supervisor))
+    nodes.append(NodePlan("supervisor", NODES["supervisor"], supervisor))
     gate = {**common, "permit_socket": str(sockets / "permit.gate"), "priority": TRUSTED}
-    nodes.append(NodePlan("gate", "nerfbot.hardware.ros.gate_node", gate))
+    nodes.append(NodePlan("gate", NODES["gate"], gate))
     nerf = {
         **common,
         "permit_socket": str(sockets / "permit.nerf"),
@@ -192,7 +194,7 @@ def make_plan(kind: str, given: Mapping[str, str]) -> BringupPlan:
         "effort_limit": not on_hardware,
         "priority": UNTRUSTED,
     }
-    nodes.append(NodePlan("nerf", "nerfbot.hardware.ros.nerf_node", nerf, restarts=2))
+    nodes.append(NodePlan("nerf", NODES["nerf"], nerf, restarts=2))
     if values["policy"] != "none":
         policy = {
             **_only(common, ("use_sim_time", *COMMANDS, "supervisor_socket")),
@@ -201,9 +203,7 @@ def make_plan(kind: str, given: Mapping[str, str]) -> BringupPlan:
             "leases": _flag(values, "leases"),
             "trigger": "odom" if kind == "sim" else "timer",
         }
-        nodes.append(
-            NodePlan("policy", "nerfbot.bridge.ros.policy_node", policy, restarts=2, essential=False)
-        )
+        nodes.append(NodePlan("policy", NODES["policy"], policy, restarts=2, essential=False))
     return BringupPlan(tuple(nodes), values["namespace"], folder, sockets, params)
 
 
