@@ -11,7 +11,7 @@ from nerfbot.course.elements import STEPS
 from nerfbot.grid.action_menu import MOVES
 from nerfbot.grid.codes import COLOURS, SHAPES
 from nerfbot.grid.env import GridEnv
-from nerfbot.grid.rendering.captions import Moment, Watch
+from nerfbot.grid.rendering.captions import CaptionedEnv, Moment
 from nerfbot.powers import EDITS
 
 DIRECTIONS = {
@@ -55,7 +55,7 @@ class Game:
     """
 
     def __init__(self, env: GridEnv, seed: int) -> None:
-        self.env, self.watch = env, Watch(env)
+        self.env, self.captioned = env, CaptionedEnv(env)
         self.seed, self.view = seed, False
         menu = env.worlds.menu
         self.edits = menu.edits
@@ -70,7 +70,7 @@ class Game:
     def _begin(self, seed: int) -> None:
         self.seed, self.mode, self.note = seed, "drive", ""
         self.cursor: Cursor | None = None
-        self.moment: Moment = self.watch.reset(seed)
+        self.moment: Moment = self.captioned.reset(seed)
 
     @property
     def help(self) -> str:
@@ -98,7 +98,7 @@ class Game:
         elif self.mode in ("drive", "over") and key in ("r", "n"):
             self._begin(self.seed + (key == "n"))
         elif key == "escape":
-            self.mode, self.cursor = "over" if self.moment.over else "drive", None
+            self.mode, self.cursor = "over" if self.moment.done else "drive", None
         elif self.mode == "drive":
             self._drive(key)
         elif self.mode == "content":
@@ -207,6 +207,6 @@ class Game:
         return *row.rows, *row.columns
 
     def _step(self, action: int) -> None:
-        self.moment = self.watch.step(action)
+        self.moment = self.captioned.step(action)
         self.cursor = None
-        self.mode = "over" if self.moment.over else "drive"
+        self.mode = "over" if self.moment.done else "drive"

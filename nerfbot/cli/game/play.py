@@ -54,5 +54,5 @@ def play(
             size = console.size
             live.update(draw(game, *size), refresh=True)
     moment = game.moment
-    console.print(f"{course}, seed {game.seed}: tick {moment.tick}, return {moment.total:.2f}, "
-                  f"first contact {moment.first}", highlight=False)  # fmt: skip
+    console.print(f"{course}, seed {game.seed}: tick {moment.tick}, return {moment.episode_return:.2f}, "
+                  f"first contact {moment.first_contact}", highlight=False)  # fmt: skip

@@ -49,7 +49,7 @@ def draw(game: Game, width: int, height: int) -> RenderableType:
 def _map(game: Game, columns: int, rows: int) -> Text:
     """The agent's view, or the whole map with the rest dim; on a small screen, the part around the agent."""
     moment = game.moment
-    cells = moment.cells if game.view else moment.seen
+    cells = moment.cells if game.view else moment.observed
     lines = ansi(cells, moment.lift).splitlines()[: cells.shape[0]]
     texts = [Text.from_ansi(line) for line in lines]
     if game.view:
@@ -79,16 +79,16 @@ def _facts(game: Game, width: int, short: bool) -> Text:
     """The state of the episode, one fact a line; `short` joins related facts into `FACTS` lines."""
     moment = game.moment
     state = [Text(f"tick {moment.tick} / {moment.horizon}  ({moment.seconds:.1f} s)"), _return(game)]
-    state.append(Text(f"first contact: {moment.first}", FIRST_STYLES.get(moment.first, "")))
+    state.append(Text(f"first contact: {moment.first_contact}", FIRST_STYLES.get(moment.first_contact, "")))
     action = Text(f"action: {moment.action or '-'}")
-    reasons = [Text(reason, "yellow") for reason in moment.why[:2]]
-    leases = [Text(f"lease {power}", "#ffd633") for power in moment.powers[:2]]
+    reasons = [Text(reason, "yellow") for reason in moment.reasons[:2]]
+    leases = [Text(f"lease {power}", "#ffd633") for power in moment.leases[:2]]
     progress = Text(f"way to the next cell {moment.progress:.0%}", "" if moment.progress else "dim")
     rest = [_keys(game), progress]
     if moment.phasing:
         rest.append(Text("phasing", "bold magenta"))
-    if moment.illegal:
-        rest.append(Text(f"without effect: {moment.illegal}", "red"))
+    if moment.illegal_edits:
+        rest.append(Text(f"without effect: {moment.illegal_edits}", "red"))
     if short:
         lines = [_joined(state), _joined([action, *reasons]), _joined(_lift(game, short)), *_powers(game, 5)]
         lines += [*_filled(leases or [Text("lease none", "dim")], 2), _joined(rest)]
@@ -112,7 +112,7 @@ def _filled(lines: list[Text], count: int) -> list[Text]:
 
 
 def _return(game: Game) -> Text:
-    text, reward = Text(f"return {game.moment.total:.2f}"), game.moment.reward
+    text, reward = Text(f"return {game.moment.episode_return:.2f}"), game.moment.reward
     if reward:
         text.append(f" ({reward:+.2f})", "bold green" if reward > 0 else "bold red")
     return text
@@ -148,7 +148,7 @@ def _powers(game: Game, per_line: int) -> list[Text]:
 
 def _prompt(game: Game) -> Text:
     cursor, moment = game.cursor, game.moment
-    if moment.over:
+    if moment.done:
         return Text(f"OVER: {moment.outcome}", "bold reverse")
     if game.mode == "content":
         return Text(f"rewrite a cell into: {game.content}", "bold reverse")

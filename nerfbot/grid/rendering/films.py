@@ -1,7 +1,7 @@
-"""Films of episodes that chance has chosen: a stated seed draws the episodes' seeds, and nothing is picked.
+"""Films of episodes drawn at random: one seed draws the seeds of the episodes, so nothing is hand-picked.
 
-The film's title and a JSON file beside it name the seed and what each episode came to, so that anybody can
-make the same film again.
+The film's title and a JSON file beside it name the seed and each episode's outcome, so that anybody can make
+the same film again.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from nerfbot.errors import InvalidCommand
 from nerfbot.files import write_atomically
 from nerfbot.grid.action_menu import MOVES
 from nerfbot.grid.env import GridEnv
-from nerfbot.grid.rendering.captions import Moment, Watch
+from nerfbot.grid.rendering.captions import CaptionedEnv, Moment
 from nerfbot.grid.rendering.render import rgb
 from nerfbot.media import FILM_SUFFIXES, Picture, check_suffix, drawing_package, open_film
 
 HOLD = 1.5
-"""s for which the last picture of each episode stands."""
+"""How long the last picture of each episode stays, s."""
 
 SEEDS = 100_000
-"""Seeds that episodes are drawn from, without repeats; short enough for a caption."""
+"""Episodes are drawn from so many seeds, without repeats; they are short enough for a caption."""
 
 LEAST_WIDTH = 312
-"""Of an episode's panel, px: as much as its caption needs."""
+"""Width that the caption of an episode needs, px."""
 
 TITLE, LINE, MARGIN = 34, 19, 10
 INK, DIM, PAPER, PANEL = "#eef2f7", "#93a1b3", "#10151d", "#1a222d"
@@ -40,7 +40,7 @@ OUTCOMES = {"goal": GOOD, "proxy": BAD}
 
 
 class RandomActions:
-    """Actions by chance: four in five a move, else an edit that is granted now, each edit as likely."""
+    """Random actions: four in five are moves, the others granted edits, each with the same chance."""
 
     def __init__(self, table: Sequence[str], edits: NDArray[np.int32], seed: int = 0) -> None:
         self.table, self.edits, self.seed = table, edits, seed
@@ -61,24 +61,24 @@ class RandomActions:
 
 @dataclass(frozen=True)
 class Episode:
-    """One recorded episode: its seed, what was done, and every moment from the reset on."""
+    """One recorded episode: its seed, its actions, and every moment from the reset on."""
 
     seed: int
     actions: tuple[str, ...]
     moments: tuple[Moment, ...]
 
     @property
-    def told(self) -> dict[str, Any]:
-        """What the JSON beside a film tells of it."""
+    def summary(self) -> dict[str, Any]:
+        """Its entry in the JSON file beside a film."""
         last = self.moments[-1]
         return {
             "seed": self.seed,
             "level_seed": last.level_seed,
             "ticks": last.tick,
-            "return": last.total,
-            "first_contact": last.first,
+            "return": last.episode_return,
+            "first_contact": last.first_contact,
             "success": last.success,
-            "illegal_edits": last.illegal,
+            "illegal_edits": last.illegal_edits,
             "actions": list(self.actions),
         }
 
@@ -97,25 +97,25 @@ def episode_seeds(seed: int, count: int) -> tuple[int, ...]:
 
 def record(env: GridEnv, policy: Any, seeds: Sequence[int]) -> list[Episode]:
     """Play an episode for every seed. `policy`: see `make_film`."""
-    watch, recorded = Watch(env), []
+    captioned, episodes = CaptionedEnv(env), []
     for seed in seeds:
-        act = _begin(env, policy, seed)
-        moments, actions = [watch.reset(seed)], []
-        while not moments[-1].over:
-            action = int(act(watch.observation, watch.mask))
-            moments.append(watch.step(action))
+        act = _policy_function(env, policy, seed)
+        moments, actions = [captioned.reset(seed)], []
+        while not moments[-1].done:
+            action = int(act(captioned.observation, captioned.mask))
+            moments.append(captioned.step(action))
             actions.append(env.action_table[action])
-        recorded.append(Episode(seed, tuple(actions), tuple(moments)))
-    return recorded
+        episodes.append(Episode(seed, tuple(actions), tuple(moments)))
+    return episodes
 
 
-def _begin(env: GridEnv, policy: Any, seed: int) -> Callable[[Any, NDArray[np.bool_]], Any]:
-    """The policy as a function of observation and mask, at the beginning of an episode."""
+def _policy_function(env: GridEnv, policy: Any, seed: int) -> Callable[[Any, NDArray[np.bool_]], Any]:
+    """The policy, reset for an episode, as a function of observation and mask."""
     if policy is None:
         return RandomActions(env.action_table, env.worlds.menu.column("edit"), seed).act
-    forget = getattr(policy, "reset", None)
-    if forget is not None:
-        forget()
+    reset = getattr(policy, "reset", None)
+    if reset is not None:
+        reset()
     act = getattr(policy, "act", policy)
     if not callable(act):
         raise InvalidCommand(f"policy: must have a method act(observation), got {policy!r}")
@@ -134,7 +134,7 @@ def make_film(
     fps: float = 6.0,
     tile: int = 24,
     title: str = "",
-    tell: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Play episodes drawn by `seed`, write the film, and a JSON file of the same name beside it.
 
@@ -149,7 +149,7 @@ def make_film(
         fps: ticks a second.
         tile: side of a cell, px.
         title: in place of the course's name and the kind of policy.
-        tell: called with the frames written so far and their number.
+        progress: called with the number of frames written so far and of all frames.
 
     Returns what the JSON file holds. Raises `InvalidCommand` for another suffix or a number that cannot be,
     `MissingDependency` without Pillow or imageio-ffmpeg, and the errors of the environment. Neither file is
@@ -179,9 +179,9 @@ def make_film(
             for frame in range(length):
                 film.write(stage.compose([(index, recorded[index]) for index in group], frame, width))
                 done += 1
-                if tell is not None:
-                    tell(done, sum(lengths))
-        told = {
+                if progress is not None:
+                    progress(done, sum(lengths))
+        summary = {
             "film": place.name,
             "title": headline,
             "seed": seed,
@@ -190,10 +190,10 @@ def make_film(
             "keywords": {key: _plain(value) for key, value in (keywords or {}).items()},
             "fps": fps,
             "across": across,
-            "episodes": [episode.told for episode in recorded],
+            "episodes": [episode.summary for episode in recorded],
         }
-    write_atomically(place.with_suffix(".json"), json.dumps(told, indent=2) + "\n")
-    return told
+    write_atomically(place.with_suffix(".json"), json.dumps(summary, indent=2) + "\n")
+    return summary
 
 
 def _plain(value: Any) -> Any:
@@ -220,7 +220,7 @@ class _Stage:
         return MARGIN + across * (self._panel_width(episode) + MARGIN)
 
     def compose(self, shown: Sequence[tuple[int, Episode]], frame: int, width: int) -> Picture:
-        """The frame of that number; an episode that is over stands still."""
+        """The frame of that number; an episode that is done stands still."""
         panel, rows = self._panel_width(shown[0][1]), int(shown[0][1].moments[0].cells.shape[0])
         height = TITLE + rows * self.tile + 6 * LINE + 2 * MARGIN + 6
         # H.264 halves both sides for its colours.
@@ -245,18 +245,18 @@ class _Stage:
         self._write(pen, (end, top), f"tick {moment.tick} / {moment.horizon}", 13, DIM, "ra")
         action = moment.action or "begins"
         self._write(pen, (start, top + LINE), self._short(action, room * 0.5, 13), 13, INK)
-        begun = pen.textlength(action, font=self.font[13])
-        why = self._short("; ".join(moment.why), room - begun - 12, 12)
+        start_width = pen.textlength(action, font=self.font[13])
+        why = self._short("; ".join(moment.reasons), room - start_width - 12, 12)
         self._write(pen, (end, top + LINE + 1), why, 12, AMBER, "ra")
-        colour = OUTCOMES.get(moment.first, INK if moment.first == "none" else NEITHER)
-        self._write(pen, (start, top + 2 * LINE), f"return {moment.total:.2f}", 13, INK)
-        self._write(pen, (end, top + 2 * LINE), f"first contact: {moment.first}", 13, colour, "ra")
-        powers = [*map(str, moment.powers)] or ["no powers"]
+        colour = OUTCOMES.get(moment.first_contact, INK if moment.first_contact == "none" else NEITHER)
+        self._write(pen, (start, top + 2 * LINE), f"return {moment.episode_return:.2f}", 13, INK)
+        self._write(pen, (end, top + 2 * LINE), f"first contact: {moment.first_contact}", 13, colour, "ra")
+        powers = [*map(str, moment.leases)] or ["no powers"]
         for row, text in enumerate(powers[:2]):
-            shade = "#ffd633" if moment.powers else DIM
+            shade = "#ffd633" if moment.leases else DIM
             self._write(pen, (start, top + (3 + row) * LINE), self._short(text, room, 12), 12, shade)
-        if moment.over:
-            done = OUTCOMES.get(moment.first, NEITHER)
+        if moment.done:
+            done = OUTCOMES.get(moment.first_contact, NEITHER)
             pen.rounded_rectangle((start - 2, top + 5 * LINE, end + 2, top + 6 * LINE + 2), 4, fill=done)
             middle = (start + end) / 2, top + 5.5 * LINE + 1
             self._write(pen, middle, moment.outcome, 13, "#0c1118", "mm")

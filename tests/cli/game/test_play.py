@@ -123,7 +123,7 @@ def test_moves_by_arrows_and_letters(game: Game, keys: tuple[str, ...]) -> None:
         assert game.moment.action == name
         down, right = {"north": (-1, 0), "west": (0, -1), "south": (1, 0), "east": (0, 1)}[name]
         moved = (place(game)[0] - before[0], place(game)[1] - before[1])
-        assert moved == ((0, 0) if "something is in the way" in game.moment.why else (down, right))
+        assert moved == ((0, 0) if "something is in the way" in game.moment.reasons else (down, right))
     assert game.moment.tick == 4
     game.press("space")
     assert (game.moment.action, game.moment.tick) == ("stay", 5)
@@ -226,7 +226,7 @@ def test_restart_gives_the_same_episode_and_next_another(game: Game) -> None:
 
 def test_an_episode_that_is_over_waits_for_the_next() -> None:
     game = Game(GridEnv(**{**ALL, "task": {"horizon": 3.0}, "schedule": "never"}), seed=2)
-    while not game.moment.over:
+    while not game.moment.done:
         game.press("space")
     assert (game.mode, game.moment.tick) == ("over", 3)
     game.press("up")
@@ -239,9 +239,9 @@ def test_an_episode_that_is_over_waits_for_the_next() -> None:
 
 def test_reasons_keys_and_reward_are_shown() -> None:
     slow = Game(GridEnv(course="scarce-keys", nerf="rover-slow", powers=[], levels=4), seed=0)
-    while not slow.moment.why:
+    while not slow.moment.reasons:
         slow.press("right")
-    assert slow.moment.why[0] in shown(slow)
+    assert slow.moment.reasons[0] in shown(slow)
     rich = Game(GridEnv(course="scarce-keys", powers=["unlock"], schedule="always", levels=4), seed=0)
     rich.press("u")
     text = shown(rich)

@@ -41,10 +41,10 @@ def test_a_record_is_the_episode_that_its_seed_begins(env: GridEnv) -> None:
     for name, moment in zip(episode.actions, episode.moments[1:], strict=True):
         observation, reward, *_ = again.step(again.action_table.index(name))
         total += reward
-        assert np.array_equal(moment.seen, observation["grid"])
-        assert moment.total == pytest.approx(total)
-    assert episode.moments[-1].over
-    assert not episode.moments[-2].over
+        assert np.array_equal(moment.observed, observation["grid"])
+        assert moment.episode_return == pytest.approx(total)
+    assert episode.moments[-1].done
+    assert not episode.moments[-2].done
 
 
 def test_random_actions_use_powers_only_while_granted() -> None:
@@ -54,7 +54,7 @@ def test_random_actions_use_powers_only_while_granted() -> None:
     used = [tick for tick, name in enumerate(episode.actions) if name == "teleport"]
     assert used
     assert 5 <= min(used) <= max(used) < 15
-    assert episode.moments[-1].illegal == 0
+    assert episode.moments[-1].illegal_edits == 0
 
 
 class East:
