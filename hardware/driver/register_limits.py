@@ -228,9 +228,9 @@ def stop_acceleration(joint: JointConfig, limits: ChannelEnvelope) -> int:
     register = joint.servo.register(joint.servo.limits["acceleration"].ram)
     assert limits.stop_deceleration is not None
     assert limits.max_acceleration is not None
-    least = math.ceil(limits.stop_deceleration / register.scale - 1e-9)
-    most = register.counts_below(max(limits.max_acceleration, limits.stop_deceleration))
-    return max(1, min(least, most))
+    smallest = math.ceil(limits.stop_deceleration / register.scale - 1e-9)
+    largest = register.counts_below(max(limits.max_acceleration, limits.stop_deceleration))
+    return max(1, min(smallest, largest))
 
 
 def _text(value: Value) -> str:

@@ -102,23 +102,23 @@ class Oracle:
         has just jumped, and the driver does not know yet. ``pushed``: a force moves joints away from their
         goals.
         """
-        found = []
+        problems = []
         after: Counter[int] = Counter()
         for write in writes:
             joint, servo = self._joints[write.id], self._joints[write.id].servo
             for name, value in write.values.items():
                 low, high = self._bounds[write.id].get(name, (-math.inf, math.inf))
                 if not low <= value <= high:
-                    found.append(f"{joint.name}: {name} = {value} outside {low:g} to {high:g}")
+                    problems.append(f"{joint.name}: {name} = {value} outside {low:g} to {high:g}")
                 if servo.registers[name].area == "eeprom" and write.torque == 1:
-                    found.append(f"{joint.name}: {name} = {value} written to EEPROM with torque on")
+                    problems.append(f"{joint.name}: {name} = {value} written to EEPROM with torque on")
             after[write.id] += write.time >= cause and "goal_position" in write.values
             excused = pushed or (write.id in unaware and after[write.id] <= JUMP_WRITES)
             if "goal_position" in write.values and write.torque == 1 and not excused:
                 ahead = abs(write.values["goal_position"] - write.counts) * servo.radians_per_count
                 if ahead > self._lead(joint):
-                    found.append(f"{joint.name}: goal {ahead:.3f} rad ahead of the joint")
-        return found
+                    problems.append(f"{joint.name}: goal {ahead:.3f} rad ahead of the joint")
+        return problems
 
     def _lead(self, joint: JointConfig) -> float:
         limits = self.robot.envelope.channel(joint.channel())

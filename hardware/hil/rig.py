@@ -53,7 +53,7 @@ def permit(
     """The next permit of ``source``, ``levels`` by axis; ``ahead``: how far its clock is ahead, s."""
     by_axis = tuple((levels or {}).get(axis, 0.0) for axis in AXES)
     now = time.monotonic() + ahead
-    reason = "estop: told" if estop else ""
+    reason = "estop: requested" if estop else ""
     return source.next(by_axis, reason, now=now, estop=estop, clear=clear).encode()
 
 

@@ -54,11 +54,11 @@ def with_safe_envelope(robot: ServoRobot, spec: NerfSpec, positions: Mapping[str
             )
         changed: dict[str, float] = {"min_position": low, "max_position": high_}
         nerf = spec.channel(joint.name, limits)
-        for field, limit, most in (
+        for field, limit, bound in (
             ("max_velocity", nerf.velocity, limits.max_velocity),
             ("max_acceleration", nerf.acceleration, limits.max_acceleration),
         ):
-            if limit is not None and most is not None:
-                changed[field] = min(high(limit.nerfed), most)
+            if limit is not None and bound is not None:
+                changed[field] = min(high(limit.nerfed), bound)
         channels[joint.name] = limits.model_copy(update=changed)
     return robot.model_copy(update={"envelope": Envelope(channels=channels)})

@@ -45,9 +45,9 @@ def _figures(name: str, progress: Callable[[str], None]) -> list[Figure]:
             last = state["now"]
         seconds = time.monotonic() - began
         share = (_cpu(rig.driver.pid) - cpu) / seconds
-    asked = Baseline("the robot's rate", robot.rate)
+    baseline = Baseline("the robot's rate", robot.rate)
     return [
-        Figure(f"cycles_per_s.{name}", cycles / seconds, "1/s", "higher", asked),
+        Figure(f"cycles_per_s.{name}", cycles / seconds, "1/s", "higher", baseline),
         Figure(f"driver_core_share.{name}", share, "1", "lower"),
     ]
 

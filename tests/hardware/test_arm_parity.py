@@ -70,11 +70,11 @@ def driven(arm):
     for _ in range(SETTLE):
         arm.actuate([0.0] * 6)
         arm.read()
-    seen = []
+    positions = []
     for row in trace():
         arm.actuate(row)
-        seen.append(arm.read()["position"])
-    return np.degrees(seen)
+        positions.append(arm.read()["position"])
+    return np.degrees(positions)
 
 
 def simulated(nerf):
@@ -84,9 +84,9 @@ def simulated(nerf):
 
 def emulated(nerf):
     arm = LockstepArm(ROBOT, nerf)
-    seen = driven(arm)
+    positions = driven(arm)
     assert arm.state["phase"] == "run"
-    return seen
+    return positions
 
 
 def differ(one, other):

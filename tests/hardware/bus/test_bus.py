@@ -16,8 +16,8 @@ ROBOTS = ("so101", "koch")
 @pytest.mark.parametrize("robot", ROBOTS)
 def test_every_servo_is_found_with_its_model(robot, emulate, connect):
     bus = connect(emulate(robot), robot)
-    found = bus.scan(range(10))
-    assert found == {id: servo.number for id, servo in bus.servos.items()}
+    numbers = bus.scan(range(10))
+    assert numbers == {id: servo.number for id, servo in bus.servos.items()}
 
 
 @pytest.mark.parametrize("robot", ROBOTS)

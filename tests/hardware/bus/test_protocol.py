@@ -100,10 +100,10 @@ def test_after_noise_and_half_a_frame_the_next_good_one_is_found(protocol, noise
     good = protocol.status(5, 0, b"\x12\x34")
     # Noise may hold the beginning of a longer packet: what follows it must be long enough to show that.
     buffer = bytearray(noise + protocol.status(4, 0, b"\x00\x00")[:cut] + good + good * 120)
-    found = []
+    packets = []
     while (packet := protocol.parse(buffer)) is not None:
-        found.append(packet)
-    assert sum((packet.id, packet.data) == (5, b"\x12\x34") for packet in found) >= 80
+        packets.append(packet)
+    assert sum((packet.id, packet.data) == (5, b"\x12\x34") for packet in packets) >= 80
 
 
 @pytest.mark.parametrize("protocol", [DXL, SCS], ids=lambda protocol: protocol.name)
@@ -118,11 +118,11 @@ def test_every_single_flipped_bit_is_noticed(protocol):
 
 @pytest.mark.parametrize("protocol", [DXL, SCS], ids=lambda protocol: protocol.name)
 def test_a_frame_that_comes_byte_by_byte_is_one_frame(protocol):
-    buffer, found = bytearray(), []
+    buffer, packets = bytearray(), []
     noise = random.Random(1).randbytes(3)
     for byte in noise + protocol.status(9, 0, b"abc") + protocol.status(8, 1, b""):
         buffer.append(byte)
         packet = protocol.parse(buffer)
         if packet:
-            found.append((packet.id, packet.code, packet.data))
-    assert found == [(9, 0, b"abc"), (8, 1, b"")]
+            packets.append((packet.id, packet.code, packet.data))
+    assert packets == [(9, 0, b"abc"), (8, 1, b"")]

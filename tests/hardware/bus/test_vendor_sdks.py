@@ -144,8 +144,8 @@ def test_feetech_sdk_reads_and_writes_all_servos_at_once(feetech):
     assert [read.getData(id, 46, 2) for id in range(1, 7)] == [101, 102, 103, 104, 105, 106]
 
 
-class _Recorder:
-    """A port that keeps what an SDK sends."""
+class SentBytes:
+    """A port that records what an SDK sends."""
 
     is_using = False
 
@@ -167,13 +167,13 @@ class _Recorder:
 def test_our_frames_are_the_sdks(address):
     # Without FF FF FD: dynamixel-sdk 4.1.0 loses the stuffing that the manual asks for (it rebinds the list).
     data = bytes((0xFF, 0xFE, 0xFD, 1))
-    sdk, port = dynamixel_sdk.PacketHandler(2.0), _Recorder()
+    sdk, port = dynamixel_sdk.PacketHandler(2.0), SentBytes()
     sdk.writeTxOnly(port, 9, address, 4, list(data))
     assert port.sent == PROTOCOLS["dynamixel"].write(9, address, data)
     port.is_using = False
     sdk.readTx(port, 9, address, 4)
     assert port.sent == PROTOCOLS["dynamixel"].read(9, address, 4)
-    sdk, port = scservo_sdk.PacketHandler(0), _Recorder()
+    sdk, port = scservo_sdk.PacketHandler(0), SentBytes()
     sdk.writeTxOnly(port, 9, address, 4, list(data))
     assert port.sent == PROTOCOLS["feetech"].write(9, address, data)
     port.is_using = False

@@ -105,9 +105,9 @@ def test_a_joint_that_was_not_moved_is_named(tmp_path, emulate, connect):
 @pytest.mark.realtime
 def test_scan_and_monitor_read_a_bus_and_write_nothing(capsys):
     assert main(["servo", "scan", "--port", "emulator", "--last", "7", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [row["id"] for row in found] == [1, 2, 3, 4, 5, 6]
-    assert {(row["model"], row["baud"]) for row in found} == {("sts3215", 1_000_000)}
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["id"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert {(row["model"], row["baud"]) for row in rows} == {("sts3215", 1_000_000)}
     assert main(["servo", "monitor", "--port", "emulator", "--robot", "koch", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["joint"] for row in rows] == ServoRobot.load("koch").names

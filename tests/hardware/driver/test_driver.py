@@ -43,21 +43,20 @@ def rig(tmp_path):
         data = yaml.safe_load((ROBOTS / f"{name}.yaml").read_text()) | {"rate": RATE} | changes
         path = tmp_path / f"{name}.yaml"
         path.write_text(yaml.safe_dump(data))
-        made = Rig(ServoRobot.load(path), NerfSpec.load(spec or f"{name}-weak"), tmp_path, margin=MARGIN)
-        rigs.append(made)
+        new = Rig(ServoRobot.load(path), NerfSpec.load(spec or f"{name}-weak"), tmp_path, margin=MARGIN)
+        rigs.append(new)
         if running:
-            made.start_supervisor()
-            made.start_driver()
-            assert made.wait_until_running(8.0), made.state
-        return made
+            new.start_supervisor()
+            new.start_driver()
+            assert new.wait_until_running(8.0), new.state
+        return new
 
-    made_here = start
-    yield made_here
-    for made in rigs:
-        made.close()
+    yield start
+    for each in rigs:
+        each.close()
 
 
-def held(rig, id, name):
+def register_value(rig, id, name):
     return rig.bus.state()[id]["values"][name]
 
 
@@ -70,7 +69,7 @@ def still(rig):
     return all(abs(servo["velocity"]) < 0.02 for servo in rig.bus.state().values())
 
 
-def test_the_last_word_of_a_driver_that_stands_still_is_no_sign_that_it_runs(rig):
+def test_an_old_state_of_a_stopped_driver_does_not_count_as_running(rig):
     arm = rig()
     arm.driver.signal(signal.SIGSTOP)
     arm.update(0.1)
@@ -107,28 +106,27 @@ def test_a_lift_rises_on_a_ramp_and_is_gone_at_once(name, rig):
     arm.bus.read_log()
     arm.set_permit(levels={"strength": 1.0, "speed": 1.0})
     assert arm.follow(hold, 5.0, lambda state: state["levels"][0] == 1.0)
-    assert wait_until(lambda: arm.command(hold) or held(arm, 5, register) == high)
-    seen = [value for value in written(arm, 5, register)]
-    between = sorted({value for value in seen if low < value < high})
+    assert wait_until(lambda: arm.command(hold) or register_value(arm, 5, register) == high)
+    between = sorted({value for value in written(arm, 5, register) if low < value < high})
     assert len(between) > 8  # 0.5 s of ramp at 50 Hz
     arm.set_permit(levels={})
     assert arm.follow(hold, 5.0, lambda state: state["levels"][0] == 0.0)
-    assert wait_until(lambda: arm.command(hold) or held(arm, 5, register) == low)
+    assert wait_until(lambda: arm.command(hold) or register_value(arm, 5, register) == low)
     falling = written(arm, 5, register)
     assert set(falling) <= {low, high}
 
 
 def written(rig, id, register):
-    """What the oracle saw written to a register of a servo, since it was last asked."""
+    """The values written to a register of a servo since the log was read last."""
     servo = rig.robot.servos[id]
     entry = servo.register(register)
-    found = []
+    values = []
     for line in rig.bus.read_log():
         if line[1] == "w" and line[2] == id and line[3] <= entry.address:
             data = bytes.fromhex(line[4])
             if entry.end <= line[3] + len(data):
-                found.append(entry.decode(data[entry.address - line[3] : entry.end - line[3]]))
-    return found
+                values.append(entry.decode(data[entry.address - line[3] : entry.end - line[3]]))
+    return values
 
 
 def test_without_a_permit_torque_is_never_switched_on(rig):
@@ -156,7 +154,7 @@ def test_without_a_permit_the_arm_stops_then_is_held_then_let_down(rig):
         if state["phase"] != (phases[-1] if phases else None):
             phases.append(state["phase"])
         if state["phase"] == "release":
-            efforts.append(held(arm, 2, "torque_limit"))
+            efforts.append(register_value(arm, 2, "torque_limit"))
     assert phases[-4:] == ["stop", "hold", "release", "off"]
     assert efforts == sorted(efforts, reverse=True)
     assert len(set(efforts)) > 5
@@ -209,7 +207,7 @@ def test_an_arm_at_rest_is_held_where_it_reads_when_a_guard_speaks(fault, value,
     assert arm.follow(hold, 1.0, lambda state: state["phase"] == "hold")
     servo = arm.bus.state()[1]
     reads = servo["values"]["present_position"]
-    assert abs(held(arm, 1, "goal_position") - reads) < 14
+    assert abs(register_value(arm, 1, "goal_position") - reads) < 14
 
 
 def test_the_supervisor_serves_the_driver_and_clears_its_latch_with_its_own(rig):
@@ -309,7 +307,7 @@ def test_a_forgotten_limit_is_back_in_the_next_cycle(rig):
     hold = list(arm.state["position"])
     arm.bus.fault("limits_forgotten", servo=5)
     nerfed = RegisterPlan(arm.robot, arm.spec).counts_at(NERFED)[5]["torque_limit"]
-    assert wait_until(lambda: arm.command(hold) or held(arm, 5, "torque_limit") == nerfed)
+    assert wait_until(lambda: arm.command(hold) or register_value(arm, 5, "torque_limit") == nerfed)
     assert not arm.update(0.05)["latched"]
 
 
@@ -318,7 +316,7 @@ def test_a_servo_whose_torque_went_off_is_not_switched_on_by_a_goal(rig):
     arm.bus.fault("torque_dropped", servo=5)
     assert arm.follow(AWAY, 2.0, lambda state: "torque-dropped" in (state["latched"] or ""))
     arm.follow(AWAY, 0.2, lambda state: False)
-    assert held(arm, 5, "torque_enable") == 0
+    assert register_value(arm, 5, "torque_enable") == 0
 
 
 REFUSED = {

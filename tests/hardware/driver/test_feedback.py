@@ -15,12 +15,12 @@ ID, INDEX = 5, 4  # the roll joint, which no gravity turns
 @pytest.fixture
 def arm():
     """An arm that has held 0 rad for a while."""
-    made = LockstepArm(ServoRobot.load("so101"), NerfSpec.load("so101-weak"))
+    arm = LockstepArm(ServoRobot.load("so101"), NerfSpec.load("so101-weak"))
     for _ in range(60):
-        made.actuate([0.0] * 6)
-        made.read()
-    assert made.state["phase"] == "run"
-    return made
+        arm.actuate([0.0] * 6)
+        arm.read()
+    assert arm.state["phase"] == "run"
+    return arm
 
 
 def fault(arm, name, **more):
@@ -92,8 +92,8 @@ def test_an_answer_wrong_in_place_and_in_what_the_servo_holds_is_never_believed(
     for name, value in [("present_position", 700), *([(spoilt, 7)] if spoilt else [])]:
         register = servo.register(name)
         data[register.address - address : register.end - address] = register.encode(value)
-    told = [feedback._update(joint, state, Reply(0, bytes(data))) for _ in range(5)]
-    assert told == [False, *[believed] * 4]
+    accepted = [feedback._update(joint, state, Reply(0, bytes(data))) for _ in range(5)]
+    assert accepted == [False, *[believed] * 4]
     assert (abs(state.position) > 1.0) == believed
 
 
@@ -102,12 +102,12 @@ def test_of_two_different_answers_of_one_id_neither_is_believed(arm, other):
     """The roll joint answers as its neighbour, cycle after cycle: before it answers itself, or after."""
     arm.actuate([0.0] * 3 + [0.5, -0.5, 0.8])
     read(arm, 150)
-    held = list(arm.state["position"])
+    before = list(arm.state["position"])
     fault(arm, "wrong_id", value=other)
     for _ in range(20):
         arm.read()
         neighbour = arm.emulator.servos[other - 1]
-        assert arm.state["position"] == pytest.approx(held, abs=0.05)
+        assert arm.state["position"] == pytest.approx(before, abs=0.05)
         assert abs(neighbour.values["goal_position"] - neighbour.counts) < 40
     assert {"answers", "strays"} & set(arm.state["guards"])
 
@@ -115,12 +115,12 @@ def test_of_two_different_answers_of_one_id_neither_is_believed(arm, other):
 @pytest.fixture
 def koch():
     """A Koch arm that follows where it stands."""
-    made = LockstepArm(ServoRobot.load("koch"), NerfSpec.load("koch-weak"))
-    made.actuate(made.state["position"])
+    arm = LockstepArm(ServoRobot.load("koch"), NerfSpec.load("koch-weak"))
+    arm.actuate(arm.state["position"])
     for _ in range(60):
-        made.read()
-    assert made.state["phase"] == "run"
-    return made
+        arm.read()
+    assert arm.state["phase"] == "run"
+    return arm
 
 
 @pytest.mark.parametrize("id", [1, 6])
@@ -151,26 +151,26 @@ def test_a_dynamixel_that_its_own_watchdog_stopped_is_found_within_a_round(koch)
 
 def test_what_happens_is_told_after_the_stop_was_written(arm):
     """A log may wait for a disk."""
-    told = []
+    logged = []
     servo = arm.emulator.servos[INDEX]
-    arm.driver._log = lambda event, **details: told.append((event, servo.values["goal_position"]))
+    arm.driver._log = lambda event, **details: logged.append((event, servo.values["goal_position"]))
     arm.actuate([0.0] * 4 + [0.8, 0.0])
     read(arm, 25)
     before = servo.values["goal_position"]
     fault(arm, "over_temperature")
     read(arm, 2)
-    assert [event for event, _ in told] == ["latch", "phase"]
-    assert all(goal != before and abs(goal - servo.counts) < 20 for _, goal in told)
+    assert [event for event, _ in logged] == ["latch", "phase"]
+    assert all(goal != before and abs(goal - servo.counts) < 20 for _, goal in logged)
 
 
 @pytest.mark.parametrize("name", ["so101", "koch"])
 @pytest.mark.parametrize("id", [1, 6])
 def test_torque_that_goes_is_seen_in_the_next_cycle_whatever_the_servo(name, id):
-    made = LockstepArm(ServoRobot.load(name), NerfSpec.load(f"{name}-weak"))
-    made.actuate(made.state["position"])
+    arm = LockstepArm(ServoRobot.load(name), NerfSpec.load(f"{name}-weak"))
+    arm.actuate(arm.state["position"])
     for _ in range(60):
-        made.read()
-    assert made.state["phase"] == "run"
-    made.emulator.do({"do": "fault", "name": "torque_dropped", "servo": id})
-    made.read()
-    assert "torque-dropped" in made.state["guards"]
+        arm.read()
+    assert arm.state["phase"] == "run"
+    arm.emulator.do({"do": "fault", "name": "torque_dropped", "servo": id})
+    arm.read()
+    assert "torque-dropped" in arm.state["guards"]

@@ -107,7 +107,7 @@ def test_what_a_human_must_look_at_is_latched():
 
 
 def test_a_joint_with_torque_may_move_less_far_than_its_motor_could_turn_it():
-    held, loose = joint(torque_on=True), joint(torque_on=False)
-    assert held.reach(0.02) == pytest.approx(1.5 * 3.0 * 0.02 + 0.15)
+    powered, loose = joint(torque_on=True), joint(torque_on=False)
+    assert powered.reach(0.02) == pytest.approx(1.5 * 3.0 * 0.02 + 0.15)
     assert loose.reach(0.02) == pytest.approx(5.0 * 0.02 + 0.15)
     assert joint(speed_limit=30.0).reach(0.02) == pytest.approx(5.0 * 0.02 + 0.15)

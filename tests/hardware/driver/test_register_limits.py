@@ -134,9 +134,9 @@ def test_set_up_puts_the_envelope_into_eeprom_once_with_torque_off(robot, emulat
     assert all(set_up(bus, robot).values())
     assert not any(set_up(bus, robot).values())
     bus.close()
-    wanted = envelope_registers(robot)
+    expected = envelope_registers(robot)
     for id, servo in emulated.state().items():
-        assert {name: servo["values"][name] for name in wanted[id]} == wanted[id]
+        assert {name: servo["values"][name] for name in expected[id]} == expected[id]
         assert servo["values"]["torque_enable"] == 0
     assert all(entry[8] == 0 for entry in emulated.read_log() if entry[1] == "w")
 
@@ -146,11 +146,11 @@ def test_nerfed_registers_are_read_back_from_the_servos(emulate):
     emulated = emulate("so101")
     bus = open_bus(SO101, str(emulated.port), margin=0.02)
     plan = RegisterPlan(SO101, WEAK["so101"])
-    held = write_limits(bus, plan.counts_at(NERFED))
+    read_back = write_limits(bus, plan.counts_at(NERFED))
     bus.close()
-    assert {item.status for item in plan.with_held(held)} <= {"enforced", "quantised"}
-    held[6]["torque_limit"] += 1
-    assert [item.joint for item in plan.with_held(held) if item.status == "not held"] == ["gripper"]
+    assert {item.status for item in plan.with_held(read_back)} <= {"enforced", "quantised"}
+    read_back[6]["torque_limit"] += 1
+    assert [item.joint for item in plan.with_held(read_back) if item.status == "not held"] == ["gripper"]
 
 
 @pytest.mark.realtime

@@ -1,4 +1,4 @@
-"""How an arm comes to rest: driver and emulator in lockstep, so that every cycle is seen."""
+"""How an arm comes to rest: driver and emulator in lockstep, cycle by cycle."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ FAST = (1.0, 1.0, 0.0, 0.0)
 @pytest.fixture
 def arm():
     """A lifted arm at rest at 0 rad."""
-    made = LockstepArm(ServoRobot.load("so101"), NerfSpec.load("so101-weak"))
-    made.levels = FAST
-    go(made, [0.0] * 6, 120)
-    assert made.state["phase"] == "run"
-    return made
+    arm = LockstepArm(ServoRobot.load("so101"), NerfSpec.load("so101-weak"))
+    arm.levels = FAST
+    go(arm, [0.0] * 6, 120)
+    assert arm.state["phase"] == "run"
+    return arm
 
 
 def go(arm, goal, cycles):
     """Command ``goal`` (rad) for so many cycles; the true angles, (cycles, joints) in rad."""
-    seen = []
+    angles = []
     for _ in range(cycles):
         arm.actuate(goal)
         arm.read()
-        seen.append([servo.motor.angle - np.pi for servo in arm.emulator.servos])
-    return np.array(seen)
+        angles.append([servo.motor.angle - np.pi for servo in arm.emulator.servos])
+    return np.array(angles)
 
 
 def estop(arm):

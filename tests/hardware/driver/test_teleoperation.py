@@ -24,10 +24,10 @@ def arms(emulate, tmp_path):
     """Leader's and follower's emulators, and the teleoperation of one by the other; 50 Hz."""
     robot = ServoRobot.load("so101").model_copy(update={"rate": 50.0, "release_s": 0.2})
     led, driven = emulate(), emulate()
-    made = teleoperating(
+    teleoperation = teleoperating(
         robot, str(led.port), robot, str(driven.port), NerfSpec.load("so101-weak"), tmp_path, margin=MARGIN
     )
-    with made as operation:
+    with teleoperation as operation:
         yield led, driven, operation
 
 
@@ -94,8 +94,8 @@ def test_a_real_port_is_asked_about_first(capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
     arguments = ("--leader", "emulator", "--port", "/dev/ttyUSB7", "--nerf", "so101-weak")
     assert main(["servo", "teleoperate", *arguments]) == 2
-    told = capsys.readouterr().err
-    assert "wrist_roll (servo 5) from -2.7 to 2.7 rad at up to 1 rad/s (3 lifted)" in told
-    assert "--port /dev/ttyUSB7: not touched" in told
+    error = capsys.readouterr().err
+    assert "wrist_roll (servo 5) from -2.7 to 2.7 rad at up to 1 rad/s (3 lifted)" in error
+    assert "--port /dev/ttyUSB7: not touched" in error
     assert main(["servo", "teleoperate", *arguments, "--yes"]) == 2
     assert "there is no such port" in capsys.readouterr().err

@@ -72,14 +72,14 @@ def test_the_oracle_says_yes_to_what_the_envelope_allows():
     assert oracle.violations(oracle.writes(good)) == []
 
 
-def judged(*leads, cause=1.0, **more):
+def evaluated(*leads, cause=1.0, **more):
     lines = [line(cause + 0.01 * (k + 1), goal_position=2048 + lead) for k, lead in enumerate(leads)]
     return Oracle(ROBOT).evaluate(lines, cause, [1], {1: 1}, before=[line(0.99, goal_position=2148)], **more)
 
 
 def test_a_stop_is_the_first_write_after_which_nothing_pulls():
-    assert judged(100, 90, 0, 0, 0, 0, 0).stopped == pytest.approx(1.03)
-    assert judged(0, 0, 0, 0, 0, 0).stopped == pytest.approx(1.01)
+    assert evaluated(100, 90, 0, 0, 0, 0, 0).stopped == pytest.approx(1.03)
+    assert evaluated(0, 0, 0, 0, 0, 0).stopped == pytest.approx(1.01)
 
 
 def test_a_goal_behind_where_the_joint_has_been_holds_it_and_does_not_pull():
@@ -87,28 +87,28 @@ def test_a_goal_behind_where_the_joint_has_been_holds_it_and_does_not_pull():
         line(1.0 + 0.01 * k, goal_position=2060, counts=counts)
         for k, counts in enumerate((2050, 2070, 2060, 2040, 2030, 2040))
     ]
-    found = Oracle(ROBOT).evaluate(
+    verdict = Oracle(ROBOT).evaluate(
         lines, 1.0, [1], {1: 1}, before=[line(0.99, goal_position=2148)], until=1.2
     )
-    assert (found.cycles, found.stopped) == (0, 1.0)
+    assert (verdict.cycles, verdict.stopped) == (0, 1.0)
     # an arm that had stopped before, and swings back to the goal that holds it: there is nothing to stop
     swung = [line(0.9, goal_position=2060, counts=2062), line(0.95, goal_position=2060, counts=2040)]
     assert not Oracle(ROBOT).evaluate([], 1.0, [1], {1: 1}, before=swung, until=1.2).pulled
 
 
 def test_cycles_are_counted_in_which_a_goal_pulls_once_a_stop_is_due():
-    assert judged(100, 90, 0, 0, 0, 0, 0).cycles == 2
-    assert judged(100, 90, 80, 0, 0, 0, 0, allowance=0.025).cycles == 1
+    assert evaluated(100, 90, 0, 0, 0, 0, 0).cycles == 2
+    assert evaluated(100, 90, 80, 0, 0, 0, 0, allowance=0.025).cycles == 1
     # a stop for another reason in between: the time-out begins anew
-    assert judged(100, 90, 0, 80, 80, 80, 0, 0, 0, 0, allowance=0.025).cycles == 1
-    assert judged(0, 0, 0, 0).cycles == 0
-    assert judged(-80, -40, 0, 0, 0, 0).stopped == pytest.approx(1.01)
+    assert evaluated(100, 90, 0, 80, 80, 80, 0, 0, 0, 0, allowance=0.025).cycles == 1
+    assert evaluated(0, 0, 0, 0).cycles == 0
+    assert evaluated(-80, -40, 0, 0, 0, 0).stopped == pytest.approx(1.01)
 
 
 @pytest.mark.parametrize("leads", [(100, 100, 100, 100), (0, 0, 0, 0, 100), (100, 100, 0)])
 def test_a_goal_that_pulls_at_the_end_or_until_just_before_is_no_stop(leads):
-    assert judged(*leads).stopped is None
-    assert judged(*leads).pulled
+    assert evaluated(*leads).stopped is None
+    assert evaluated(*leads).pulled
 
 
 def test_a_stop_after_which_nothing_more_is_written_is_one_if_the_log_was_watched_on():
@@ -160,8 +160,8 @@ def test_a_campaign_writes_its_figures_and_both_reports(tmp_path, capsys):
     suite = ElementTree.parse(tmp_path / "junit.xml").getroot()
     assert suite.get("tests") == "4"
     assert (suite.get("failures") == "0") == (bad == 0)
-    told = "No violation and no missed stop" in (tmp_path / "report.html").read_text()
-    assert told == (bad == 0)
+    is_clean = "No violation and no missed stop" in (tmp_path / "report.html").read_text()
+    assert is_clean == (bad == 0)
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ def arm():
         yield bus
 
 
-def test_a_careful_arm_keeps_near_to_where_it_stands_and_is_no_faster_than_its_nerf():
+def test_a_safe_envelope_is_near_where_the_arm_stands_and_no_faster_than_its_nerf():
     near = with_safe_envelope(SO101, WEAK, HOME)
     for name in SO101.names:
         limits, wide = near.limits(name), SO101.limits(name)
@@ -82,17 +82,17 @@ def test_the_campaign_runs_on_a_port_and_leaves_the_servos_as_they_should_be(arm
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--fault", "stuck"], "--fault 'stuck': cannot be made on real servos"),
         ([], "not touched; answer y, or give --yes"),
         (["--yes", "--calibration", "nowhere.json"], "nowhere.json"),
     ],
 )
-def test_what_cannot_be_done_on_a_port_is_one_line(arm, words, told, capsys, monkeypatch, tmp_path):
+def test_what_cannot_be_done_on_a_port_is_one_line(arm, words, message, capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("sys.stdin", open("/dev/null"))  # noqa: SIM115 (nobody is there to answer)
     assert main(["hil", "run", "--port", str(arm.port), "--out", str(tmp_path / "hil"), *words]) == 2
-    assert told in capsys.readouterr().err.splitlines()[-1]
+    assert message in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "hil").exists()
     assert all(servo["values"]["torque_enable"] == 0 for servo in arm.state().values())
 
