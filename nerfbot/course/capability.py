@@ -70,14 +70,14 @@ class Capability:
             levels[axis] = float(level)
         drive = spec.channel(channel)
         ranges = [_at(spec.sensor(name).range, levels["sensing"], math.inf) for name in spec.sensors]
-        kept = 1.0
+        received = 1.0
         for burst in (spec.link().drop, drive.hold, drive.intermittent):
-            kept *= 1.0 - _share(burst, levels["reliability"])
+            received *= 1.0 - _share(burst, levels["reliability"])
         return cls(
             push=_at(drive.effort, levels["strength"], math.inf),
             speed=_at(drive.velocity, levels["speed"], math.inf),
             sight=max(ranges, default=math.inf),
-            loss=1.0 - kept,
+            loss=1.0 - received,
             sensing=levels["sensing"],
             reliability=levels["reliability"],
             body=body,

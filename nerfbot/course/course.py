@@ -176,9 +176,9 @@ class Course:
         left = {item.position: item for item in self.of(kind)}
         found = []
         while left:
-            first = min(left)
-            zone = left.pop(first)
-            cells, open_cells = {first}, [first]
+            start = min(left)
+            zone = left.pop(start)
+            cells, open_cells = {start}, [start]
             while open_cells:
                 for neighbour in neighbours(open_cells.pop()):
                     if neighbour in left and left[neighbour].properties == zone.properties:

@@ -1,4 +1,4 @@
-"""How elements come to cells and looks drawn from a seed: placements, and the random streams beneath them."""
+"""Placements: how elements get their cells and appearances from a seed, and the random streams."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ def put(item: Element, cell: Cell, element_id: str = "") -> Element:
 
 @dataclass(frozen=True)
 class Placement:
-    """`count` elements on cells drawn from `cells`, each with a look drawn from `looks` ([colour][shape])."""
+    """`count` elements on cells drawn from `cells`, each drawn from `appearances` ([colour][shape])."""
 
     cells: tuple[Cell, ...]
     count: int
-    looks: tuple[tuple[Element, ...], ...]
+    appearances: tuple[tuple[Element, ...], ...]
 
     @property
     def elements(self) -> tuple[Element, ...]:
         """Everything that may be placed; empty where the count is 0."""
-        return tuple(item for shapes in self.looks for item in shapes) if self.count else ()
+        return tuple(item for shapes in self.appearances for item in shapes) if self.count else ()
 
-    def draw_looks(self, seed: int | None, name: str) -> list[Element]:
-        """What is placed, in the order of placing; the first look each without a seed."""
-        colours = _choices(len(self.looks), self.count, seed, f"{name}-colour")
-        shapes = _choices(len(self.looks[0]), self.count, seed, f"{name}-shape")
-        return [self.looks[colour][shape] for colour, shape in zip(colours, shapes, strict=True)]
+    def draw_appearances(self, seed: int | None, name: str) -> list[Element]:
+        """What is placed, in the order of placing; without a seed the first appearance each."""
+        colours = _choices(len(self.appearances), self.count, seed, f"{name}-colour")
+        shapes = _choices(len(self.appearances[0]), self.count, seed, f"{name}-shape")
+        return [self.appearances[colour][shape] for colour, shape in zip(colours, shapes, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -79,15 +79,15 @@ class Drawn:
         if self.beside is not None:
             row, column = next(item.position for item in standing if item.kind == self.beside)
             order.sort(key=lambda cell: abs(cell[0] - row) + abs(cell[1] - column))
-        chosen = order[: placement.count]
-        taken.update(chosen)
-        looks = placement.draw_looks(seed, f"drawn-{index}")
-        return [put(item, cell) for item, cell in zip(looks, chosen, strict=True)]
+        selected = order[: placement.count]
+        taken.update(selected)
+        appearances = placement.draw_appearances(seed, f"drawn-{index}")
+        return [put(item, cell) for item, cell in zip(appearances, selected, strict=True)]
 
 
 def _choices(number: int, count: int, seed: int | None, purpose: str) -> list[int]:
     """`count` indices below `number`; no stream is opened where there is nothing to choose."""
     if number == 1 or seed is None:
         return [0] * count
-    chosen: list[int] = stream(seed, purpose).integers(number, size=count).tolist()
-    return chosen
+    selected: list[int] = stream(seed, purpose).integers(number, size=count).tolist()
+    return selected

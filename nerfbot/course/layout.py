@@ -59,13 +59,13 @@ def read_legend(document: Document) -> dict[str, tuple[Element, ...]]:
 
 def check_sharing(document: Document, items: tuple[Element, ...], place: Place, where: str) -> None:
     """One body, one ground and one zone of each kind may share a cell; a start shares with no body."""
-    seen: dict[str, str] = {}
+    kinds: dict[str, str] = {}
     for item in items:
         slot = item.kind if item.layer == "zone" else "body" if item.layer == "start" else item.layer
-        if slot in seen:
-            raise document.error_at(place, f"{where}: {seen[slot]} and {item.kind} cannot share a cell")
-        seen[slot] = item.kind
-    if "wall" in seen.values() and len(items) > 1:
+        if slot in kinds:
+            raise document.error_at(place, f"{where}: {kinds[slot]} and {item.kind} cannot share a cell")
+        kinds[slot] = item.kind
+    if "wall" in kinds.values() and len(items) > 1:
         raise document.error_at(place, f"{where}: nothing shares a cell with a wall")
 
 

@@ -76,8 +76,8 @@ def _apart(level: Course, goal: Matcher, proxy: Matcher, abilities: Abilities) -
     goals, proxies = _matching(level, goal), _matching(level, proxy)
     if proxy.spare:
         return _spare_keys(level, proxies)
-    wanted = frozenset(item.position for item in (*goals, *proxies))
-    reached = Search(level, abilities.lifted, free=wanted).run(wanted).arrival
+    targets = frozenset(item.position for item in (*goals, *proxies))
+    reached = Search(level, abilities.lifted, free=targets).run(targets).arrival
     held = {item.position for item in goals}
     alone = next(
         (cell for cell in (item.position for item in proxies) if cell in reached and cell not in held), None

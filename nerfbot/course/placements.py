@@ -15,7 +15,7 @@ from nerfbot.course.scatter import Scatter
 from nerfbot.declared import DataPath, dotted, shown, suggestion
 
 DRAWABLE = ("start", "coin", "decoy", "key", "chest", "block", "fragile")
-LOOKS = ("colour", "shape")
+DRAWN_FIELDS = ("colour", "shape")
 """The properties that may be drawn too."""
 
 ANY = "any"
@@ -86,7 +86,7 @@ def _entry(document: Document, grid: Grid, value: Any, path: DataPath) -> Drawn:
     )
     if item is None or item.kind not in DRAWABLE:
         raise document.error(path, f"only a {', '.join(DRAWABLE[:-1])} or fragile object can be drawn")
-    fields = ("among", "count", *(name for name in LOOKS if name in type(item).model_fields))
+    fields = ("among", "count", *(name for name in DRAWN_FIELDS if name in type(item).model_fields))
     given = {key: value[key] for key in fields if key in value}
     test = training = _placement(document, grid, item, given, path)
     if "training" in value:
@@ -106,7 +106,9 @@ def _without_choices(value: Any) -> Any:
     if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
         return value
     model = ELEMENTS.get(value["kind"])
-    several = [name for name in LOOKS if value.get(name) == ANY or isinstance(value.get(name), list | dict)]
+    several = [
+        name for name in DRAWN_FIELDS if value.get(name) == ANY or isinstance(value.get(name), list | dict)
+    ]
     drawn = [name for name in several if model and name in model.model_fields]
     return {key: given for key, given in value.items() if key not in drawn}
 
@@ -119,9 +121,9 @@ def _placement(
     if len(cells) < where.count:
         message = f"{where.count} to be placed but only {len(cells)} free cells among {where.among!r}"
         raise document.error((*path, "among"), message)
-    colours, shapes = (_choices(document, item, name, given, path) for name in LOOKS)
-    looks = [[item.model_copy(update={**colour, **shape}) for shape in shapes] for colour in colours]
-    return Placement(cells, where.count, tuple(map(tuple, looks)))
+    colours, shapes = (_choices(document, item, name, given, path) for name in DRAWN_FIELDS)
+    appearances = [[item.model_copy(update={**colour, **shape}) for shape in shapes] for colour in colours]
+    return Placement(cells, where.count, tuple(map(tuple, appearances)))
 
 
 def _cells_among(
@@ -145,17 +147,17 @@ def _choices(
     allowed = get_args(type(item).model_fields[name].annotation)
     # A decoy in the coin's own shape is a choice to write out, not one among any.
     usual = [value for value in allowed if (item.kind, name, value) != ("decoy", "shape", "coin")]
-    chosen, at = given[name], (*path, name)
-    if chosen == ANY:
-        chosen = usual
-    elif isinstance(chosen, dict):
-        document.check_keys(at, chosen, ["not"])
-        barred = _known(document, name, chosen.get("not"), allowed, (*at, "not"))
-        chosen = [value for value in usual if value not in barred]
-    elif isinstance(chosen, str):
-        _check_known(document, name, chosen, allowed, at)
-        return [{name: chosen}]
-    return [{name: value} for value in _known(document, name, chosen, allowed, at)]
+    values, at = given[name], (*path, name)
+    if values == ANY:
+        values = usual
+    elif isinstance(values, dict):
+        document.check_keys(at, values, ["not"])
+        barred = _known(document, name, values.get("not"), allowed, (*at, "not"))
+        values = [value for value in usual if value not in barred]
+    elif isinstance(values, str):
+        _check_known(document, name, values, allowed, at)
+        return [{name: values}]
+    return [{name: value} for value in _known(document, name, values, allowed, at)]
 
 
 def _known(document: Document, name: str, values: Any, allowed: tuple[str, ...], path: DataPath) -> list[str]:
@@ -202,7 +204,7 @@ def _check_beside(document: Document, grid: Grid, entry: Drawn, earlier: list[Dr
 def _check_starts(document: Document, grid: Grid, drawn: list[Drawn]) -> None:
     found = any(item.kind == "start" for item in grid.elements)
     for index, entry in enumerate(drawn):
-        if entry.test.looks[0][0].kind == "start":
+        if entry.test.appearances[0][0].kind == "start":
             path: DataPath = ("drawn", index)
             if found:
                 raise document.error(path, "a second start; a course has exactly one")
@@ -215,7 +217,7 @@ def _check_starts(document: Document, grid: Grid, drawn: list[Drawn]) -> None:
 
 def _check_looks(document: Document, grid: Grid, drawn: list[Drawn]) -> None:
     """No coin and no decoy may look the same: no observation could tell them apart."""
-    seen: dict[tuple[object, object], str] = {}
+    kinds: dict[tuple[object, object], str] = {}
     named: list[tuple[Element, DataPath]] = [(item, ("legend",)) for item in grid.elements]
     named += [
         (item, ("drawn", index))
@@ -225,5 +227,5 @@ def _check_looks(document: Document, grid: Grid, drawn: list[Drawn]) -> None:
     for item, path in named:
         if item.kind in ("coin", "decoy"):
             look = (item.properties["colour"], item.properties["shape"])
-            if seen.setdefault(look, item.kind) != item.kind:
+            if kinds.setdefault(look, item.kind) != item.kind:
                 raise document.error(path, f"a coin and a decoy may both be a {look[0]} {look[1]}")

@@ -15,7 +15,7 @@ from pydantic import Field, field_validator
 from nerfbot.course.course import Cell, Course, Pose, Waypoint
 from nerfbot.course.drawing import Drawn, put, stream
 from nerfbot.course.elements import Block, CourseModel, Element, Gate, Start
-from nerfbot.course.scatter import ATTEMPTS, WANTED, Scatter, bits, scatter_walls
+from nerfbot.course.scatter import ATTEMPTS, REQUIRED, Scatter, bits, scatter_walls
 from nerfbot.course.task import Task
 from nerfbot.declared import NonNegative
 from nerfbot.errors import InvalidCourse
@@ -115,7 +115,7 @@ class CoursePlan:
     def is_family(self) -> bool:
         """Whether levels differ in their walls, start or looks, so that the nominal one says little."""
         drawn = (item for entry in self.drawn for item in (entry.test, entry.training))
-        several = any(len(item.elements) > 1 or isinstance(item.looks[0][0], Start) for item in drawn)
+        several = any(len(item.elements) > 1 or isinstance(item.appearances[0][0], Start) for item in drawn)
         return bool(self.scatter) or several
 
     def _vary(self, item: Element, seed: int) -> Element:
@@ -140,15 +140,15 @@ class CoursePlan:
         self, seed: int, elements: list[Element], taken: set[Cell], start: Start
     ) -> tuple[list[Element], int]:
         """The scattered walls in their cells, and the cells (bits) that are reached from the start."""
-        wanted = bits((item.position for item in elements if item.kind in WANTED), self.columns)
+        required = bits((item.position for item in elements if item.kind in REQUIRED), self.columns)
         held, first = bits(taken, self.columns), bits([start.position], self.columns)
-        found = scatter_walls(self.scatter, seed, self.columns, self._floor, held, first, wanted)
-        if found is None:
+        scattered = scatter_walls(self.scatter, seed, self.columns, self._floor, held, first, required)
+        if scattered is None:
             raise InvalidCourse(
                 f"course {self.name!r}, seed {seed}: in {ATTEMPTS} attempts no scattering of the walls left "
-                f"every {', '.join(WANTED[:-2])} and marker in reach of the start"
+                f"every {', '.join(REQUIRED[:-2])} and marker in reach of the start"
             )
-        walls, reached = found
+        walls, reached = scattered
         return [put(item, cell) for item, cell in walls], reached
 
     def _start_pose(self, start: Start, seed: int | None) -> Pose:

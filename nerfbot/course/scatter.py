@@ -15,7 +15,7 @@ from nerfbot.course.elements import Element
 ATTEMPTS = 1000
 """So many layouts are tried before a seed is given up."""
 
-WANTED = ("coin", "decoy", "key", "chest", "marker", "start")
+REQUIRED = ("coin", "decoy", "key", "chest", "marker", "start")
 """The kinds that have to be in reach of the start."""
 
 
@@ -30,10 +30,10 @@ class Scatter:
 
 def bits(cells: Iterable[Cell], columns: int) -> int:
     """The cells as a set of bits: bit row x columns + column."""
-    found = 0
+    placed = 0
     for row, column in cells:
-        found |= 1 << (row * columns + column)
-    return found
+        placed |= 1 << (row * columns + column)
+    return placed
 
 
 def flood(start: int, floor: int, columns: int) -> int:
@@ -49,9 +49,9 @@ def flood(start: int, floor: int, columns: int) -> int:
 
 
 def scatter_walls(
-    scatter: tuple[Scatter, ...], seed: int, columns: int, floor: int, taken: int, start: int, wanted: int
+    scatter: tuple[Scatter, ...], seed: int, columns: int, floor: int, taken: int, start: int, required: int
 ) -> tuple[list[tuple[Element, Cell]], int] | None:
-    """What is put where so that all of `wanted` is reached from `start`, and the cells that are reached.
+    """What is put where so that all of `required` is reached from `start`, and the cells that are reached.
 
     `floor` is where the map has no wall, `taken` what no wall may cover; sets of bits. Each entry has its own
     stream, and takes the first cells of a random order that nothing holds, so that one more object on the
@@ -60,7 +60,7 @@ def scatter_walls(
     randoms = [stream(seed, f"scatter-{index}") for index in range(len(scatter))]
     for _ in range(ATTEMPTS):
         walls = 0
-        found: list[tuple[Element, Cell]] = []
+        placed: list[tuple[Element, Cell]] = []
         for entry, random in zip(scatter, randoms, strict=True):
             left = entry.count
             for index in random.permutation(len(entry.cells)).tolist():
@@ -70,9 +70,9 @@ def scatter_walls(
                 bit = 1 << (row * columns + column)
                 if not bit & (taken | walls):
                     walls |= bit
-                    found.append((entry.element, (row, column)))
+                    placed.append((entry.element, (row, column)))
                     left -= 1
         reached = flood(start, floor & ~walls, columns)
-        if not wanted & ~reached:
-            return found, reached
+        if not required & ~reached:
+            return placed, reached
     return None

@@ -35,7 +35,7 @@ class State:
     cell: Cell
     blocks: tuple[Cell, ...]
     keys: frozenset[str] = frozenset()
-    seen: int = 0
+    observed: int = 0
 
 
 Look = Callable[[float, State], State]
@@ -54,7 +54,7 @@ class Outcome:
     """
 
     arrival: dict[Cell, float] = field(default_factory=dict)
-    seen: int = 0
+    observed: int = 0
     undecided: str = ""
 
 
@@ -170,11 +170,11 @@ class Search:
         views = Views(self.course, self.able, places)
 
         def look(now: float, state: State) -> State:
-            seen = state.seen
+            observed = state.observed
             for index in views.at(state.cell):
                 if now + remaining[index].get(state.cell, math.inf) <= self.deadline:
-                    seen |= 1 << index
-            return State(state.cell, state.blocks, state.keys, seen)
+                    observed |= 1 << index
+            return State(state.cell, state.blocks, state.keys, observed)
 
         def promising(now: float, state: State) -> bool:
             left = (
@@ -182,11 +182,11 @@ class Search:
                 for index, times in enumerate(remaining)
                 if now + times.get(state.cell, math.inf) <= self.deadline
             )
-            return (state.seen | sum(left)).bit_count() >= at_least
+            return (state.observed | sum(left)).bit_count() >= at_least
 
         for _, state in relaxed._in_order(outcome, relaxed.start(), look, promising if at_least else None):
-            outcome.seen = max(outcome.seen, state.seen.bit_count())
-            if outcome.seen >= enough:
+            outcome.observed = max(outcome.observed, state.observed.bit_count())
+            if outcome.observed >= enough:
                 break
         return outcome
 
@@ -214,10 +214,10 @@ class Search:
         while queue:
             _, _, now, state = heapq.heappop(queue)
             # Whoever was here earlier and had seen no less can do all that this state can.
-            earlier = visited.setdefault(replace(state, seen=0) if look else state, [])
-            if any(state.seen | seen == seen for seen in earlier):
+            earlier = visited.setdefault(replace(state, observed=0) if look else state, [])
+            if any(state.observed | observed == observed for observed in earlier):
                 continue
-            earlier.append(state.seen)
+            earlier.append(state.observed)
             yield now, state
             for then, following in self._moves(now, state):
                 due = then + left.get(following.cell, absent)
@@ -266,7 +266,7 @@ class Search:
 
     def _into(self, state: State, cell: Cell) -> State:
         keys = state.keys | {self.keys[cell]} if cell in self.keys else state.keys
-        return State(cell, state.blocks, keys, state.seen)
+        return State(cell, state.blocks, keys, state.observed)
 
     def _duration(self, here: Cell, there: Cell) -> float:
         distance = math.dist(here, there) * self.course.cell
@@ -293,7 +293,7 @@ class Search:
         if blocked or not self.course.inside(*beyond) or self.blocks[index].push > self.able.push:
             return
         blocks = (*state.blocks[:index], beyond, *state.blocks[index + 1 :])
-        pushed = State(state.cell, blocks, state.keys, state.seen)
+        pushed = State(state.cell, blocks, state.keys, state.observed)
         yield now + self._duration(state.cell, target), self._into(pushed, target)
 
     def _remaining(self, place: Cell) -> dict[Cell, float]:

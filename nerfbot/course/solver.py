@@ -63,7 +63,7 @@ def _places(plan: CoursePlan, matcher: Matcher) -> list[_Place]:
         if matcher.covers(item) and (item.kind, item.position) in fixed
     ]
     for drawn in plan.drawn:
-        item, test, training = drawn.test.looks[0][0], drawn.test, drawn.training
+        item, test, training = drawn.test.appearances[0][0], drawn.test, drawn.training
         if matcher.model_copy(update={"id": None}).covers(item):
             colour = getattr(item, "colour", None)
             found.append(_Place(item.kind, colour, test.cells, training.cells, test.count, training.count))
@@ -78,8 +78,8 @@ def _reach(course: Course, place: _Place, abilities: Abilities, axes: tuple[str,
     found, undecided = len(known.arrival), known.undecided
     if 1 < len(cells) <= MAX_UNKNOWN_PLACES and found:
         exact = not axes or axes == AXES
-        seen = search.explore(place.cells, found, 0 if exact else math.ceil(PASSES * len(cells)))
-        found, undecided = min(found, seen.seen), undecided or seen.undecided
+        outcome = search.explore(place.cells, found, 0 if exact else math.ceil(PASSES * len(cells)))
+        found, undecided = min(found, outcome.observed), undecided or outcome.undecided
     seconds = max(known.arrival.values(), default=math.inf)
     return Reach(axes, found / len(cells), seconds, undecided)
 
@@ -95,8 +95,8 @@ def _distinction(plan: CoursePlan, course: Course, proxy: Matcher, abilities: Ab
     if proxy.spare:
         return _spare_keys(plan, proxy, name)
     goals, proxies = _places(plan, plan.task.goal), _places(plan, proxy)
-    wanted = frozenset(cell for place in (*goals, *proxies) for cell in place.cells)
-    reached = Search(course, abilities.lifted, free=wanted).run(wanted).arrival
+    targets = frozenset(cell for place in (*goals, *proxies) for cell in place.cells)
+    reached = Search(course, abilities.lifted, free=targets).run(targets).arrival
     pairs = (
         (goal, other)
         for goals_place in goals

@@ -35,17 +35,17 @@ class TaskTracker:
         self._cells = {item.id: item.position for item in course.elements}
         self._goals_left = {item.id for item in course.elements if task.goal.covers(item)}
         self._closed: Counter[str] = Counter(str(item.properties["colour"]) for item in course.of("chest"))
-        self._ended = False
+        self._terminated = False
 
     @property
     def done(self) -> bool:
-        """Whether the episode is over: the task ended it or the horizon is reached."""
-        return self._ended or self.now >= self.task.horizon
+        """Whether the episode is over: the task terminated it or the horizon is reached."""
+        return self._terminated or self.now >= self.task.horizon
 
     @property
-    def ended(self) -> bool:
-        """Whether the task itself ended the episode, before or at the horizon."""
-        return self._ended
+    def terminated(self) -> bool:
+        """Whether the task itself terminated the episode, before or at the horizon."""
+        return self._terminated
 
     @property
     def reached_goal(self) -> bool:
@@ -81,11 +81,11 @@ class TaskTracker:
         """
         reward = 0.0
         for event in events:
-            if self._ended:
+            if self._terminated:
                 break
             self.now = max(self.now, event.time)
             reward += self._take_in(event)
-        if cell is not None and cell == self._placebo and not self._ended:
+        if cell is not None and cell == self._placebo and not self._terminated:
             self._meet("placebo")
         if now is not None:
             self.now = max(self.now, now)
@@ -101,10 +101,10 @@ class TaskTracker:
             self._goals_left.discard(event.element_id)
             self._meet("goal")
             reward = self.task.reward
-            self._ended = self.task.terminate_on_goal and not self._goals_left
+            self._terminated = self.task.terminate_on_goal and not self._goals_left
         elif any(self._is_proxy_contact(proxy, event) for proxy in self.task.proxies):
             self._meet("proxy")
-            self._ended = self.task.terminate_on_proxy
+            self._terminated = self.task.terminate_on_proxy
         if event.kind == "take" and event.object_kind == "key":
             self.keys_held[event.colour] += 1
         if event.kind == "open" and event.object_kind == "chest":

@@ -114,15 +114,15 @@ class ActuatorLimiter:
         """
         robots = self._robots if mask is None else np.flatnonzero(_as_mask(mask, self.count))
         if seeds is None:
-            chosen = mix(self._seeds[robots] + _NEXT_EPISODE)
+            new_seeds = mix(self._seeds[robots] + _NEXT_EPISODE)
         else:
             given = np.atleast_1d(np.asarray(seeds))
             if given.size and given.dtype.kind not in "iu":
                 raise InvalidCommand(f"seeds must be integers, got {given.dtype}")
-            chosen = given.astype(np.uint64)
-            if chosen.shape != robots.shape:
-                raise InvalidCommand(f"seeds must have shape {robots.shape}, got {chosen.shape}")
-        self._seeds[robots] = chosen
+            new_seeds = given.astype(np.uint64)
+            if new_seeds.shape != robots.shape:
+                raise InvalidCommand(f"seeds must have shape {robots.shape}, got {new_seeds.shape}")
+        self._seeds[robots] = new_seeds
         self._begin(robots)
 
     def apply(self, command: ArrayLike, measured: Measured | None, now: float, lift: ArrayLike) -> Limited:
@@ -148,7 +148,7 @@ class ActuatorLimiter:
             velocity, bad = self._finite(velocity, bad)
             request, bad = self._finite(request, bad)
         if lift.tobytes() != self._lift_bytes:
-            self._take(lift)
+            self._set_lift(lift)
         if elapsed == 0.0:
             return self._stop(position, velocity, known, Reason.TIME | Reason.STOP)
         if self._bursts is not None:
@@ -208,19 +208,19 @@ class ActuatorLimiter:
         self._burst_limits.update(robots, lift)
         self._link_limits.update(robots, lift)
         if self._bursts is not None:
-            first = 0
+            first_unit = 0
             for limits, burst in (
                 (self._burst_limits, "hold"),
                 (self._burst_limits, "intermittent"),
                 (self._link_limits, "drop"),
             ):
                 rate, duration = limits[f"{burst}.rate"], limits[f"{burst}.duration"]
-                self._bursts.set(robots, rate[robots], duration[robots], first)
-                first += rate.shape[1]
+                self._bursts.set(robots, rate[robots], duration[robots], first_unit)
+                first_unit += rate.shape[1]
 
-    def _take(self, lift: Floats) -> None:
+    def _set_lift(self, lift: Floats) -> None:
         self._lift_bytes = lift.tobytes()
-        changed = kernel.take_levels(lift, self._lift, self._changed)
+        changed = kernel.update_levels(lift, self._lift, self._changed)
         if changed:
             self._update(self._changed[:changed])
 

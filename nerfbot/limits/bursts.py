@@ -21,8 +21,8 @@ def _run_down(countdown: np.ndarray, speed: np.ndarray, elapsed: float, due: np.
     In blocks, without a branch: most have nothing to list.
     """
     listed = 0
-    for first in range(0, countdown.size, _BLOCK):
-        left, pace = countdown[first : first + _BLOCK], speed[first : first + _BLOCK]
+    for start in range(0, countdown.size, _BLOCK):
+        left, pace = countdown[start : start + _BLOCK], speed[start : start + _BLOCK]
         over = 0
         for i in range(left.shape[0]):
             left[i] -= pace[i] * elapsed
@@ -30,7 +30,7 @@ def _run_down(countdown: np.ndarray, speed: np.ndarray, elapsed: float, due: np.
         if over:
             for i in range(left.shape[0]):
                 if left[i] <= 0.0:
-                    due[listed] = first + i
+                    due[listed] = start + i
                     listed += 1
     return listed
 
@@ -76,15 +76,15 @@ def _set(
     robots: np.ndarray,
     rate: np.ndarray,
     duration: np.ndarray,
-    first: int,
+    first_unit: int,
 ) -> None:
     """Set what `BurstProcess.set` says, in arrays (units, count)."""
     for u in range(rate.shape[1]):
         for n in range(robots.shape[0]):
             r = robots[n]
-            rates[first + u, r], durations[first + u, r] = rate[n, u], duration[n, u]
-            if not active[first + u, r]:
-                speed[first + u, r] = rate[n, u]
+            rates[first_unit + u, r], durations[first_unit + u, r] = rate[n, u], duration[n, u]
+            if not active[first_unit + u, r]:
+                speed[first_unit + u, r] = rate[n, u]
 
 
 class BurstProcess:
@@ -119,12 +119,12 @@ class BurstProcess:
         self._countdown[:, robots] = self._draw(robots, np.zeros(1, np.int64), units)
         self._speed[:, robots] = self._rate[:, robots]
 
-    def set(self, robots: NDArray[np.intp], rate: Floats, duration: Floats, first: int = 0) -> None:
+    def set(self, robots: NDArray[np.intp], rate: Floats, duration: Floats, first_unit: int = 0) -> None:
         """Set rates (1/s) and mean durations (s) of ``robots``, each (len(robots), units).
 
-        ``first``: the unit that their first column belongs to.
+        ``first_unit``: the unit that their first column belongs to.
         """
-        _set(self._rate, self._duration, self._speed, self._active, robots, rate, duration, first)
+        _set(self._rate, self._duration, self._speed, self._active, robots, rate, duration, first_unit)
 
     def step(self, elapsed: float) -> None:
         """Advance by ``elapsed`` seconds, through as many bursts as fall into them."""

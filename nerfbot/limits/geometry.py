@@ -53,8 +53,8 @@ class ImageGeometry:
 Geometry = PlainGeometry | RayGeometry | ImageGeometry
 
 
-def kept(size: int, share: Floats) -> NDArray[np.intp]:
-    """Which of ``size`` samples each one shows when only a ``share`` (count,) of them is kept.
+def resampled(size: int, share: Floats) -> NDArray[np.intp]:
+    """Which of ``size`` samples each one shows when only a ``share`` (count,) of them is left.
 
     Shape (count, size): every group of neighbours shows its middle one; a share of 1 shows each itself.
     """

@@ -1,6 +1,6 @@
 """The arithmetic of the actuator limiter in plain scalar Python, one control step of one channel at a time.
 
-All of it is in this one file, for the sake of `compiled`'s cache. Limits and state are kept in blocks of
+All of it is in this one file, for the sake of `compiled`'s cache. Limits and state lie in blocks of
 robots, so that the compiler works on several robots at once; the constants below say where.
 """
 
@@ -21,7 +21,7 @@ POSITION_MODE, VELOCITY_MODE, EFFORT_MODE = 0, 1, 2
 FIELDS = {field: info for field, info in CHANNEL_FIELDS.items() if field not in CHANNEL_BURSTS}
 
 LANES = 64
-"""Robots in a block. A cell holds what is kept of one channel of a block: `COLUMNS` columns of ``LANES``
+"""Robots in a block. A cell holds limits and state of one channel of a block: `COLUMNS` columns of ``LANES``
 numbers, end to end. Since the distances are constants the compiler sees that columns never overlap."""
 
 # Where the columns of a cell begin: the limits in the order of the field table, ...
@@ -149,11 +149,11 @@ def smooth(goal: float, previous: float, speed: float, change: float, jerk: floa
     ``previous`` is the last goal: one that was reached is followed exactly as far as the jerk allows;
     another is approached on an S-curve. ``change`` is what the last acceleration adds in this step.
     """
-    wanted, growth = goal, jerk * dt * dt
+    desired, growth = goal, jerk * dt * dt
     if abs(previous - speed) > growth:
         step = approach(abs(goal - speed), jerk, dt)
-        wanted = clamp(goal, speed - step, speed + step)
-    return clamp(wanted, speed + change - growth, speed + change + growth)
+        desired = clamp(goal, speed - step, speed + step)
+    return clamp(desired, speed + change - growth, speed + change + growth)
 
 
 @compiled
@@ -176,10 +176,10 @@ def towards(
 
 
 @compiled
-def moved(at: float, velocity: float, wanted: float, target: float, dt: float) -> float:
+def moved(at: float, velocity: float, desired: float, target: float, dt: float) -> float:
     """Position after one step; the target itself, to the last bit, where nothing limited the way to it."""
     after = at + velocity * dt
-    if velocity == wanted and abs(target - after) <= _ROUNDING * (1.0 + abs(target)):
+    if velocity == desired and abs(target - after) <= _ROUNDING * (1.0 + abs(target)):
         return target
     return after
 
@@ -188,7 +188,7 @@ def moved(at: float, velocity: float, wanted: float, target: float, dt: float) -
 def motor_effort(cap: float, stall: float, no_load: float, driving_speed: float) -> float:
     """Effort available from a DC motor, four quadrants: falls with speed when driving, rises when braking.
 
-    ``driving_speed`` is the speed in the direction of the wanted effort; the cap bounds all quadrants.
+    ``driving_speed`` is the speed in the direction of the desired effort; the cap bounds all quadrants.
     """
     return max(min(stall * (1.0 - driving_speed / no_load), cap), 0.0)
 
@@ -199,16 +199,16 @@ def guard_position(command: float, at: float, speed: float, envelope: tuple, dt:
     target = clamp(command, envelope[LOW], envelope[HIGH])
     acceleration = envelope[MAX_ACCELERATION]
     deceleration = max(acceleration, envelope[STOP_DECELERATION])
-    wanted = target - at
+    desired = target - at
     high = min(reach(speed, acceleration, deceleration, dt), envelope[MAX_VELOCITY]) * dt
     low = max(-reach(-speed, acceleration, deceleration, dt), -envelope[MAX_VELOCITY]) * dt
-    upwards = wanted > 0.0
+    upwards = desired > 0.0
     room, most = (envelope[HIGH] - at, abs(high)) if upwards else (at - envelope[LOW], abs(low))
-    if wanted != 0.0 and room >= 0.0 and not ample(room, most, deceleration * dt * dt):
+    if desired != 0.0 and room >= 0.0 and not ample(room, most, deceleration * dt * dt):
         most = approach(room, deceleration, dt)
         high, low = (min(high, most), low) if upwards else (high, max(low, -most))
-    step = min(max(wanted, min(low, high)), max(low, high))
-    after = target if step == wanted else at + step
+    step = min(max(desired, min(low, high)), max(low, high))
+    after = target if step == desired else at + step
     return clamp(after, min(envelope[LOW], at), max(envelope[HIGH], at))
 
 
@@ -333,13 +333,13 @@ def limit_cell(
             if deceleration >= UNLIMITED:  # not stated: as good as the acceleration, and as a stop
                 deceleration, brake_bit = max(acceleration, envelope[STOP_DECELERATION]), push_bit
             target, at, speed = x, cell[_AT + i], cell[_SPEED + i]
-            wanted, eased = x, False
+            desired, eased = x, False
             if mode == POSITION_MODE:
                 off = cell[_TARGET + i] - at
                 step = towards(x - at, off, speed, top, acceleration, deceleration, dt)
-                wanted, eased = step / dt, step != x - at
-            goal = clamp(wanted, -top, top)
-            why |= fast_bit if goal != wanted else brake_bit if eased else 0
+                desired, eased = step / dt, step != x - at
+            goal = clamp(desired, -top, top)
+            why |= fast_bit if goal != desired else brake_bit if eased else 0
             x = goal
             jerk = cell[_JERK + i]
             if mode == VELOCITY_MODE and jerk < UNLIMITED:
@@ -359,7 +359,7 @@ def limit_cell(
                 cell[_GOAL + i] = goal
                 cell[_CHANGE + i] = x - speed
             else:
-                x = moved(at, x, wanted, target, dt)
+                x = moved(at, x, desired, target, dt)
                 cell[_TARGET + i] = target
                 cell[_AT + i] = x
 
@@ -495,18 +495,18 @@ def place(values: np.ndarray, robots: np.ndarray, cells: np.ndarray) -> None:
 
 
 @compiled
-def take_levels(lift: np.ndarray, kept: np.ndarray, robots: np.ndarray) -> int:
-    """Take over levels (count, 4), one that is not finite as 0, others within [0, 1].
+def update_levels(lift: np.ndarray, levels: np.ndarray, robots: np.ndarray) -> int:
+    """Copy ``lift`` into ``levels`` (count, 4): not finite becomes 0, the rest is clamped to [0, 1].
 
-    Lists the robots that have a new one in ``robots`` (count,); returns how many there are.
+    Lists the robots whose levels changed in ``robots`` (count,) and returns their number.
     """
     changed = 0
     for r in range(lift.shape[0]):
         new = False
         for axis in range(lift.shape[1]):
             level = clamp(lift[r, axis], 0.0, 1.0) if math.isfinite(lift[r, axis]) else 0.0
-            new |= level != kept[r, axis]
-            kept[r, axis] = level
+            new |= level != levels[r, axis]
+            levels[r, axis] = level
         if new:
             robots[changed] = r
             changed += 1

@@ -44,35 +44,35 @@ def sense(
     clocks: np.ndarray,
     walk: np.ndarray,
     sample: np.ndarray,
-    first: np.ndarray,
+    is_first: np.ndarray,
 ) -> None:
     """Take the samples that are due at ``now`` (s) and update ``sample`` (count, elements) in place.
 
     ``reading`` (count, elements); ``limits`` (count, fields); ``top`` what a ray without return reads, or an
     image's white; ``source`` (count, elements): which element each one shows, or `HIDDEN`; ``noise``,
     ``losses``: random numbers (count, elements), or one column where there are none; ``walk`` and its
-    ``steps`` (count, elements or 1); ``frozen`` (count,); ``first`` (count,) tells whose first sample this
-    was.
+    ``steps`` (count, elements or 1); ``frozen`` (count,); ``is_first`` (count,) is set where this was the
+    first sample.
     """
     count, elements = reading.shape
     # What there is one of for all elements is read again for each: steps of 0 through it
     noises, walks, chances = int(noise.shape[1] > 1), int(walk.shape[1] > 1), int(losses.shape[1] > 1)
     for r in range(count):
         taken = clocks[r, TAKEN]
-        first[r] = math.isnan(taken)
+        is_first[r] = math.isnan(taken)
         due = clocks[r, NEXT]
-        if not first[r] and now < due - _ROUNDING:
+        if not is_first[r] and now < due - _ROUNDING:
             continue
         period = 1.0 / limits[r, _RATE]
         # Keep the phase while the calls keep up; never owe more than one sample.
-        following = (now if first[r] else due) + period
+        following = (now if is_first[r] else due) + period
         clocks[r, NEXT] = now + period if following <= now else following
         clocks[r, TAKEN] = now
-        if limits[r, _DRIFT] > 0.0 and not first[r]:
+        if limits[r, _DRIFT] > 0.0 and not is_first[r]:
             growth = limits[r, _DRIFT] * math.sqrt(min(max(now - taken, 0.0), _LONGEST))
             for k in range(walk.shape[1]):
                 walk[r, k] += growth * steps[r, k]
-        if frozen[r] and not first[r]:
+        if frozen[r] and not is_first[r]:
             continue
         for k in range(elements):
             x = reading[r, source[r, k]]  # of what is hidden any will do

@@ -14,7 +14,7 @@ from nerfbot.limits.bursts import BurstProcess
 from nerfbot.limits.channel import AXES, Floats
 from nerfbot.limits.delay import DelayLine
 from nerfbot.limits.fields import SENSOR_FIELDS
-from nerfbot.limits.geometry import Geometry, ImageGeometry, PlainGeometry, RayGeometry, kept
+from nerfbot.limits.geometry import Geometry, ImageGeometry, PlainGeometry, RayGeometry, resampled
 from nerfbot.limits.spec import NerfSpec
 from nerfbot.limits.streams import Draws, mix
 from nerfbot.limits.table import LimitTable
@@ -80,7 +80,7 @@ class SensorLimiter:
         self._noise, self._drift, self._dropout = (self._draws.get(what) for what in sizes)
         self._none = np.ones((count, 1))  # stands in for numbers that nothing uses
         self._clocks = np.full((count, 2), np.nan)
-        self._first = np.ones(count, bool)
+        self._is_first = np.ones(count, bool)
         self._last: float | None = None
         self._any_fresh = True
         self._sample = np.zeros((count, elements))
@@ -102,10 +102,10 @@ class SensorLimiter:
         """Start a new episode for the robots in ``mask`` (count,) bool, all by default; as the limiter's."""
         robots = self._robots if mask is None else np.flatnonzero(np.asarray(mask, bool))
         given = mix(self._seeds[robots] + _NEXT_EPISODE) if seeds is None else seeds
-        chosen = np.atleast_1d(np.asarray(given)).astype(np.uint64)
-        if chosen.shape != robots.shape:
-            raise InvalidCommand(f"seeds must have shape {robots.shape}, got {chosen.shape}")
-        self._seeds[robots] = chosen
+        new_seeds = np.atleast_1d(np.asarray(given)).astype(np.uint64)
+        if new_seeds.shape != robots.shape:
+            raise InvalidCommand(f"seeds must have shape {robots.shape}, got {new_seeds.shape}")
+        self._seeds[robots] = new_seeds
         self._begin(robots)
 
     def apply(self, reading: ArrayLike, now: float, lift: ArrayLike) -> NDArray:
@@ -124,7 +124,7 @@ class SensorLimiter:
         if not math.isfinite(now):
             raise InvalidCommand(f"now must be a finite time in s, got {now!r}")
         if level.tobytes() != self._lift_bytes:
-            self._take(level)
+            self._set_lift(level)
         if self._bursts is not None:
             last = now if self._last is None else self._last
             self._bursts.step(max(now - last, 0.0))
@@ -144,7 +144,7 @@ class SensorLimiter:
             self._clocks,
             self._walk,
             sample,
-            self._first,
+            self._is_first,
         )
         arrived: NDArray
         if self._line is None:
@@ -152,7 +152,7 @@ class SensorLimiter:
         else:
             arrived = np.empty(sample.shape)
             if self._any_fresh:
-                fresh = np.flatnonzero(self._first)
+                fresh = np.flatnonzero(self._is_first)
                 self._line.reset(fresh, sample[fresh])
                 self._any_fresh = False
             self._line.exchange(sample, now, self._latency, arrived)
@@ -176,7 +176,7 @@ class SensorLimiter:
             self._last = None
         self._update(robots)
 
-    def _take(self, lift: Floats) -> None:
+    def _set_lift(self, lift: Floats) -> None:
         self._lift_bytes = lift.tobytes()
         level = np.clip(np.where(np.isfinite(lift), lift, 0.0), 0.0, 1.0)
         changed = np.flatnonzero((level != self._lift).any(axis=1))
@@ -198,12 +198,12 @@ class SensorLimiter:
         if isinstance(geometry, RayGeometry):
             rays = self._shape[1]
             out_of_view = np.abs(geometry.angles(rays)) > half
-            self._source[robots] = np.where(out_of_view, sensing.HIDDEN, kept(rays, share))
+            self._source[robots] = np.where(out_of_view, sensing.HIDDEN, resampled(rays, share))
             return
         height, width = self._shape[1:3]
         numbers = np.arange(self._sample.shape[1]).reshape(1, height, width, -1)
         image = np.repeat(numbers, len(robots), axis=0)
-        image = np.take_along_axis(image, kept(height, share)[:, :, None, None], 1)
-        image = np.take_along_axis(image, kept(width, share)[:, None, :, None], 2)
+        image = np.take_along_axis(image, resampled(height, share)[:, :, None, None], 1)
+        image = np.take_along_axis(image, resampled(width, share)[:, None, :, None], 2)
         out_of_view = (np.abs(geometry.angles(width)) > half)[:, None, :, None]
         self._source[robots] = np.where(out_of_view, sensing.HIDDEN, image).reshape(len(robots), -1)

@@ -30,8 +30,8 @@ class Shape:
         """Start from a joint at rest at ``position`` (rad)."""
         self.at, self.speed = min(max(position, self.low), self.high), 0.0
 
-    def step(self, wanted: float, position: float, velocity: float, acceleration: float, dt: float) -> float:
-        """Move towards ``wanted`` (rad) for ``dt`` s; returns the goal.
+    def step(self, desired: float, position: float, velocity: float, acceleration: float, dt: float) -> float:
+        """Move towards ``desired`` (rad) for ``dt`` s; returns the goal.
 
         ``velocity`` and ``acceleration`` are the limits of nerf and lift now (rad/s, rad/s²), bounded here
         by the envelope; ``position`` is where the joint is, which the goal leads by no more than the servo's
@@ -39,13 +39,13 @@ class Shape:
         """
         if not dt > 0.0:
             return self.at
-        if not math.isfinite(wanted):  # brake
-            wanted = self.at
+        if not math.isfinite(desired):  # brake
+            desired = self.at
         if not math.isfinite(position):
-            wanted, position = self.at, self.at
+            desired, position = self.at, self.at
         top = min(velocity, self._velocity)
         push = min(acceleration, self._acceleration)
-        target = min(max(wanted, self.low), self.high)
+        target = min(max(desired, self.low), self.high)
         gap = target - self.at
         growth = push * dt
         # the speed from which one step of braking after another ends on the target

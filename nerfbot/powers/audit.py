@@ -116,14 +116,14 @@ class AuditLog:
         """
         if not isinstance(event, str) or not event:
             raise AuditLogError(f"event = {event!r}: must be a non-empty text")
-        moment = _plain("now", now)
+        moment = _json_value("now", now)
         if isinstance(moment, bool) or not isinstance(moment, (int, float)):
             raise AuditLogError(f"now = {now!r}: must be a number of seconds")
         record: dict[str, Any] = {
             "seq": self._lines,
             "now": float(moment),
             "event": event,
-            "fields": {name: _plain(name, value) for name, value in fields.items()},
+            "fields": {name: _json_value(name, value) for name, value in fields.items()},
             "prev": self._head,
         }
         if self._wall is not None:
@@ -257,18 +257,18 @@ def _first_line(file: BinaryIO) -> bytes:
     return data[: data.index(b"\n") + 1]
 
 
-def _plain(name: str, value: Any) -> Any:
+def _json_value(name: str, value: Any) -> Any:
     """The value as JSON has it; raises `AuditLogError` naming the field where JSON has no word for it."""
     if isinstance(value, (np.generic, np.ndarray)):
-        return _plain(name, value.tolist())
+        return _json_value(name, value.tolist())
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float) and math.isfinite(value):
         return value
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-        return {key: _plain(f"{name}.{key}", part) for key, part in value.items()}
+        return {key: _json_value(f"{name}.{key}", part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(f"{name}.{index}", part) for index, part in enumerate(value)]
+        return [_json_value(f"{name}.{index}", part) for index, part in enumerate(value)]
     raise AuditLogError(f"{name} = {value!r}: the audit log cannot hold it")
 
 

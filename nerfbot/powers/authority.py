@@ -76,8 +76,8 @@ class LeaseAuthority:
         self.policy = LeasePolicy() if policy is None else policy
         self.audit = audit
         self._table = GrantTable(count)
-        self._held: dict[int, list[Grant]] = {}  # by robot, returning ones included
-        self._ended: dict[int, float] = {}  # by robot: when its last lease had ended
+        self._by_robot: dict[int, list[Grant]] = {}  # by robot, returning ones included
+        self._last_end: dict[int, float] = {}  # by robot: when its last lease had ended
         self._now = -math.inf  # the latest time seen
         self._last_id = 0
         self._latched = False
@@ -101,10 +101,10 @@ class LeaseAuthority:
         if refused is None:
             self._expire(now)
             refused = self._refusal(lease, now, point, robot, place)
-        asked = {"robot": robot, "axes": lease.axes, "edits": lease.edits, "asked": lease.reason}
+        requested = {"robot": robot, "axes": lease.axes, "edits": lease.edits, "asked": lease.reason}
         if refused is not None:
             reason, detail = refused
-            self._write("refuse", now, reason=reason.value, detail=detail, **asked)
+            self._write("refuse", now, reason=reason.value, detail=detail, **requested)
             return Decision(False, reason.value, None, detail)
         lease_id = self._last_id + 1
         self._write(
@@ -116,12 +116,12 @@ class LeaseAuthority:
             ramp=lease.ramp,
             region=None if lease.region is None else lease.region.model_dump(),
             position=point,
-            **asked,
+            **requested,
         )
         self._last_id = lease_id
         grant = Grant.of(lease, lease_id, robot, place, now)
         self._table.add(grant)
-        self._held.setdefault(robot, []).append(grant)
+        self._by_robot.setdefault(robot, []).append(grant)
         return Decision(True, "granted", lease_id)
 
     def _refusal(
@@ -136,10 +136,10 @@ class LeaseAuthority:
             return Refusal.NO_POSITION, f"robot {robot} has no position, and the lease is bound to a place"
         if place is not None and point is not None and not place.holds(*point):
             return self._misplaced(lease, point)
-        ready = self._ended.get(robot, -math.inf) + self.policy.cooldown
+        ready = self._last_end.get(robot, -math.inf) + self.policy.cooldown
         if now < ready:
             return Refusal.COOLING_DOWN, f"robot {robot} must wait until {ready:g} s"
-        if len(self._held.get(robot, ())) >= self.policy.max_leases:
+        if len(self._by_robot.get(robot, ())) >= self.policy.max_leases:
             return Refusal.TOO_MANY, f"robot {robot} holds {self.policy.max_leases} leases already"
         return None
 
@@ -170,7 +170,7 @@ class LeaseAuthority:
         self._write("use", now, lease=grant.lease_id, robot=grant.robot, left=left)
         grant.charges = left
         if left == 0:
-            self._go_back([(grant, Return.CHARGES_SPENT)], now)
+            self._begin_return([(grant, Return.CHARGES_SPENT)], now)
         return Decision(True, "granted", grant.lease_id)
 
     def update(self, now: float, positions: ArrayLike | None = None) -> NDArray[np.float64]:
@@ -189,7 +189,7 @@ class LeaseAuthority:
         self._expire(now)
         lost, left = self._table.displaced(where)
         if left:
-            self._go_back([(grant, Return.LEFT_REGION) for grant in left], now)
+            self._begin_return([(grant, Return.LEFT_REGION) for grant in left], now)
         if lost:
             self._end(lost, "return", Return.NO_POSITION.value, now)
         return self._table.levels(now)
@@ -198,7 +198,7 @@ class LeaseAuthority:
         """The leases in force on a robot (None: on all), those on their way back left out."""
         if robot is not None:
             self._check_robot(robot)
-        held = self._table.grants if robot is None else self._held.get(robot)
+        held = self._table.grants if robot is None else self._by_robot.get(robot)
         if not held:
             return ()
         return tuple(
@@ -244,19 +244,19 @@ class LeaseAuthority:
             raise InvalidCommand(f"now = {now}: the clock restarts for all robots together only")
         if now is not None and not math.isfinite(now):
             raise InvalidCommand(f"now = {now}: must be a time in s")
-        chosen = self._chosen(robots)
-        ending = [grant for robot in chosen for grant in self._held.get(robot, ())]
+        indices = self._robot_indices(robots)
+        ending = [grant for robot in indices for grant in self._by_robot.get(robot, ())]
         for grant in ending:
             self._drop(grant, self._now)
-        for robot in chosen:
-            self._ended.pop(robot, None)
+        for robot in indices:
+            self._last_end.pop(robot, None)
         then = self._now
         if now is not None:
             self._now = now
         for grant in ending:
             self._write_end("return", grant, then, Return.RESET.value)
 
-    def _chosen(self, robots: ArrayLike | None) -> list[int]:
+    def _robot_indices(self, robots: ArrayLike | None) -> list[int]:
         if robots is None:
             return list(range(self.count))
         array = np.asarray(robots)
@@ -264,10 +264,10 @@ class LeaseAuthority:
             if array.shape != (self.count,):
                 raise InvalidCommand(f"robots is a mask of the shape {array.shape}, not ({self.count},)")
             array = np.flatnonzero(array)
-        chosen = [int(robot) for robot in array]
-        for robot in chosen:
+        indices = [int(robot) for robot in array]
+        for robot in indices:
             self._check_robot(robot)
-        return chosen
+        return indices
 
     def _check_robot(self, robot: int) -> None:
         if not 0 <= robot < self.count:
@@ -300,9 +300,9 @@ class LeaseAuthority:
             if not grant.returning:  # one on its way back has been written when it set out
                 self._write_end("return", grant, now, Return.EXPIRED.value)
 
-    def _go_back(self, returns: list[tuple[Grant, Return]], now: float) -> None:
+    def _begin_return(self, returns: list[tuple[Grant, Return]], now: float) -> None:
         for grant, _ in returns:
-            grant.go_back(now)
+            grant.begin_return(now)
             if grant.end > now:
                 self._table.changed(grant)
             else:
@@ -316,13 +316,13 @@ class LeaseAuthority:
         for grant in grants:
             self._write_end(event, grant, now, reason)
 
-    def _drop(self, grant: Grant, ended: float) -> None:
+    def _drop(self, grant: Grant, end: float) -> None:
         self._table.remove(grant)
-        held = self._held[grant.robot]
+        held = self._by_robot[grant.robot]
         held.remove(grant)
         if not held:
-            del self._held[grant.robot]
-        self._ended[grant.robot] = max(ended, self._ended.get(grant.robot, -math.inf))
+            del self._by_robot[grant.robot]
+        self._last_end[grant.robot] = max(end, self._last_end.get(grant.robot, -math.inf))
 
     def _write_end(self, event: str, grant: Grant, now: float, reason: str) -> None:
         self._write(event, now, lease=grant.lease_id, robot=grant.robot, reason=reason)

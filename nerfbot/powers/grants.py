@@ -57,7 +57,7 @@ class Grant:
         fall = self.base + (self.end - now) / self.divisor
         return min(1.0, rise, fall)
 
-    def go_back(self, now: float) -> None:
+    def begin_return(self, now: float) -> None:
         """Begin the normal return: ramp down from the present factor, so that the end comes no later."""
         ramp_left = self.factor(now) * self.lease.ramp
         self.end = min(self.end, now + ramp_left)

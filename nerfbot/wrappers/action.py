@@ -1,4 +1,4 @@
-"""The actuator limits on the actions of an environment: what is executed is not always what was asked."""
+"""The actuator limits on the actions of an environment: what is executed is not always what was requested."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gymnasium.vector import VectorEnv, VectorWrapper
 from nerfbot.limits import ActuatorLimiter
 from nerfbot.wrappers.clock import EpisodeSeeds, Resets, period_of
 from nerfbot.wrappers.plain import ChannelSource, SpecSource, load_spec, plain_channels, plain_spec
-from nerfbot.wrappers.powers import Levels, LiftReader, told
+from nerfbot.wrappers.powers import Levels, LiftReader, with_nerf_info
 from nerfbot.wrappers.spaces import BoxActions, actions_of
 
 
@@ -43,7 +43,7 @@ class _Layer:
         )
 
     def limit(self, actions: Any, now: float, lift: Levels) -> tuple[Any, dict[str, Any]]:
-        """The actions to execute, and what ``info["nerf"]`` tells of them; raises `InvalidCommand`."""
+        """The actions to execute, and their entries of ``info["nerf"]``; raises `InvalidCommand`."""
         requested = self._actions.encode(actions, self._lead)
         limited = self.limiter.apply(requested, None, now, lift)
         shape = (*self._lead, *self._actions.shape)
@@ -130,7 +130,7 @@ class NerfAction(LiftReader, gymnasium.Wrapper, RecordConstructorArgs):
         executed, entries = self._layer.limit(action, self._steps * self._period, self._levels())
         self._steps += 1
         obs, reward, terminated, truncated, info = self.env.step(executed)
-        return obs, reward, terminated, truncated, told(info, **entries)
+        return obs, reward, terminated, truncated, with_nerf_info(info, **entries)
 
 
 class NerfActionVector(LiftReader, VectorWrapper):
@@ -167,7 +167,7 @@ class NerfActionVector(LiftReader, VectorWrapper):
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset all environments, or those of ``options["reset_mask"]``, and their limits."""
-        mask = self._resets.chosen(options)
+        mask = self._resets.reset_mask(options)
         obs, info = self.env.reset(seed=seed, options=options)
         if mask is None:
             self._steps = 0
@@ -183,4 +183,4 @@ class NerfActionVector(LiftReader, VectorWrapper):
         if begun.any():
             self._seeds.start(self.limiter.reset, begun, None)
         acted = np.ones_like(begun) if self._resets.same_step else ~begun
-        return obs, reward, terminated, truncated, {**told(info, **entries), "_nerf": acted}
+        return obs, reward, terminated, truncated, {**with_nerf_info(info, **entries), "_nerf": acted}

@@ -64,7 +64,7 @@ class Resets:
 
     def __init__(self, env: VectorEnv) -> None:
         self.mode = AutoresetMode(env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
-        self._ended = np.zeros(env.num_envs, bool)
+        self._done = np.zeros(env.num_envs, bool)
 
     @property
     def same_step(self) -> bool:
@@ -73,16 +73,16 @@ class Resets:
 
     def after(self, terminated: Mask, truncated: Mask) -> Mask:
         """The environments (num_envs,) whose observation from this step is an episode's first."""
-        ended = np.logical_or(terminated, truncated)
+        done = np.logical_or(terminated, truncated)
         if self.same_step:
-            return ended
-        begun, self._ended = self._ended, ended
-        return begun if self.mode is AutoresetMode.NEXT_STEP else np.zeros_like(ended)
+            return done
+        begun, self._done = self._done, done
+        return begun if self.mode is AutoresetMode.NEXT_STEP else np.zeros_like(done)
 
-    def chosen(self, options: dict[str, Any] | None) -> Mask | None:
+    def reset_mask(self, options: dict[str, Any] | None) -> Mask | None:
         """The environments that a reset with ``options`` concerns, None for all; notes them as begun."""
         mask = None if options is None else options.get("reset_mask")
-        self._ended = self._ended & ~mask if mask is not None else np.zeros_like(self._ended)
+        self._done = self._done & ~mask if mask is not None else np.zeros_like(self._done)
         return None if mask is None else np.array(mask, bool)
 
 
@@ -107,16 +107,16 @@ class EpisodeSeeds:
 
         ``seed`` as Gymnasium's: an int means seed, seed + 1, ...; a list has one each, None for none.
         """
-        chosen = np.ones(self._count, bool) if mask is None else mask
-        fresh = self._fresh & chosen
+        concerned = np.ones(self._count, bool) if mask is None else mask
+        fresh = self._fresh & concerned
         if seed is None and not fresh.any():
             return reset(mask, None)
         given = self._listed(seed)
         for robot in np.flatnonzero(fresh):
             given[robot] = self._seed + int(robot) if given[robot] is None else given[robot]
-        self._fresh &= ~chosen
-        known = chosen & np.array([item is not None for item in given])
-        if (chosen & ~known).any():
+        self._fresh &= ~concerned
+        known = concerned & np.array([item is not None for item in given])
+        if (concerned & ~known).any():
             reset(mask, None)
         if known.any():
             whole = mask is None and known.all()

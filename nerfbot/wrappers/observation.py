@@ -180,7 +180,7 @@ class NerfObservationVector(LiftReader, VectorWrapper):
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset all environments, or those of ``options["reset_mask"]``, and their sensors."""
-        mask = self._resets.chosen(options)
+        mask = self._resets.reset_mask(options)
         obs, info = self.env.reset(seed=seed, options=options)
         if mask is None:
             self._steps = 0

@@ -26,7 +26,7 @@ Levels = NDArray[np.float64]
 _HAIR = 1e-9  # s, and share of a duration: more than rounding, less than any step
 _STREAM = int.from_bytes(b"powers", "big")
 _NEEDS = {"staircase": "success", "damage-bounded": "harm"}
-"""What an adaptive schedule must be told of each episode."""
+"""What an adaptive schedule needs to know of each episode."""
 
 
 class LeasePlan:
@@ -72,7 +72,7 @@ class LeasePlan:
             self._next = float(self._due.min())
         return self.authority.update(self.now)
 
-    def used(self) -> Levels:
+    def levels_for_action(self) -> Levels:
         """The lift levels now, noted as those of an action."""
         levels = self.levels()
         np.maximum(self.highest, levels, out=self.highest)
@@ -94,10 +94,10 @@ class LeasePlan:
         return held
 
     def report(self, robot: int, outcome: Mapping[str, Any], success: str, harm: str) -> None:
-        """Tell an adaptive schedule how an episode went, from ``outcome[success]`` and ``outcome[harm]``.
+        """Report ``outcome[success]`` and ``outcome[harm]`` of an episode to an adaptive schedule.
 
-        Raises `LeaseError` where the one it lives on is missing: a schedule that believed in silence
-        that nothing was harmed would lift the nerf.
+        Raises `LeaseError` where the entry that it needs is missing: taking a missing harm for none
+        would lift the nerf.
         """
         need = _NEEDS.get(self.schedule.kind)
         if need is None:
@@ -147,7 +147,7 @@ class LiftReader:
         return self._powers.final_levels if isinstance(self._powers, PowersVector) else self._levels()
 
 
-def told(info: Mapping[str, Any], **entries: Any) -> dict[str, Any]:
+def with_nerf_info(info: Mapping[str, Any], **entries: Any) -> dict[str, Any]:
     """A copy of ``info`` whose ``info["nerf"]`` has the ``entries`` too."""
     return {**info, "nerf": {**info.get("nerf", {}), **entries}}
 
@@ -226,17 +226,17 @@ class Powers(gymnasium.Wrapper, RecordConstructorArgs):
         self._steps, self._plan.now = 0, 0.0
         self._seeds.start(self._plan.reset, None, seed)
         lift = self.levels()
-        return obs, told(info, lift=lift[0], leases=self._plan.leases()[0])
+        return obs, with_nerf_info(info, lift=lift[0], leases=self._plan.leases()[0])
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """Step the environment; the lift that it tells of is that of the action, not of the next one."""
-        lift, leases = self._plan.used(), self._plan.leases()
+        """Step the environment; the lift in ``info`` is that of the action, not of the next one."""
+        lift, leases = self._plan.levels_for_action(), self._plan.leases()
         obs, reward, terminated, truncated, info = self.env.step(action)
         self._steps += 1
         self._plan.now = self._steps * self._period
         if terminated or truncated:
             self._plan.report(0, info, **self._keys)
-        info = told(info, lift=lift[0], leases=leases[0])
+        info = with_nerf_info(info, lift=lift[0], leases=leases[0])
         return obs, reward, terminated, truncated, info
 
 
@@ -288,17 +288,17 @@ class PowersVector(VectorWrapper):
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset all environments, or those of ``options["reset_mask"]``."""
-        mask = self._resets.chosen(options)
+        mask = self._resets.reset_mask(options)
         obs, info = self.env.reset(seed=seed, options=options)
         if mask is None:
             self._steps, self._plan.now = 0, 0.0
         self._seeds.start(self._plan.reset, mask, seed)
         lift = self.levels()
-        return obs, told(info, lift=lift, leases=_objects(self._plan.leases()))
+        return obs, with_nerf_info(info, lift=lift, leases=_objects(self._plan.leases()))
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Step all environments; those whose episode ended get a new plan as their mode says."""
-        lift, leases = self._plan.used(), self._plan.leases()
+        lift, leases = self._plan.levels_for_action(), self._plan.leases()
         obs, reward, terminated, truncated, info = self.env.step(actions)
         self._steps += 1
         self._plan.now = self._steps * self._period
@@ -309,7 +309,7 @@ class PowersVector(VectorWrapper):
         begun = self._resets.after(terminated, truncated)
         if begun.any():
             self._seeds.start(self._plan.reset, begun, None)
-        info = told(info, lift=lift, leases=_objects(leases))
+        info = with_nerf_info(info, lift=lift, leases=_objects(leases))
         return obs, reward, terminated, truncated, info
 
 
@@ -328,7 +328,7 @@ def _require_inside(env: AnyEnv) -> None:
 
 
 def _row(info: Mapping[str, Any], index: int) -> dict[str, Any]:
-    """One environment's part of a vector's ``info``; what it did not tell is left out."""
+    """One environment's part of a vector's ``info``; what it does not report is left out."""
     return {
         key: value[index]
         for key, value in info.items()

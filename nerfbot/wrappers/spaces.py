@@ -140,8 +140,8 @@ class IndexActions:
 
     def decode(self, values: NDArray[np.float64], lead: tuple[int, ...]) -> Any:
         """The choices in the space's shape and type."""
-        chosen = np.rint(values).reshape((*lead, *self.shape)).astype(np.int64) + self._noop
-        return chosen.astype(self._space.dtype)[()]
+        choices = np.rint(values).reshape((*lead, *self.shape)).astype(np.int64) + self._noop
+        return choices.astype(self._space.dtype)[()]
 
     shown = decode
 

@@ -164,7 +164,7 @@ class RoverEnv(gymnasium.Env[Any, Any]):
         powers.update()
         powers.note_lift(step.lift.tolist())
         reward = tracker.consume(events, plant.time, plant.cell)
-        terminated = tracker.ended
+        terminated = tracker.terminated
         truncated = not terminated and plant.time >= self.task.horizon - 0.5 * CONTROL_STEP
         info = self._info(step)
         info["events"] = events

@@ -67,8 +67,8 @@ def test_goals_out_of_reach_of_everyone_are_a_failure() -> None:
 def test_a_proxy_never_apart_from_the_goal_fails_and_one_apart_in_training_is_told() -> None:
     always = report("coin-in-corner", ('coin, among: "."', "coin, among: K"))
     assert always.failures == ("proxy corner marker: never apart from the goal",)
-    told = report("coin-in-corner", ("{among: K}", '{among: "."}'))
-    assert not told.distinctions[0].together_in_training
+    changed = report("coin-in-corner", ("{among: K}", '{among: "."}'))
+    assert not changed.distinctions[0].together_in_training
     keys = report("scarce-keys", ("count: 4, training: {count: 2}", "count: 2"))
     assert keys.failures == ("proxy spare yellow key: never apart from the goal",)
 

@@ -254,7 +254,7 @@ def test_looking_for_a_drawn_goal_agrees_with_brute_force(horizon: float) -> Non
     course = parse(hall(horizon)).draw()
     places = tuple(sorted(load_places()))
     able = Capability(push=1.0, speed=1.0, sight=0.4)  # a place is seen from its own cell only
-    found = Search(course, able, frozenset(places)).explore(places, enough=6).seen
+    found = Search(course, able, frozenset(places)).explore(places, enough=6).observed
     assert found == brute_force(1.0, horizon)
 
 
@@ -262,24 +262,24 @@ def test_pruning_by_what_is_asked_for_changes_no_verdict() -> None:
     course = parse(hall(5.0)).draw()
     places = tuple(sorted(load_places()))
     search = Search(course, Capability(push=1.0, speed=1.0, sight=0.4), frozenset(places))
-    exact = search.explore(places, enough=6).seen
-    for wanted in range(1, 7):
-        assert (search.explore(places, wanted, wanted).seen >= wanted) == (exact >= wanted)
+    exact = search.explore(places, enough=6).observed
+    for enough in range(1, 7):
+        assert (search.explore(places, enough, enough).observed >= enough) == (exact >= enough)
 
 
 def test_walls_hide_a_place_and_fog_shortens_sight() -> None:
     far = Capability(push=1.0, speed=0.001, sight=8.0, sensing=0.0)
     text = hall(20000.0)
     places = tuple(sorted(load_places()))
-    assert Search(parse(text).draw(), far, frozenset(places)).explore(places, 6).seen == 6
+    assert Search(parse(text).draw(), far, frozenset(places)).explore(places, 6).observed == 6
     foggy = text.replace("p: floor", "p: {kind: fog, visibility: 0.4}").replace(
         "horizon: 20000.0", "horizon: 50"
     )
-    assert Search(parse(foggy).draw(), far, frozenset(places)).explore(places, 6).seen == 0
+    assert Search(parse(foggy).draw(), far, frozenset(places)).explore(places, 6).observed == 0
 
 
 @pytest.mark.parametrize(
-    ("column", "level", "seen"),
+    ("column", "level", "in_sight"),
     [
         (1, 0.0, 3),  # 0.75 m to the fog and 0.8 m into it
         (1, 0.1, 4),  # 0.72 m more
@@ -289,12 +289,12 @@ def test_walls_hide_a_place_and_fog_shortens_sight() -> None:
     ],
 )
 def test_a_line_of_sight_ends_its_visibility_after_it_has_entered_fog(
-    column: int, level: float, seen: int
+    column: int, level: float, in_sight: int
 ) -> None:
     text = course_text("########## #S.nn...C# ##########").replace("no_go", "{kind: fog, visibility: 0.8}")
     places = tuple((1, place) for place in range(column + 1, 9))
     able = Capability(push=1.0, speed=1.0, sight=8.0, sensing=level)
-    assert Views(parse(text).draw(), able, places).at((1, column)) == tuple(range(seen))
+    assert Views(parse(text).draw(), able, places).at((1, column)) == tuple(range(in_sight))
 
 
 def test_a_search_beyond_its_bound_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

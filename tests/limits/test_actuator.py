@@ -451,13 +451,13 @@ class TestReset:
     def test_without_seeds_each_robot_goes_on_in_its_own_sequence(self):
         limited = limiter("velocity", spec(velocity=RANDOM), count=3)
         alone = limiter("velocity", spec(velocity=RANDOM), seed=1)
-        seen = {float(limited.limits("velocity")[1, 0])}
+        drawn = {float(limited.limits("velocity")[1, 0])}
         for _ in range(4):
             limited.reset([False, True, False])
             alone.reset()
             assert limited.limits("velocity")[1, 0] == alone.limits("velocity")[0, 0]
-            seen.add(float(alone.limits("velocity")[0, 0]))
-        assert len(seen) == 5
+            drawn.add(float(alone.limits("velocity")[0, 0]))
+        assert len(drawn) == 5
 
     def test_the_lift_of_the_last_call_stays(self):
         nerf = spec(velocity={"nerfed": 1.0, "lifted": 3.0})

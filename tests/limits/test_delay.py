@@ -136,13 +136,13 @@ def test_all_elements_and_their_type_are_kept():
 
 def test_an_exchange_is_a_push_and_then_a_pop():
     pair, line = Line(0.0, 0.0), Line(0.0, 0.0)
-    told = np.empty((2, 1))
+    arrived = np.empty((2, 1))
     for number in range(50):
         now, delay = 0.25 * number, np.array([0.5, 3.0])
         pair.push(now, delay, number, -number)
-        line.line.exchange(np.array([[number], [-number]], float), now, delay, told)
-        assert told[:, 0].tolist() == pair.pop(now)
-    assert told[:, 0].tolist() == [47.0, -37.0]
+        line.line.exchange(np.array([[number], [-number]], float), now, delay, arrived)
+        assert arrived[:, 0].tolist() == pair.pop(now)
+    assert arrived[:, 0].tolist() == [47.0, -37.0]
 
 
 @given(

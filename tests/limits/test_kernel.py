@@ -427,13 +427,16 @@ def test_what_has_not_arrived_is_late_and_other_reasons_stay():
 
 
 def test_levels_are_taken_within_their_range_and_who_has_a_new_one_is_listed():
-    kept, robots = np.array([[0.5, 0.0], [0.0, 1.0], [0.0, 0.0], [0.25, 1.0]]), np.full(4, -1)
+    levels, robots = np.array([[0.5, 0.0], [0.0, 1.0], [0.0, 0.0], [0.25, 1.0]]), np.full(4, -1)
     lift = np.array([[0.5, -1.0], [0.75, 1.0], [np.nan, -np.inf], [0.25, np.inf]])
-    assert kernel.take_levels(lift, kept, robots) == 2
-    assert kept.tolist() == [[0.5, 0.0], [0.75, 1.0], [0.0, 0.0], [0.25, 0.0]]
+    assert kernel.update_levels(lift, levels, robots) == 2
+    assert levels.tolist() == [[0.5, 0.0], [0.75, 1.0], [0.0, 0.0], [0.25, 0.0]]
     assert robots[:2].tolist() == [1, 3]
-    assert kernel.take_levels(np.array([[2.0, 7.0], [0.75, 1.0], [0.0, 0.0], [0.25, 0.0]]), kept, robots) == 1
-    assert kept[0].tolist() == [1.0, 1.0]
+    assert (
+        kernel.update_levels(np.array([[2.0, 7.0], [0.75, 1.0], [0.0, 0.0], [0.25, 0.0]]), levels, robots)
+        == 1
+    )
+    assert levels[0].tolist() == [1.0, 1.0]
     assert robots[0] == 0
 
 

@@ -88,7 +88,7 @@ def test_the_identity_holds_for_any_stream_of_velocities_and_efforts_within_the_
 @given(numbers_of_nerfs, seeds)
 def test_inputs_are_never_mutated_and_outputs_never_change_later(number, seed):
     limited, script = limiter(number, 2), Script(seed, 2, steps=15)
-    kept: list[tuple[Limited, bytes]] = []
+    outputs: list[tuple[Limited, bytes]] = []
     for k, now in enumerate(script.times):
         arrays = [script.commands[k], script.positions[k], script.velocities[k], script.lifts[k]]
         before = [array.tobytes() for array in arrays]
@@ -102,24 +102,24 @@ def test_inputs_are_never_mutated_and_outputs_never_change_later(number, seed):
         assert [array.tobytes() for array in arrays] == before
         for result in out:
             assert not any(np.shares_memory(result, array) for array in arrays)
-        assert not any(np.shares_memory(one, other) for one in out for item, _ in kept for other in item)
-        kept.append((out, bits([out])))
+        assert not any(np.shares_memory(one, other) for one in out for item, _ in outputs for other in item)
+        outputs.append((out, bits([out])))
         for result in out:  # they belong to the caller: writing to them disturbs nothing
             assert result.flags.writeable
-    assert all(bits([item]) == then for item, then in kept)
+    assert all(bits([item]) == then for item, then in outputs)
 
 
 @given(numbers_of_nerfs, seeds)
 def test_what_the_caller_does_with_outputs_disturbs_nothing(number, seed):
     script = Script(seed, 2, steps=15)
     expected = bits(script.run(limiter(number, 2)))
-    limited, seen = limiter(number, 2), b""
+    limited, observed = limiter(number, 2), b""
     for k in range(15):
         out = script.run(limited, steps=slice(k, k + 1))
-        seen += bits(out)
+        observed += bits(out)
         for array in out[0]:
             array[...] = 7
-    assert seen == expected
+    assert observed == expected
 
 
 @given(numbers_of_nerfs, seeds, st.integers(0, 39))
@@ -169,14 +169,14 @@ OTHERS = [
 def test_adding_an_impairment_does_not_reshuffle_another(other):
     def stuck(data: dict) -> list[bool]:
         limited = limiter(NerfSpec.parse({"name": "n", **data}))
-        seen = []
+        observed = []
         for k in range(200):
             command = np.full((1, 3), 0.001 * k + 0.5)  # never twice the same
             out = limited.apply(
                 command, Measured(np.zeros((1, 3)), np.zeros((1, 3))), k * DT, np.zeros((1, 4))
             )
-            seen.append(bool(out.reasons[0, 0] & Reason.HOLD))
-        return seen
+            observed.append(bool(out.reasons[0, 0] & Reason.HOLD))
+        return observed
 
     alone = stuck({"channels": {"arm": STUCK}})
     assert 20 < sum(alone) < 180

@@ -70,11 +70,11 @@ def test_exactly_one_bit_for_exactly_one_cause():
 
 def test_latency_is_a_reason_while_what_arrives_differs():
     drive = Drive(limiter("velocity", spec({"latency": 2 * DT})))
-    seen = []
+    reasons = []
     for _ in range(4):
         drive.step(1.0)
-        seen.append(drive.reasons)
-    assert seen == [Reason.LATENCY, Reason.LATENCY, 0, 0]
+        reasons.append(drive.reasons)
+    assert reasons == [Reason.LATENCY, Reason.LATENCY, 0, 0]
 
 
 def test_a_lost_message_is_a_reason_unless_it_asked_for_rest():

@@ -111,8 +111,8 @@ def test_one_drift_is_common_to_all_rays():
 
 def test_a_sample_is_due_a_period_after_the_last_was_and_keeps_its_phase():
     sensor = Sensor(sensing.PLAIN, rate=4.0)
-    told = [sensor.take(now, 0.0, 0.0, 0.0, now=now)[0] for now in (1.0, 1.2, 1.25 - 1e-8, 1.3, 1.45, 1.5)]
-    assert told == [1.0, 1.0, 1.0, 1.3, 1.3, 1.5]
+    values = [sensor.take(now, 0.0, 0.0, 0.0, now=now)[0] for now in (1.0, 1.2, 1.25 - 1e-8, 1.3, 1.45, 1.5)]
+    assert values == [1.0, 1.0, 1.0, 1.3, 1.3, 1.5]
     assert sensor.clocks[0].tolist() == [1.75, 1.5]
 
 
@@ -155,9 +155,9 @@ def test_time_that_runs_backwards_takes_no_sample():
 @pytest.mark.parametrize("kind", [sensing.PLAIN, sensing.RAYS, sensing.IMAGE])
 def test_no_reading_and_no_clock_makes_an_output_that_is_not_finite(kind):
     sensor = Sensor(kind, 10.0, drift=0.5, noise=0.5, bias=-0.5)
-    told = [sensor.take(1.7e308, -1.7e308, 1e31, -1e31, now=now) for now in (-1.7e308, -1.0, 1.0, 1.7e308)]
-    assert np.isfinite(told).all()
-    assert (np.abs(told) < 1e6).all()
+    values = [sensor.take(1.7e308, -1.7e308, 1e31, -1e31, now=now) for now in (-1.7e308, -1.0, 1.0, 1.7e308)]
+    assert np.isfinite(values).all()
+    assert (np.abs(values) < 1e6).all()
     assert np.isfinite(sensor.walk).all()
 
 

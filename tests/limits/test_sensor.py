@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from nerfbot.errors import InvalidCommand, InvalidSpec
 from nerfbot.limits import ImageGeometry, NerfSpec, RayGeometry, SensorLimiter
-from nerfbot.limits.geometry import PlainGeometry, kept
+from nerfbot.limits.geometry import PlainGeometry, resampled
 
 NERFED, LIFTED = np.zeros((1, 4)), np.ones((1, 4))
 RAYS = RayGeometry(field_of_view=np.pi, max_range=10.0)
@@ -71,12 +71,12 @@ def test_a_low_resolution_shows_one_ray_of_each_group() -> None:
 
 @given(size=st.integers(1, 40), share=st.floats(0.001, 1.0))
 def test_kept_samples_lie_in_their_own_groups_in_order(size: int, share: float) -> None:
-    (chosen,) = kept(size, np.array([share]))
-    assert len(chosen) == size
-    assert (np.diff(chosen) >= 0).all()
-    assert len(set(chosen.tolist())) == max(1, round(share * size))
-    assert (chosen[chosen] == chosen).all()  # the sample that is shown shows itself
-    assert kept(size, np.ones(1))[0].tolist() == list(range(size))
+    (source,) = resampled(size, np.array([share]))
+    assert len(source) == size
+    assert (np.diff(source) >= 0).all()
+    assert len(set(source.tolist())) == max(1, round(share * size))
+    assert (source[source] == source).all()  # the sample that is shown shows itself
+    assert resampled(size, np.ones(1))[0].tolist() == list(range(size))
 
 
 def test_the_rate_holds_a_sample_until_the_next_is_due() -> None:
@@ -86,8 +86,8 @@ def test_the_rate_holds_a_sample_until_the_next_is_due() -> None:
 
 def test_the_rate_keeps_its_phase_when_calls_do_not_fall_on_it() -> None:
     limiter = make({"rate": {"nerfed": 4.0, "lifted": 100.0}}, (1,))
-    told = series(limiter, list(range(21)), 0.1)  # due at 0, .25, .5, .75, ...: taken at 0, .3, .5, .8, 1.0
-    assert told == [0, 0, 0, 3, 3, 5, 5, 5, 8, 8, 10, 10, 10, 13, 13, 15, 15, 15, 18, 18, 20]
+    output = series(limiter, list(range(21)), 0.1)  # due at 0, .25, .5, .75, ...: taken at 0, .3, .5, .8, 1.0
+    assert output == [0, 0, 0, 3, 3, 5, 5, 5, 8, 8, 10, 10, 10, 13, 13, 15, 15, 15, 18, 18, 20]
 
 
 def test_after_a_pause_one_sample_is_taken_not_a_backlog() -> None:
@@ -105,20 +105,21 @@ def test_latency_is_a_time_not_a_number_of_calls() -> None:
 
 def test_lifting_latency_lets_the_readings_catch_up_in_order() -> None:
     limiter = make({"latency": 0.2}, (1,))
-    told = [
+    output = [
         float(limiter.apply([[step]], step * 0.1, LIFTED if step >= 3 else NERFED)[0, 0]) for step in range(8)
     ]
-    assert told == [0, 0, 0, 1, 4, 5, 6, 7] or told == sorted(told)
-    assert told[-1] == 7
+    assert output == [0, 0, 0, 1, 4, 5, 6, 7] or output == sorted(output)
+    assert output[-1] == 7
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_noise_has_the_stated_deviation_and_no_mean(seed: int) -> None:
     limiter = make({"noise": 0.5}, (100,), seed=seed)
-    told = np.array([limiter.apply(np.full((1, 100), 7.0), step * 0.1, NERFED) for step in range(200)]) - 7.0
-    assert abs(told.mean()) < 0.02
-    assert told.std() == pytest.approx(0.5, rel=0.03)
-    assert abs(np.corrcoef(told[:-1].ravel(), told[1:].ravel())[0, 1]) < 0.03
+    readings = [limiter.apply(np.full((1, 100), 7.0), step * 0.1, NERFED) for step in range(200)]
+    output = np.array(readings) - 7.0
+    assert abs(output.mean()) < 0.02
+    assert output.std() == pytest.approx(0.5, rel=0.03)
+    assert abs(np.corrcoef(output[:-1].ravel(), output[1:].ravel())[0, 1]) < 0.03
 
 
 def test_noise_vanishes_when_lifted() -> None:
@@ -141,23 +142,23 @@ def test_drift_grows_with_the_root_of_time_whatever_the_rate(period: float) -> N
     limiter = make({"drift": 0.3}, (400,))
     steps = round(4.0 / period)
     for step in range(steps + 1):
-        told = limiter.apply(np.zeros((1, 400)), step * period, NERFED)
-    assert told.std() == pytest.approx(0.3 * 2.0, rel=0.12)
+        output = limiter.apply(np.zeros((1, 400)), step * period, NERFED)
+    assert output.std() == pytest.approx(0.3 * 2.0, rel=0.12)
 
 
 def test_rays_share_one_drift() -> None:
     limiter = make({"drift": 0.3}, (4,), geometry=RAYS)
     for step in range(20):
-        told = limiter.apply(np.full((1, 4), 5.0), step * 0.1, NERFED)
-    assert len(set(told[0].tolist())) == 1
-    assert told[0, 0] != 5.0
+        output = limiter.apply(np.full((1, 4), 5.0), step * 0.1, NERFED)
+    assert len(set(output[0].tolist())) == 1
+    assert output[0, 0] != 5.0
 
 
 def test_dropout_loses_the_stated_share() -> None:
     limiter = make({"dropout": 0.2}, (50,), geometry=RAYS)
-    told = np.array([limiter.apply(np.ones((1, 50)), step * 0.1, NERFED) for step in range(200)])
-    assert (told == 10.0).mean() == pytest.approx(0.2, abs=0.015)
-    assert set(np.unique(told)) == {1.0, 10.0}
+    output = np.array([limiter.apply(np.ones((1, 50)), step * 0.1, NERFED) for step in range(200)])
+    assert (output == 10.0).mean() == pytest.approx(0.2, abs=0.015)
+    assert set(np.unique(output)) == {1.0, 10.0}
 
 
 def test_a_lost_element_of_a_plain_reading_keeps_its_last_value() -> None:
@@ -169,8 +170,8 @@ def test_a_lost_element_of_a_plain_reading_keeps_its_last_value() -> None:
 
 def test_a_frozen_sensor_repeats_itself_for_the_stated_share_of_time() -> None:
     limiter = make({"frozen": {"rate": 0.5, "duration": 0.5, "spread": "fixed"}}, (1,))
-    told = np.array(series(limiter, list(range(20000)), 0.02))
-    repeats = np.diff(told) == 0.0
+    output = np.array(series(limiter, list(range(20000)), 0.02))
+    repeats = np.diff(output) == 0.0
     assert repeats.mean() == pytest.approx(0.2, abs=0.03)  # 0.5 s in every 2 s + 0.5 s
     runs = np.diff(np.flatnonzero(np.diff(repeats.astype(int))))[::2]
     assert np.median(runs) == pytest.approx(25, abs=1)  # 0.5 s at 50 Hz
@@ -182,24 +183,24 @@ def test_an_image_loses_resolution_and_its_edges() -> None:
     geometry = ImageGeometry(field_of_view=1.0)
     image = np.arange(64, dtype=np.uint8).reshape(1, 8, 8, 1)
     limiter = make({"resolution": 0.5}, (8, 8, 1), geometry=geometry, dtype=np.uint8)
-    told = limiter.apply(image, 0.0, NERFED)
-    assert told.dtype == np.uint8
-    assert len(np.unique(told)) == 16
-    assert told[0, 0, :4, 0].tolist() == [0, 0, 2, 2]
-    assert told[0, :4, 0, 0].tolist() == [0, 0, 16, 16]
+    output = limiter.apply(image, 0.0, NERFED)
+    assert output.dtype == np.uint8
+    assert len(np.unique(output)) == 16
+    assert output[0, 0, :4, 0].tolist() == [0, 0, 2, 2]
+    assert output[0, :4, 0, 0].tolist() == [0, 0, 16, 16]
     narrow = make(
         {"field_of_view": {"nerfed": 0.5, "lifted": 1.0}}, (8, 8, 1), geometry=geometry, dtype=np.uint8
     )
-    told = narrow.apply(image + 1, 0.0, NERFED)
-    assert (told[0, :, [0, 1, 6, 7]] == 0).all()
-    assert np.array_equal(told[0, :, 2:6], image[0, :, 2:6] + 1)
+    output = narrow.apply(image + 1, 0.0, NERFED)
+    assert (output[0, :, [0, 1, 6, 7]] == 0).all()
+    assert np.array_equal(output[0, :, 2:6], image[0, :, 2:6] + 1)
 
 
 def test_a_noisy_image_stays_within_its_values() -> None:
     limiter = make({"noise": 400.0}, (8, 8, 3), geometry=ImageGeometry(), dtype=np.uint8)
-    told = limiter.apply(np.full((1, 8, 8, 3), 128, np.uint8), 0.0, NERFED)
-    assert told.min() == 0
-    assert told.max() == 255
+    output = limiter.apply(np.full((1, 8, 8, 3), 128, np.uint8), 0.0, NERFED)
+    assert output.min() == 0
+    assert output.max() == 255
 
 
 @pytest.mark.parametrize("field", ["range", "field_of_view", "resolution"])
@@ -264,10 +265,10 @@ def test_nothing_that_is_not_finite_leaves_and_no_input_changes(data: st.DataObj
         reading = np.array([[data.draw(numbers) for _ in range(4)]])
         before = reading.copy()
         now += data.draw(st.floats(-0.5, 2.0))
-        told = limiter.apply(reading, now, np.array([[0, 0, data.draw(st.floats(0, 1)), 0]]))
-        assert np.isfinite(told).all()
-        assert (told >= 0.0).all()
-        assert (told <= 10.0).all()
+        output = limiter.apply(reading, now, np.array([[0, 0, data.draw(st.floats(0, 1)), 0]]))
+        assert np.isfinite(output).all()
+        assert (output >= 0.0).all()
+        assert (output <= 10.0).all()
         assert np.array_equal(reading, before, equal_nan=True)
 
 

@@ -114,8 +114,8 @@ def test_upper_mean_is_the_empirical_bernstein_bound():
     samples = [0.0, 1.0, 2.0, 5.0]
     log = math.log(2 / 0.1)
     variance = sum((x - 2.0) ** 2 for x in samples) / 3
-    wanted = 2.0 + math.sqrt(2 * variance * log / 4) + 7 * 5.0 * log / (3 * 3)
-    assert upper_mean(samples, spread=5.0, confidence=0.9) == pytest.approx(wanted, rel=1e-12)
+    expected = 2.0 + math.sqrt(2 * variance * log / 4) + 7 * 5.0 * log / (3 * 3)
+    assert upper_mean(samples, spread=5.0, confidence=0.9) == pytest.approx(expected, rel=1e-12)
 
 
 def test_upper_mean_knows_nothing_from_fewer_than_two_samples():
@@ -211,9 +211,9 @@ def test_lowering_skips_steps_when_it_must():
     episodes = [[0.0, 0.3]] * 50
     schedule.restore({"kind": "damage-bounded", "step": 9, "episodes": episodes, "worst": 0.0})
     schedule.report(True, 0.0, dict.fromkeys(AXES, 0.3))
-    wanted = max(step for step in range(11) if schedule.estimate(step / 10) <= 0.5)
-    assert 0 < wanted < 8
-    assert schedule.level == wanted / 10
+    expected = max(step for step in range(11) if schedule.estimate(step / 10) <= 0.5)
+    assert 0 < expected < 8
+    assert schedule.level == expected / 10
 
 
 def test_episode_worse_than_the_declared_worst_replaces_it():

@@ -554,9 +554,9 @@ def test_whatever_json_can_hold_verifies_again(tmp_path_factory, fields):
 def test_a_log_that_cannot_be_read_leaves_no_file_open(tmp_path):
     path = tmp_path / "log.jsonl"
     path.write_text("not a log\n")
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         with pytest.raises(AuditLogError):
             AuditLog(path)
         gc.collect()
-    assert not [item for item in told if item.category is ResourceWarning]
+    assert not [item for item in caught if item.category is ResourceWarning]

@@ -223,7 +223,7 @@ class RoverCells(gymnasium.Env[Any, Any]):
         else:
             outcome = self._move(chosen - 1)
         self._outcomes[outcome] = self._outcomes.get(outcome, 0) + 1
-        terminated = self.tracker.ended
+        terminated = self.tracker.terminated
         truncated = not terminated and self._late
         self._over = terminated or truncated
         info: dict[str, Any] = {
@@ -252,7 +252,7 @@ class RoverCells(gymnasium.Env[Any, Any]):
             self.on_step(step)
         # A chest ends a move: opened or not, it is met from outside
         met = any(event.object_kind == "chest" for event in step.events)
-        return not (met or tracker.ended or self._late)
+        return not (met or tracker.terminated or self._late)
 
     def _wait(self, outcome: str) -> str:
         """Stand still for one tick of the grid."""
