@@ -1,4 +1,8 @@
-"""What networks are built of: dense layers, and what makes features of a map of kinds, colours and states."""
+"""Encoders: from an observation to features.
+
+A grid's cells are looked up in learned tables of kinds, colours and states; every other part of an
+observation is taken as numbers. The heads of policy and critics are in `networks`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,9 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from nerfbot.agents.network_config import NetworkConfig
+from nerfbot.agents.state_dict import stored_as
 from nerfbot.agents.tensor_env import Observation
+from nerfbot.errors import InvalidCommand
 
 KINDS, COLOURS, STATES = 32, 16, 128
 """Sizes of the tables: more than any value that a cell's three bytes take."""
@@ -294,3 +300,78 @@ class Planning(nn.Module):
 
 SMALL_SPREAD = 0.01
 """Of the moves' worth, below which their differences fade."""
+
+
+class Encoder(nn.Module):
+    """From an observation to `size` features, with a GRU behind it if `config.memory` asks for one.
+
+    The grid is encoded by the network's kind; every other part is taken as plain numbers. Raises
+    `InvalidCommand` for a kind that needs a grid if there is not exactly one.
+    """
+
+    def __init__(self, parts: Mapping[str, spaces.Box], config: NetworkConfig) -> None:
+        super().__init__()
+        grids = [name for name, box in parts.items() if is_grid(box)]
+        if config.kind != "mlp" and len(grids) != 1:
+            raise InvalidCommand(
+                f"network.kind: {config.kind!r} needs one grid observation, got {len(grids)}"
+            )
+        self.grid = grids[0] if config.kind != "mlp" else None
+        rest = {name: box for name, box in parts.items() if name != self.grid}
+        if grids and not config.vector:
+            rest = {name: box for name, box in rest.items() if is_grid(box)}
+        self.plain = Plain(rest) if rest else None
+        hidden = list(config.hidden)
+        size = 0
+        self.map: nn.Module | None = None
+        if self.grid is not None:
+            shape = parts[self.grid].shape
+            if config.kind in ("conv", "planning"):
+                self.map = Conv(shape, config) if config.kind == "conv" else Planning(shape, config)
+                size = self.map.size
+            else:
+                self.map = Egocentric(shape, hidden[0], config.activation)
+                size = hidden.pop(0)
+        size += self.plain.size if self.plain is not None else 0
+        self.dense = Dense(size, hidden, config.activation)
+        self.gru = nn.GRUCell(self.dense.size, config.memory) if config.memory else None
+        self.size = config.memory or self.dense.size
+        stored_as(self, gru="memory")
+
+    def features(self, observation: Observation) -> Tensor:
+        """Features before the GRU. Shape: (N, dense size)."""
+        inputs = []
+        if self.map is not None:
+            inputs.append(self.map(observation[str(self.grid)]))
+        if self.plain is not None:
+            inputs.append(self.plain(observation))
+        joined = (
+            inputs[0] if len(inputs) == 1 else torch.cat([part.to(inputs[0].dtype) for part in inputs], 1)
+        )
+        out: Tensor = self.dense(joined)
+        return out
+
+    def forward(self, observation: Observation, hidden_state: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Features (N, size), and the hidden state after this observation (N, units)."""
+        features = self.features(observation)
+        if self.gru is None:
+            return features, None
+        hidden: Tensor = self.gru(features.float(), hidden_state)
+        return hidden, hidden
+
+
+class Predictor(nn.Module):
+    """An encoder without a GRU, and one layer of `outputs` numbers on it."""
+
+    def __init__(
+        self, parts: Mapping[str, spaces.Box], config: NetworkConfig, outputs: int, gain: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.encoder = Encoder(parts, config)
+        self.out = linear(self.encoder.size, outputs, gain)
+        stored_as(self, encoder="body")
+
+    def forward(self, observation: Observation) -> Tensor:
+        """(N, outputs)."""
+        out: Tensor = self.out(self.encoder.features(observation))
+        return out

@@ -1,88 +1,74 @@
-"""The loop of learning: collect a rollout, update, again; with exact resume.
+"""The learner: collect a rollout, process its rewards, compute returns, update, again; with exact resume.
 
-The learner knows environments as `TensorVectorEnv` shows them, a network, PPO, and, where powers are
-somebody else's to use, an explorer with its signal. What is logged, evaluated or saved when is the caller's
-business.
+It knows environments as `TensorVectorEnv` shows them, a network, PPO, and hooks: an explorer, a bonus, a
+curriculum. When to log, evaluate or save is the caller's business.
 """
 
 from __future__ import annotations
 
-import math
+import copy
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import torch
 from gymnasium import spaces
-from torch import Tensor
 
 from nerfbot.agents import checkpoint
-from nerfbot.agents.encoders import Planning
-from nerfbot.agents.explorers.explorers import Explorer
-from nerfbot.agents.explorers.signals import Signal, load_signal
-from nerfbot.agents.explorers.trials import TrialBook
+from nerfbot.agents.explorers.base import Explorer
+from nerfbot.agents.explorers.signals import Signal
 from nerfbot.agents.heads import head_for
+from nerfbot.agents.hooks import Bonus, Exploration, ExplorationBonus, Hook
 from nerfbot.agents.malloc import keep_freed
 from nerfbot.agents.network_config import NetworkConfig
 from nerfbot.agents.networks import ActorCritic
-from nerfbot.agents.normalization import ReturnScale, RunningNorm
-from nerfbot.agents.policy import Policy, norm_key
+from nerfbot.agents.normalization import ReturnScale, normalize, observation_norms, update_norms
+from nerfbot.agents.policy import Policy, describe
 from nerfbot.agents.ppo import PPO, PPOConfig
 from nerfbot.agents.rollout import Rollout
-from nerfbot.agents.tensor_env import Observation, TensorVectorEnv
+from nerfbot.agents.state_dict import check_same
+from nerfbot.agents.tensor_env import TensorVectorEnv
 from nerfbot.errors import InvalidCommand
-
-if TYPE_CHECKING:
-    from nerfbot.agents.curricula import Curriculum  # needs the grid, and the grid needs Warp
-
-Episodes = Callable[[dict[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class Bonus:
-    """An exploration bonus for the policy itself: a signal's number of every step, with a critic of its own.
-
-    `weight` falls to 0 on a straight line over the share `until` of the run.
-    """
-
-    signal: str = "novelty"
-    weight: float = 0.1
-    until: float = 0.8
-
-    def __post_init__(self) -> None:
-        """Raises `InvalidCommand` for numbers that mean nothing."""
-        if not (math.isfinite(self.weight) and self.weight >= 0.0):
-            raise InvalidCommand(f"bonus.weight = {self.weight}: must be 0 or more")
-        if not 0.0 < self.until <= 1.0:
-            raise InvalidCommand(f"bonus.until = {self.until}: must be above 0, at most 1")
 
 
 @dataclass
 class Seconds:
-    """Where the time went, s."""
+    """Where the time went, s; `total` includes what belongs to no part."""
 
     environment: float = 0.0
     acting: float = 0.0
     updating: float = 0.0
     exploring: float = 0.0
-    total: float = field(default=0.0)
+    total: float = 0.0
+    _last: float = field(default=0.0, init=False, repr=False)
+
+    def start(self) -> None:
+        """Begin to count here."""
+        self._last = time.perf_counter()
+
+    def lap(self, part: str | None = None) -> None:
+        """Count the time since the last lap, for a part of the loop or for none."""
+        now = time.perf_counter()
+        spent, self._last = now - self._last, now
+        self.total += spent
+        if part is not None:
+            setattr(self, part, getattr(self, part) + spent)
 
 
 class Learner:
     """Trains a policy.
 
     Args:
-        batch: the worlds.
+        env: the worlds.
         network: of policy and critics.
         ppo: the algorithm's numbers.
         total_steps: environment steps of the whole run, power steps included.
         explorer: who acts while a power is open; None: the policy itself, for its reward.
         signal: what the explorer's trials are scored by; None: the explorer's own.
         bonus: an exploration bonus for the policy.
-        curriculum: who decides which levels episodes begin on; for the grid's worlds alone.
+        curriculum: a hook that decides which levels episodes begin on; for the grid's worlds alone.
         seed: of everything random here and of the worlds.
         on_episodes: called with the environment's `info` after each step in which an episode ended.
 
@@ -92,79 +78,51 @@ class Learner:
 
     def __init__(
         self,
-        batch: TensorVectorEnv,
+        env: TensorVectorEnv,
         network: NetworkConfig,
         ppo: PPOConfig,
         total_steps: int,
         explorer: Explorer | None = None,
         signal: str | Signal | None = None,
         bonus: Bonus | None = None,
-        curriculum: Curriculum | None = None,
+        curriculum: Hook | None = None,
         seed: int = 0,
-        on_episodes: Episodes | None = None,
+        on_episodes: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
-        self.env, self.config, self.total_steps, self.seed = batch, ppo, total_steps, seed
-        self.on_episodes = on_episodes
-        device = batch.device
-        self.generator = torch.Generator(device).manual_seed(seed)
-        batch.reset(seed)
-        self.explorer = explorer
         keep_freed()
-        if explorer is not None and (batch.mask is None or batch.moves is None):
-            raise InvalidCommand("explorer: the environment has no powers that it could use")
-        self.action_space: spaces.Space[Any] = batch.action_space
-        if explorer is not None and batch.moves:
+        self.env, self.config, self.total_steps, self.seed = env, ppo, total_steps, seed
+        self.on_episodes, self.explored, self.curriculum = on_episodes, explorer is not None, curriculum
+        device = env.device
+        self.generator = torch.Generator(device).manual_seed(seed)
+        env.reset(seed)
+        self.action_space: spaces.Space[Any] = env.action_space
+        if self.explored and env.moves:
             # Powers are the explorer's alone: the policy has no outputs for them.
-            start = int(getattr(batch.action_space, "start", 0))
-            self.action_space = spaces.Discrete(batch.moves, start=start)
+            self.action_space = spaces.Discrete(env.moves, start=int(getattr(env.action_space, "start", 0)))
         head = head_for(self.action_space, ppo.squash)
-        names = ("task",) if bonus is None else ("task", "bonus")
+        critics = ("task",) if bonus is None else ("task", "bonus")
+        self.hooks: list[Hook] = []
         with torch.random.fork_rng(devices=[]):
-            # Weights are drawn from torch's global generator.
-            torch.manual_seed(seed)
-            self.network = ActorCritic(batch.parts, head, network, names).to(device)
-            self.norms = torch.nn.ModuleDict(
-                {
-                    norm_key(name): RunningNorm(box.shape)
-                    for name, box in batch.parts.items()
-                    if ppo.normalise_observations and box.dtype != np.uint8
-                }
-            ).to(device)
+            torch.manual_seed(seed)  # weights are drawn from torch's global generator
+            self.network = ActorCritic(env.parts, head, network, critics).to(device)
+            self.norms = observation_norms(env.parts if ppo.normalise_observations else {}).to(device)
             self.ppo = PPO(self.network, ppo, self.generator)
-            self.book: TrialBook | None = None
-            if explorer is not None and batch.mask is not None and batch.moves is not None:
-                explorer.start(batch.parts, batch.action_names, batch.moves, self.generator, device)
-                chosen = explorer.signal if signal is None else signal
-                self.book = TrialBook(batch, self._served(chosen))
-            self.bonus, self.bonus_signal = bonus, None if bonus is None else self._served(bonus.signal)
-            if self.bonus_signal is not None:
-                self.bonus_signal.start(batch.count, batch.parts, device)
-        self.return_scale = ReturnScale(batch.count, ppo.gamma, device) if ppo.normalise_rewards else None
-        self.scale = 1.0
-        self.rollout = Rollout(ppo.rollout_steps, batch, head, names, explorer is not None)
-        self.curriculum = curriculum
+            if explorer is not None:
+                self.hooks.append(Exploration(env, self.network, explorer, signal, self.generator))
+            if bonus is not None:
+                self.hooks.append(ExplorationBonus(env, self.network, bonus))
         if curriculum is not None:
-            worlds = getattr(batch.env, "worlds", None)
-            if worlds is None:
-                raise InvalidCommand("curriculum: only the grid's worlds can be told which levels to draw")
-            curriculum.start(worlds, ppo.rollout_steps, seed)
-        self.memory = self.network.start(batch.count, device)
-        self.first = torch.ones(batch.count, dtype=torch.bool, device=device)
+            curriculum.start(env, ppo.rollout_steps, seed)
+            self.hooks.append(curriculum)
+        self.return_scale = ReturnScale(env.count, ppo.gamma, device) if ppo.normalise_rewards else None
+        self.rollout = Rollout(ppo.rollout_steps, env, head, critics, self.explored)
+        self.hidden_state = self.network.initial_state(env.count, device)
+        self.is_first = torch.ones(env.count, dtype=torch.bool, device=device)
         self.steps = 0
         self.seconds = Seconds()
 
-    def _served(self, chosen: str | Signal) -> Signal:
-        """A signal, by its name too. Raises `InvalidCommand` where it reads what this network never says."""
-        signal = load_signal(chosen) if isinstance(chosen, str) else chosen
-        name = chosen if isinstance(chosen, str) else type(chosen).__name__
-        if signal.needs_rewards and not self.network.config.predicts_reward:
-            raise InvalidCommand(f"signal {name}: the network predicts no rewards (network.predicts_reward)")
-        if signal.needs_reward_map and not isinstance(self.network.body.map, Planning):
-            raise InvalidCommand(f"signal {name}: needs a planning network (network.kind)")
-        return signal
-
     @property
-    def left(self) -> float:
+    def remaining(self) -> float:
         """The share of the run that remains, 1 to 0."""
         return max(0.0, 1.0 - self.steps / self.total_steps)
 
@@ -174,191 +132,111 @@ class Learner:
         return self.steps >= self.total_steps
 
     def iterate(self) -> dict[str, float]:
-        """One rollout and one update; what to tell of them."""
-        began = time.perf_counter()
+        """One rollout and one update; their metrics."""
+        self.seconds.start()
         # Does nothing by itself, but weights that a pass cast are kept until it ends, rather than for a step.
         with torch.autocast(self.env.device.type, enabled=False):
-            self._collect()
-        self._score()
-        collected = time.perf_counter()
-        told = self.ppo.update(self.rollout, self.left)
-        updated = time.perf_counter()
-        self.seconds.updating += updated - collected
-        told |= self._explore()
+            self.collect()
+        self.process_rewards()
+        self.seconds.lap()
+        metrics = self.ppo.update(self.rollout, self.remaining)
+        self.seconds.lap("updating")
         self.steps += self.rollout.size
-        if self.curriculum is not None:
-            self.curriculum.learn(self.rollout, self.steps)
-        ended = time.perf_counter()
-        self.seconds.exploring += ended - updated
-        self.seconds.total += ended - began
-        return {"steps": float(self.steps), **told}
-
-    def seen(self, observation: Observation) -> Observation:
-        """An observation as the network reads it."""
-        if not self.norms:
-            return observation
-        return {
-            name: self.norms[norm_key(name)](part) if norm_key(name) in self.norms else part
-            for name, part in observation.items()
-        }
+        for hook in self.hooks:
+            metrics |= hook.learn(self.rollout, self.steps)
+        self.seconds.lap("exploring")
+        return {"steps": float(self.steps), **metrics}
 
     @torch.inference_mode()
-    def _collect(self) -> None:
-        batch, rollout, network = self.env, self.rollout, self.network
-        head, explorer = network.head, self.explorer
-        rollout.memory = None if self.memory is None else self.memory.clone()
-        network.eval()
+    def collect(self) -> None:
+        """Fill the rollout: the policy and the hooks act, the critics say what to expect."""
+        env, rollout, head = self.env, self.rollout, self.network.head
+        rollout.hidden_state = None if self.hidden_state is None else self.hidden_state.clone()
+        self.network.eval()
         for step in range(rollout.steps):
-            if self.norms:
-                for name, part in batch.observation.items():
-                    if norm_key(name) in self.norms:
-                        self.norms[norm_key(name)].update(part)  # type: ignore[operator]
-            observation = self.seen(batch.observation)
-            for name, part in observation.items():
+            update_norms(self.norms, env.observation)
+            for name, part in normalize(self.norms, env.observation).items():
                 rollout.observation[name][step].copy_(part)
-            rollout.first[step].copy_(self.first)
-            if self.memory is not None:
-                self.memory = self.memory * ~self.first.unsqueeze(1)
-            began = time.perf_counter()
-            now = {name: part[step] for name, part in rollout.observation.items()}
-            with self.ppo.autocast(batch.device):
-                output = network(now, self.memory, judged=False)
-            self.memory = output.memory
-            mask = None
+            rollout.is_first[step].copy_(self.is_first)
+            if self.hidden_state is not None:
+                self.hidden_state = self.hidden_state * ~self.is_first.unsqueeze(1)
+            self.seconds.lap()
+
+            observation = {name: part[step] for name, part in rollout.observation.items()}
+            with self.ppo.autocast(env.device):
+                output = self.network(observation, self.hidden_state, with_values=False)
+            self.hidden_state, mask = output.hidden_state, None
             if rollout.mask is not None:
-                rollout.mask[step].copy_(batch.mask)  # type: ignore[arg-type]
-                mask = rollout.mask[step]
+                mask = rollout.mask[step].copy_(env.mask)  # type: ignore[arg-type]
             action = head.sample(output.policy, mask, self.generator)
             rollout.action[step] = action
             rollout.log_prob[step] = head.evaluate(output.policy, action, mask)[0]
             for name, value in output.values.items():
                 rollout.values[name][step] = value
-            if explorer is not None:
-                action = self._let_explore(step, action)
-            acted = time.perf_counter()
-            if self.curriculum is not None:
-                self.curriculum.before(step)
-            batch.step(head.to_environment(action))
-            ended = time.perf_counter()
-            self._take(step)
-            if self.curriculum is not None and batch.moves is not None:
-                edited = (action >= batch.moves) & ~self.first
-                taken = self.steps + (step + 1) * batch.count
-                self.curriculum.after(edited.nonzero().squeeze(1).cpu().numpy(), taken)
-            self.seconds.acting += acted - began
-            self.seconds.environment += ended - acted
-        if network.critic is not None:
-            self._judge()
-        self._bootstrap()
-        rollout.check()
+            for hook in self.hooks:
+                action = hook.act(rollout, step, action)
+            self.seconds.lap("acting")
 
-    def _judge(self) -> None:
-        """The values of the rollout, all but the last ones: many steps at once take less time than each by
-        itself.
-        """
-        rollout, began = self.rollout, time.perf_counter()
-        length = -(-rollout.steps // self.config.minibatches)
-        for first in range(0, rollout.steps, length):
-            steps = slice(first, first + length)
-            seen = {name: part[steps].flatten(0, 1) for name, part in rollout.observation.items()}
-            with self.ppo.autocast(self.env.device):
-                values = self.network.judge(seen)
-            for name, value in values.items():
-                rollout.values[name][steps] = value.view(-1, rollout.count)
-        self.seconds.acting += time.perf_counter() - began
+            env.step(head.to_environment(action))
+            self.seconds.lap("environment")
+            self._record(step)
+            for hook in self.hooks:
+                hook.after_step(rollout, step, action, self.steps + (step + 1) * env.count)
+        self._add_values()
+        rollout.check_finite()
 
-    def _let_explore(self, step: int, action: Tensor) -> Tensor:
-        batch, rollout = self.env, self.rollout
-        assert self.explorer is not None
-        assert batch.mask is not None
-        assert batch.powered is not None
-        rollout.powered[step].copy_(batch.powered)
-        rows = batch.powered.nonzero().squeeze(1)
+    def _record(self, step: int) -> None:
+        """What the environment's step brought, with the values of what truncated episodes ended on."""
+        env, rollout = self.env, self.rollout
+        rollout.rewards["task"][step].copy_(env.reward)
+        self.is_first = done = env.terminated | env.truncated
+        rollout.terminated[step].copy_(env.terminated)
+        rollout.done[step].copy_(done)
+        rows = (env.truncated & ~env.terminated).nonzero().squeeze(1)
         if len(rows):
-            seen = {name: part[step, rows] for name, part in rollout.observation.items()}
-            chosen, log_prob = self.explorer.act(seen, batch.mask[rows])
-            action = action.index_copy(0, rows, chosen)
-            rollout.open_mask[step, rows] = batch.mask[rows]
-            rollout.choice_log_prob[step, rows] = log_prob
-        rollout.choice[step] = action
-        return action
-
-    def _take(self, step: int) -> None:
-        batch, rollout = self.env, self.rollout
-        rollout.rewards["task"][step].copy_(batch.reward)
-        ended = batch.terminated | batch.truncated
-        rollout.terminated[step].copy_(batch.terminated)
-        rollout.ended[step].copy_(ended)
-        contact = batch.contact
-        if contact is not None:
-            rollout.contact[step].copy_(contact)
-        elif self.book is not None and self.book.signal.needs_contact:
-            raise InvalidCommand(
-                f"signal {type(self.book.signal).__name__}: the environment tells no contacts"
-                " (info['nerf']['contact']); td-surprise needs none"
-            )
-        self.first = ended
-        rows = (batch.truncated & ~batch.terminated).nonzero().squeeze(1)
-        if len(rows):
-            final = self.seen(batch.final_observation(rows.cpu().numpy()))
-            memory = None if self.memory is None else self.memory[rows]
-            with self.ppo.autocast(batch.device):
-                output = self.network(final, memory)
+            final = normalize(self.norms, env.final_observation(rows.cpu().numpy()))
+            hidden_state = None if self.hidden_state is None else self.hidden_state[rows]
+            with self.ppo.autocast(env.device):
+                output = self.network(final, hidden_state)
             for name, value in output.values.items():
                 rollout.next_values[name][step, rows] = value
-        if self.on_episodes is not None and bool(ended.any()):
-            self.on_episodes(batch.info)
+        if self.on_episodes is not None and bool(done.any()):
+            self.on_episodes(env.info)
 
-    def _bootstrap(self) -> None:
-        """Values after the last step, for the worlds whose episode goes on."""
-        rollout = self.rollout
-        with self.ppo.autocast(self.env.device):
-            output = self.network(self.seen(self.env.observation), self.memory)
-        going = ~rollout.ended[-1]
+    def _add_values(self) -> None:
+        """The values that are still missing: of critics with their own encoder, and after the last step."""
+        rollout, autocast = self.rollout, self.ppo.autocast(self.env.device)
+        if self.network.critic is not None:
+            self.seconds.lap()
+            # Many steps at once take less time than each by itself.
+            length = -(-rollout.steps // self.config.minibatches)
+            for start in range(0, rollout.steps, length):
+                steps = slice(start, start + length)
+                with autocast:
+                    values = self.network.values(rollout.flat_observation(steps))
+                for name, value in values.items():
+                    rollout.values[name][steps] = value.view(-1, rollout.count)
+            self.seconds.lap("acting")
+        with autocast:
+            output = self.network(normalize(self.norms, self.env.observation), self.hidden_state)
         for name, value in output.values.items():
-            rollout.next_values[name][-1] = torch.where(going, value, rollout.next_values[name][-1])
+            last = rollout.next_values[name][-1]
+            last.copy_(torch.where(rollout.done[-1], last, value))
 
     @torch.no_grad()
-    def _score(self) -> None:
+    def process_rewards(self) -> None:
+        """Scale the rewards, let hooks add theirs, and compute each critic's returns."""
         rollout, config = self.rollout, self.config
         if self.return_scale is not None:
             # Rewards of steps that teach the policy nothing do not set its scale either.
             earned = rollout.rewards["task"].masked_fill(rollout.powered, 0.0)
-            self.scale = self.return_scale.update(earned, rollout.ended)
-            rollout.rewards["task"] *= self.scale
-        powered = self.env.powered if self.explorer is not None else None
-        after = torch.zeros_like(self.first) if powered is None else powered
-        if self.bonus is not None and self.bonus_signal is not None:
-            rollout.rewards["bonus"].zero_()
-            rollout.finish(after, config.gamma, config.lam)
-            self._foretell(self.bonus_signal)
-            rollout.rewards["bonus"].copy_(self.bonus_signal.per_step(rollout))
-            run = 1.0 - self.left
-            self.ppo.weights["bonus"] = self.bonus.weight * max(0.0, 1.0 - run / self.bonus.until)
-        rollout.finish(after, config.gamma, config.lam)
-
-    def _explore(self) -> dict[str, float]:
-        told: dict[str, float] = {}
-        if self.book is not None and self.explorer is not None:
-            with torch.no_grad():
-                self._foretell(self.book.signal)
-                trials = self.book.read(self.rollout)
-            told |= self.book.signal.learn(self.rollout)
-            if trials is not None:
-                told |= self.explorer.learn(trials)
-        if self.bonus_signal is not None:
-            told |= self.bonus_signal.learn(self.rollout)
-        return told
-
-    def _foretell(self, signal: Signal) -> None:
-        """Put what a signal reads of the network's expectations into the rollout."""
-        rollout, network = self.rollout, self.network
-        seen = {name: part.flatten(0, 1) for name, part in rollout.observation.items()}
-        if signal.needs_rewards:
-            told = network.predicted_reward(seen, rollout.action.flatten()).mean(1)
-            rollout.predicted = told.view(rollout.steps, rollout.count)
-        if signal.needs_reward_map:
-            rollout.reward_map = network.reward_map(seen).view(rollout.steps, rollout.count, -1)
+            rollout.rewards["task"] *= self.return_scale.update(earned, rollout.done)
+        powered_after = self.env.powered if self.explored else None
+        rollout.compute_returns("task", powered_after, config.gamma, config.lam)
+        for hook in self.hooks:
+            hook.add_reward(rollout, self.remaining)
+        for critic in self.network.critics[1:]:
+            rollout.compute_returns(critic, powered_after, config.gamma, config.lam)
 
     def policy(self, about: dict[str, Any] | None = None, seed: int = 0) -> Policy:
         """The policy as it stands, sharing its weights with the learner's."""
@@ -366,47 +244,114 @@ class Learner:
         return Policy(self.network, self.env.parts, self.norms, self.action_space, about, seed, returns)
 
     def load_weights(self, policy: Policy) -> None:
-        """Learn on from what a policy knows: its weights, its norms and its scale of returns.
+        """Start from a policy's weights, norms and scale of returns.
 
-        Raises `InvalidCommand` for a policy that was made otherwise, with the field that differs, before
-        anything changes.
+        Raises `InvalidCommand` with the first field in which the policy differs, before anything changes.
         """
-        checkpoint.take_up(self, policy)
+        mine = self.policy()
+        check_same(_interface(policy), _interface(mine))
+        self.network.load_state_dict(policy.network.state_dict())
+        self.norms.load_state_dict(policy.norms.state_dict())
+        if mine.returns is not None and policy.returns is not None:
+            mine.returns.load_state_dict(policy.returns.state_dict())
 
-    def state(self) -> dict[str, Any]:
-        """All that going on needs, the worlds included where the environment can tell them."""
-        return checkpoint.state_of(self)
+    def settings(self) -> dict[str, Any]:
+        """What a run must have in common with the one whose checkpoint it continues."""
+        hooks: dict[str, str | None] = dict.fromkeys(("explorer", "signal", "bonus", "curriculum"))
+        for hook in self.hooks:
+            hooks |= hook.settings()
+        return {
+            "seed": self.seed,
+            "worlds": self.env.count,
+            "observation": {name: [str(box.dtype), *box.shape] for name, box in self.env.parts.items()},
+            "action outputs": self.network.head.outputs,
+            "critics": list(self.network.critics),
+            "network": self.network.config.model_dump(mode="json"),
+            "normalised": sorted(self.norms),
+            "reward scale": self.return_scale is not None,
+            **hooks,
+        }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state`: bit for bit where the worlds can be put back, else in new episodes.
+    def state_dict(self) -> dict[str, Any]:
+        """All that continuing needs, the worlds included where the environment can save them.
 
-        Raises `InvalidCommand` for the state of a run that was made otherwise.
+        Its keys are those of checkpoint files.
         """
-        checkpoint.give_back(self, state)
+        env_state = getattr(self.env.env, "state", None)
+        state: dict[str, Any] = {
+            "made": self.settings(),
+            "steps": self.steps,
+            "network": copy.deepcopy(self.network.state_dict()),
+            "norms": copy.deepcopy(self.norms.state_dict()),
+            "optimiser": copy.deepcopy(self.ppo.optimiser.state_dict()),
+            "generator": self.generator.get_state(),
+            "memory": None if self.hidden_state is None else self.hidden_state.clone(),
+            "first": self.is_first.clone(),
+            "return_scale": None if self.return_scale is None else self.return_scale.state_dict(),
+            "worlds": env_state() if callable(env_state) else None,
+            **dict.fromkeys(("explorer", "book", "bonus", "curriculum")),
+        }
+        for hook in self.hooks:
+            for name, part in zip(hook.state_keys, hook.parts(), strict=True):
+                state[name] = part.state_dict()
+        return state
 
-    def begin_anew(self) -> None:
-        """Forget what belongs to the present episodes: new ones have begun everywhere."""
-        self.first = torch.ones_like(self.first)
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state`: bit for bit where the worlds can be restored, else in new episodes.
+
+        Raises `InvalidCommand` for the state of a run with other settings, before anything changes.
+        """
+        check_same(state["made"], self.settings())
+        device = self.env.device
+        self.steps = state["steps"]
+        self.network.load_state_dict(state["network"])
+        self.norms.load_state_dict(state["norms"])
+        self.ppo.optimiser.load_state_dict(copy.deepcopy(state["optimiser"]))
+        self.hidden_state = None if state["memory"] is None else state["memory"].to(device, copy=True)
+        self.is_first = state["first"].to(device, copy=True)
         if self.return_scale is not None:
-            self.return_scale.running.zero_()
-        if self.book is not None:
-            self.book.forget()
+            self.return_scale.load_state_dict(state["return_scale"])
+        for hook in self.hooks:
+            for name, part in zip(hook.state_keys, hook.parts(), strict=True):
+                part.load_state_dict(state[name])
+        if state["worlds"] is not None:
+            self.env.restore(state["worlds"])
+        else:
+            self.env.reset(self.seed + self.steps)
+            self.is_first = torch.ones_like(self.is_first)
+            if self.return_scale is not None:
+                self.return_scale.running.zero_()
+            for hook in self.hooks:
+                hook.begin_episodes()
+        self.generator.set_state(state["generator"].cpu())
 
     def save(self, path: Path, extra: dict[str, Any] | None = None) -> None:
         """Write a checkpoint, whole or not at all; `extra` is what the caller wants back from `load`.
 
         Raises `InvalidCommand` where it cannot be written, and for an `extra` of other than plain values.
         """
-        checkpoint.write(path, {**self.state(), "extra": extra or {}})
+        checkpoint.write(path, {**self.state_dict(), "extra": extra or {}})
 
     def load(self, path: Path) -> dict[str, Any]:
-        """Go on from a checkpoint; what `save` was given. Raises `InvalidCommand` for any other file."""
+        """Continue from a checkpoint; the `extra` of its `save`. Raises `InvalidCommand` for other files."""
         state = checkpoint.read(path)
         try:
-            self.restore(state)
+            self.load_state_dict(state)
             extra: dict[str, Any] = state["extra"]
         except Exception as problem:  # a state of the right format may still hold anything
             raise InvalidCommand(
                 f"checkpoint: {path} cannot be used: {checkpoint.one_line(problem)}"
             ) from None
         return extra
+
+
+def _interface(policy: Policy) -> dict[str, Any]:
+    """What two policies must have in common for one to take the other's weights."""
+    return {
+        "observation": {name: [str(box.dtype), *box.shape] for name, box in policy.parts.items()},
+        "action": describe(policy.action_space),
+        "critics": list(policy.network.critics),
+        "network": policy.network.config.model_dump(mode="json"),
+        "normalised": sorted(policy.norms),
+        "reward scale": policy.returns is not None,
+    }

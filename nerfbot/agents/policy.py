@@ -19,7 +19,8 @@ from torch import Tensor
 from nerfbot.agents.heads import head_for
 from nerfbot.agents.network_config import NetworkConfig
 from nerfbot.agents.networks import ActorCritic
-from nerfbot.agents.normalization import RunningNorm
+from nerfbot.agents.normalization import RunningNorm, norm_key, normalize
+from nerfbot.agents.tensor_env import Observation
 from nerfbot.errors import InvalidCommand
 
 FORMAT = 1
@@ -58,13 +59,13 @@ class Policy:
         self.generator = torch.Generator(self.device).manual_seed(seed)
         self.hidden_state: Tensor | None = None
 
-    def reset(self, ended: NDArray[np.bool_] | None = None) -> None:
-        """Forget: a new episode begins, everywhere or in the `ended` worlds of the batch, bool (N,)."""
-        if ended is None or self.hidden_state is None:
+    def reset(self, done: NDArray[np.bool_] | None = None) -> None:
+        """Begin a new episode everywhere, or in the worlds whose episode is `done`, bool (N,)."""
+        if done is None or self.hidden_state is None:
             self.hidden_state = None
         else:
-            going = torch.as_tensor(~np.asarray(ended, np.bool_), device=self.device)
-            self.hidden_state = self.hidden_state * going.unsqueeze(1)
+            continues = torch.as_tensor(~np.asarray(done, np.bool_), device=self.device)
+            self.hidden_state = self.hidden_state * continues.unsqueeze(1)
 
     @torch.inference_mode()
     def act(self, observation: Any, mask: NDArray[np.bool_] | None = None, sample: bool = False) -> Any:
@@ -75,11 +76,11 @@ class Policy:
         `InvalidCommand` for a part that is missing, of the wrong shape or not finite, and for such a mask.
         """
         head = self.network.head
-        seen, count, single = self._seen(observation)
+        parts, count, single = self._read(observation)
         if self.hidden_state is None or len(self.hidden_state) != count:
-            self.hidden_state = self.network.start(count, self.device)
-        output = self.network(seen, self.hidden_state)
-        self.hidden_state = output.memory
+            self.hidden_state = self.network.initial_state(count, self.device)
+        output = self.network(parts, self.hidden_state)
+        self.hidden_state = output.hidden_state
         open_now = None if mask is None or not head.choices else self._open(mask, count)
         if sample:
             action = head.sample(output.policy, open_now, self.generator)
@@ -87,10 +88,10 @@ class Policy:
             action = head.mode(output.policy, open_now)
         return _first(head.to_environment(action)) if single else head.to_environment(action)
 
-    def _seen(self, observation: Any) -> tuple[dict[str, Tensor], int, bool]:
+    def _read(self, observation: Any) -> tuple[Observation, int, bool]:
         """Parts as the network reads them, how many observations there are, and whether it is one alone."""
         given = {"": observation} if "" in self.parts else observation
-        seen: dict[str, Tensor] = {}
+        tensors: Observation = {}
         counts: dict[str, int | None] = {}
         for name, box in self.parts.items():
             label = f"observation {name!r}" if name else "observation"
@@ -110,13 +111,11 @@ class Policy:
             if value.dtype.kind == "f" and not np.isfinite(value).all():
                 raise InvalidCommand(f"{label}: must be finite, got {value[~np.isfinite(value)][0]}")
             dtype = np.float32 if box.dtype == np.float64 else box.dtype
-            tensor = torch.tensor(np.ascontiguousarray(value, dtype), device=self.device)
-            key = norm_key(name)
-            seen[name] = self.norms[key](tensor) if key in self.norms else tensor
+            tensors[name] = torch.tensor(np.ascontiguousarray(value, dtype), device=self.device)
         if len(set(counts.values())) > 1:
             raise InvalidCommand(f"observation: the parts hold different numbers of observations: {counts}")
         count = next(iter(counts.values()))
-        return seen, 1 if count is None else count, count is None
+        return normalize(self.norms, tensors), 1 if count is None else count, count is None
 
     def _open(self, mask: NDArray[np.bool_], count: int) -> Tensor:
         """The mask over the policy's alternatives: powers that it never had are beyond them."""
@@ -139,7 +138,7 @@ class Policy:
             "format": FORMAT,
             "sha256": hashlib.sha256(weights).hexdigest(),
             "network": self.network.config.model_dump(mode="json"),
-            "values": list(self.network.names),
+            "values": list(self.network.critics),
             "observation": {name: describe(box) for name, box in self.parts.items()},
             "action": describe(self.action_space),
             "squash": any(getattr(head, "squash", False) for head in self.network.head.modules()),
@@ -183,8 +182,8 @@ def load_policy(path: str | Path, device: str = "cpu", seed: int = 0) -> Policy:
             raise ValueError(
                 f"{WEIGHTS} is not the file that {DESCRIPTION} describes: it was changed or damaged"
             )
-        parts = {name: cast("spaces.Box", restored(box)) for name, box in described["observation"].items()}
-        action_space = restored(described["action"])
+        parts = {name: cast("spaces.Box", space_of(box)) for name, box in described["observation"].items()}
+        action_space = space_of(described["action"])
         head = head_for(action_space, described["squash"])
         network = ActorCritic(
             parts, head, NetworkConfig.model_validate(described["network"]), described["values"]
@@ -225,13 +224,13 @@ UNUSABLE = (
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(_bytes(path).decode())
+        content = json.loads(_bytes(path).decode())
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as problem:
         raise InvalidCommand(f"policy: {path} cannot be read: {problem}") from None
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        said = found.get("format") if isinstance(found, dict) else None
-        raise InvalidCommand(f"policy: {path}: format = {said!r}: must be {FORMAT}")
-    return found
+    file_format = content.get("format") if isinstance(content, dict) else None
+    if not isinstance(content, dict) or file_format != FORMAT:
+        raise InvalidCommand(f"policy: {path}: format = {file_format!r}: must be {FORMAT}")
+    return content
 
 
 def _bytes(path: Path) -> bytes:
@@ -276,33 +275,29 @@ def _number(value: Any) -> float | str:
     return float(value) if np.isfinite(value) else str(float(value))
 
 
-def restored(told: Mapping[str, Any]) -> spaces.Space[Any]:
-    """The space that `describe` told of."""
-    kind = told["kind"]
+def space_of(described: Mapping[str, Any]) -> spaces.Space[Any]:
+    """The space that `describe` was given."""
+    kind = described["kind"]
     if kind == "discrete":
-        return spaces.Discrete(told["n"], start=told["start"])
+        return spaces.Discrete(described["n"], start=described["start"])
     if kind == "multi-discrete":
-        return spaces.MultiDiscrete(told["n"], start=told["start"])
+        return spaces.MultiDiscrete(described["n"], start=described["start"])
     if kind == "box":
-        shape = tuple(told["shape"])
+        shape = tuple(described["shape"])
         low, high = (
             np.broadcast_to(
-                np.asarray(told[end], float).reshape(shape if isinstance(told[end], list) else ()), shape
+                np.asarray(described[end], float).reshape(shape if isinstance(described[end], list) else ()),
+                shape,
             )
             for end in ("low", "high")
         )
-        dtype = np.dtype(told["dtype"])
+        dtype = np.dtype(described["dtype"])
         return spaces.Box(low.astype(dtype), high.astype(dtype), dtype=dtype.type)
     if kind == "tuple":
-        return spaces.Tuple([restored(part) for part in told["parts"]])
+        return spaces.Tuple([space_of(part) for part in described["parts"]])
     if kind == "dict":
-        return spaces.Dict({name: restored(part) for name, part in told["parts"].items()})
+        return spaces.Dict({name: space_of(part) for name, part in described["parts"].items()})
     raise ValueError(f"space kind {kind!r} is unknown")
-
-
-def norm_key(name: str) -> str:
-    """The module's name under which a part's norm is kept; no name that a module has of its own."""
-    return "norm_" + name.replace(".", "_")
 
 
 def _first(actions: Any) -> Any:

@@ -101,20 +101,22 @@ class TensorVectorEnv:
         final = [self.info["final_obs"][row] for row in rows]
         if "" in self.parts:
             return self._shown({"": np.stack(final)})
-        return self._shown({name: np.stack([seen[name] for seen in final]) for name in self.parts})
+        return self._shown(
+            {name: np.stack([observation[name] for observation in final]) for name in self.parts}
+        )
 
     @property
     def action_names(self) -> tuple[str, ...]:
-        """The actions in words, where the environment tells them (`action_table`), else their numbers."""
+        """The actions in words where the environment has an `action_table`, else their numbers."""
         count = int(getattr(self.action_space, "n", 0))
         return tuple(getattr(self.env, "action_table", map(str, range(count))))
 
     @property
     def contact(self) -> Tensor | None:
-        """What was touched in the last step, int32 (count,), 0: nothing; None where nobody says."""
+        """What was touched in the last step, int32 (count,), 0: nothing; None where nothing says so."""
         nerf = self.info.get("nerf")
-        told = nerf.get("contact") if isinstance(nerf, dict) else None
-        return None if told is None else self._tensor(told)
+        contact = nerf.get("contact") if isinstance(nerf, dict) else None
+        return None if contact is None else self._tensor(contact)
 
     def restore(self, worlds: Any) -> None:
         """Put the worlds back into a state that the environment's `state` gave."""
@@ -130,7 +132,7 @@ class TensorVectorEnv:
         return tensor if self.device.type == "cpu" else tensor.to(self.device, non_blocking=True)
 
     def _shown(self, given: Mapping[str, NDArray[Any]]) -> Observation:
-        """Parts as tensors, with what is hidden hidden."""
+        """Parts as tensors, hidden numbers as 0."""
         shown = {
             # Doubles (CartPole's bounds, for example) would only slow the network down.
             name: tensor.float() if (tensor := self._tensor(given[name])).dtype == torch.float64 else tensor

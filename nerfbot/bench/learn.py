@@ -174,10 +174,10 @@ def _bare_passes(learner: Learner) -> float:
     began = time.perf_counter()
     with torch.inference_mode(), learner.ppo.autocast(device):
         for seen in steps:
-            network(seen, judged=False)
+            network(seen, with_values=False)
         if network.critic is not None:
             for seen, _ in batches:
-                network.judge(seen)
+                network.values(seen)
     for _ in range(config.epochs):
         for seen, action in batches:
             with learner.ppo.autocast(device):

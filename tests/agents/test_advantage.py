@@ -69,8 +69,8 @@ def test_a_truncated_episode_is_bootstrapped_from_its_own_last_observation() -> 
     terminated[3, 0] = True
     env = scripted(truncated=truncated, terminated=terminated)
     learner = Learner(TensorVectorEnv(env), SMALL, ppo(gamma=0.9, lam=0.8), 100)
-    learner._collect()
-    learner._score()
+    learner.collect()
+    learner.process_rewards()
     rollout = learner.rollout
 
     def value(observation: np.ndarray) -> np.ndarray:
@@ -86,7 +86,7 @@ def test_a_truncated_episode_is_bootstrapped_from_its_own_last_observation() -> 
     assert np.allclose(rollout.advantages["task"], wanted, atol=1e-5)
     assert np.allclose(rollout.returns["task"], wanted + values[:-1], atol=1e-5)
     follows = np.where(terminated, 0.0, after)
-    assert np.allclose(rollout.errors, env.reward + 0.9 * follows - values[:-1], atol=1e-5)
+    assert np.allclose(rollout.td_errors, env.reward + 0.9 * follows - values[:-1], atol=1e-5)
 
 
 def test_a_recurrent_critic_judges_a_truncated_episodes_end_with_the_memory_of_that_episode() -> None:
@@ -94,12 +94,12 @@ def test_a_recurrent_critic_judges_a_truncated_episodes_end_with_the_memory_of_t
     truncated[2, 1] = True
     env = scripted(truncated=truncated)
     learner = Learner(TensorVectorEnv(env), NetworkConfig(hidden=(16,), memory=8), ppo(), 100)
-    learner._collect()
-    learner._score()
+    learner.collect()
+    learner.process_rewards()
     with torch.no_grad():
-        memory = learner.network.start(1, torch.device("cpu"))
+        memory = learner.network.initial_state(1, torch.device("cpu"))
         for seen in (*env.observation[:3, 1], env.final[2, 1]):
             told = learner.network({"": torch.as_tensor(seen, dtype=torch.float32)[None]}, memory)
-            memory = told.memory
+            memory = told.hidden_state
     wanted = float(told.values["task"])
     assert abs(float(learner.rollout.next_values["task"][2, 1]) - wanted) < 1e-5

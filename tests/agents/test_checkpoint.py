@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from nerfbot.agents.explorers.explorers import load_explorer
-from nerfbot.agents.learner import Bonus, Learner
+from nerfbot.agents.explorers import load_explorer
+from nerfbot.agents.hooks import Bonus
+from nerfbot.agents.learner import Learner
 from nerfbot.agents.network_config import NetworkConfig
 from nerfbot.agents.policy import load_policy
 from nerfbot.agents.tensor_env import TensorVectorEnv
@@ -86,17 +87,17 @@ def test_a_restored_run_equals_the_uninterrupted_one_bit_for_bit(
         other.iterate()
         assert other.load(path) == {"episodes": 12, "note": "half"}
         assert [other.iterate() for _ in range(5)] == wanted
-        assert_same(other.state(), one.state())
+        assert_same(other.state_dict(), one.state_dict())
 
 
 def test_the_state_itself_is_a_copy_that_learning_does_not_change() -> None:
     learner = learner_of("regressor", bonus=Bonus("novelty"))
     for _ in range(3):
         learner.iterate()
-    state = learner.state()
+    state = learner.state_dict()
     wanted = [learner.iterate() for _ in range(3)]
     for _ in range(2):
-        learner.restore(state)
+        learner.load_state_dict(state)
         assert [learner.iterate() for _ in range(3)] == wanted
 
 
@@ -105,11 +106,11 @@ def test_a_restored_explorer_goes_on_learning() -> None:
     for _ in range(3):
         learner.iterate()
     other = learner_of("regressor")
-    other.restore(learner.state())
-    before = [p.clone() for p in other.explorer.model.parameters()]
+    other.load_state_dict(learner.state_dict())
+    before = [p.clone() for p in other.hooks[0].explorer.model.parameters()]
     for _ in range(3):
         other.iterate()
-    after = list(other.explorer.model.parameters())
+    after = list(other.hooks[0].explorer.model.parameters())
     assert not all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
@@ -117,16 +118,16 @@ def test_where_worlds_cannot_be_put_back_the_run_goes_on_in_new_episodes() -> No
     learner = learner_of("bandit", stateful=False)
     for _ in range(3):
         learner.iterate()
-    assert learner.book is not None
-    assert learner.book.pending
+    assert learner.hooks[0].trials is not None
+    assert learner.hooks[0].trials.pending
     other = learner_of("bandit", stateful=False)
-    other.restore(learner.state())
+    other.load_state_dict(learner.state_dict())
     assert other.steps == learner.steps
-    assert other.first.all()
-    assert other.book is not None
-    assert not other.book.pending  # trials of episodes that will not go on are dropped
-    assert not other.book.open.any()
-    assert torch.equal(other.explorer.average, learner.explorer.average)
+    assert other.is_first.all()
+    assert other.hooks[0].trials is not None
+    assert not other.hooks[0].trials.pending  # trials of episodes that will not go on are dropped
+    assert not other.hooks[0].trials.open.any()
+    assert torch.equal(other.hooks[0].explorer.average, learner.hooks[0].explorer.average)
     other.iterate()
 
 
@@ -155,7 +156,7 @@ def test_a_run_on_the_grid_resumes_bit_for_bit(tmp_path: Path) -> None:
     other = learner()
     other.load(path)
     assert [other.iterate() for _ in range(6)] == wanted
-    state, same = one.state(), other.state()
+    state, same = one.state_dict(), other.state_dict()
     state["worlds"], same["worlds"] = ({k: str(v) for k, v in s["worlds"].items()} for s in (state, same))
     assert_same(state, same)
 
@@ -239,11 +240,11 @@ def test_the_checkpoint_of_another_run_is_refused_in_one_line_and_changes_nothin
     path = tmp_path / "checkpoint.pt"
     learner_of("bandit").save(path)
     other = learner_of(**{"explorer": "bandit", **changes})
-    before = other.state()
+    before = other.state_dict()
     with pytest.raises(InvalidCommand, match=says) as caught:
         other.load(path)
     assert "\n" not in str(caught.value)
-    assert_same(other.state(), before)
+    assert_same(other.state_dict(), before)
 
 
 def test_a_full_disk_gives_one_line_and_leaves_the_old_checkpoint(tmp_path: Path) -> None:
@@ -272,7 +273,7 @@ def test_a_learner_takes_up_what_a_policy_of_another_run_knows(tmp_path: Path) -
             assert torch.equal(value, theirs.state_dict()[name]), name
     assert first.return_scale is not None
     assert second.return_scale is not None
-    assert second.return_scale.norm.seen == first.return_scale.norm.seen > 0
+    assert second.return_scale.norm.count == first.return_scale.norm.count > 0
     assert second.steps == 0
     before = copy.deepcopy(second.network.state_dict())
     second.iterate()

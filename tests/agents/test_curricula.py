@@ -14,11 +14,11 @@ from nerfbot.agents.curricula import (
     Accel,
     Curriculum,
     LevelReplay,
-    Recorder,
+    StateRecorder,
     Yoked,
     mutated,
 )
-from nerfbot.agents.explorers.explorers import load_explorer
+from nerfbot.agents.explorers import load_explorer
 from nerfbot.agents.learner import Learner
 from nerfbot.agents.network_config import NetworkConfig
 from nerfbot.agents.ppo import PPOConfig
@@ -64,7 +64,7 @@ def learner_of(levels: LevelSet, curriculum: Curriculum, powers: bool = False, s
 
 
 def visited_of(levels: LevelSet, path: Path, iterations: int = 12) -> Path:
-    recorder = Recorder()
+    recorder = StateRecorder()
     learner = learner_of(levels, recorder, powers=True)
     for _ in range(iterations):
         learner.iterate()
@@ -77,7 +77,7 @@ def made(kind: str, levels: LevelSet, folder: Path) -> Curriculum:
         return Yoked(visited_of(levels, folder / "visited.npz"), 0.5, spare=8)
     if kind == "accel":
         return Accel(spare=16, children=8)
-    return {"plr": LevelReplay, "record": Recorder, "none": Curriculum}[kind]()
+    return {"plr": LevelReplay, "record": StateRecorder, "none": Curriculum}[kind]()
 
 
 def test_levels_come_back_by_rank_of_their_score_and_by_age(levels: LevelSet) -> None:

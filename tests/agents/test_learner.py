@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from nerfbot.agents.explorers.explorers import Bandit, Explorer, load_explorer
-from nerfbot.agents.learner import Bonus, Learner
+from nerfbot.agents.explorers import Bandit, Explorer, load_explorer
+from nerfbot.agents.hooks import Bonus
+from nerfbot.agents.learner import Learner
 from nerfbot.agents.network_config import NetworkConfig
 from nerfbot.agents.tensor_env import TensorVectorEnv
 from nerfbot.errors import InvalidCommand
@@ -34,8 +35,8 @@ def explored(env: Scripted, **changes: Any) -> Learner:
 
 
 def collected(learner: Learner) -> Learner:
-    learner._collect()
-    learner._score()
+    learner.collect()
+    learner.process_rewards()
     return learner
 
 
@@ -51,7 +52,7 @@ def test_the_explorer_acts_where_a_power_is_open_and_the_policy_everywhere_else(
             assert uses == ((step, world) in powered)
             if not uses:
                 assert taken[step, world] == rollout.action[step, world]
-    assert np.array_equal(taken, rollout.choice)
+    assert np.array_equal(taken, rollout.executed)
 
 
 def test_a_powered_step_ends_the_chain_before_it_bootstrapped_by_the_critic() -> None:
@@ -101,7 +102,7 @@ def test_a_powered_step_takes_no_part_in_the_loss(what: str) -> None:
 def test_critics_with_a_body_of_their_own_judge_every_step_of_a_rollout(minibatches: int) -> None:
     network = NetworkConfig(hidden=(16,), separate=True)
     learner = Learner(corridor(), network, ppo(minibatches=minibatches), 1000, bonus=Bonus("novelty"))
-    learner._collect()
+    learner.collect()
     rollout = learner.rollout
     for step in range(rollout.steps):
         with torch.no_grad():
@@ -122,7 +123,7 @@ def test_the_policy_has_no_outputs_for_powers_that_are_the_explorers() -> None:
 def test_a_policy_that_uses_powers_itself_takes_them_only_where_they_are_open() -> None:
     env = scripted(mask=powered_mask(), steps=STEPS)
     learner = Learner(TensorVectorEnv(env, moves=MOVES), SMALL, ppo(), 100)
-    learner._collect()
+    learner.collect()
     allowed = np.take_along_axis(powered_mask()[:STEPS], np.stack(env.taken)[..., None], 2)
     assert allowed.all()
     assert not learner.rollout.powered.any()
@@ -180,17 +181,18 @@ def test_the_bonus_falls_on_a_straight_line_and_has_a_critic_of_its_own() -> Non
     weights = []
     for _ in range(10):
         learner.iterate()
-        weights.append(learner.ppo.weights["bonus"])
+        weights.append(learner.rollout.weights["bonus"])
     assert weights == pytest.approx([0.5, 0.4, 0.3, 0.2, 0.1, 0, 0, 0, 0, 0])
-    assert learner.network.names == ("task", "bonus")
+    assert learner.network.critics == ("task", "bonus")
     assert learner.rollout.rewards["bonus"].min() > 0
     assert set(learner.rollout.rewards["task"].unique().tolist()) <= {0.0, 1.0}
 
 
 def test_a_bonus_whose_weight_is_0_does_not_change_what_the_policy_is_taught() -> None:
     learner = collected(Learner(corridor(), SMALL, ppo(), 100, bonus=Bonus(weight=0.0)))
-    fields = learner.ppo._fields(learner.rollout)
-    assert torch.equal(fields["advantage"], learner.rollout.advantages["task"])
+    batch = next(learner.rollout.minibatches(1, learner.generator, whole_worlds=False))
+    advantages = learner.rollout.advantages["task"].flatten()
+    assert torch.equal(batch.advantage.sort().values, advantages.sort().values)
 
 
 def test_the_environments_info_is_handed_on_where_an_episode_ended() -> None:
@@ -204,11 +206,11 @@ def test_the_environments_info_is_handed_on_where_an_episode_ended() -> None:
 
 def test_steps_are_counted_with_the_power_steps_and_end_the_run() -> None:
     learner = Learner(corridor(), SMALL, ppo(), 96, explorer=Explorer())
-    assert learner.left == 1.0
+    assert learner.remaining == 1.0
     assert learner.iterate()["steps"] == 48
-    assert (learner.left, learner.done) == (0.5, False)
+    assert (learner.remaining, learner.done) == (0.5, False)
     learner.iterate()
-    assert (learner.left, learner.done) == (0.0, True)
+    assert (learner.remaining, learner.done) == (0.0, True)
 
 
 @pytest.mark.parametrize(
@@ -273,9 +275,9 @@ def test_a_network_that_predicts_rewards_learns_to_and_the_surprise_signal_reads
     for _ in range(60):
         learner.iterate()
         rollout = learner.rollout
-        assert rollout.predicted is not None
+        assert rollout.predicted_reward is not None
         free = ~rollout.powered
-        errors.append(float((rollout.predicted - rollout.rewards["task"])[free].square().mean()))
+        errors.append(float((rollout.predicted_reward - rollout.rewards["task"])[free].square().mean()))
     chance = float(rollout.rewards["task"][free].var())
     assert errors[-1] < 0.2 * chance
 

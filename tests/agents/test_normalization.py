@@ -20,7 +20,7 @@ def test_mean_and_variance_are_those_of_all_values_however_they_came(
     for batch in batches:
         norm.update(torch.from_numpy(batch))
     every = np.concatenate(batches)
-    assert float(norm.seen) == len(every)
+    assert float(norm.count) == len(every)
     assert np.allclose(norm.mean, every.mean(0))
     assert np.allclose(norm.variance, every.var(0), rtol=1e-6, atol=1e-9 * scale**2)
 

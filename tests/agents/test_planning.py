@@ -90,7 +90,7 @@ def test_a_planning_policy_starts_by_going_where_its_values_point():
     config = NetworkConfig(kind="planning", hidden=(), channels=1, embedding=4)
     network = ActorCritic({"grid": box}, CategoricalHead(5), config)
     with torch.no_grad():
-        network.body.map.place_reward[1 * COLUMNS + COLUMNS - 2, 0] = 5.0  # the north-eastern corner
+        network.encoder.map.place_reward[1 * COLUMNS + COLUMNS - 2, 0] = 5.0  # the north-eastern corner
     grid = torch.ones(1, ROWS, COLUMNS, 3, dtype=torch.uint8) * torch.tensor([FLOOR, 0, 0], dtype=torch.uint8)
     grid[0, 4, 1, 2] = AGENT
     policy = network({"grid": grid}).policy[0]
@@ -102,7 +102,7 @@ def test_the_predicted_reward_is_that_of_the_cell_a_move_leads_to_and_none_for_a
     box = spaces.Box(0, 255, (ROWS, COLUMNS, 3), np.uint8)
     config = NetworkConfig(kind="planning", hidden=(), channels=2, embedding=4, place_gain=3.0)
     network = ActorCritic({"grid": box}, CategoricalHead(9), config)
-    planning = network.body.map
+    planning = network.encoder.map
     grid = maps(20, 5)
     with torch.no_grad():
         planning.place_reward.copy_(torch.randn(planning.place_reward.shape))
@@ -136,7 +136,7 @@ def test_the_reward_map_says_of_each_cell_what_a_move_there_is_predicted_to_brin
     box = spaces.Box(0, 255, (ROWS, COLUMNS, 3), np.uint8)
     config = NetworkConfig(kind="planning", hidden=(), channels=2, embedding=4, place_gain=3.0)
     network = ActorCritic({"grid": box}, CategoricalHead(5), config)
-    planning, grid = network.body.map, maps(30, 6)
+    planning, grid = network.encoder.map, maps(30, 6)
     with torch.no_grad():
         for table in (planning.place_reward, planning.state_reward, planning.scale, planning.shift):
             table.copy_(torch.randn(table.shape))

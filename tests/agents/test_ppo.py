@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -68,8 +69,8 @@ def filled(network: NetworkConfig, masked: bool = True, iterations: int = 2, **c
     learner = Learner(TensorVectorEnv(Maps(masked=masked)), network, ppo(**changes), 10_000)
     for _ in range(iterations - 1):
         learner.iterate()
-    learner._collect()
-    learner._score()
+    learner.collect()
+    learner.process_rewards()
     return learner
 
 
@@ -78,11 +79,12 @@ def filled(network: NetworkConfig, masked: bool = True, iterations: int = 2, **c
 def test_before_the_first_step_of_an_update_every_ratio_is_one(network: NetworkConfig, masked: bool) -> None:
     learner = filled(network, masked, learning_rate=3e-2)
     ppo, seen = learner.ppo, 0
-    for seen_now, output, batch in ppo._minibatches(learner.rollout):
-        assert ("mask" in batch) == masked
-        log_prob, _ = learner.network.head.evaluate(output.policy, batch["action"], batch.get("mask"))
-        assert torch.allclose((log_prob - batch["log_prob"]).exp(), torch.ones(len(log_prob)), atol=1e-5)
-        terms = ppo._loss(seen_now, output, batch, 0.0)
+    for batch in ppo.minibatches(learner.rollout):
+        assert (batch.mask is not None) == masked
+        output = ppo.forward(batch)
+        log_prob, _ = learner.network.head.evaluate(output.policy, batch.action, batch.mask)
+        assert torch.allclose((log_prob - batch.log_prob).exp(), torch.ones(len(log_prob)), atol=1e-5)
+        terms = ppo.loss(batch, output, 0.0)
         assert float(terms[4]) == pytest.approx(0.0, abs=1e-6)
         assert float(terms[5]) == 0.0
         seen += len(log_prob)
@@ -91,9 +93,9 @@ def test_before_the_first_step_of_an_update_every_ratio_is_one(network: NetworkC
 
 def test_a_mask_that_was_forgotten_in_the_update_would_be_seen() -> None:
     learner = filled(NETWORKS["mlp"], learning_rate=3e-2)
-    _, output, batch = next(learner.ppo._minibatches(learner.rollout))
-    forgotten, _ = learner.network.head.evaluate(output.policy, batch["action"], None)
-    assert ((forgotten - batch["log_prob"]).exp() - 1).abs().max() > 0.1
+    batch = next(learner.ppo.minibatches(learner.rollout))
+    forgotten, _ = learner.network.head.evaluate(learner.ppo.forward(batch).policy, batch.action, None)
+    assert ((forgotten - batch.log_prob).exp() - 1).abs().max() > 0.1
 
 
 @pytest.mark.parametrize("name", ["mlp", "recurrent"])
@@ -103,13 +105,13 @@ def test_a_minibatch_holds_each_transition_once_with_the_mask_it_was_taken_under
     marks = torch.arange(rollout.size, dtype=torch.float32).view(rollout.steps, rollout.count)
     rollout.log_prob.copy_(marks)
     seen = []
-    for _, _, batch in learner.ppo._minibatches(rollout):
-        rows = batch["log_prob"].long()
+    for batch in learner.ppo.minibatches(rollout):
+        rows = batch.log_prob.long()
         seen += rows.tolist()
         assert rollout.mask is not None
-        assert torch.equal(batch["mask"], rollout.mask.flatten(0, 1)[rows])
-        assert torch.equal(batch["action"], rollout.action.flatten()[rows])
-        assert torch.equal(batch["return/task"], rollout.returns["task"].flatten()[rows])
+        assert torch.equal(batch.mask, rollout.mask.flatten(0, 1)[rows])
+        assert torch.equal(batch.action, rollout.action.flatten()[rows])
+        assert torch.equal(batch.returns["task"], rollout.returns["task"].flatten()[rows])
     assert sorted(seen) == list(range(rollout.size))
 
 
@@ -117,30 +119,30 @@ def test_a_minibatch_holds_each_transition_once_with_the_mask_it_was_taken_under
 def test_a_sequence_gives_what_single_steps_give_with_episodes_that_begin_inside(name: str) -> None:
     learner = filled(NETWORKS[name])
     network, rollout = learner.network, learner.rollout
-    assert rollout.memory is not None
-    assert rollout.first[1:].any()
-    assert rollout.memory.abs().sum() > 0
+    assert rollout.hidden_state is not None
+    assert rollout.is_first[1:].any()
+    assert rollout.hidden_state.abs().sum() > 0
     with torch.no_grad():
-        whole = network.sequence(rollout.observation, rollout.memory, rollout.first)
-        memory = rollout.memory
+        whole = network.sequence(rollout.flat_observation(), rollout.hidden_state, rollout.is_first)
+        memory = rollout.hidden_state
         for step in range(rollout.steps):
-            memory = memory * ~rollout.first[step].unsqueeze(1)
+            memory = memory * ~rollout.is_first[step].unsqueeze(1)
             one = network({part: x[step] for part, x in rollout.observation.items()}, memory)
-            memory = one.memory
+            memory = one.hidden_state
             rows = slice(step * rollout.count, (step + 1) * rollout.count)
             assert torch.allclose(whole.policy[rows], one.policy, atol=1e-6)
             assert torch.allclose(whole.values["task"][rows], one.values["task"], atol=1e-6)
-    assert torch.allclose(whole.memory, memory, atol=1e-6)
+    assert torch.allclose(whole.hidden_state, memory, atol=1e-6)
 
 
 def test_memory_matters_and_does_not_reach_across_an_episodes_start() -> None:
     learner = filled(NETWORKS["recurrent"])
     network, rollout = learner.network, learner.rollout
-    first = torch.zeros_like(rollout.first)
+    first = torch.zeros_like(rollout.is_first)
     first[3] = True
     with torch.no_grad():
-        some = network.sequence(rollout.observation, torch.zeros(6, 8), first).policy.view(6, 6, -1)
-        other = network.sequence(rollout.observation, torch.ones(6, 8), first).policy.view(6, 6, -1)
+        some = network.sequence(rollout.flat_observation(), torch.zeros(6, 8), first).policy.view(6, 6, -1)
+        other = network.sequence(rollout.flat_observation(), torch.ones(6, 8), first).policy.view(6, 6, -1)
     assert not torch.allclose(some[:3], other[:3])
     assert torch.equal(some[3:], other[3:])
 
@@ -177,14 +179,14 @@ def test_target_kl_stops_the_epochs() -> None:
 def test_a_clipped_value_is_taught_no_further_than_the_clip() -> None:
     learner = filled(NETWORKS["mlp"], clip_value=0.1, epochs=1, minibatches=1)
     ppo, rollout = learner.ppo, learner.rollout
-    seen_now, _, batch = next(ppo._minibatches(rollout))
-    old = batch["value/task"]
+    batch = next(ppo.minibatches(rollout))
+    old = batch.values["task"]
     wanted = old + torch.linspace(-1, 1, len(old))
     for away in (-0.4, 0.05, 0.4):
         value = (old + away).requires_grad_()
-        shifted = {**batch, "return/task": wanted}
-        output = learner.network({name: x.flatten(0, 1) for name, x in rollout.observation.items()})
-        terms = ppo._loss(seen_now, output._replace(values={"task": value}), shifted, 0.0)
+        shifted = replace(batch, returns={"task": wanted})
+        output = learner.network(rollout.flat_observation())
+        terms = ppo.loss(shifted, output._replace(values={"task": value}), 0.0)
         near = old + np.clip(away, -0.1, 0.1)
         pieces = torch.maximum((value - wanted).square(), (near - wanted).square())
         assert float(terms[2].detach()) == pytest.approx(float(0.5 * pieces.mean().detach()), rel=1e-5)
@@ -198,10 +200,10 @@ def test_a_clipped_value_is_taught_no_further_than_the_clip() -> None:
 
 def test_advantages_are_normalised_over_the_transitions_that_take_part() -> None:
     learner = filled(NETWORKS["mlp"], epochs=1, minibatches=1)
-    seen_now, output, batch = next(learner.ppo._minibatches(learner.rollout))
-    batch["weight"] = (torch.arange(36) % 3 > 0).float()
-    batch["advantage"] = torch.where(batch["weight"] > 0, batch["advantage"], 1e6)
-    _, policy_loss, *_ = learner.ppo._loss(seen_now, output, batch, 0.0)
+    batch = next(learner.ppo.minibatches(learner.rollout))
+    weight = (torch.arange(36) % 3 > 0).float()
+    batch = replace(batch, weight=weight, advantage=torch.where(weight > 0, batch.advantage, 1e6))
+    _, policy_loss, *_ = learner.ppo.loss(batch, learner.ppo.forward(batch), 0.0)
     assert abs(float(policy_loss.detach())) < 1e-5  # ratios are 1, so that it is minus the mean advantage: 0
 
 
@@ -230,11 +232,12 @@ def test_several_choices_and_boxes_learn_in_the_same_way() -> None:
         spaces.Tuple([spaces.Discrete(3), spaces.Box(-1.0, 1.0, (1,))]),
     ):
         learner = Learner(TensorVectorEnv(scripted(action=space)), SMALL, ppo(), 100)
-        learner._collect()
-        learner._score()
-        for _, output, batch in learner.ppo._minibatches(learner.rollout):
-            log_prob, _ = learner.network.head.evaluate(output.policy, batch["action"], None)
-            assert torch.allclose(log_prob, batch["log_prob"], atol=1e-5)
+        learner.collect()
+        learner.process_rewards()
+        for batch in learner.ppo.minibatches(learner.rollout):
+            output = learner.ppo.forward(batch)
+            log_prob, _ = learner.network.head.evaluate(output.policy, batch.action, None)
+            assert torch.allclose(log_prob, batch.log_prob, atol=1e-5)
         assert learner.ppo.update(learner.rollout)["gradient_norm"] > 0
 
 

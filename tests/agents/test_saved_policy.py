@@ -15,10 +15,10 @@ from gymnasium import spaces
 from safetensors import torch as weights_file
 
 import nerfbot
-from nerfbot.agents.explorers.explorers import Explorer
+from nerfbot.agents.explorers import Explorer
 from nerfbot.agents.learner import Learner
 from nerfbot.agents.network_config import NetworkConfig
-from nerfbot.agents.policy import DESCRIPTION, WEIGHTS, Policy, describe, load_policy, restored
+from nerfbot.agents.policy import DESCRIPTION, WEIGHTS, Policy, describe, load_policy, space_of
 from nerfbot.agents.tensor_env import TensorVectorEnv
 from nerfbot.errors import InvalidCommand
 from tests.agents.toys import SMALL, corridor, ppo, scripted
@@ -146,8 +146,7 @@ def test_observation_parts_may_have_any_names(tmp_path: Path) -> None:
     parts.pop("")
     from nerfbot.agents.heads import head_for
     from nerfbot.agents.networks import ActorCritic
-    from nerfbot.agents.normalization import RunningNorm
-    from nerfbot.agents.policy import norm_key
+    from nerfbot.agents.normalization import RunningNorm, norm_key
 
     space = spaces.Discrete(2)
     norms = torch.nn.ModuleDict({norm_key(name): RunningNorm((2,)) for name in parts})
@@ -271,7 +270,7 @@ def test_a_file_that_cannot_be_used_gives_one_line(spoil: Any, tmp_path: Path) -
 def test_the_scale_of_returns_is_saved_with_the_policy(tmp_path: Path) -> None:
     policy = trained(normalise_rewards=True)
     assert policy.returns is not None
-    assert policy.returns.seen == 24
+    assert policy.returns.count == 24
     policy.save(tmp_path)
     loaded = load_policy(tmp_path).returns
     assert loaded is not None
@@ -319,4 +318,4 @@ def test_what_json_cannot_hold_is_refused_before_anything_is_written(tmp_path: P
     ],
 )
 def test_spaces_survive_json(space: spaces.Space) -> None:
-    assert restored(json.loads(json.dumps(describe(space)))) == space
+    assert space_of(json.loads(json.dumps(describe(space)))) == space

@@ -20,7 +20,7 @@ from nerfbot.agents.tensor_env import Observation, TensorVectorEnv
 
 @dataclass(frozen=True)
 class Trials:
-    """Choices whose trials have ended: what was seen, what was open, what was chosen and how it scored.
+    """Choices whose trials are over: observation, open actions, action and score of each.
 
     Shapes: observation parts (K, ...), mask (K, actions), action (K,), log_prob (K,), score (K,).
     """
@@ -51,8 +51,8 @@ class Trials:
             torch.cat([part.score for part in parts]),
         )
 
-    def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of the state, for a checkpoint."""
         return {
             "observation": {name: part.clone() for name, part in self.observation.items()},
             **{name: getattr(self, name).clone() for name in ("mask", "action", "log_prob", "score")},
@@ -60,32 +60,32 @@ class Trials:
 
     @classmethod
     def restored(cls, state: Mapping[str, Any], device: torch.device) -> Trials:
-        """From a checkpoint."""
+        """Go on from what `state_dict` gave."""
         parts = {name: part.to(device) for name, part in state["observation"].items()}
         rest = {name: value.to(device) for name, value in state.items() if name != "observation"}
         return cls(parts, **rest)
 
 
 class TrialBook:
-    """Follows the trials of all worlds of a batch through rollout after rollout."""
+    """Follows the trials of all worlds through rollout after rollout."""
 
-    def __init__(self, batch: TensorVectorEnv, signal: Signal) -> None:
-        self.signal, device = signal, batch.device
-        signal.start(batch.count, batch.parts, device)
-        self.open = torch.zeros(batch.count, dtype=torch.bool, device=device)
-        self.lived = torch.zeros(batch.count, dtype=torch.bool, device=device)
+    def __init__(self, env: TensorVectorEnv, signal: Signal) -> None:
+        self.signal, device = signal, env.device
+        signal.start(env.count, env.parts, device)
+        self.open = torch.zeros(env.count, dtype=torch.bool, device=device)
+        self.lived = torch.zeros(env.count, dtype=torch.bool, device=device)
         self.pending: list[tuple[Tensor, Trials]] = []
 
     def read(self, rollout: Rollout) -> Trials | None:
-        """Go through a finished rollout; the choices whose trials ended in it, or None."""
+        """Go through a complete rollout; the choices whose trials ended in it, or None."""
         self.signal.prepare(rollout)
-        done: list[Trials] = []
+        finished: list[Trials] = []
         any_powered = rollout.powered.any(1).tolist()
-        any_ended = rollout.ended.any(1).tolist()
+        any_done = rollout.done.any(1).tolist()
         for step in range(rollout.steps):
             if any_powered[step]:
                 powered = rollout.powered[step]
-                self._close(powered & self.open & self.lived, done)
+                self._close(powered & self.open & self.lived, finished)
                 fresh = powered & ~self.open
                 self.signal.open(fresh)
                 self.open |= powered
@@ -96,50 +96,50 @@ class TrialBook:
                 living = self.open
             self.signal.step(step, living, rollout)
             self.lived |= living
-            if any_ended[step]:
-                self._close(rollout.ended[step] & self.open, done)
-        return Trials.joined(done) if done else None
+            if any_done[step]:
+                self._close(rollout.done[step] & self.open, finished)
+        return Trials.joined(finished) if finished else None
 
     def _note(self, rollout: Rollout, step: int, rows: Tensor) -> None:
         parts = {name: part[step, rows] for name, part in rollout.observation.items()}
         score = torch.zeros(len(rows), device=rows.device)
-        mask, action = rollout.open_mask[step, rows], rollout.choice[step, rows]
-        choice = Trials(parts, mask, action, rollout.choice_log_prob[step, rows], score)
+        mask, action = rollout.explorer_mask[step, rows], rollout.executed[step, rows]
+        choice = Trials(parts, mask, action, rollout.explorer_log_prob[step, rows], score)
         self.pending.append((rows, choice))
 
-    def _close(self, ending: Tensor, done: list[Trials]) -> None:
+    def _close(self, ending: Tensor, finished: list[Trials]) -> None:
         if not self.pending or not bool(ending.any()):
             return
         scores = self.signal.close()
-        kept: list[tuple[Tensor, Trials]] = []
+        remaining: list[tuple[Tensor, Trials]] = []
         for worlds, choices in self.pending:
             over = ending[worlds]
             if bool(over.any()):
-                done.append(replace(choices.select(over), score=scores[worlds[over]].clone()))
+                finished.append(replace(choices.select(over), score=scores[worlds[over]].clone()))
                 if bool(over.all()):
                     continue
                 worlds, choices = worlds[~over], choices.select(~over)
-            kept.append((worlds, choices))
-        self.pending = kept
+            remaining.append((worlds, choices))
+        self.pending = remaining
         self.open &= ~ending
 
-    def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of the state, for a checkpoint."""
         return {
             "open": self.open.clone(),
             "lived": self.lived.clone(),
-            "pending": [[worlds.clone(), choices.state()] for worlds, choices in self.pending],
-            "signal": self.signal.state(),
+            "pending": [[worlds.clone(), choices.state_dict()] for worlds, choices in self.pending],
+            "signal": self.signal.state_dict(),
         }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """From a checkpoint."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
         device = self.open.device
         self.open, self.lived = (state[name].to(device, copy=True) for name in ("open", "lived"))
         self.pending = [
             (worlds.to(device), Trials.restored(choices, device)) for worlds, choices in state["pending"]
         ]
-        self.signal.restore(state["signal"])
+        self.signal.load_state_dict(state["signal"])
 
     def forget(self) -> None:
         """Drop the trials that are open: the episodes they are part of will not go on."""

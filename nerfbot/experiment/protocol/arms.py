@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from nerfbot.agents.learner import Bonus
+from nerfbot.agents.hooks import Bonus
 from nerfbot.declared import suggestion, validate
 from nerfbot.experiment.protocol.config import ExperimentConfig, InvalidExperiment, MenuConfig
 

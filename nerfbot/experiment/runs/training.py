@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nerfbot.agents.curricula import Accel, Curriculum, LevelReplay, Recorder, Yoked
-from nerfbot.agents.explorers.explorers import load_explorer
+from nerfbot.agents.curricula import Accel, Curriculum, LevelReplay, StateRecorder, Yoked
+from nerfbot.agents.explorers import load_explorer
 from nerfbot.agents.learner import Learner
 from nerfbot.agents.policy import DESCRIPTION, load_policy
 from nerfbot.bridge.compatibility import check_fit, layout_of
@@ -31,7 +31,7 @@ from nerfbot.powers import EDITS
 CURRICULA: Mapping[str, Callable[[], Curriculum]] = {
     "plr": LevelReplay,
     "accel": Accel,
-    "record": Recorder,
+    "record": StateRecorder,
 }
 """What picks the levels that an arm plays, by the arm's name for it."""
 
@@ -192,7 +192,7 @@ def learn(
     row = finish(plan, learner, counts)
     row["seconds"] = round(spent + time.perf_counter() - began, 1)
     policy.save(plan.folder)
-    if isinstance(learner.curriculum, Recorder):
+    if isinstance(learner.curriculum, StateRecorder):
         learner.curriculum.write(plan.folder / VISITED)
     checkpoint.unlink(missing_ok=True)
     learner.env.close()

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nerfbot.agents.explorers.explorers import (
+from nerfbot.agents.explorers import (
     EXPLORERS,
     Bandit,
     Explorer,
@@ -17,8 +17,8 @@ from nerfbot.agents.explorers.explorers import (
     Regressor,
     Shuffled,
     load_explorer,
-    rank_logits,
 )
+from nerfbot.agents.explorers.base import rank_logits
 from nerfbot.agents.explorers.trials import Trials
 from nerfbot.agents.network_config import NetworkConfig
 from tests.agents.toys import boxes, generator
@@ -225,11 +225,11 @@ def test_an_explorer_goes_on_from_its_state_as_it_would_have(name: str, shuffled
     one, other, third = (explorer_of(name, shuffled, seed=seed) for seed in (1, 2, 3))
     taught(one, by_state, 4, count=48)  # 48 trials a round leave some waiting for the policy's batch
     taught(other, pure_noise, 3, count=48)
-    state = one.state()
-    other.restore(state)
+    state = one.state_dict()
+    other.load_state_dict(state)
     wanted = go_on(one)
     assert torch.equal(go_on(other), wanted)
-    third.restore(state)  # which has not changed by that
+    third.load_state_dict(state)  # which has not changed by that
     assert torch.equal(go_on(third), wanted)
 
 

@@ -42,12 +42,12 @@ def rollout(**columns: list[float]) -> Any:
         count=1,
         size=steps,
         device=zero.device,
-        errors=given.get("errors", zero),
+        td_errors=given.get("errors", zero),
         rewards={"task": given.get("reward", zero)},
         values={"task": given.get("value", zero)},
         advantages={"task": given.get("advantage", zero)},
         contact=given.get("contact", zero).int(),
-        predicted=given.get("predicted"),
+        predicted_reward=given.get("predicted"),
         powered=torch.zeros(steps, 1, dtype=torch.bool),
     )
 
@@ -139,9 +139,10 @@ def seen(pattern: int, count: int = 64, reward: float = 0.0) -> Any:
         size=4 * count,
         device=part.device,
         observation={"x": part},
+        flat_observation=lambda: {"x": part.flatten(0, 1)},
         rewards={"task": rewards},
         returns={"task": rewards * 2},
-        errors=torch.zeros(4, count),
+        td_errors=torch.zeros(4, count),
     )
 
 
@@ -214,13 +215,13 @@ def test_a_signal_goes_on_from_its_state_as_it_would_have(name: str) -> None:
         for _ in range(3):
             one.learn(seen(2, reward=1.0))
         other.learn(seen(4))
-        other.restore(one.state())
+        other.load_state_dict(one.state_dict())
         for _ in range(3):
             assert one.learn(seen(1, reward=1.0)) == other.learn(seen(1, reward=1.0))
         assert torch.equal(one.per_step(seen(1)), other.per_step(seen(1)))
     else:
         one.total += torch.arange(64.0)
-        other.restore(one.state())
+        other.load_state_dict(one.state_dict())
         assert torch.equal(other.close(), one.close())
         one.open(torch.ones(64, dtype=torch.bool))  # and the two share no memory
         assert not torch.equal(other.close(), one.close())
@@ -274,7 +275,7 @@ def test_an_error_that_is_made_everywhere_is_no_surprise() -> None:
     """The first world has the trial; the others show what is usual of steps with a reward and without."""
     told = rollout(reward=[0.0])
     told.rewards = {"task": torch.tensor([[0.0, 0.0, 0.0], [1.0, 1.0, 0.0]])}
-    told.predicted = torch.tensor([[0.3, 0.1, 0.1], [0.0, 0.2, 0.9]])
+    told.predicted_reward = torch.tensor([[0.3, 0.1, 0.1], [0.0, 0.2, 0.9]])
     told.powered = torch.zeros(2, 3, dtype=torch.bool)
     told.powered[1, 2] = True  # somebody else's step says nothing of what is usual
     signal = RewardSurprise()
@@ -314,7 +315,7 @@ def test_a_signal_that_was_at_work_gives_its_state_to_a_new_one(kind: type[Signa
     score(one, told)
     grid = spaces.Box(0, 255, (1, 3, 3), np.uint8)
     other.start(1, {"grid": grid}, torch.device("cpu"))
-    other.restore(one.state())
+    other.load_state_dict(one.state_dict())
     everywhere = torch.ones(1, dtype=torch.bool)
     found = []
     for signal in (one, other):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from nerfbot.agents.explorers.explorers import Explorer
+from nerfbot.agents.explorers import Explorer
 from nerfbot.agents.explorers.signals import Signal
 from nerfbot.agents.explorers.trials import TrialBook, Trials
 from nerfbot.agents.learner import Learner
@@ -56,12 +56,12 @@ def read(powered: list[str], ends: list[str], rollout_steps: int) -> list[list[t
     learner = Learner(
         TensorVectorEnv(env, moves=MOVES), SMALL, config, 10**6, explorer=Explorer(), signal=Reward()
     )
-    assert learner.book is not None
+    assert learner.hooks[0].trials is not None
     found = []
     for _ in range(steps // rollout_steps):
-        learner._collect()
-        learner._score()
-        trials = learner.book.read(learner.rollout)
+        learner.collect()
+        learner.process_rewards()
+        trials = learner.hooks[0].trials.read(learner.rollout)
         if trials is None:
             found.append([])
             continue
@@ -151,16 +151,16 @@ def test_a_book_goes_on_from_its_state_as_it_would_have() -> None:
     learner = Learner(
         TensorVectorEnv(env, moves=MOVES), SMALL, ppo(), 10**6, explorer=Explorer(), signal=Reward()
     )
-    book = learner.book
+    book = learner.hooks[0].trials
     assert book is not None
-    learner._collect()
-    learner._score()
+    learner.collect()
+    learner.process_rewards()
     assert book.read(learner.rollout) is None
-    state = book.state()
+    state = book.state_dict()
     other = TrialBook(learner.env, Reward())
-    other.restore(state)
-    learner._collect()
-    learner._score()
+    other.load_state_dict(state)
+    learner.collect()
+    learner.process_rewards()
     first, second = book.read(learner.rollout), other.read(learner.rollout)
     assert first is not None
     assert second is not None
@@ -168,7 +168,7 @@ def test_a_book_goes_on_from_its_state_as_it_would_have() -> None:
     assert torch.equal(first.action, second.action)
     assert len(first) == 3
     again = TrialBook(learner.env, Reward())
-    again.restore(state)  # which reading on has not changed
+    again.load_state_dict(state)  # which reading on has not changed
     assert torch.equal(again.read(learner.rollout).score, first.score)
 
 

@@ -59,9 +59,9 @@ def test_a_run_with_lifts_and_edits_is_written_and_its_policy_acts(tmp_path: Pat
         "powers": ["none", "move-coin", "teleport"],
     }
     assert set(policy.norms) == {f"norm_{name}" for name in config.parts}
-    assert policy.norms["norm_lidar"].seen == row["steps"]
+    assert policy.norms["norm_lidar"].count == row["steps"]
     assert policy.returns is not None
-    assert policy.returns.seen == row["steps"]
+    assert policy.returns.count == row["steps"]
     env = make("nerfbot/Rover-v0", config.hold, **env_keywords(config, "powers"))
     observation, info = env.reset(seed=1)
     assert policy.act(observation, np.array([True, False, False]))["power"] == 0
