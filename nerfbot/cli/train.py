@@ -50,11 +50,7 @@ def train(
     With `environment: nerfbot/Rover-v0` in the file it learns on the robot in PyBullet itself.
     """
     with needs_training():
-        from nerfbot.experiment.protocol.config import (
-            InvalidExperiment,
-            RobotTrainingConfig,
-            load_experiment,
-        )
+        from nerfbot.experiment.protocol.config import InvalidExperiment, RobotTrainingConfig, load_experiment
         from nerfbot.experiment.runs.results import json_ready
         from nerfbot.experiment.runs.run_folder import METRICS
         from nerfbot.experiment.runs.training import RunPlan, RunProgress, run

@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import itertools
 import json
-import multiprocessing
-import queue
 import shutil
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nerfbot.agents.policy import load_policy
-from nerfbot.errors import InvalidCommand, NerfbotError
+from nerfbot.errors import InvalidCommand
 from nerfbot.experiment.demo.report import DemoResult, write_report
 from nerfbot.experiment.protocol.config import ExperimentConfig, load_experiment
 from nerfbot.experiment.runs.results import Row, json_ready
 from nerfbot.experiment.runs.rover_evaluation import one_thread
 from nerfbot.experiment.runs.training import draw_levels
+from nerfbot.experiment.runs.workers import Workers
 from nerfbot.experiment.studies.curve import NERF, Condition, CurvePlan, measure, policy_folder
 from nerfbot.experiment.studies.rover_film import Recording, on_rover, write_film
 from nerfbot.experiment.studies.study_rows import OnProgress, write
@@ -125,53 +123,27 @@ def plan_of(scale: Scale, seed: int, condition: Condition, folder: Path) -> Curv
 
 def measure_side_by_side(plans: Sequence[CurvePlan], on_progress: OnProgress) -> list[Row]:
     """Measure each plan in a process of its own; all rows. Raises the first error of any of them."""
-    context = multiprocessing.get_context("spawn")
-    outbox: Any = context.Queue()
-    workers = [
-        context.Process(target=_work, args=(index, plan, outbox), daemon=True)
-        for index, plan in enumerate(plans)
-    ]
-    for worker in workers:
-        worker.start()
     rows: dict[int, list[Row]] = {}
-    try:
+    with Workers(_measure, len(plans)) as workers:
+        for index, plan in enumerate(plans):
+            workers.put(index, plan)
         while len(rows) < len(plans):
-            try:
-                kind, index, payload = outbox.get(timeout=1.0)
-            except queue.Empty:
-                dead = [k for k, worker in enumerate(workers) if not worker.is_alive() and k not in rows]
-                if dead and outbox.empty():
-                    name, code = plans[dead[0]].conditions[0].name, workers[dead[0]].exitcode
-                    raise InvalidCommand(f"demo: the process of {name!r} ended with code {code}") from None
-                continue
-            if kind == "rows":
-                rows[index] = payload
-            elif kind == "error":
-                raise InvalidCommand(payload)
+            message = workers.next_message()
+            if message is None:
+                codes = [worker.exitcode for worker in workers.processes if worker.exitcode is not None]
+                if codes:
+                    raise InvalidCommand(f"demo: a process that measures ended with code {codes[0]}")
+            elif message.kind == "progress":
+                on_progress(*message.payload)
+            elif message.kind == "error":
+                raise InvalidCommand(message.payload)
             else:
-                on_progress(*payload)
-    finally:
-        for worker in workers:
-            if len(rows) < len(plans):
-                worker.terminate()
-            worker.join()
+                rows[message.key] = message.payload
     return [row for index in range(len(plans)) for row in rows[index]]
 
 
-def _work(index: int, plan: CurvePlan, outbox: Any) -> None:
-    """A worker process: measures one plan and reports at most four times a second."""
-    last = 0.0
-
-    def report(text: str, done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last > 0.25:
-            last = time.monotonic()
-            outbox.put(("progress", index, (text, done, total)))
-
-    try:
-        outbox.put(("rows", index, measure(plan, report)))
-    except NerfbotError as problem:
-        outbox.put(("error", index, str(problem)))
+def _measure(plan: CurvePlan, report: Callable[[Any], None]) -> list[Row]:
+    return measure(plan, lambda *progress: report(progress))
 
 
 def _film(

@@ -62,45 +62,37 @@ MENU_SIZES = ("4", "16", "64")
 EXPLORE = Arm("a separate explorer acts while a power is open", menu="all", actor="explorer")
 RANDOM = Arm("the same menu and schedule, chosen by chance", menu="all", actor="random")
 
+WORD_SIGNALS = {
+    "first-touch": "at the first touch",
+    "td-surprise": "by the critic's errors",
+    "positive-value-loss": "by regret",
+    "reward-surprise": "by what came out other than expected alone",
+    "promise": "by the best place it made",
+    "value-change": "by what they promise",
+    "value-disagreement": "by an ensemble's spread of the return",
+    "reward-disagreement": "by an ensemble's spread of the reward",
+    "novelty": "by random network distillation",
+}
+"""Other signals for the experiment's own explorer, which reads the words of an edit: how each scores."""
+
+AVERAGE, SURPRISE = "a signed average a kind of edit, scored", {"signal": "reward-surprise"}
+
 IDEAS: dict[str, tuple[str, dict[str, Any]]] = {
-    "bandit": (
-        "a signed average a kind of edit, scored at the first touch",
-        {"name": "bandit", "signal": "first-touch"},
-    ),
-    "bandit-surprise": (
-        "a signed average a kind of edit, scored by reward surprise",
-        {"name": "bandit", "signal": "reward-surprise"},
-    ),
+    "bandit": (f"{AVERAGE} at the first touch", {"name": "bandit", "signal": "first-touch"}),
+    "bandit-surprise": (f"{AVERAGE} by reward surprise", {"name": "bandit", **SURPRISE}),
     "thompson": ("the words of an edit, weights drawn from their posterior", {"options": {"sampled": True}}),
-    "first-touch": ("the words of an edit, scored at the first touch", {"signal": "first-touch"}),
-    "td-surprise": ("the words of an edit, scored by the critic's errors", {"signal": "td-surprise"}),
-    "positive-value-loss": ("the words of an edit, scored by regret", {"signal": "positive-value-loss"}),
-    "reward-surprise": (
-        "the words of an edit, scored by what came out other than expected alone",
-        {"signal": "reward-surprise"},
-    ),
-    "promise": ("the words of an edit, scored by the best place it made", {"signal": "promise"}),
-    "value-change": ("the words of an edit, scored by what they promise", {"signal": "value-change"}),
-    "value-disagreement": (
-        "the words of an edit, scored by an ensemble's spread of the return",
-        {"signal": "value-disagreement"},
-    ),
-    "reward-disagreement": (
-        "the words of an edit, scored by an ensemble's spread of the reward",
-        {"signal": "reward-disagreement"},
-    ),
-    "novelty": ("the words of an edit, scored by random network distillation", {"signal": "novelty"}),
-    "regressor": (
-        "a network of the state, one output a kind of edit",
-        {"name": "regressor", "signal": "reward-surprise"},
-    ),
+    **{
+        signal: (f"the words of an edit, scored {how}", {"signal": signal})
+        for signal, how in WORD_SIGNALS.items()
+    },
+    "regressor": ("a network of the state, one output a kind of edit", {"name": "regressor", **SURPRISE}),
     "regressor-words": (
         "a network of the state times the words of an edit",
-        {"name": "regressor", "signal": "reward-surprise", "options": {"words": 16, "rank_power": 2.0}},
+        {"name": "regressor", **SURPRISE, "options": {"words": 16, "rank_power": 2.0}},
     ),
     "policy": (
         "a policy of its own, by policy gradient on reward surprise",
-        {"name": "policy", "signal": "reward-surprise"},
+        {"name": "policy", **SURPRISE},
     ),
 }
 """Alternative explorers: what each is, and its changes of the explorer's configuration."""

@@ -21,20 +21,8 @@ from nerfbot.experiment.runs.run_folder import write_text
 FILE = "results.csv"
 
 LEADING = (
-    "task",
-    "arm",
-    "seed",
-    "steps",
-    "C",
-    "G",
-    "goal_rate",
-    "placebo",
-    "train_success",
-    "alpha_eff_steps",
-    "alpha_eff_rewards",
-    "greedy_goal_rate",
-    "seconds",
-    "commit",
+    *("task", "arm", "seed", "steps", "C", "G", "goal_rate", "placebo", "train_success"),
+    *("alpha_eff_steps", "alpha_eff_rewards", "greedy_goal_rate", "seconds", "commit"),
 )
 """Columns that every results file begins with."""
 
@@ -84,21 +72,23 @@ def _names(rows: Iterable[Row]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row))
 
 
-def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """All rows, whole or not at all; floats with six digits, NaN as an empty field.
+def write_csv(
+    path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], undefined: str = ""
+) -> None:
+    """All rows, whole or not at all; floats with six digits, NaN as `undefined`.
 
     Raises `InvalidExperiment` where the system refuses; the old file stays then.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: _formatted(value) for name, value in row.items()} for row in rows)
+    writer.writerows({name: _formatted(value, undefined) for name, value in row.items()} for row in rows)
     write_text(path, text.getvalue())
 
 
-def _formatted(value: Any) -> Any:
+def _formatted(value: Any, undefined: str) -> Any:
     if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.6g}"
+        return undefined if math.isnan(value) else f"{value:.6g}"
     return value
 
 

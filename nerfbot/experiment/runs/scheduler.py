@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
 import os
-import queue
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import yaml
 
-from nerfbot.errors import NerfbotError
 from nerfbot.experiment.protocol.arms import load_arm, menu_of, steps_of
 from nerfbot.experiment.protocol.config import ExperimentConfig, InvalidExperiment, load_experiment
 from nerfbot.experiment.protocol.evaluation import grid_env
 from nerfbot.experiment.runs.results import FILE, Row, arm_values, read_rows, write_rows
 from nerfbot.experiment.runs.run_folder import note_test_use, write_text
 from nerfbot.experiment.runs.training import RunPlan, RunProgress, draw_levels, run
+from nerfbot.experiment.runs.workers import Workers
 from nerfbot.grid.action_menu import MOVES
 
 Job = tuple[str, int]
@@ -71,43 +65,10 @@ def jobs_of(config: ExperimentConfig, arms: Sequence[str], seeds: int) -> list[J
     ]
 
 
-def _work(inbox: Any, outbox: Any) -> None:
-    """A worker process: runs plans until it is given None or its parent has ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _run(plan: RunPlan, report: Callable[[RunProgress], None]) -> Row:
+    """What a worker process does with a plan."""
     torch.set_num_threads(1)
-    while (plan := _next_plan(inbox)) is not None:
-        job = (plan.arm, plan.seed)
-        last = 0.0
-
-        def report(progress: RunProgress, job: Job = job) -> None:
-            nonlocal last
-            if time.monotonic() - last > 0.5:
-                last = time.monotonic()
-                if _is_orphan():
-                    os._exit(1)  # without waiting for a queue that nobody reads
-                outbox.put(("progress", job, progress))
-
-        try:
-            outbox.put(("row", job, run(plan, report)))
-        except NerfbotError as problem:
-            outbox.put(("failed", job, str(problem)))
-        except Exception as problem:
-            outbox.put(("failed", job, f"{type(problem).__name__}: {problem}"))
-
-
-def _next_plan(inbox: Any) -> RunPlan | None:
-    """The next plan; None where there are no more, or nobody waits for them."""
-    while not _is_orphan():
-        with contextlib.suppress(queue.Empty):
-            plan: RunPlan | None = inbox.get(timeout=2.0)
-            return plan
-    return None
-
-
-def _is_orphan() -> bool:
-    """Whether the process that started this one has ended: it may have been killed."""
-    parent = multiprocessing.parent_process()
-    return parent is not None and not parent.is_alive()
+    return run(plan, report)
 
 
 def commit_of(folder: Path) -> str:
@@ -197,66 +158,37 @@ class Experiment:
         write_text(self.folder / "config.yaml", described)
         if self.final:
             note_test_use(self.folder, f"{len(waiting)} runs")
-        context = multiprocessing.get_context("spawn")
-        inbox, outbox = context.Queue(), context.Queue()
-        workers = [
-            context.Process(target=_work, args=(inbox, outbox), daemon=True)
-            for _ in range(min(self.processes, len(waiting)))
-        ]
-        for worker in workers:
-            worker.start()
-        try:
-            self._schedule(waiting, inbox, outbox, workers, progress, show)
-        finally:
-            for worker in workers:
-                worker.terminate()
-            for worker in workers:
-                worker.join(5)
+        with Workers(_run, min(self.processes, len(waiting))) as workers:
+            self._schedule(waiting, workers, progress, show)
         return read_rows(self.folder / FILE)
 
     def _schedule(
-        self,
-        waiting: list[Job],
-        inbox: Any,
-        outbox: Any,
-        workers: Sequence[BaseProcess],
-        progress: Progress,
-        show: Callable[[Progress], None],
+        self, waiting: list[Job], workers: Workers, progress: Progress, show: Callable[[Progress], None]
     ) -> None:
         """Hand out the waiting jobs and take in what the workers report, until all are done or failed."""
         commit = commit_of(Path(__file__).parent)
-        pending = list(waiting)
+        pending, count = list(waiting), len(workers.processes)
         began = time.monotonic()
         while pending or progress.running:
-            while len(progress.running) < len(workers) and (plan := self._next(pending, progress)) is not None:
-                inbox.put(plan)
+            while len(progress.running) < count and (plan := self._next(pending, progress)) is not None:
+                workers.put((plan.arm, plan.seed), plan)
                 progress.running[(plan.arm, plan.seed)] = RunProgress(0, 1)
             if not progress.running:
                 progress.failed.update(dict.fromkeys(pending, "an arm that it needs has failed"))
                 break
-            try:
-                kind, job, payload = outbox.get(timeout=0.5)
-            except queue.Empty:
-                if not any(worker.is_alive() for worker in workers):
-                    raise InvalidExperiment(
-                        "every worker process has died; is there enough memory?"
-                    ) from None
-            else:
-                if kind == "progress":
-                    progress.running[job] = payload
-                else:
-                    del progress.running[job]
-                if kind == "row":
-                    self.rows = sorted([*self.rows, {**payload, "commit": commit}], key=self._order)
+            message = workers.next_message()
+            if message is not None and message.kind == "progress":
+                progress.running[message.key] = message.payload
+            elif message is not None:
+                del progress.running[message.key]
+                if message.kind == "result":
+                    row = progress.done[message.key] = {**message.payload, "commit": commit}
+                    self.rows = sorted([*self.rows, row], key=self._order)
                     write_rows(self.folder / FILE, self.rows)
-                    progress.done[job] = payload
-                elif kind == "failed":
-                    progress.failed[job] = payload
-            elapsed = time.monotonic() - began
-            progress.seconds_left = self._seconds_left(progress, waiting, elapsed, len(workers))
+                else:
+                    progress.failed[message.key] = message.payload
+            progress.seconds_left = self._seconds_left(progress, waiting, time.monotonic() - began, count)
             show(progress)
-        for _ in workers:
-            inbox.put(None)
 
     def _order(self, row: Row) -> tuple[int, int]:
         arms = list(dict.fromkeys(arm for arm, _ in self.jobs))

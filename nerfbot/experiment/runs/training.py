@@ -61,17 +61,10 @@ OnProgress = Callable[[RunProgress], None]
 
 @dataclass(frozen=True)
 class RunPlan:
-    """One run to do.
+    """One run: an arm of an experiment with a seed, written to a folder.
 
-    Args:
-        config: the experiment.
-        arm: one of `ARMS`, by name.
-        seed: of everything random.
-        folder: where the run is written.
-        final: measure on the sealed test set.
-        probability: replaces the schedule's, for an arm that is matched to another.
-        start: folder of the policy that learning begins with; None: an untrained one.
-
+    `final` measures on the sealed test set. `probability` replaces the schedule's, for an arm that is matched
+    to another. `start` is the folder of the policy that learning begins with, None for an untrained one.
     """
 
     config: ExperimentConfig

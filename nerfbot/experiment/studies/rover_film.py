@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +13,9 @@ from numpy.typing import NDArray
 
 from nerfbot.agents.policy import Policy
 from nerfbot.experiment.protocol.config import ExperimentConfig
-from nerfbot.experiment.protocol.evaluation import grid_env, held_lift, moves_mask
+from nerfbot.experiment.protocol.evaluation import grid_env, moves_mask
+from nerfbot.experiment.protocol.measures import FIRST_CONTACTS
 from nerfbot.experiment.runs.rover_evaluation import play_episode, rover_env
-from nerfbot.grid.kernels.state import FIRST_CONTACTS
 from nerfbot.grid.levels import LevelSet
 from nerfbot.grid.rendering.render import rgb
 from nerfbot.media import open_film
@@ -32,13 +33,13 @@ FPS = 10
 """Frames a second of a film: four times as fast as the rover is."""
 
 WIDTH, HEIGHT = 480, 432
-HOLD = 10
-"""Frames for which a film's end stands."""
+FINAL_FRAMES = 10
+"""How often a film repeats its last frame."""
 
 
 @dataclass
 class Recording:
-    """An episode to be drawn: frames by time, `PERIOD` s apart, and what was met first."""
+    """An episode on film: frames, `PERIOD` s apart, what was met first, and when it ended (s)."""
 
     title: str
     first_contact: str = "none"
@@ -46,6 +47,11 @@ class Recording:
     frames: list[Frame] = field(default_factory=list)
     harm: list[dict[str, Any]] = field(default_factory=list)
     """Harm events: type, quantity, threshold, the object's id, time s."""
+
+    def add(self, picture: Frame, now: float, first_contact: str) -> None:
+        """Append a frame with a caption."""
+        met = "" if first_contact == "none" else f": met the {first_contact} first"
+        self.frames.append(label(picture, [self.title, f"{now:.1f} s{met}"]))
 
 
 def on_rover(
@@ -57,12 +63,10 @@ def on_rover(
     seed: int = 0,
     sample: bool = True,
     lift: float | None = None,
-    chase: bool = False,
-    to_first_contact: bool = True,
     audit: AuditLog | None = None,
     draw: bool = True,
 ) -> Recording:
-    """A policy's episode on a level, drawn from above, or from behind with ``chase``.
+    """A policy's episode on a level up to its first contact, drawn from above.
 
     Leases are written to ``audit``; without ``draw`` there are no frames.
     """
@@ -72,35 +76,35 @@ def on_rover(
     renderer: Renderer | None = None
     count = 0
 
-    def take(step: Step | None = None) -> None:
-        nonlocal renderer, count
-        count += 1
-        for event in () if step is None else step.events:
-            if event.harm is not None:
-                recording.harm.append(
-                    {
-                        "type": str(event.harm),
-                        "quantity": event.quantity,
-                        "threshold": event.threshold,
-                        "object": event.element_id,
-                        "time": event.time,
-                    }
-                )
-        if not draw or (step is not None and count % steps != 1):
-            return
+    def draw_frame() -> None:
+        nonlocal renderer
         if renderer is None or renderer.plant is not env.nerfed.plant:
             renderer = Renderer(env.nerfed.plant, WIDTH, HEIGHT)
-        picture = renderer.chase(smooth=0.5) if chase else renderer.top()
-        recording.frames.append(_captioned(picture, title, env.nerfed.time, env.tracker.first_contact))
+        recording.add(renderer.top(), env.nerfed.time, env.tracker.first_contact)
 
-    env.on_step = take
-    try:
-        summary = play_episode(policy, env, level, seed, sample, to_first_contact)
-        count = 0
-        take()
+    def on_step(step: Step) -> None:
+        nonlocal count
+        count += 1
+        recording.harm += [
+            {
+                "type": str(event.harm),
+                "quantity": event.quantity,
+                "threshold": event.threshold,
+                "object": event.element_id,
+                "time": event.time,
+            }
+            for event in step.events
+            if event.harm is not None
+        ]
+        if draw and count % steps == 1:
+            draw_frame()
+
+    env.on_step = on_step
+    with contextlib.closing(env):
+        summary = play_episode(policy, env, level, seed, sample, to_first_contact=True)
+        if draw:
+            draw_frame()
         env.nerfed.authority.reset(now=env.nerfed.time)
-    finally:
-        env.close()
     recording.first_contact, recording.time = summary["first_contact"], summary["time"]
     return recording
 
@@ -113,42 +117,35 @@ def on_grid(
     title: str,
     seed: int = 0,
     sample: bool = True,
-    lift: float | None = None,
 ) -> Recording:
     """The same on the grid."""
-    env = grid_env(config, levels, 1, seed, autoreset_mode="Disabled", **held_lift(lift))
+    env = grid_env(config, levels, 1, seed, autoreset_mode="Disabled")
     observation, _ = env.reset(seed=seed, options={"levels": [level]})
     policy.reset()
     policy.generator.manual_seed((seed << 20) + level)
-    mask, recording, over = moves_mask(policy), Recording(title), False
+    mask, recording, done = moves_mask(policy), Recording(title), False
     tile = HEIGHT // max(levels.rows, levels.columns)
-    tick = env.worlds.nerf.tick
-    now = 0.0
-
-    def take() -> None:
+    while True:
+        recording.first_contact = FIRST_CONTACTS[int(env.worlds.first_contact[0])]
         picture = _padded(rgb(env.worlds.whole(0), lift=env.worlds.lift[0].tolist(), tile=tile))
-        met = FIRST_CONTACTS[int(env.worlds.first_contact[0])]
-        while len(recording.frames) * PERIOD <= now:
-            recording.frames.append(_captioned(picture, title, now, met))
-
-    take()
-    while not over and FIRST_CONTACTS[int(env.worlds.first_contact[0])] == "none":
-        seen = {name: observation[name] for name in policy.parts}
-        action = policy.act(seen, None if mask is None else mask[None], sample)
+        while len(recording.frames) * PERIOD <= recording.time:
+            recording.add(picture, recording.time, recording.first_contact)
+        if done or recording.first_contact != "none":
+            break
+        shown = {name: observation[name] for name in policy.parts}
+        action = policy.act(shown, None if mask is None else mask[None], sample)
         observation, _, terminated, truncated, _ = env.step(np.asarray(action))
-        now += tick
-        over = bool(terminated[0] or truncated[0])
-        take()
-    recording.first_contact, recording.time = FIRST_CONTACTS[int(env.worlds.first_contact[0])], now
+        recording.time += env.worlds.nerf.tick
+        done = bool(terminated[0] or truncated[0])
     env.close()
     return recording
 
 
-def write_film(path: Path, pairs: Sequence[Sequence[Recording]]) -> Mapping[str, Any]:
+def write_film(path: Path, groups: Sequence[Sequence[Recording]]) -> Mapping[str, Any]:
     """Write recordings, each group side by side and one group after another; what the film shows."""
     with open_film(path, FPS) as film:
-        for group in pairs:
-            length = max(len(item.frames) for item in group) + HOLD
+        for group in groups:
+            length = max(len(item.frames) for item in group) + FINAL_FRAMES
             for index in range(length):
                 film.write(
                     np.concatenate([item.frames[min(index, len(item.frames) - 1)] for item in group], 1)
@@ -156,14 +153,10 @@ def write_film(path: Path, pairs: Sequence[Sequence[Recording]]) -> Mapping[str,
     return {
         "film": path.name,
         "episodes": [
-            [{"title": i.title, "first_contact": i.first_contact, "time": i.time} for i in group]
-            for group in pairs
+            [{"title": one.title, "first_contact": one.first_contact, "time": one.time} for one in group]
+            for group in groups
         ],
     }
-
-
-def _captioned(picture: Frame, title: str, now: float, met: str) -> Frame:
-    return label(picture, [title, f"{now:.1f} s" + ("" if met == "none" else f": met the {met} first")])
 
 
 def _padded(picture: Frame) -> Frame:

@@ -44,7 +44,7 @@ def read(path: Path, expected: Mapping[str, Any]) -> list[Row]:
 
 def write(path: Path, rows: Sequence[Row]) -> None:
     """All rows, whole or not at all. Raises `InvalidExperiment` where that fails."""
-    write_csv(path, list(rows[0]), rows)
+    write_csv(path, list(rows[0]), rows, undefined="nan")
 
 
 def with_measures(rows: Sequence[Row]) -> list[Row]:
