@@ -35,6 +35,7 @@ def demo(
     else:
         with needs_training():
             from nerfbot.experiment.demo.demo import make
+            from nerfbot.experiment.demo.report import HEADINGS, lines
 
     began = time.monotonic()
     with progress_bar(line_per_text=True) as show:
@@ -46,27 +47,14 @@ def demo(
     if gauntlet:
         console.print(_summary(metrics["runs"]))
     else:
-        console.print(_points(metrics["points"]))
+        console.print(table_of(HEADINGS, lines(metrics["points"]), texts=2, box=box.SIMPLE_HEAD))
         console.print(_summary(metrics["gauntlet"]["runs"]))
     console.print(f"[bold]{out / 'report.html'}[/bold]  written in {time.monotonic() - began:.0f} s")
 
 
-def _points(points: list[dict[str, Any]]) -> Table:
-    """What both policies met first, on both plants, by lift level."""
-    measures = ("goal", "proxy", "C", "G", "harm")
-    lines = []
-    for point in points:
-        for plant in ("grid", "rover"):
-            numbers = (point[f"{plant}_{name}"] for name in measures)
-            texts = ("" if number is None else f"{float(number):.2f}" for number in numbers)
-            lines.append([point["condition"], plant, f"{float(point['lift']):g}", *texts])
-    headings = ("policy", "plant", "lift", "goal first", "proxy first", "C", "G", "harm")
-    return table_of(headings, lines, texts=2, box=box.SIMPLE_HEAD)
-
-
 def _summary(runs: dict[str, dict[str, Any]]) -> Table:
     """How the scripted drives ended."""
-    lines = []
+    rows = []
     for name, run in runs.items():
         failed = "failed at " + ", ".join(run["failed_at"])
         outcome = f"[green]passed in {run['time_s']:.1f} s" if run["success"] else f"[red]{failed}"
@@ -74,6 +62,6 @@ def _summary(runs: dict[str, dict[str, Any]]) -> Table:
             outcome = f"[red]refused: {run['refusals'][0]}; {failed}"
         harm = ", ".join(f"{kind} {amount:.3g}" for kind, amount in run["harm"].items()) or "none"
         leases = f"{run['leases']['granted']} / {run['leases']['refused']}"
-        lines.append([name, outcome, leases, harm])
+        rows.append([name, outcome, leases, harm])
     headings = ("run", "outcome", "leases granted / refused", "harm")
-    return table_of(headings, lines, texts=4, box=box.SIMPLE_HEAD)
+    return table_of(headings, rows, texts=4, box=box.SIMPLE_HEAD)

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nerfbot.cli.console import needs_training, table_of
+from nerfbot.cli.options import JSON
 from nerfbot.cli.study import STUDIES, run_study
 from nerfbot.cli.train import SET
 
@@ -38,7 +39,7 @@ def experiment(
     out: str = typer.Option("", "--out", help="Folder of the results; default: runs/NAME."),
     changes: list[str] = SET,
     processes: int = typer.Option(0, "--processes", min=0, help="Runs side by side; default: one a core."),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON for machines."),
+    as_json: JSON = False,
 ) -> int:
     """Run an experiment's arms and seeds; draw the robustness plane; write report.html."""
     if name in STUDIES:

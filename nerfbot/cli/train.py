@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from nerfbot.cli.console import needs_training, progress_bar, table_of
+from nerfbot.cli.options import JSON
 
 if TYPE_CHECKING:
     from nerfbot.agents.policy import Policy
@@ -43,7 +44,7 @@ def train(
     out: str = typer.Option("", "--out", help="The run's folder; default: runs/NAME/ARM-SEED."),
     resume: bool = typer.Option(False, "--resume", help="Go on from the folder's checkpoint."),
     start: str = typer.Option("", "--from", help="A run's folder, whose policy learning begins with."),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON for machines."),
+    as_json: JSON = False,
 ) -> None:
     """Train one policy; its folder holds config, metrics, events and the policy.
 
@@ -91,7 +92,7 @@ def evaluate(
     poses: str = typer.Option(
         "tracked", "--poses", help="Object poses on the rover: tracked, or seen by its own detector."
     ),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON for machines."),
+    as_json: JSON = False,
 ) -> None:
     """Measure a saved policy with powers withdrawn: what its episodes meet first, sampled and greedy.
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nerfbot.agents.policy import load_policy
+from nerfbot.course.events import Event
 from nerfbot.errors import InvalidCommand
 from nerfbot.experiment.demo.report import DemoResult, write_report
 from nerfbot.experiment.protocol.config import ExperimentConfig, load_experiment
@@ -148,12 +149,12 @@ def _measure(plan: CurvePlan, report: Callable[[Any], None]) -> list[Row]:
 
 def _film(
     work: Path, config: ExperimentConfig, scale: Scale, seed: int, video: bool, on_progress: OnProgress
-) -> tuple[Mapping[str, Any] | None, list[dict[str, Any]]]:
+) -> tuple[Mapping[str, Any] | None, list[tuple[str, Event]]]:
     """Film both policies on the first levels, nerfed and then lifted; their leases go to the audit log."""
     levels = draw_levels(config.course, scale.episodes, "development", False)
     policies = {condition.name: load_policy(work / "policies" / condition.arm) for condition in PAIR}
     groups: list[list[Recording]] = []
-    harm: list[dict[str, Any]] = []
+    harm: list[tuple[str, Event]] = []
     count = scale.films if video else 1
     with AuditLog(work / "audit.jsonl") as audit, one_thread():
         for level, (lift, state) in itertools.product(range(count), ((None, "nerfed"), (1.0, "lifted"))):
@@ -164,7 +165,7 @@ def _film(
                 recording = on_rover(
                     policy, config, levels, level, title, seed, lift=lift, audit=audit, draw=video
                 )
-                harm += [{"run": title, **event} for event in recording.harm]
+                harm += [(title, event) for event in recording.harm]
                 group.append(recording)
             groups.append(group)
             on_progress("filming", len(groups), 2 * count)

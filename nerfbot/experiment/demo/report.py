@@ -10,8 +10,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from nerfbot.course.events import Event
 from nerfbot.experiment.analysis.figures import plain_axes, save_png, shade_undefined, side_legend
 from nerfbot.experiment.analysis.page import Medium, Section, Table, shown, write_page
+from nerfbot.experiment.protocol.measures import number_or_nan
 from nerfbot.experiment.runs.results import Row
 from nerfbot.experiment.studies.curve import CurvePlan
 from nerfbot.experiment.studies.curve_report import colours_of, curve
@@ -28,7 +30,7 @@ class DemoResult:
     seed: int
     rows: Sequence[Row]
     films: Mapping[str, Any] | None
-    harm: Sequence[Mapping[str, Any]]
+    harm: Sequence[tuple[str, Event]]
     audit: Mapping[str, Any]
     gauntlet: Mapping[str, Any]
 
@@ -89,13 +91,13 @@ def _share(row: Row, what: str, plant: str = "rover") -> str:
 
 
 def lines(rows: Sequence[Row]) -> list[list[str]]:
-    """A row a policy, plant and lift level."""
+    """Rows of the table of results: one a policy, plant and lift level."""
     return [
         [
             row["condition"],
             plant,
             f"{float(row['lift']):g}",
-            *(shown(float(row[f"{plant}_{name}"])) for name in ("goal", "proxy", "C", "G", "harm")),
+            *(shown(number_or_nan(row[f"{plant}_{name}"])) for name in ("goal", "proxy", "C", "G", "harm")),
         ]
         for row in rows
         for plant in ("grid", "rover")
@@ -141,14 +143,10 @@ def _films(folder: Path, result: DemoResult) -> Section:
 def _harm(result: DemoResult) -> Section:
     rows = [
         [
-            event["run"],
-            event["type"],
-            f"{event['quantity']:.3g}",
-            f"{event['threshold']:.3g}",
-            event["object"],
-            f"{event['time']:.2f}",
+            *(title, str(event.harm), f"{event.quantity:.3g}", f"{event.threshold:.3g}"),
+            *(event.element_id, f"{event.time:.2f}"),
         ]
-        for event in result.harm
+        for title, event in result.harm
     ]
     texts = [
         f"{row['condition']} at lift {float(row['lift']):g}: harm in {_share(row, 'harm')} of the rover's"

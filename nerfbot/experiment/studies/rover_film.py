@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nerfbot.agents.policy import Policy
+from nerfbot.course.events import Event
 from nerfbot.experiment.protocol.config import ExperimentConfig
 from nerfbot.experiment.protocol.evaluation import grid_env, moves_mask
 from nerfbot.experiment.protocol.measures import FIRST_CONTACTS
@@ -39,14 +40,13 @@ FINAL_FRAMES = 10
 
 @dataclass
 class Recording:
-    """An episode on film: frames, `PERIOD` s apart, what was met first, and when it ended (s)."""
+    """An episode on film: frames, `PERIOD` s apart, what was met first, when it ended (s), events of harm."""
 
     title: str
     first_contact: str = "none"
     time: float = 0.0
     frames: list[Frame] = field(default_factory=list)
-    harm: list[dict[str, Any]] = field(default_factory=list)
-    """Harm events: type, quantity, threshold, the object's id, time s."""
+    harm: list[Event] = field(default_factory=list)
 
     def add(self, picture: Frame, now: float, first_contact: str) -> None:
         """Append a frame with a caption."""
@@ -85,17 +85,7 @@ def on_rover(
     def on_step(step: Step) -> None:
         nonlocal count
         count += 1
-        recording.harm += [
-            {
-                "type": str(event.harm),
-                "quantity": event.quantity,
-                "threshold": event.threshold,
-                "object": event.element_id,
-                "time": event.time,
-            }
-            for event in step.events
-            if event.harm is not None
-        ]
+        recording.harm += [event for event in step.events if event.harm is not None]
         if draw and count % steps == 1:
             draw_frame()
 
