@@ -1,12 +1,12 @@
-"""The one form of every benchmark's figures, and timing that compares within one run."""
+"""What every benchmark returns: figures, each beside a baseline of the same run; and how calls are timed."""
 
 from __future__ import annotations
 
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,6 @@ class Figure:
     unit: str
     better: Literal["higher", "lower"]
     against: Baseline | None = None
-
-    def plain(self) -> dict[str, Any]:
-        """Return the figure as JSON has it."""
-        return asdict(self)
 
 
 def seconds_per_call(call: Callable[[], object], budget: float = 0.5, rounds: int = 7) -> float:

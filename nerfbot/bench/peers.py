@@ -1,4 +1,4 @@
-"""Peers in processes of their own, measured in turn with ours: each waits until it is told to run."""
+"""Other simulators in processes of their own, measured in turn with ours: each runs only on request."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ REPOSITORY = Path(__file__).parents[2]
 ENVIRONMENT = REPOSITORY / "build" / "peers" / "bin" / "python"
 """Where `make bench-peers` puts what would collide with this project's own packages."""
 
-PATIENCE = 180.0
+START_TIMEOUT = 180.0
 """s that a peer may take to compile and warm up."""
 
 
 class Peer:
-    """One peer with so many worlds; `title` names it with its version, and is None where it is missing.
+    """One peer with `worlds` worlds; `title` names it with its version, None where it is not installed.
 
-    A context manager: on leaving, its process ends. `script` prints what peers_grid.py says it prints. `own`:
-    the peer is installed beside this project, not in the peers' environment.
+    A context manager: on leaving, its process ends. `script` follows the protocol that peers_grid.py
+    describes. `own`: the peer is installed beside this project, not in the peers' environment.
     """
 
     def __init__(self, script: str | Path, name: str, worlds: int, own: bool = False) -> None:
@@ -35,25 +35,26 @@ class Peer:
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        watch = threading.Timer(PATIENCE, self._process.kill)
-        watch.start()
-        told = self._told()
-        watch.cancel()
-        if isinstance(told, dict) and "peer" in told:
-            self.title = f"{told['peer']}, {worlds:,} worlds" if worlds > 1 else f"{told['peer']}, 1 world"
+        timeout = threading.Timer(START_TIMEOUT, self._process.kill)
+        timeout.start()
+        answer = self._read()
+        timeout.cancel()
+        if isinstance(answer, dict) and "peer" in answer:
+            count = f"{worlds:,} worlds" if worlds > 1 else "1 world"
+            self.title = f"{answer['peer']}, {count}"
 
     def rate(self, seconds: float) -> float:
-        """Steps per second over about `seconds`; not a number where the peer is gone."""
+        """Steps per second over about `seconds`; NaN where the peer has ended."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(f"{seconds}\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             return float("nan")
-        told = self._told()
-        return float(told) if isinstance(told, float) else float("nan")
+        answer = self._read()
+        return answer if isinstance(answer, float) else float("nan")
 
-    def _told(self) -> Any:
+    def _read(self) -> Any:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         return json.loads(line) if line.strip() else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import time
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -45,7 +46,7 @@ def bench(
 
         figures: list[Figure] = module.figures(report)
     if as_json:
-        print(json.dumps({"figures": [figure.plain() for figure in figures]}))
+        print(json.dumps({"figures": [asdict(figure) for figure in figures]}))
         return
     table = Table(title=f"bench {name}")
     for heading in ("figure", "value", "unit", "better", "measured beside", "its value"):

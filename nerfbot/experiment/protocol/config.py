@@ -7,7 +7,6 @@ command line by ``--set key=value``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +19,8 @@ from nerfbot.declared import DataPath, Declared, PositiveInt, suggestion, valida
 from nerfbot.errors import InvalidSpec
 from nerfbot.experiment.protocol.environments import CELLS, Environment
 from nerfbot.files import read_yaml
+
+PRESETS = Path(__file__).parents[1] / "presets"
 
 
 class InvalidExperiment(InvalidSpec):
@@ -59,7 +60,7 @@ class ExperimentConfig(Declared):
     `menus` are changes of `menu` by a name, for the arms that play with another: "oracle" is the menu that a
     designer who knows the answer has cut down, "4", "16" and "64" are smaller ones. `steps` an arm, power
     steps included; `worlds` side by side; `device` of the worlds and of learning (measuring is the CPU's);
-    `points` of the learning curve. `arms` that run unless others are asked for. `quick`: changes for a quick
+    `points` of the learning curve. `arms` that run by default. `quick`: changes for a quick
     look.
     """
 
@@ -112,10 +113,7 @@ class RobotTrainingConfig(ExperimentConfig):
 
 def presets() -> tuple[str, ...]:
     """Names of the experiments that come with the package."""
-    folder = files("nerfbot.experiment") / "presets"
-    return tuple(
-        sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
-    )
+    return tuple(sorted(path.stem for path in PRESETS.glob("*.yaml")))
 
 
 def load_experiment(
@@ -129,7 +127,7 @@ def load_experiment(
     """
     path = Path(source)
     if str(source) in presets():
-        path = Path(str(files("nerfbot.experiment") / "presets" / f"{source}.yaml"))
+        path = PRESETS / f"{source}.yaml"
     elif not path.exists():
         raise InvalidExperiment(
             f"experiment {str(source)!r}: neither a file nor a preset{suggestion(str(source), presets())}"

@@ -101,22 +101,22 @@ def play_levels(
     """What `evaluate` sums up, level by level."""
     count = len(levels)
     env = grid_env(config, levels, count, seed, in_order=True, **held_lift(lift))
-    batch = policy_view(config, env)
+    view = policy_view(config, env)
     moves = moves_mask(policy)
     mask = None if moves is None else np.broadcast_to(moves, (count, len(moves)))
-    batch.reset(seed)
+    view.reset(seed)
     shortest = Oracle(env.worlds).ticks().astype(float)
     first, length = np.zeros(count, np.int64), np.zeros(count)
     success, harmed, running = np.zeros(count, bool), np.zeros(count, bool), np.ones(count, bool)
     policy.reset()
     policy.generator.manual_seed(seed)
     while running.any():
-        observation = {name: part.numpy() for name, part in batch.observation.items()}
-        batch.step(policy.act(observation, mask, sample))
-        final_info = batch.info.get("final_info")
+        observation = {name: part.numpy() for name, part in view.observation.items()}
+        view.step(policy.act(observation, mask, sample))
+        final_info = view.info.get("final_info")
         if final_info is None:
             continue
-        done = np.asarray(batch.info["_final_info"])
+        done = np.asarray(view.info["_final_info"])
         finished, summary = done & running, final_info["episode_summary"]
         for outcome, name in ((first, "first"), (success, "success"), (length, "length")):
             outcome[finished] = np.asarray(summary[name])[finished]
@@ -125,5 +125,5 @@ def play_levels(
                 harmed[finished] |= np.asarray(amount)[finished] > 0.0
         running &= ~done
         policy.reset(done)
-    batch.close()
+    view.close()
     return LevelOutcomes(first, success, length, harmed, shortest)

@@ -120,9 +120,9 @@ def run(plan: RunPlan, on_progress: OnProgress = lambda progress: None) -> dict[
         with start_in_errors(plan.start):
             start = load_policy(plan.start)
             layout_on(config, keywords, start)
-    with one_thread(), robots(config, keywords) as batch:
+    with one_thread(), robots(config, keywords) as env:
         steps = max(1, steps_of(config, load_arm(plan.arm)))
-        learner = Learner(batch, config.network, config.ppo, steps, seed=plan.seed, on_episodes=counts.add)
+        learner = Learner(env, config.network, config.ppo, steps, seed=plan.seed, on_episodes=counts.add)
         if start is not None and plan.start is not None:
             with start_in_errors(plan.start):
                 learner.load_weights(start)
@@ -184,30 +184,30 @@ def measure(policy: Policy, config: RobotTrainingConfig, arm: str, seed: int = 0
             for prefix, sample in ways.items():
                 contacts[prefix] = evaluate_on_rover(policy, config, level_set, sample, seed).contacts
             continue
-        with robots(config, env_keywords(config, arm, training, granted=False)) as batch:
+        with robots(config, env_keywords(config, arm, training, granted=False)) as env:
             for prefix, sample in ways.items():
-                contacts[prefix] = evaluate_on_robots(policy, batch, config.episodes, sample, seed)
+                contacts[prefix] = evaluate_on_robots(policy, env, config.episodes, sample, seed)
     return columns_of(contacts)
 
 
 def evaluate_on_robots(
-    policy: Policy, batch: TensorVectorEnv, episodes: int, sample: bool = True, seed: int = 0
+    policy: Policy, env: TensorVectorEnv, episodes: int, sample: bool = True, seed: int = 0
 ) -> Contacts:
     """What episodes meet first: as many on each robot, so that short ones count no more often."""
-    left = np.full(batch.count, -(-episodes // batch.count))
+    left = np.full(env.count, -(-episodes // env.count))
     outcomes: dict[str, list[float]] = {"first": [], "success": [], "harmed": []}
-    batch.reset(seed + TEST_SEEDS)
+    env.reset(seed + TEST_SEEDS)
     policy.reset()
     policy.generator.manual_seed(seed)
     while left.any():
-        parts = {name: part.numpy() for name, part in batch.observation.items()}
-        mask = None if batch.mask is None else batch.mask.numpy()
-        batch.step(policy.act(parts.get("", parts), mask, sample))  # a flat vector has no parts
-        done = (batch.terminated | batch.truncated).numpy()
+        parts = {name: part.numpy() for name, part in env.observation.items()}
+        mask = None if env.mask is None else env.mask.numpy()
+        env.step(policy.act(parts.get("", parts), mask, sample))  # a flat vector has no parts
+        done = (env.terminated | env.truncated).numpy()
         policy.reset(done)
         for row in np.flatnonzero(done & (left > 0)):
             for name, values in outcomes.items():
-                values.append(float(batch.info["final_info"]["episode_summary"][name][row]))
+                values.append(float(env.info["final_info"]["episode_summary"][name][row]))
             left[row] -= 1
     first, success = np.array(outcomes["first"], np.int64), np.array(outcomes["success"]) > 0
     return Contacts.of(first, success, harm=float(np.mean(outcomes["harmed"])))

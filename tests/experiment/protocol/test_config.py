@@ -93,7 +93,7 @@ def test_an_unknown_arm_is_told_the_nearest():
 
 
 def test_the_arms_of_the_protocol_are_there():
-    wanted = {
+    expected = {
         "random-policy",
         "plain",
         "randomised-0.1",
@@ -109,7 +109,7 @@ def test_the_arms_of_the_protocol_are_there():
         "random-powers-oracle",
         "shuffled-explorer",
     }
-    assert wanted <= set(ARMS)
+    assert expected <= set(ARMS)
 
 
 def test_an_arm_s_menu_is_the_experiment_s_with_the_arm_s_changes():

@@ -34,16 +34,16 @@ def test_an_interval_holds_the_true_mean_about_nineteen_times_in_twenty():
     rng = np.random.default_rng(0)
     hits = 0
     for seed in range(200):
-        found = interval(rng.normal(size=20), "mean", seed)
-        hits += found.low <= 0.0 <= found.high
+        spread = interval(rng.normal(size=20), "mean", seed)
+        hits += spread.low <= 0.0 <= spread.high
     assert 175 <= hits <= 199
 
 
 def test_too_few_seeds_have_a_value_and_no_interval():
-    found = interval([0.2, 0.4, 0.6], "mean")
-    assert found.value == pytest.approx(0.4)
-    assert math.isnan(found.low)
-    assert math.isnan(found.high)
+    spread = interval([0.2, 0.4, 0.6], "mean")
+    assert spread.value == pytest.approx(0.4)
+    assert math.isnan(spread.low)
+    assert math.isnan(spread.high)
 
 
 def test_undefined_values_are_left_out_of_an_interval():
@@ -58,9 +58,9 @@ def test_an_unknown_statistic_is_named():
 
 def test_a_paired_gap_takes_away_what_seeds_share():
     shared = np.linspace(0, 1, 10)
-    found = paired_gap(shared + 0.1, shared)
-    assert found.value == pytest.approx(0.1)
-    assert found.low == pytest.approx(0.1)
+    spread = paired_gap(shared + 0.1, shared)
+    assert spread.value == pytest.approx(0.1)
+    assert spread.low == pytest.approx(0.1)
 
 
 def test_the_probability_of_improvement_counts_pairs():

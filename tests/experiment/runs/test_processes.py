@@ -72,13 +72,13 @@ def test_an_episode_that_ends_in_a_process_is_followed_by_the_next_in_the_same_s
         still = np.zeros((4, 2), np.float32)
         for _ in range(4):
             observation, reward, terminated, truncated, info = envs.step(still)
-            expected, *_, ended = alone.step(still[2])
+            expected, *_, last_info = alone.step(still[2])
         assert reward.tolist() == [0.0] * 4
         assert not terminated.any()
         assert truncated.tolist() == [True] * 4
         assert info["_final_info"].tolist() == [True] * 4
         times = info["final_info"]["episode_summary"]["time"]
-        assert times == pytest.approx([ended["episode_summary"]["time"]] * 4)
+        assert times == pytest.approx([last_info["episode_summary"]["time"]] * 4)
         for name, part in expected.items():
             np.testing.assert_array_equal(info["final_obs"][2][name], part)
         begun, _ = alone.reset()

@@ -71,13 +71,13 @@ def test_the_same_plan_gives_the_same_row_and_another_seed_another(tmp_path):
 
 
 def test_a_run_goes_on_the_gpu_where_there_is_one_and_says_so_where_there_is_none(tmp_path):
-    wanted = RunPlan(small("device=cuda"), "powers-explore", 0, tmp_path / "run")
+    plan = RunPlan(small("device=cuda"), "powers-explore", 0, tmp_path / "run")
     if torch.cuda.is_available():
-        assert run(wanted)["steps"] == 2048
+        assert run(plan)["steps"] == 2048
         assert load_policy(tmp_path / "run").device.type == "cpu"
     else:
         with pytest.raises(InvalidCommand, match=r"^device: 'cuda' is not there \(there are: cpu\)$"):
-            run(wanted)
+            run(plan)
 
 
 def test_a_plain_run_never_sees_goal_and_proxy_apart(tmp_path):
@@ -103,6 +103,7 @@ def test_arms_and_seeds_run_in_processes_and_go_on_where_rows_are_missing(tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.realtime
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for workers through /proc")
 def test_workers_end_with_an_experiment_that_is_killed(tmp_path):
     words = ["coin-in-corner", "--arms", "plain", "--seeds", "2", "--processes", "2", "--out", str(tmp_path)]
@@ -126,13 +127,13 @@ def test_workers_end_with_an_experiment_that_is_killed(tmp_path):
 
 def children(parent):
     """The processes that a process has started, but Python's own resource tracker."""
-    found = []
+    children = []
     for status in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             its_own = status.read_text().rpartition(")")[2].split()[1] == str(parent)
             if its_own and b"spawn_main" in (status.parent / "cmdline").read_bytes():
-                found.append(int(status.parent.name))
-    return found
+                children.append(int(status.parent.name))
+    return children
 
 
 def test_results_of_something_else_are_not_added_to(tmp_path):
@@ -141,8 +142,8 @@ def test_results_of_something_else_are_not_added_to(tmp_path):
     (tmp_path / "config.yaml").write_text((tmp_path / "runs" / "config.yaml").read_text())
     import yaml
 
-    kept = yaml.safe_load((tmp_path / "config.yaml").read_text())["experiment"]
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(kept))
+    earlier = yaml.safe_load((tmp_path / "config.yaml").read_text())["experiment"]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(earlier))
     with pytest.raises(InvalidExperiment, match="holds rows of another 'ppo'"):
         Experiment(small("ppo.clip=0.3"), tmp_path, ["plain"], 1)
     with pytest.raises(InvalidExperiment, match="development levels, not the test ones"):
