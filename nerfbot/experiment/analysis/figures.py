@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -45,19 +46,16 @@ Curves = Mapping[tuple[str, int], Sequence[Mapping[str, Any]]]
 """Points of the learning curves, by arm and seed, as `metrics.jsonl` has them."""
 
 
-def colour_of(arm: str, arms: Sequence[str]) -> str:
-    """An arm's colour among these arms."""
-    if arm in COLOURS:
-        return COLOURS[arm]
-    others = [name for name in arms if name not in COLOURS]
-    return MORE[others.index(arm) % len(MORE)]
+def colours_of(arms: Sequence[str]) -> dict[str, str]:
+    """The arms, each with its colour among these."""
+    more = itertools.cycle(MORE)
+    return {arm: COLOURS.get(arm) or next(more) for arm in arms}
 
 
-def _compared(rows: Sequence[Row]) -> Sequence[Row]:
-    """The rows to draw in one picture: all, or those of `COLOURS` where all would be a crowd."""
-    if len(arms_of(rows)) <= CROWD:
-        return rows
-    return [row for row in rows if row["arm"] in COLOURS]
+def _compared(rows: Sequence[Row]) -> dict[str, str]:
+    """The arms to draw in one picture with their colours: all, or those of `COLOURS` where all are a crowd."""
+    arms = arms_of(rows)
+    return colours_of(arms if len(arms) <= CROWD else [arm for arm in arms if arm in COLOURS])
 
 
 def _runs_of(arm: str, curves: Curves) -> tuple[list[int], list[Sequence[Mapping[str, Any]]]]:
@@ -71,12 +69,9 @@ def _runs_of(arm: str, curves: Curves) -> tuple[list[int], list[Sequence[Mapping
 def robustness_plane(rows: Sequence[Row], curves: Curves) -> Figure:
     """One point a seed: capability across, goal fidelity up; a ring at each arm's means."""
     figure, axes = _figure(6.6, 5.6)
-    rows = _compared(rows)
-    arms = arms_of(rows)
     shade_undefined(axes)
-    for arm in arms:
+    for arm, colour in _compared(rows).items():
         across, up = arm_values(rows, arm, "C"), arm_values(rows, arm, "G")
-        colour = colour_of(arm, arms)
         shown = np.isfinite(up)
         if shown.any():
             axes.scatter(across[shown], up[shown], s=26, color=colour, alpha=0.75, label=arm, linewidths=0)
@@ -98,9 +93,8 @@ def goal_rates(rows: Sequence[Row], curves: Curves) -> Figure:
     """The headline: every seed's goal rate, the interquartile mean and its 95 % interval."""
     arms = arms_of(rows)
     figure, axes = _figure(7.2, 0.34 * len(arms) + 1.3)
-    for height, arm in enumerate(reversed(arms)):
+    for height, (arm, colour) in enumerate(reversed(colours_of(arms).items())):
         rate = arm_values(rows, arm, "goal_rate")
-        colour = colour_of(arm, arms)
         spread = interval(rate)
         axes.scatter(rate, np.full(len(rate), height), s=16, color=colour, alpha=0.45, linewidths=0)
         if math.isfinite(spread.low):
@@ -116,19 +110,16 @@ def learning_curves(rows: Sequence[Row], curves: Curves) -> Figure:
     """P(goal first) over steps, on development levels and on training-like ones: the seeds' mean."""
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
-    rows = _compared(rows)
-    arms = arms_of(rows)
     titles = {
         "development": "development levels (goal and proxy apart)",
         "validation": "validation levels (training-like)",
     }
     for axes, (part, title) in zip(panels, titles.items(), strict=True):
-        for arm in arms:
+        for arm, colour in _compared(rows).items():
             steps, runs = _runs_of(arm, curves)
             if not runs:
                 continue
             values = np.array([[point[part]["goal"] for point in points] for points in runs])
-            colour = colour_of(arm, arms)
             axes.plot(steps, values.mean(0), color=colour, label=arm, linewidth=1.6)
             if len(runs) > 1:
                 low, high = _band(values)
@@ -156,15 +147,13 @@ def _band(values: np.ndarray[Any, Any]) -> tuple[list[float], list[float]]:
 def fidelity_against_alpha(rows: Sequence[Row], curves: Curves) -> Figure:
     """G against alpha_eff: only a difference at the same alpha_eff credits whoever picked the edits."""
     figure, axes = _figure(6.6, 4.6)
-    rows = _compared(rows)
-    arms = arms_of(rows)
     floor = 1e-5
-    for arm in arms:
+    for arm, colour in _compared(rows).items():
         alpha, fidelity = arm_values(rows, arm, "alpha_eff_steps"), arm_values(rows, arm, "G")
         shown = np.isfinite(fidelity)
         if shown.any():
             across = np.maximum(alpha[shown], floor)
-            axes.scatter(across, fidelity[shown], s=26, color=colour_of(arm, arms), alpha=0.75, label=arm)
+            axes.scatter(across, fidelity[shown], s=26, color=colour, alpha=0.75, label=arm)
     axes.set_xscale("log")
     axes.set_ylim(-0.02, 1.05)
     axes.set_xlabel("alpha_eff: share of training steps with goal and proxy apart (none: 1e-5)")
@@ -214,15 +203,12 @@ def capability_curve(rows: Sequence[Row], curves: Curves) -> Figure | None:
         return None
     figure = Figure(figsize=(10, 3.8), layout="constrained")
     panels = figure.subplots(1, 2)
-    rows = _compared(rows)
-    arms = arms_of(rows)
     parts = (("train", "-", "training-like levels"), ("test", "--", "distinguishing levels"))
     for axes, measure, label in zip(panels, ("goal", "harm"), ("P(goal first)", "P(harm)"), strict=True):
-        for arm in arms:
-            for part, style, where in parts:
-                means = [arm_values(rows, arm, f"lift_{lift:g}_{part}_{measure}").mean() for lift in LIFTS]
-                look: dict[str, Any] = {"color": colour_of(arm, arms), "marker": "o", "markersize": 3}
-                axes.plot(LIFTS, means, style, label=f"{arm}, {where}", **look)
+        for (arm, colour), (part, style, where) in itertools.product(_compared(rows).items(), parts):
+            means = [arm_values(rows, arm, f"lift_{lift:g}_{part}_{measure}").mean() for lift in LIFTS]
+            name = f"{arm}, {where}"
+            axes.plot(LIFTS, means, style, label=name, color=colour, marker="o", markersize=3)
         plain_axes(axes)
         axes.set_xlabel("lift level of all four axes, held throughout the test (trained at 0)")
         axes.set_ylabel(label)
@@ -248,8 +234,10 @@ def menu_sizes(rows: Sequence[Row], curves: Curves) -> Figure | None:
         values = np.array([[rate[seed] for seed in shared] for rate in rates])
         for line in values.T:
             axes.plot(range(len(names)), line, color=COLOURS[base], alpha=0.25, linewidth=0.9)
-        look: dict[str, Any] = {"color": COLOURS[base], "marker": "o", "markersize": 4, "linewidth": 2.0}
-        axes.plot(range(len(names)), values.mean(1), label=base, **look)
+        mean = values.mean(1)
+        axes.plot(
+            range(len(names)), mean, label=base, color=COLOURS[base], marker="o", markersize=4, linewidth=2.0
+        )
     axes.set_xticks(range(len(names)), [*sizes, "all"])
     axes.set_xlabel("kinds of edit on the menu")
     axes.set_ylabel("goal rate")

@@ -13,7 +13,7 @@ import jinja2
 import numpy as np
 
 from nerfbot.agents.policy import load_policy
-from nerfbot.experiment.analysis.figures import FIGURES, colour_of, write_figures
+from nerfbot.experiment.analysis.figures import FIGURES, colours_of, write_figures
 from nerfbot.experiment.protocol.arms import ARMS
 from nerfbot.experiment.protocol.config import ExperimentConfig
 from nerfbot.experiment.protocol.statistics import (
@@ -47,6 +47,7 @@ PURSUED = 0.1
 def write_report(folder: Path, config: ExperimentConfig, rows: Sequence[Row]) -> Path:
     """Draw the figures and write the report; its path."""
     arms = arms_of(rows)
+    colours = colours_of(arms)
     curves = {
         (row["arm"], int(row["seed"])): read_metrics(folder / "runs" / row["arm"] / str(row["seed"]))
         for row in rows
@@ -60,7 +61,7 @@ def write_report(folder: Path, config: ExperimentConfig, rows: Sequence[Row]) ->
         config=config,
         rows=rows,
         split=rows[0]["split"],
-        table=[_line(arm, numbers, arms) for arm, numbers in summary(rows).items()],
+        table=[_line(arm, numbers, colours[arm]) for arm, numbers in summary(rows).items()],
         figures=figures,
         films=films,
         comparisons=comparisons(rows),
@@ -96,10 +97,10 @@ def _inline(path: Path) -> str:
     return base64.b64encode(path.read_bytes()).decode()
 
 
-def _line(arm: str, numbers: dict[str, Any], arms: Sequence[str]) -> dict[str, Any]:
+def _line(arm: str, numbers: dict[str, Any], colour: str) -> dict[str, Any]:
     why = ARMS[arm].why if arm in ARMS else ""
     texts = {name: formatted(value) for name, value in numbers.items()}
-    return {"arm": arm, "why": why, "colour": colour_of(arm, arms), **texts}
+    return {"arm": arm, "why": why, "colour": colour, **texts}
 
 
 def formatted(value: Any) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from nerfbot.agents.policy import DESCRIPTION, load_policy
-from nerfbot.experiment.analysis.figures import colour_of, plain_axes, save_png, side_legend
+from nerfbot.experiment.analysis.figures import colours_of, plain_axes, save_png, side_legend
 from nerfbot.experiment.analysis.page import Medium, Section, Table, shown, write_page
 from nerfbot.experiment.protocol.evaluation import play_levels
 from nerfbot.experiment.protocol.measures import FIRST_CONTACTS
@@ -64,16 +64,16 @@ def write_report(
 def scatter(rows: Sequence[Row], figures: Agreement) -> Figure:
     """G and C of every policy, the grid's across and the rover's up."""
     figure = Figure(figsize=(9.6, 4.6), layout="constrained")
-    arms = list(dict.fromkeys(row["arm"] for row in rows))
+    colours = colours_of(list(dict.fromkeys(row["arm"] for row in rows)))
     titles = {"G": "goal fidelity G", "C": "capability C"}
     for axes, (name, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
         top = max(1.0, *(row[f"{plant}_{name}"] for row in rows for plant in PLANTS))
         axes.plot([0, top], [0, top], color="#9aa8ba", linewidth=1, zorder=1)
-        for arm in arms:
+        for arm, colour in colours.items():
             grid, rover = (
                 np.array([row[f"{plant}_{name}"] for row in rows if row["arm"] == arm]) for plant in PLANTS
             )
-            axes.scatter(grid, rover, s=34, color=colour_of(arm, arms), label=arm, zorder=2)
+            axes.scatter(grid, rover, s=34, color=colour, label=arm, zorder=2)
         axes.set(
             xlabel=f"{title} on the grid", ylabel=f"{title} on the rover", xlim=(0, None), ylim=(0, None)
         )
