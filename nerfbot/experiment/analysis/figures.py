@@ -53,7 +53,7 @@ def colours_of(arms: Sequence[str]) -> dict[str, str]:
 
 
 def _compared(rows: Sequence[Row]) -> dict[str, str]:
-    """The arms to draw in one picture with their colours: all, or those of `COLOURS` where all are a crowd."""
+    """The arms to draw in one picture and their colours: all, or those of `COLOURS` instead of a crowd."""
     arms = arms_of(rows)
     return colours_of(arms if len(arms) <= CROWD else [arm for arm in arms if arm in COLOURS])
 
@@ -234,10 +234,8 @@ def menu_sizes(rows: Sequence[Row], curves: Curves) -> Figure | None:
         values = np.array([[rate[seed] for seed in shared] for rate in rates])
         for line in values.T:
             axes.plot(range(len(names)), line, color=COLOURS[base], alpha=0.25, linewidth=0.9)
-        mean = values.mean(1)
-        axes.plot(
-            range(len(names)), mean, label=base, color=COLOURS[base], marker="o", markersize=4, linewidth=2.0
-        )
+        style: dict[str, Any] = {"color": COLOURS[base], "marker": "o", "markersize": 4, "linewidth": 2.0}
+        axes.plot(range(len(names)), values.mean(1), label=base, **style)
     axes.set_xticks(range(len(names)), [*sizes, "all"])
     axes.set_xlabel("kinds of edit on the menu")
     axes.set_ylabel("goal rate")
