@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 
 from rich.box import Box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from nerfbot.errors import MissingDependency
+from nerfbot.errors import InvalidCommand, MissingDependency
 
 
 @contextlib.contextmanager
@@ -20,6 +21,14 @@ def needs_training() -> Iterator[None]:
         yield
     except ImportError as problem:
         raise MissingDependency(f"needs {problem.name}; install nerfbot[grid,train]") from None
+
+
+def output_folder(out: str, default: Path, file: str, resume: bool) -> Path:
+    """The folder to write. Raises `InvalidCommand` where it holds `file` already, unless to `resume`."""
+    folder = Path(out) if out else default
+    if (folder / file).exists() and not resume:
+        raise InvalidCommand(f"{folder}: holds results already; add --resume to go on, or --out for others")
+    return folder
 
 
 @contextlib.contextmanager

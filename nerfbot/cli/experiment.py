@@ -16,7 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from nerfbot.cli.console import needs_training, table_of
+from nerfbot.cli.console import needs_training, output_folder, table_of
 from nerfbot.cli.options import JSON
 from nerfbot.cli.study import STUDIES, run_study
 from nerfbot.cli.train import SET
@@ -51,11 +51,7 @@ def experiment(
         from nerfbot.experiment.runs.results import FILE, json_ready, summary
         from nerfbot.experiment.runs.scheduler import Experiment
     config = load_experiment(name, changes, quick)
-    folder = Path(out) if out else Path("runs") / config.name
-    if (folder / FILE).exists() and not resume:
-        raise InvalidExperiment(
-            f"{folder}: holds results already; add --resume to go on, or --out for others"
-        )
+    folder = output_folder(out, Path("runs") / config.name, FILE, resume)
     names = [part.strip() for part in arms.split(",") if part.strip()] or list(config.arms)
     if not names:
         raise InvalidExperiment(f"experiment {config.name!r}: no arms; name some with --arms")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Console
 
-from nerfbot.cli.console import needs_training, progress_bar, table_of
+from nerfbot.cli.console import needs_training, output_folder, progress_bar, table_of
 
 if TYPE_CHECKING:
     from nerfbot.experiment.protocol.config import ExperimentConfig
@@ -94,11 +94,7 @@ def run_study(
         if value:
             raise InvalidExperiment(f"{option} {value}: means nothing to {name}, whose policies are a table")
     file, nerf, run = STUDIES[name]
-    folder = Path(out) if out else Path("runs") / name
-    if (folder / file).exists() and not resume:
-        raise InvalidExperiment(
-            f"{folder}: holds results already; add --resume to go on, or --out for others"
-        )
+    folder = output_folder(out, Path("runs") / name, file, resume)
     # The base's quick level sets are enough: what is measured here has levels of its own
     config = load_experiment(BASE, [f"nerf={nerf}", *changes], quick=True)
     if final:

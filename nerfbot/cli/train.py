@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.console import Console
 
-from nerfbot.cli.console import needs_training, progress_bar, table_of
+from nerfbot.cli.console import needs_training, output_folder, progress_bar, table_of
 from nerfbot.cli.options import JSON
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def train(
     With `environment: nerfbot/Rover-v0` in the file it learns on the robot in PyBullet itself.
     """
     with needs_training():
-        from nerfbot.experiment.protocol.config import InvalidExperiment, RobotTrainingConfig, load_experiment
+        from nerfbot.experiment.protocol.config import RobotTrainingConfig, load_experiment
         from nerfbot.experiment.runs.results import json_ready
         from nerfbot.experiment.runs.run_folder import METRICS
         from nerfbot.experiment.runs.training import RunPlan, RunProgress, run
@@ -62,9 +62,7 @@ def train(
             from nerfbot.experiment.runs.robot_training import run
         arm_with_powers = "powers"
     arm = arm or (arm_with_powers if settings.menu.powers else "plain")
-    folder = Path(out) if out else Path("runs") / settings.name / f"{arm}-{seed}"
-    if (folder / METRICS).exists() and not resume:
-        raise InvalidExperiment(f"{folder}: holds a run already; add --resume to go on, or --out for another")
+    folder = output_folder(out, Path("runs") / settings.name / f"{arm}-{seed}", METRICS, resume)
     with progress_bar() as show:
 
         def report(progress: RunProgress) -> None:

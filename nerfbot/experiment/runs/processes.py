@@ -138,14 +138,17 @@ class RobotGroup(gymnasium.Env[Any, Any]):
 
 
 class RobotVectorEnv(VectorEnv[Any, Any, Any]):
-    """`processes` groups of `count` robots each as one vector environment, reset in the same step.
+    """`count` environments in each of `processes` processes, reset in the same step.
 
-    Observations are views of shared memory: the next step overwrites them. Raises what the environment
-    raises.
+    Every environment has a physics client of its own and is made as `make` does. Observations are views of
+    shared memory: the next step overwrites them. Raises what the environment raises.
     """
 
-    def __init__(self, make_one: Callable[[], gymnasium.Env[Any, Any]], processes: int, count: int) -> None:
+    def __init__(
+        self, environment: Environment, processes: int, count: int = 1, hold: int = 1, **keywords: Any
+    ) -> None:
         self._shape, self.num_envs = (processes, count), processes * count
+        make_one = functools.partial(make, environment, hold, **keywords)
         # Workers are spawned, not forked: torch and its threads stay out of them
         with one_thread_each():
             self._groups = AsyncVectorEnv(
@@ -204,16 +207,6 @@ class RobotVectorEnv(VectorEnv[Any, Any, Any]):
     def close_extras(self, **how: Any) -> None:
         """End the processes; `terminate=True`: without waiting for what they do."""
         self._groups.close(**how)
-
-
-def in_processes(
-    environment: Environment, processes: int, count: int = 1, hold: int = 1, **keywords: Any
-) -> RobotVectorEnv:
-    """`count` environments in each of `processes` processes, each with a physics client of its own.
-
-    Raises what the environment raises.
-    """
-    return RobotVectorEnv(functools.partial(make, environment, hold, **keywords), processes, count)
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ from nerfbot.experiment.protocol.config import RobotTrainingConfig, InvalidExper
 from nerfbot.experiment.protocol.environments import CELLS
 from nerfbot.experiment.protocol.measures import Contacts
 from nerfbot.experiment.runs.rover_evaluation import evaluate_on_rover, one_thread
-from nerfbot.experiment.runs.processes import in_processes, make
+from nerfbot.experiment.runs.processes import RobotVectorEnv, make
 from nerfbot.experiment.runs.training import (
     EpisodeCounts,
     OnProgress,
@@ -89,7 +89,7 @@ def policy_view(config: RobotTrainingConfig, env: VectorEnv[Any, Any, Any]) -> T
 def robots(config: RobotTrainingConfig, keywords: Mapping[str, Any]) -> Iterator[TensorVectorEnv]:
     """The environments in their processes, which end on leaving. Raises the errors of the environment."""
     with option_errors():
-        env = in_processes(config.environment, config.processes, config.crew, config.hold, **keywords)
+        env = RobotVectorEnv(config.environment, config.processes, config.crew, config.hold, **keywords)
     try:
         yield policy_view(config, env)
     finally:

@@ -41,11 +41,8 @@ VISITED = "visited.npz"
 CHECKPOINT_SECONDS = 60.0
 """Time between checkpoints: at most this much is lost when a run is killed."""
 
-SUMMED = {
-    "successes": "success",
-    **{name: name for name in ("length", "apart_steps", "rewards", "apart_rewards", "illegal_edits")},
-}
-"""Numbers of an episode's summary that are summed, by the name of the count."""
+SUMMED = ("success", "length", "apart_steps", "rewards", "apart_rewards", "illegal_edits")
+"""Numbers of an episode's summary that are summed; a robot's summary has only some of them."""
 
 
 class RunProgress(NamedTuple):
@@ -84,13 +81,14 @@ class EpisodeCounts:
         self.latest: Counter[str] = Counter()
 
     def add(self, info: dict[str, Any]) -> None:
-        """Count the episodes that ended in a step; the robot's summaries have fewer numbers than the grid's."""
+        """Count the episodes that ended in a step."""
         done = np.asarray(info["_final_info"])
         summary = info["final_info"]["episode_summary"]
         edits = summary.get("edits", summary)
         counts = Counter({"episodes": int(done.sum())})
-        counts.update({key: int(summary[name][done].sum()) for key, name in SUMMED.items() if name in summary})
+        counts.update({name: int(summary[name][done].sum()) for name in SUMMED if name in summary})
         counts.update({edit: int(edits[edit][done].sum()) for edit in EDITS})
+        counts["successes"] = counts.pop("success")  # as checkpoints have it
         self.total += counts
         self.latest += counts
 

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("pybullet")
 
-from nerfbot.experiment.runs.processes import ActionRepeat, in_processes, make
+from nerfbot.experiment.runs.processes import ActionRepeat, RobotVectorEnv, make
 from nerfbot.powers import EDITS
 from nerfbot.sim.envs.rover_env import RoverEnv
 
@@ -64,7 +64,7 @@ def test_a_held_action_uses_its_edit_once() -> None:
 
 def test_an_episode_that_ends_in_a_process_is_followed_by_the_next_in_the_same_step() -> None:
     task = {"goal": {"kind": "coin"}, "horizon": 0.2}
-    envs = in_processes("nerfbot/Rover-v0", 2, 2, 1, task=task, **ROOM)
+    envs = RobotVectorEnv("nerfbot/Rover-v0", 2, 2, 1, task=task, **ROOM)
     alone = make("nerfbot/Rover-v0", 1, task=task, **ROOM)
     try:
         envs.reset(seed=7)
@@ -96,7 +96,7 @@ def test_a_worker_has_no_torch_and_one_thread_and_gives_the_same_numbers_as_one_
     import torch  # noqa: F401  # it is here, and must not be there
 
     before = os.environ.get("OMP_NUM_THREADS")
-    envs = in_processes("nerfbot/Rover-v0", 2, 2, 2, powers=("phase",), schedule="occasional", **ROOM)
+    envs = RobotVectorEnv("nerfbot/Rover-v0", 2, 2, 2, powers=("phase",), schedule="occasional", **ROOM)
     try:
         assert os.environ.get("OMP_NUM_THREADS") == before
         alone = [
