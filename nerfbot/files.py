@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Hashable, Iterator
+import shutil
+import tempfile
+from collections.abc import Collection, Hashable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,41 @@ def write_atomically(path: Path, content: str | bytes, error: type[Exception] = 
     """Write ``content`` to ``path``, whole or not at all; a str as UTF-8. Raises ``error`` as `replacing`."""
     with replacing(path, error) as part:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def replaced_folder(out: Path, outputs: Collection[str]) -> Iterator[Path]:
+    """A folder to fill, which takes the place of ``out`` once all of it is there.
+
+    ``outputs`` are the names that an earlier one may hold. Raises `InvalidCommand` where ``out`` holds
+    something else or cannot be written; nothing is left behind then, and ``out`` is as it was.
+    """
+    _check_folder(out, outputs)
+    had_parent = out.parent.exists()
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    except OSError as error:
+        raise InvalidCommand(f"out = {out}: cannot be written: {error.strerror}") from None
+    try:
+        yield work
+        _check_folder(out, outputs)
+        if out.exists():
+            shutil.rmtree(out)
+        work.chmod(0o755)
+        work.rename(out)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+        if not had_parent and not out.exists():
+            out.parent.rmdir()
+
+
+def _check_folder(out: Path, outputs: Collection[str]) -> None:
+    if out.exists() and not out.is_dir():
+        raise InvalidCommand(f"out = {out}: is not a folder")
+    other = sorted(path.name for path in out.iterdir() if path.name not in outputs) if out.exists() else []
+    if other:
+        raise InvalidCommand(f"out = {out}: holds {other[0]!r}, which no demo wrote: choose another folder")
 
 
 class _StrictLoader(yaml.SafeLoader):

@@ -19,9 +19,9 @@ def bodies(
     as_json: JSON = False,
 ) -> None:
     """Drive every robot nerfed and lifted: exit 0 where each nerf bites and each lift helps, else 1."""
-    from nerfbot.sim.scripted.nerf_check import BODIES, FAILS, PASSES, check
+    from nerfbot.sim.scripted.nerf_check import CHECK_CASES, FAILS, PASSES, check
 
-    selected = names or list(BODIES)
+    selected = names or list(CHECK_CASES)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("driving", total=2 * seeds * len(selected))
         results = [check(name, seeds, done=lambda: progress.advance(task)) for name in selected]

@@ -1,22 +1,19 @@
-"""The gauntlet: three drives through `gauntlet`, and the folder that tells what came of them.
+"""The gauntlet: three drives through `gauntlet`, and the folder with their results.
 
-It joins the runs (demo_runs), their pictures (demo_pictures) and the report (demo_report), and puts the
-folder in its place only when all of it is there.
+It joins the runs, their pictures and the report, and puts the folder in place only when it is complete.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import shutil
-import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from nerfbot.course import load_course
 from nerfbot.errors import InvalidCommand
+from nerfbot.files import replaced_folder
 from nerfbot.media import save_png
 from nerfbot.powers import AuditLog, verify
 
@@ -27,7 +24,7 @@ OUTPUTS = ("report.html", "demo.mp4", "demo.png", "metrics.json", "audit.jsonl")
 """What the folder holds; a folder with anything else in it is not replaced."""
 
 Progress = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is."""
+"""Called with what is being done, how much of it is done, and how much there is."""
 
 
 def make(
@@ -56,41 +53,6 @@ def make(
         return _fill(work, seed, video, progress, gui)
 
 
-@contextlib.contextmanager
-def replaced_folder(out: Path, outputs: Collection[str]) -> Iterator[Path]:
-    """A folder to fill, which takes the place of ``out`` once all of it is there.
-
-    ``outputs`` are the names that an earlier one may hold. Raises `InvalidCommand` where ``out`` holds
-    something else or cannot be written; nothing is left behind then, and ``out`` is as it was.
-    """
-    _check_folder(out, outputs)
-    is_first = not out.parent.exists()
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    except OSError as error:
-        raise InvalidCommand(f"out = {out}: cannot be written: {error.strerror}") from None
-    try:
-        yield work
-        _check_folder(out, outputs)
-        if out.exists():
-            shutil.rmtree(out)
-        work.chmod(0o755)
-        work.rename(out)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-        if is_first and not out.exists():
-            out.parent.rmdir()
-
-
-def _check_folder(out: Path, outputs: Collection[str]) -> None:
-    if out.exists() and not out.is_dir():
-        raise InvalidCommand(f"out = {out}: is not a folder")
-    strange = sorted(path.name for path in out.iterdir() if path.name not in outputs) if out.exists() else []
-    if strange:
-        raise InvalidCommand(f"out = {out}: holds {strange[0]!r}, which no demo wrote: choose another folder")
-
-
 def _fill(work: Path, seed: int, video: bool, progress: Progress, gui: bool) -> dict[str, Any]:
     done = 0
 
@@ -111,8 +73,8 @@ def _fill(work: Path, seed: int, video: bool, progress: Progress, gui: bool) -> 
     metrics["runs"] = numbers = report.metrics(runs, records)
     with pictures.pool(load_course(COURSE, seed=seed)) as drawers:
         stills, poster = _stills(drawers, runs, progress)
-        page = report.render(report.Material(runs, records, summary, stills, poster, numbers, seed))
-        (work / "report.html").write_text(page, encoding="utf-8")
+        material = report.Material(runs, records, summary, stills, poster, numbers, seed)
+        report.write(work / "report.html", material)
         save_png(poster, work / "demo.png")
         if video:
             _video(drawers, work / "demo.mp4", runs, progress)
@@ -124,25 +86,25 @@ def _stills(
     drawers: ProcessPoolExecutor, runs: list[Run], progress: Progress
 ) -> tuple[dict[str, list[tuple[str, pictures.Image]]], pictures.Image]:
     """A still of each run's stages, with a caption, and the poster."""
-    wanted: list[tuple[str, str, Frame]] = []
+    captioned: list[tuple[str, str, Frame]] = []
     for run in runs:
         for start, end, index, result in run.stages:
             moment = end if result == "failed" else start + 0.6 * (end - start)
             frame = min(run.frames, key=lambda item: (item.stage != index, abs(item.time - moment)))
             stage = STAGES[index]
             text = f"{frame.time:.1f} s: {stage.obstacle}, {result}"
-            wanted.append((run.kind.name, text, frame))
+            captioned.append((run.kind.name, text, frame))
     block = next(run for run in runs if run.kind.name == "leases")
     pushing = [frame for frame in block.frames if frame.stage == 0 and frame.note == "push"] or block.frames
-    jobs = [drawers.submit(pictures.still, frame) for _, _, frame in wanted]
+    jobs = [drawers.submit(pictures.still, frame) for _, _, frame in captioned]
     last = drawers.submit(pictures.poster, pushing[len(pushing) // 2])
-    found: dict[str, list[tuple[str, pictures.Image]]] = {run.kind.name: [] for run in runs}
-    for k, ((name, text, _), job) in enumerate(zip(wanted, jobs, strict=True)):
-        found[name].append((text, job.result()))
+    stills: dict[str, list[tuple[str, pictures.Image]]] = {run.kind.name: [] for run in runs}
+    for k, ((name, text, _), job) in enumerate(zip(captioned, jobs, strict=True)):
+        stills[name].append((text, job.result()))
         progress("drawing the report", k + 1, len(jobs) + 1)
     image = last.result()
     progress("drawing the report", len(jobs) + 1, len(jobs) + 1)
-    return found, image
+    return stills, image
 
 
 def _video(drawers: ProcessPoolExecutor, path: Path, runs: list[Run], progress: Progress) -> None:

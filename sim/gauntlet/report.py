@@ -5,7 +5,6 @@ One function a section; `SECTIONS` lists them in the page's order, and the templ
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 from collections import Counter
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nerfbot import __version__
-from nerfbot.errors import MissingDependency
+from nerfbot.html import data_uri, write_page
 from nerfbot.limits import AXES, NerfSpec, enforcement
 from nerfbot.limits.fields import COMMAND_FIELDS, SENSOR_FIELDS
 from nerfbot.limits.value import Value, high, low
@@ -48,13 +47,13 @@ def metrics(runs: Sequence[Run], records: Sequence[dict[str, Any]]) -> dict[str,
 
 def records_by_run(records: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """The audit log's records by the run that they belong to."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    runs: dict[str, list[dict[str, Any]]] = {}
     current: list[dict[str, Any]] = []
     for record in records:
         if record["event"] == "run":
-            current = found.setdefault(record["fields"]["name"], [])
+            current = runs.setdefault(record["fields"]["name"], [])
         current.append(record)
-    return found
+    return runs
 
 
 def windows(records: Sequence[dict[str, Any]]) -> list[tuple[float, float, str]]:
@@ -90,31 +89,23 @@ def _numbers(run: Run, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def render(material: Material) -> str:
-    """The whole page. Raises `MissingDependency` without Jinja2."""
-    try:
-        import jinja2
-    except ImportError as error:
-        raise MissingDependency(
-            "the report needs jinja2, which cannot be imported; install it with pip install 'nerfbot[sim]'"
-        ) from error
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    page = environment.get_template("report.html.j2")
-    return page.render({name: section(material) for name, section in SECTIONS.items()})
+def write(path: Path, material: Material) -> Path:
+    """Write the whole page. Raises `MissingDependency` without Jinja2."""
+    sections = {name: section(material) for name, section in SECTIONS.items()}
+    return write_page(path, __package__, "report.html.j2", **sections)
 
 
 def _headline(material: Material) -> dict[str, Any]:
     cards = []
     for run in material.runs:
         refusals = material.metrics[run.kind.name]["refusals"]
-        verdict = f"Passed in {run.time:.1f} s" if run.success else f"Failed at {_listed(run.failed_at)}"
+        verdict = f"Passed in {run.time:.1f} s" if run.success else f"Failed at {_enumeration(run.failed_at)}"
         if refusals:
             verdict = f"Refused: {refusals[0].replace('-', ' ')}. {verdict}"
         cards.append(
-            {"title": run.kind.title, "verdict": verdict, "good": run.success, "story": run.kind.story}
+            {"title": run.kind.title, "verdict": verdict, "good": run.success, "story": run.kind.description}
         )
-    return {"cards": cards, "poster": inline(material.poster), "course": COURSE, "nerf": NERF}
+    return {"cards": cards, "poster": _inline(material.poster), "course": COURSE, "nerf": NERF}
 
 
 def _runs(material: Material) -> list[dict[str, Any]]:
@@ -124,7 +115,9 @@ def _runs(material: Material) -> list[dict[str, Any]]:
             "id": run.kind.name,
             "title": run.kind.title,
             "good": run.success,
-            "stills": [{"src": inline(i), "caption": text} for text, i in material.stills[run.kind.name]],
+            "stills": [
+                {"src": _inline(image), "caption": text} for text, image in material.stills[run.kind.name]
+            ],
             "commands": command_chart(run),
             "lift": lift_chart(run),
             "leases": len(run.windows),
@@ -149,14 +142,13 @@ def _harm(material: Material) -> list[dict[str, str]]:
     rows = []
     for run in material.runs:
         for event in run.harm_events:
-            told = f"{event.quantity:.3g} {event.unit}"
             rows.append(
                 {
                     "run": run.kind.title,
                     "time": f"{event.time:.2f}",
                     "type": str(event.harm).replace("_", " "),
                     "on": event.element_id or "the rover",
-                    "quantity": told,
+                    "quantity": f"{event.quantity:.3g} {event.unit}",
                     "threshold": f"{event.threshold:.3g} {event.unit}" if event.threshold else "none allowed",
                 }
             )
@@ -174,7 +166,7 @@ def _audit(material: Material) -> dict[str, Any]:
                 "now": f"{record['now']:.2f}",
                 "event": record["event"],
                 "lease": record["fields"].get("lease", ""),
-                "text": "; ".join(f"{name} {_said(value)}" for name, value in fields.items()),
+                "text": "; ".join(f"{name} {_text(value)}" for name, value in fields.items()),
                 "hash": record["hash"][:12],
             }
         )
@@ -224,16 +216,16 @@ SECTIONS: dict[str, Callable[[Material], Any]] = {
 """Each section of the page by the name that the template knows it under."""
 
 
-def inline(image: Image) -> str:
+def _inline(image: Image) -> str:
     """A picture as a data URL."""
     from PIL import Image as Pictures
 
     buffer = io.BytesIO()
     Pictures.fromarray(image).save(buffer, "JPEG", quality=84, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return data_uri(buffer.getvalue(), "image/jpeg")
 
 
-def _listed(words: Sequence[str]) -> str:
+def _enumeration(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
@@ -241,7 +233,7 @@ def _value(value: Value) -> str:
     return f"{value:.4g}" if isinstance(value, (int, float)) else f"{low(value):.4g} to {high(value):.4g}"
 
 
-def _said(value: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {part:g}" for name, part in value.items())
     if isinstance(value, list):

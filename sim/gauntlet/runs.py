@@ -1,4 +1,4 @@
-"""The demo's three drives through `gauntlet`, recorded step by step: what was asked, enforced and why.
+"""The demo's three drives through `gauntlet`, recorded step by step: requested, enforced, and why.
 
 The nerfed run goes on behind each obstacle that it failed at: the demo, not the robot, then teleports the
 rover past it, so that every obstacle is shown. Drawing and reporting are elsewhere.
@@ -21,8 +21,8 @@ from nerfbot.powers import AuditLog, Lease
 from ..plant.nerfed_plant import NerfedPlant, Step
 from ..plant.sensors import Readings
 from ..plant.snapshot import Snapshot, take
-from ..scripted.driver import Driver
-from ..scripted.episode import Asker, ZoneLeases
+from ..scripted.driver import ScriptedDriver
+from ..scripted.episode import LeaseRequester, ZoneLeases
 
 COURSE, NERF = "gauntlet", "rover-weak"
 FRAME_STEPS = 5
@@ -52,13 +52,13 @@ STAGES = (
 """The obstacles of `gauntlet` in driving order. The last budget is what the task's horizon leaves there."""
 
 
-class Kind(NamedTuple):
-    """One of the runs: its key in the metrics, its title, what is done, and who asks for leases."""
+class RunKind(NamedTuple):
+    """One of the runs: its key in the metrics, its title, what is done, and what requests leases."""
 
     name: str
     title: str
-    story: str
-    asker: Callable[[], Asker | None]
+    description: str
+    requester: Callable[[], LeaseRequester | None]
     goes_on: bool
     timed: bool
 
@@ -99,7 +99,7 @@ class Run:
     axes); ``wall`` is how long it took, s.
     """
 
-    kind: Kind
+    kind: RunKind
     success: bool = False
     failed_at: list[str] = field(default_factory=list)
     time: float = 0.0
@@ -113,22 +113,22 @@ class Run:
     stages: list[tuple[float, float, int, str]] = field(default_factory=list)
 
 
-class AskOnce:
-    """Asks for one lift at ``start`` s, wherever the rover is; a refusal is taken for an answer."""
+class RequestOnce:
+    """Requests one lift at ``start`` s, wherever the rover is, and accepts a refusal."""
 
     def __init__(self, axis: str, start: float = 0.5) -> None:
-        self.axis, self.start, self.asked = axis, start, False
+        self.axis, self.start, self.requested = axis, start, False
 
     def __call__(self, plant: NerfedPlant, readings: Readings) -> None:
-        """Ask, if it is time and has not been done."""
-        if not self.asked and plant.time >= self.start:
-            self.asked = True
-            wish = Lease(axes={self.axis: 1.0}, reason="push the block, asked for outside", duration=8.0)
-            plant.request(wish)
+        """Request the lift once, when it is time."""
+        if not self.requested and plant.time >= self.start:
+            self.requested = True
+            reason = "push the block, asked for outside"
+            plant.request(Lease(axes={self.axis: 1.0}, reason=reason, duration=8.0))
 
 
 KINDS = (
-    Kind(
+    RunKind(
         "nerfed",
         "Nerfed",
         "No lease. The rover fails at each obstacle; the demo then puts it down behind that obstacle.",
@@ -136,7 +136,7 @@ KINDS = (
         goes_on=True,
         timed=False,
     ),
-    Kind(
+    RunKind(
         "leases",
         "Leases in the lift zones",
         "Inside a lift zone the rover asks for a lease of a few seconds on the axes that the zone allows.",
@@ -144,23 +144,22 @@ KINDS = (
         goes_on=False,
         timed=True,
     ),
-    Kind(
+    RunKind(
         "outside",
         "A lease asked for outside",
         "The rover asks for strength before it has entered the lift zone. It is refused, and stays too weak.",
-        lambda: AskOnce("strength"),
+        lambda: RequestOnce("strength"),
         goes_on=False,
         timed=False,
     ),
 )
 
 
-class Recorder:
+class RunRecorder:
     """Fills a `Run` from a plant, step by step."""
 
     def __init__(self, run: Run, plant: NerfedPlant) -> None:
         self.run, self.plant = run, plant
-        self.note = ""
 
     def record(self, step: Step, stage: int, phase: str, last: bool = False) -> None:
         """Add one control step; every few steps, and at the last one, a snapshot too."""
@@ -182,39 +181,29 @@ class Recorder:
             if active:
                 item = max(active, key=lambda each: each.end)
                 lease = (" + ".join(item.lease.axes), max(0.0, item.end - plant.time))
-            note = self.note or phase
+            shown = take(plant.plant)
             run.frames.append(
-                Frame(
-                    plant.time,
-                    take(plant.plant),
-                    stage,
-                    note,
-                    requested[0],
-                    executed[0],
-                    lift,
-                    reasons,
-                    lease,
-                )
+                Frame(plant.time, shown, stage, phase, requested[0], executed[0], lift, reasons, lease)
             )
 
     def _saturated(self, step: Step) -> bool:
-        """Whether the motors give all the effort that they are allowed: the cap acts in them, not before."""
+        """Whether the motors give all the effort that they may: the limit acts in them, not before."""
         effort = self.plant.plant.robot.measured().effort
         return effort is not None and bool((np.abs(effort) >= 0.97 * step.limited.effort_limit).any())
 
 
-def drive(plant: NerfedPlant, kind: Kind, course: Course, seed: int) -> Run:
+def drive(plant: NerfedPlant, kind: RunKind, course: Course, seed: int) -> Run:
     """One run from the start of ``course``, until the coin is taken or an obstacle ends it."""
     began = time.perf_counter()
     run = Run(kind)
     readings = plant.reset(course, seed=seed)
     tracker = TaskTracker(course.task.model_copy(update={"horizon": 600.0}), course)
-    driver, asker, recorder = Driver(course), kind.asker(), Recorder(run, plant)
+    driver, request, recorder = ScriptedDriver(course), kind.requester(), RunRecorder(run, plant)
     stage, entered = 0, 0.0
     while True:
         command = driver.act(readings, plant.time)
-        if asker is not None:
-            asker(plant, readings)
+        if request is not None:
+            request(plant, readings)
         step = plant.step(command)
         tracker.consume(step.events, plant.time, plant.plant.cell)
         readings = step.readings
@@ -232,7 +221,7 @@ def drive(plant: NerfedPlant, kind: Kind, course: Course, seed: int) -> Run:
         if not passed:
             plant.plant.edits.teleport(*here.resume)
             run.teleports.append(now)
-            driver = Driver(dataclasses.replace(course, route=course.route[here.waypoint :]))
+            driver = ScriptedDriver(dataclasses.replace(course, route=course.route[here.waypoint :]))
         stage, entered = stage + 1, now
     run.success = tracker.reached_goal and not run.failed_at
     run.time = plant.time

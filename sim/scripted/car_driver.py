@@ -1,4 +1,4 @@
-"""A scripted driver for a car: as `Driver`, but it turns only while it rolls, and backs off where it must."""
+"""A scripted driver for a car: it turns only while it rolls, and backs off where it must."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nerfbot.course import Course
 
 from ..errors import InvalidRobot
 from ..robots.description import AckermannDrive, RobotDescription
-from .driver import BACK_SPEED, BRAKING, Driver
+from .driver import BACK_SPEED, BRAKING, ScriptedDriver
 from .navigation import Point
 
 LATERAL = 2.5
@@ -19,8 +19,8 @@ _BEHIND, _AHEAD = 1.5, 0.6
 _BACK_STEPS = 40
 
 
-class CarDriver(Driver):
-    """Drives one episode on ``course``; see `Driver`. Raises `InvalidRobot` for a robot without steering."""
+class CarDriver(ScriptedDriver):
+    """Drives one episode on ``course``; raises `InvalidRobot` for a robot without steering."""
 
     def __init__(self, course: Course, speed: float = 1.4, robot: RobotDescription | str = "racecar") -> None:
         description = robot if isinstance(robot, RobotDescription) else RobotDescription.load(robot)

@@ -19,7 +19,8 @@ from ..physics.arena_builder import CHEST
 from ..plant.sensors import Readings
 from ..robots.description import LidarModel, RobotDescription
 from .navigation import MARGIN, FloorMap, Obstacle, Point
-from .object_memory import Memory, Seen
+from .object_memory import ObjectMemory
+from .object_tracker import TrackedObject
 
 Floats = NDArray[np.float64]
 
@@ -50,7 +51,7 @@ _STUCK_STEPS = 40
 _REPLAN = 20
 
 
-class Driver:
+class ScriptedDriver:
     """Drives one episode on ``course``; a new episode needs a new driver.
 
     Args:
@@ -67,7 +68,7 @@ class Driver:
         self.phase = "drive"
         self.plan = FloorMap(course)
         half = lidar.field_of_view / 2
-        self.memory = Memory(course, self.plan, lidar.position[0], lidar.range, half)
+        self.memory = ObjectMemory(course, self.plan, lidar.position[0], lidar.range, half)
         self._angles = np.linspace(-half, half, lidar.rays)
         self._goal = course.task.goal
         self._goal_count = sum(self._goal.covers(item) for item in course.elements)
@@ -87,7 +88,7 @@ class Driver:
 
     def act(self, readings: Readings, now: float) -> Floats:
         """The command, linear.x in m/s and angular.z in rad/s, for these readings at ``now`` s."""
-        self.memory.notice(readings)
+        self.memory.update(readings)
         self._steps += 1
         x, y, heading = (float(part) for part in readings.pose)
         self._pose, self._here = (x, y, heading), (x, y)
@@ -149,7 +150,7 @@ class Driver:
             found += [self.plan.cell_box(item.position) for item in self.course.of("gate")]
         return found
 
-    def _targets(self) -> list[Seen]:
+    def _targets(self) -> list[TrackedObject]:
         """What is in memory and worth driving to now, the nearest first."""
         goal, memory = self._goal, self.memory
         wanted = "key" if goal.kind == "chest" and memory.keys <= 0 else goal.kind

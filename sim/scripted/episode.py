@@ -1,4 +1,4 @@
-"""Whole episodes of a scripted driver on a nerfed plant: who asks for which lease, and what came of it."""
+"""Whole episodes on a nerfed plant: who drives, which leases are requested, and the outcome."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ..plant.nerfed_plant import NerfedPlant, Step
 from ..plant.sensors import Readings
 
 LEASE_SECONDS, LEASE_RAMP = 5.0, 0.5
-"""How long a lease that the runner asks for lasts, and its ramp, s."""
+"""How long a requested lease lasts, and its ramp, s."""
 
-Asker = Callable[[NerfedPlant, Readings], None]
-"""Asks the plant for leases, where it wants some; called before every step."""
+LeaseRequester = Callable[[NerfedPlant, Readings], None]
+"""Requests leases from the plant; called before every step."""
 
 
-class Steers(Protocol):
-    """What drives: ``phase`` says what it is doing, `act` makes a command of readings."""
+class RobotController(Protocol):
+    """Drives a robot: ``phase`` says what it is doing, `act` makes a command of readings."""
 
     @property
     def phase(self) -> str:
@@ -36,12 +36,12 @@ class Steers(Protocol):
         ...
 
 
-DriverT = TypeVar("DriverT", bound=Steers)
+ControllerT = TypeVar("ControllerT", bound=RobotController)
 
 
-class Moment(NamedTuple):
+class StepRecord(NamedTuple):
     """One control step in brief: time s, pose (x m, y m, heading rad), what the driver was doing, the command
-    asked for and the one executed, the lift by axis, and whether interference lost the command.
+    requested and the one executed, the lift by axis, and whether interference lost the command.
     """
 
     time: float
@@ -55,18 +55,18 @@ class Moment(NamedTuple):
 
 @dataclass(frozen=True)
 class Episode:
-    """What came of an episode: ``time`` s it took, ``harm`` by type in that type's unit, every step."""
+    """The outcome of an episode: ``time`` s it took, ``harm`` by type in that type's unit, every step."""
 
     success: bool
     reward: float
     first_contact: FirstContact
     time: float
     harm: dict[str, float]
-    steps: list[Moment] = field(repr=False, default_factory=list)
+    steps: list[StepRecord] = field(repr=False, default_factory=list)
 
 
 class ZoneLeases:
-    """Asks, inside a lift zone, for full lift on the zone's axes (those among ``axes``), and renews in time.
+    """Requests, inside a lift zone, full lift on the zone's axes (those among ``axes``), and renews in time.
 
     A lease is renewed once less than ``margin`` s of its full level remain.
     """
@@ -81,21 +81,21 @@ class ZoneLeases:
         self.axes, self.duration, self.ramp, self.margin = axes, duration, ramp, margin
 
     def __call__(self, plant: NerfedPlant, readings: Readings) -> None:
-        """Ask for what is missing here; the odometry tells where that is."""
+        """Request what is missing here, by the odometry."""
         zone = plant.plant.course.axes_at(float(readings.pose[0]), float(readings.pose[1]))
-        ask(plant, [axis for axis in self.axes if axis in zone], self)
+        request_missing(plant, [axis for axis in self.axes if axis in zone], self)
 
 
-class Everywhere(ZoneLeases):
-    """Asks for full lift on ``axes`` wherever the robot is; the policy has to allow it."""
+class LeasesEverywhere(ZoneLeases):
+    """Requests full lift on ``axes`` wherever the robot is; the policy has to allow it."""
 
     def __call__(self, plant: NerfedPlant, readings: Readings) -> None:
-        """Ask for what is missing."""
-        ask(plant, list(self.axes), self)
+        """Request what is missing."""
+        request_missing(plant, list(self.axes), self)
 
 
-def ask(plant: NerfedPlant, axes: list[str], terms: ZoneLeases) -> None:
-    """Ask for one lease on those of ``axes`` that no active lease holds for long enough."""
+def request_missing(plant: NerfedPlant, axes: list[str], terms: ZoneLeases) -> None:
+    """Request one lease on those of ``axes`` that no active lease holds for long enough."""
     until = plant.time + terms.ramp + terms.margin
     held = {axis for item in plant.authority.active(0) if item.end > until for axis in item.lease.axes}
     missing = {axis: 1.0 for axis in axes if axis not in held}
@@ -106,10 +106,10 @@ def ask(plant: NerfedPlant, axes: list[str], terms: ZoneLeases) -> None:
 
 def run_episode(
     plant: NerfedPlant,
-    driver: DriverT,
+    driver: ControllerT,
     tracker: TaskTracker | None = None,
-    leases: Literal["none", "zones"] | Asker = "none",
-    on_step: Callable[[Step, DriverT], None] | None = None,
+    leases: Literal["none", "zones"] | LeaseRequester = "none",
+    on_step: Callable[[Step, ControllerT], None] | None = None,
     readings: Readings | None = None,
 ) -> Episode:
     """Drive from where the plant stands until the task is done or its horizon reached.
@@ -118,27 +118,28 @@ def run_episode(
         plant: reset, with the course of this episode.
         driver: a fresh one for that course.
         tracker: the task's (default: a new one).
-        leases: "none", "zones" (full lift on a lift zone's axes while inside it), or what asks for leases.
+        leases: "none", "zones" (full lift on a lift zone's axes while inside it), or what requests leases.
         on_step: called after every step, for recording.
         readings: what the plant's reset returned (default: the sensors are read anew).
 
     """
     course = plant.plant.course
     tracker = TaskTracker(course.task, course) if tracker is None else tracker
-    asker = {"none": None, "zones": ZoneLeases()}[leases] if isinstance(leases, str) else leases
-    told = plant.step(np.zeros(len(plant.channels))).readings if readings is None else readings
-    moments = []
+    request = {"none": None, "zones": ZoneLeases()}[leases] if isinstance(leases, str) else leases
+    if readings is None:
+        readings = plant.step(np.zeros(len(plant.channels))).readings
+    records = []
     while not tracker.done:
-        command = driver.act(told, plant.time)
-        if asker is not None:
-            asker(plant, told)
+        command = driver.act(readings, plant.time)
+        if request is not None:
+            request(plant, readings)
         step = plant.step(command)
         tracker.consume(step.events, plant.time, plant.plant.cell)
-        told = step.readings
-        moments.append(
-            Moment(
+        readings = step.readings
+        records.append(
+            StepRecord(
                 plant.time,
-                tuple(told.pose.tolist()),
+                tuple(readings.pose.tolist()),
                 driver.phase,
                 tuple(step.requested.tolist()),
                 tuple(step.limited.value.tolist()),
@@ -154,5 +155,5 @@ def run_episode(
         tracker.first_contact,
         plant.time,
         {str(kind): float(quantity) for kind, quantity in tracker.harm.items()},
-        moments,
+        records,
     )

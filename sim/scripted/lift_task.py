@@ -69,7 +69,7 @@ class RaiseTask(Declared):
         return validate(cls, read_yaml(path, InvalidRobot), str(path), InvalidRobot)
 
 
-class Raised(NamedTuple):
+class RaiseResult(NamedTuple):
     """What came of an episode: whether the load was raised and held, the time it took in s, the highest that
     its centre was in m.
     """
@@ -79,7 +79,7 @@ class Raised(NamedTuple):
     highest: float
 
 
-class Raising:
+class RaiseTaskRunner:
     """The task ``task`` with its arm, nerfed by ``nerf`` (default: the task's); a context manager.
 
     Raises `InvalidRobot`, `InvalidSpec` or `MissingDependency`; nothing is left open then.
@@ -160,7 +160,7 @@ class Raising:
         self.arm.actuate(goal)
         self.arm.read()
 
-    def run(self, seed: int, axes: Sequence[str] = ()) -> Raised:
+    def run(self, seed: int, axes: Sequence[str] = ()) -> RaiseResult:
         """One episode of the scripted driver, with leases on ``axes`` asked for and renewed all the time."""
         self.reset(seed)
         task, names = self.task, [channel.name for channel in self.arm.channels]
@@ -180,13 +180,13 @@ class Raising:
             self.step(start + way * min(1.0, now / seconds))
             highest = max(highest, self.height)
             held = held + CYCLE if self.height >= task.height else 0.0
-        return Raised(held >= task.hold, self.arm.time, highest)
+        return RaiseResult(held >= task.hold, self.arm.time, highest)
 
     def close(self) -> None:
         """Disconnect from the physics; closing twice does nothing."""
         self.arm.close()
 
-    def __enter__(self) -> Raising:
+    def __enter__(self) -> RaiseTaskRunner:
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -1,4 +1,4 @@
-"""A scripted driver for a quadruped: `Driver` finds the way, a trot makes joint positions of its twist."""
+"""A scripted driver for a quadruped: `ScriptedDriver` finds the way, a trot makes joint positions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..physics.client import CONTROL_STEP
 from ..plant.sensors import Readings
 from ..robots.description import RobotDescription
 from ..robots.gait import Gait, Trot
-from .driver import Driver
+from .driver import ScriptedDriver
 
 STRONG = (AXES.index("strength"), AXES.index("speed"))
 """The axes that a faster gait needs lifted: it walks for the lower of the two."""
@@ -27,7 +27,7 @@ class WalkDriver:
     """Walks one episode on ``course``; a new episode needs a new one.
 
     ``lift()`` tells the lift levels by axis, as an observation reveals them: a gait that asks for more than
-    the caps allow stumbles. ``phase`` and `act` as `Driver` has them.
+    the caps allow stumbles. ``phase`` and `act` as `ScriptedDriver` has them.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class WalkDriver:
         gait = gait if isinstance(gait, Gait) else Gait.load(gait)
         self._trot = Trot(gait, tuple(row.channel() for row in description.channels))
         self._lift = lift
-        self._driver = Driver(course, gait.speed(1.0), description)
+        self._driver = ScriptedDriver(course, gait.speed(1.0), description)
 
     @property
     def phase(self) -> str:

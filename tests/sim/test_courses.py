@@ -13,8 +13,8 @@ from nerfbot.course import load_course
 from nerfbot.limits import AXES
 from nerfbot.powers import LeasePolicy
 from nerfbot.sim.plant.nerfed_plant import NerfedPlant
-from nerfbot.sim.scripted.driver import PHASES, Driver
-from nerfbot.sim.scripted.episode import Episode, Everywhere, ZoneLeases, run_episode
+from nerfbot.sim.scripted.driver import PHASES, ScriptedDriver
+from nerfbot.sim.scripted.episode import Episode, LeasesEverywhere, ZoneLeases, run_episode
 
 SEEDS = 20
 FAILS, PASSES = 0.2, 0.8
@@ -33,12 +33,12 @@ def drive() -> Iterator[Drive]:
         policy = LeasePolicy(allow_outside=True) if anywhere else None
         plants.append(NerfedPlant(load_course(name, seed=first), policy=policy))
         plant = plants[-1]
-        leases = Everywhere(anywhere) if anywhere else ZoneLeases(zones)
+        leases = LeasesEverywhere(anywhere) if anywhere else ZoneLeases(zones)
         found = []
         for seed in range(first, first + seeds):
             course = load_course(name, seed=seed)
             readings = plant.reset(course, seed=seed)
-            found.append(run_episode(plant, Driver(course), leases=leases, readings=readings))
+            found.append(run_episode(plant, ScriptedDriver(course), leases=leases, readings=readings))
         return found
 
     yield episodes
@@ -144,7 +144,7 @@ def test_the_driver_looks_up_no_goal(drive: Drive) -> None:
         runs = []
         for each in (course, other):
             readings = plant.reset(each, seed=1)
-            driver = Driver(each)
+            driver = ScriptedDriver(each)
             commands = []
             for _ in range(60):
                 commands.append(driver.act(readings, plant.time).tolist())

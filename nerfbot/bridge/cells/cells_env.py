@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from nerfbot.bridge.cells.cell_controller import CellController, Pace
 from nerfbot.bridge.cells.grid_edits import RoverEdits
 from nerfbot.bridge.cells.grid_observation import ObjectPose, ObservationBuilder, RobotState
-from nerfbot.bridge.cells.object_tracker import SeenObjects
+from nerfbot.bridge.cells.object_tracker import DetectedObjects
 from nerfbot.bridge.cells.wall_map import LidarGeometry
 from nerfbot.course import Course, CoursePlan, Task, TaskTracker
 from nerfbot.course.elements import STEPS
@@ -177,7 +177,7 @@ class RoverCells(gymnasium.Env[Any, Any]):
         self.powers = EpisodePowers(self.nerfed, self._schedules, self.np_random, self.tracker)
         self.builder = self._builder(course, nerf_seed)
         self.controller = CellController(course, self.pace)
-        self.seen = SeenObjects(course, self._lidar) if self.poses == "seen" else None
+        self.detected = DetectedObjects(course, self._lidar) if self.poses == "seen" else None
         self._length = 0
         self._outcomes: dict[str, int] = {}
         self._reward, self._over = 0.0, False
@@ -305,20 +305,20 @@ class RoverCells(gymnasium.Env[Any, Any]):
         self._reward += self.tracker.consume(outcome.events)
         for element, is_there in outcome.changes:
             (self.tracker.appear if is_there else self.tracker.vanish)(element)
-            if is_there and self.seen is not None:
-                self.seen.add(element)
+            if is_there and self.detected is not None:
+                self.detected.add(element)
         return self._wait("edited" if outcome.done else "illegal")
 
     # What is told
 
     def _look(self) -> None:
-        if self.seen is not None:
-            self.seen.notice(self._readings)
+        if self.detected is not None:
+            self.detected.update(self._readings)
 
     def _robot_state(self) -> RobotState:
         plant, readings = self.nerfed.plant, self._readings
         objects = gate_poses(self.nerfed)
-        objects += tracked_objects(self.nerfed) if self.seen is None else self.seen.poses()
+        objects += tracked_objects(self.nerfed) if self.detected is None else self.detected.poses()
         seconds_left, charges = self.powers.remaining or (0.0, 0.0)
         still = abs(float(readings.twist[1])) < 0.3  # rays of a turning robot point elsewhere
         return RobotState(

@@ -28,7 +28,7 @@ from nerfbot.hardware.safety.requests import SupervisorClient
 from nerfbot.limits import AXES
 from nerfbot.sim.plant.sensors import Readings
 from nerfbot.sim.robots.description import RobotDescription
-from nerfbot.sim.scripted.episode import Steers
+from nerfbot.sim.scripted.episode import RobotController
 from nerfbot.sim.scripted.nerf_check import scripted
 
 from ..rover_observation import observation
@@ -65,7 +65,7 @@ class PolicyNode(BaseNode):
         self._readings = ReadingsCollector(PlanarPose(start.x, start.y, start.heading))
         self._channels = channels_of(values)
         self._policy: Any = None
-        self._driver: Steers | None = None
+        self._driver: RobotController | None = None
         self._began: float | None = None
         if values["policy"] == "scripted":
             robot = RobotDescription.load(values["robot"])

@@ -4,15 +4,13 @@ other.
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
+from nerfbot import html
 
 _KINDS = {".png": ("image", "image/png"), ".gif": ("image", "image/gif"), ".mp4": ("video", "video/mp4")}
 
@@ -37,7 +35,7 @@ class Medium:
     def of(cls, path: Path, caption: str) -> Medium:
         """From a .png, .gif or .mp4 file."""
         kind, mime = _KINDS[path.suffix]
-        return cls(caption, f"data:{mime};base64,{base64.b64encode(path.read_bytes()).decode()}", kind)
+        return cls(caption, html.data_uri(path.read_bytes(), mime), kind)
 
 
 @dataclass(frozen=True)
@@ -52,12 +50,7 @@ class Section:
 
 def write_page(path: Path, title: str, lead: str, sections: Sequence[Section]) -> Path:
     """Write the page, whole or not at all."""
-    template = (files("nerfbot.experiment.analysis") / "page.html.j2").read_text(encoding="utf-8")
-    page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(template)
-    part = path.with_name(path.name + ".part")
-    part.write_text(page.render(title=title, lead=lead, sections=sections), encoding="utf-8")
-    part.replace(path)
-    return path
+    return html.write_page(path, __package__, "page.html.j2", title=title, lead=lead, sections=sections)
 
 
 def shown(value: Any, digits: int = 2) -> str:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from nerfbot.agents.policy import load_policy
@@ -25,6 +22,7 @@ from nerfbot.experiment.protocol.statistics import (
 from nerfbot.experiment.runs.results import Row, arm_values, arms_of, column, summary
 from nerfbot.experiment.runs.run_folder import read_metrics
 from nerfbot.grid.rendering.films import make_film
+from nerfbot.html import data_uri, write_page
 
 RIVALS = (
     "plain",
@@ -53,11 +51,14 @@ def write_report(folder: Path, config: ExperimentConfig, rows: Sequence[Row]) ->
         for row in rows
     }
     pictures = write_figures(folder / "figures", rows, curves)
-    figures = [(title, _inline(pictures[name])) for name, (title, _) in FIGURES.items() if name in pictures]
-    films = [(arm, _inline(path)) for arm, path in write_films(folder, config, arms).items()]
-    template = (files("nerfbot.experiment.analysis") / "report.html.j2").read_text(encoding="utf-8")
-    page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(template)
-    text = page.render(
+    figures = [
+        (title, _uri(pictures[name], "image/png")) for name, (title, _) in FIGURES.items() if name in pictures
+    ]
+    films = [(arm, _uri(path, "image/gif")) for arm, path in write_films(folder, config, arms).items()]
+    return write_page(
+        folder / "report.html",
+        __package__,
+        "report.html.j2",
         config=config,
         rows=rows,
         split=rows[0]["split"],
@@ -68,10 +69,6 @@ def write_report(folder: Path, config: ExperimentConfig, rows: Sequence[Row]) ->
         verdicts=verdicts(rows),
         seconds=sum(float(row["seconds"]) for row in rows),
     )
-    part = folder / "report.html.part"
-    part.write_text(text, encoding="utf-8")
-    part.replace(folder / "report.html")
-    return folder / "report.html"
 
 
 def write_films(folder: Path, config: ExperimentConfig, arms: Sequence[str]) -> dict[str, Path]:
@@ -93,8 +90,8 @@ def write_films(folder: Path, config: ExperimentConfig, arms: Sequence[str]) -> 
     return films
 
 
-def _inline(path: Path) -> str:
-    return base64.b64encode(path.read_bytes()).decode()
+def _uri(path: Path, mime: str) -> str:
+    return data_uri(path.read_bytes(), mime)
 
 
 def _line(arm: str, numbers: dict[str, Any], colour: str) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from nerfbot.experiment.runs.workers import Workers
 from nerfbot.experiment.studies.curve import NERF, Condition, CurvePlan, measure, policy_folder
 from nerfbot.experiment.studies.rover_film import Recording, on_rover, write_film
 from nerfbot.experiment.studies.study_rows import OnProgress, write
+from nerfbot.files import replaced_folder
 from nerfbot.powers import AuditLog, verify
 from nerfbot.sim.gauntlet import gauntlet
 
@@ -80,7 +81,7 @@ def make(
     """
     if seed < 0:
         raise InvalidCommand(f"seed = {seed}: must not be negative")
-    with gauntlet.replaced_folder(out, OUTPUTS) as work:
+    with replaced_folder(out, OUTPUTS) as work:
         return _fill(work, scale or Scale(), seed, video, progress, gui)
 
 

@@ -19,7 +19,7 @@ from nerfbot.limits import AXES, NerfSpec
 from nerfbot.powers import LeasePolicy
 from nerfbot.sim.physics.client import CONTROL_STEP
 from nerfbot.sim.plant.nerfed_plant import NerfedPlant, Step
-from nerfbot.sim.scripted.episode import Everywhere
+from nerfbot.sim.scripted.episode import LeasesEverywhere
 
 LANE = [
     "#########################",
@@ -72,7 +72,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
         policy = LeasePolicy(allow_outside=True)
         plants.append(NerfedPlant(load_course(path), spec, policy=policy, seed=seed, camera=camera))
         if lift:
-            Everywhere(lift, duration=30.0, ramp=0.0)(plants[-1], plants[-1].plant.observe())
+            LeasesEverywhere(lift, duration=30.0, ramp=0.0)(plants[-1], plants[-1].plant.observe())
         return plants[-1]
 
     yield build

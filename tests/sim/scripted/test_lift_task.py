@@ -13,16 +13,16 @@ pytest.importorskip("pybullet")
 
 from nerfbot.limits import NerfSpec
 from nerfbot.sim.errors import InvalidRobot
-from nerfbot.sim.scripted.lift_task import TASKS, RaiseTask, Raising
+from nerfbot.sim.scripted.lift_task import TASKS, RaiseTask, RaiseTaskRunner
 
 
 @pytest.fixture(scope="module")
-def raising() -> Iterator[Raising]:
-    with Raising("raise-load") as made:
+def raising() -> Iterator[RaiseTaskRunner]:
+    with RaiseTaskRunner("raise-load") as made:
         yield made
 
 
-def drive(raising: Raising, seconds: float) -> np.ndarray:
+def drive(raising: RaiseTaskRunner, seconds: float) -> np.ndarray:
     """Torques (N·m) and speeds (rad/s) at every control cycle of holding the start, shape (cycles, 2, 7)."""
     goal, found = raising.arm.state["position"], []
     for _ in range(round(seconds * 100)):
@@ -31,7 +31,7 @@ def drive(raising: Raising, seconds: float) -> np.ndarray:
     return np.array(found)
 
 
-def test_the_load_hangs_in_the_hand_and_weighs_on_the_joints(raising: Raising) -> None:
+def test_the_load_hangs_in_the_hand_and_weighs_on_the_joints(raising: RaiseTaskRunner) -> None:
     raising.reset(0)
     before = raising.height
     torque = drive(raising, 1.0)[-20:, 0].mean(axis=0)
@@ -45,7 +45,7 @@ def test_the_load_hangs_in_the_hand_and_weighs_on_the_joints(raising: Raising) -
     assert torque[1] - alone[1] == pytest.approx(lever, rel=0.25)
 
 
-def test_torque_and_speed_stay_under_the_caps(raising: Raising) -> None:
+def test_torque_and_speed_stay_under_the_caps(raising: RaiseTaskRunner) -> None:
     raising.run(3)
     caps, seen = [60.0] * 3 + [25.0] + [8.0] * 3, []
     raising.reset(3)
@@ -68,7 +68,7 @@ def test_torque_and_speed_stay_under_the_caps(raising: Raising) -> None:
     assert speeds.max() <= 0.8 * 1.05
 
 
-def test_a_lift_raises_it_and_only_one_on_strength(raising: Raising) -> None:
+def test_a_lift_raises_it_and_only_one_on_strength(raising: RaiseTaskRunner) -> None:
     assert not raising.run(1).success
     assert not raising.run(1, ("speed",)).success
     raised = raising.run(1, ("strength",))
@@ -76,7 +76,7 @@ def test_a_lift_raises_it_and_only_one_on_strength(raising: Raising) -> None:
     assert raised.highest > 0.45
 
 
-def test_a_seed_draws_the_load_and_the_start_again(raising: Raising) -> None:
+def test_a_seed_draws_the_load_and_the_start_again(raising: RaiseTaskRunner) -> None:
     drawn = []
     for seed in (5, 6, 5):
         raising.reset(seed)
@@ -88,7 +88,7 @@ def test_a_seed_draws_the_load_and_the_start_again(raising: Raising) -> None:
 
 
 def test_without_a_nerf_the_arm_raises_it() -> None:
-    with Raising("raise-load", NerfSpec.load("none")) as raising:
+    with RaiseTaskRunner("raise-load", NerfSpec.load("none")) as raising:
         assert raising.run(0).success
 
 
@@ -104,7 +104,7 @@ def test_a_wrong_task_is_one_line(tmp_path: Path, change: dict[str, object], sai
     path = tmp_path / "task.yaml"
     path.write_text(yaml.safe_dump(yaml.safe_load((TASKS / "raise-load.yaml").read_text()) | change))
     with pytest.raises(InvalidRobot, match=said):
-        Raising(path)
+        RaiseTaskRunner(path)
 
 
 def test_an_unknown_task_is_suggested() -> None:
