@@ -14,10 +14,10 @@ def test_driving_about_raises_no_wall_that_is_not_there(rover, nerf: str) -> Non
     random = np.random.default_rng(0)
     for level in range(3):
         env.reset(seed=level)
-        plan = env.builder.walls.standing.copy()
+        plan = env.perception.builder.walls.standing.copy()
         for _ in range(12):
             _, _, over, late, _ = env.step(int(random.integers(1, 5)))
-            np.testing.assert_array_equal(env.builder.walls.standing, plan)
+            np.testing.assert_array_equal(env.perception.builder.walls.standing, plan)
             if over or late:
                 break
 
@@ -30,7 +30,7 @@ def test_a_wall_that_was_put_up_and_one_that_was_torn_down_are_noticed(rover) ->
     env.nerfed.plant.edits.set_cell(3, 4, None)
     for action in (4, 1, 0, 1, 0):
         env.step(action)
-    assert env.builder.walls.standing[1, 4]
+    assert env.perception.builder.walls.standing[1, 4]
     for action in (4, 0, 0):
         env.step(action)
-    assert not env.builder.walls.standing[3, 4]
+    assert not env.perception.builder.walls.standing[3, 4]
