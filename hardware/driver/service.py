@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from ..datagram import Mailbox, has_reader, private_path
 from ..robot import ServoRobot
 from .driver import ServoDriver
 from .guards import COMMAND_TIMEOUT, MAX_PERIODS
+from .joint_command import encode
 from .report import Phase
 from .setup import open_bus
 
@@ -184,12 +185,22 @@ class DriverClient:
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        self.target = folder / COMMAND_SOCKET
+        self.target, self.name = folder / COMMAND_SOCKET, name
+        self.sequence = 0
+        """Number of the last command."""
         self._mailbox = Mailbox(folder / f"client-{name}")
 
     def send(self, data: bytes) -> bool:
-        """Send a command; whether it was delivered."""
+        """Send a datagram; whether it was delivered."""
         return self._mailbox.send(data, self.target)
+
+    def command(self, positions: Mapping[str, float], source: str | None = None) -> bool:
+        """Send the next command, a position by joint in rad; whether it was delivered.
+
+        ``source``: the client's name, unless given.
+        """
+        self.sequence += 1
+        return self.send(encode(self.sequence, source or self.name, positions))
 
     def subscribe(self) -> bool:
         """Request the state without a command; whether there is a driver."""

@@ -21,7 +21,6 @@ from nerfbot.limits import Channel, Measured
 
 from ..errors import BusError
 from ..robot import ServoRobot
-from .joint_command import encode
 from .service import DriverClient
 
 Floats = NDArray[np.float64]
@@ -36,9 +35,7 @@ class ServoArm:
 
     def __init__(self, robot: ServoRobot, folder: Path, name: str = "") -> None:
         self.robot, self.channels = robot, robot.channels()
-        self.source = name or f"arm-{os.getpid()}"
-        self._client = DriverClient(folder, self.source)
-        self._sequence = 0
+        self._client = DriverClient(folder, name or f"arm-{os.getpid()}")
         self.state: dict[str, Any] = {}
 
     def actuate(
@@ -58,10 +55,7 @@ class ServoArm:
         for channel, number in zip(self.channels, values, strict=True):
             if not np.isfinite(number):
                 raise InvalidCommand(f"actuate: {channel.name} must be finite, got {number}")
-        self._sequence += 1
-        self._client.send(
-            encode(self._sequence, self.source, dict(zip(self.robot.names, values, strict=True)))
-        )
+        self._client.command(dict(zip(self.robot.names, values, strict=True)))
 
     def read(self, wait: float = 0.5) -> dict[str, Any]:
         """Wait at most ``wait`` s for a newer state of the driver; returns it, also as ``state``.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,8 @@ STEP = 0.002
 class Emulator(PtyServer):
     """Emulated servos behind a pseudo terminal.
 
-    ``gravity`` gives the load on each servo at the servos' angles, N·m in its own direction, by ID.
+    ``gravity`` gives the load on each servo at the servos' angles, N·m in its own direction, by ID;
+    ``options`` are those of `PtyServer`.
     """
 
     def __init__(
@@ -41,16 +41,13 @@ class Emulator(PtyServer):
         servos: Sequence[EmulatedServo],
         link: Path | None,
         baud: int = 1_000_000,
-        log: Path | None = None,
-        control: Path | None = None,
-        seed: int = 0,
         gravity: Callable[[Sequence[EmulatedServo]], Mapping[int, float]] | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        **options: Any,
     ) -> None:
-        super().__init__(servos[0].model.protocol, link, baud, log, control, seed, clock)
+        super().__init__(servos[0].model.protocol, link, baud, **options)
         self.servos, self.gravity = list(servos), gravity
         self._bus_free = 0.0
-        self._simulated = clock()
+        self._simulated = self.clock()
 
     def advance(self, now: float) -> None:
         """Simulate the servos until ``now`` (s)."""

@@ -38,8 +38,8 @@ def _changed(change: Callable[[FaultContext, list[str], list[Any]], tuple[list[s
     def send(context: FaultContext) -> None:
         rig = context.rig
         names, positions = change(context, list(rig.robot.names), list(context.goal))
-        rig.sequence += 1
-        data = {"sequence": rig.sequence, "source": "rig", "names": names, "positions": positions}
+        rig.client.sequence += 1
+        data = {"sequence": rig.client.sequence, "source": "rig", "names": names, "positions": positions}
         rig.client.send(json.dumps(data).encode())
 
     return send
@@ -80,7 +80,7 @@ def _nothing(context: FaultContext) -> None:
 
 def _resend(context: FaultContext, back: int = 0) -> None:
     """Send the goal with the number of the last command, or of one ``back`` commands ago."""
-    sequence = max(0, context.rig.sequence - back)
+    sequence = max(0, context.rig.client.sequence - back)
     context.rig.client.send(encode(sequence, "rig", context.named_goal()))
 
 
@@ -107,9 +107,10 @@ def _burst_then_silence(context: FaultContext) -> None:
 
 def _stamped(stamp: float) -> Send:
     def send(context: FaultContext) -> None:
-        context.rig.sequence += 1
-        data = json.loads(encode(context.rig.sequence, "rig", context.named_goal()))
-        context.rig.client.send(json.dumps({**data, "stamp": stamp}).encode())
+        client = context.rig.client
+        client.sequence += 1
+        data = json.loads(encode(client.sequence, "rig", context.named_goal()))
+        client.send(json.dumps({**data, "stamp": stamp}).encode())
 
     return send
 

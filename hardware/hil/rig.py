@@ -17,7 +17,6 @@ from nerfbot.limits import AXES, NerfSpec
 from .. import priority
 from ..datagram import Mailbox, private_path
 from ..driver.child import START_TIMEOUT, ChildProcess, start_driver
-from ..driver.joint_command import encode
 from ..driver.service import PERMIT_SOCKET, PRIORITY, DriverClient, DriverConfig
 from ..emulator.process import BusProcess, EmulatedBus, wait_until
 from ..robot import ServoRobot
@@ -62,10 +61,8 @@ def repeat_goal(
 ) -> None:
     """A policy in a process of its own: it commands the same ``goal`` (rad) in every period."""
     client = DriverClient(folder, source)
-    sequence = 0
     while True:
-        sequence += 1
-        client.send(encode(sequence, source, dict(zip(names, goal, strict=True))))
+        client.command(dict(zip(names, goal, strict=True)))
         time.sleep(period)
 
 
@@ -93,7 +90,6 @@ class Rig:
         self._mailbox = Mailbox(private_path(folder / SUPERVISOR_SOCKET))
         self.impostor = PermitSource(PERMIT_VALID)
         self.permit_fields: dict[str, Any] = {}
-        self.sequence = 0
         self._policies = 0
         self.state: dict[str, Any] = {}
 
@@ -140,9 +136,7 @@ class Rig:
 
     def command(self, positions: Sequence[float], source: str = "rig") -> None:
         """Send a command as the policy, rad in the order of the joints."""
-        self.sequence += 1
-        names = self.robot.names
-        self.client.send(encode(self.sequence, source, dict(zip(names, positions, strict=True))))
+        self.client.command(dict(zip(self.robot.names, positions, strict=True)), source)
 
     def update(self, wait: float = 0.0) -> dict[str, Any]:
         """Wait at most ``wait`` s for a newer state of the driver; returns the newest, also as ``state``."""

@@ -18,7 +18,6 @@ from sensor_msgs.msg import JointState
 
 from nerfbot.errors import InvalidCommand
 
-from ..driver.joint_command import encode
 from ..driver.service import DriverClient
 from ..errors import InvalidSetup
 from ..robot import ServoRobot
@@ -58,7 +57,7 @@ class ServoNode(BaseNode):
         self._stream = StreamMonitor(values["cmd_vel_timeout"], values["stamp_jump"])
         self._kind = COMMAND_TYPES[values["command_type"]]
         self._message = self._kind.message_class()
-        self._sequence, self._refusal = 0, ""
+        self._refusal = ""
         self._state: dict[str, Any] = {}
         self._received = self.now()
         self._states = self.create_publisher(JointState, "joint_states", qos_profile_system_default)
@@ -82,8 +81,7 @@ class ServoNode(BaseNode):
             self._refusal = str(error)
             self._driver.send(b"{}")  # no command: the driver stops at once
             return
-        self._sequence += 1
-        self._driver.send(encode(self._sequence, "ros", dict(zip(self._names, positions, strict=True))))
+        self._driver.command(dict(zip(self._names, positions, strict=True)), "ros")
 
     def _publish_state(self) -> None:
         """Publish the driver's newest state, if there is one."""
