@@ -52,13 +52,17 @@ def test_an_episode_s_end_cuts_an_action_short_and_is_told_as_numbers() -> None:
 
 
 def test_a_held_action_uses_its_edit_once() -> None:
-    env = make("nerfbot/Rover-v0", 4, powers=("teleport",), schedule="always", **ROOM)
+    task = {"goal": {"kind": "coin"}, "horizon": 0.4}
+    env = make("nerfbot/Rover-v0", 4, powers=("teleport",), schedule="always", task=task, **ROOM)
     assert isinstance(env, ActionRepeat)
     _, info = env.reset(seed=0)
     assert info["action_mask"].tolist() == [True, True]
-    *_, info = env.step({"twist": np.zeros(2, np.float32), "power": 1})
+    action = {"twist": np.zeros(2, np.float32), "power": 1}
+    *_, info = env.step(action)
     assert info["action_mask"].tolist() == [True, True]
-    assert env.unwrapped._used == {"teleport": 1}
+    *_, truncated, info = env.step({**action, "power": 0})
+    assert truncated
+    assert info["episode_summary"]["teleport"] == 1.0
     env.close()
 
 
