@@ -34,7 +34,7 @@ def film(
     as_json: Annotated[bool, typer.Option("--json", help="Print the content of the JSON file.")] = False,
 ) -> None:
     """Film randomly drawn episodes; the film states how they were drawn, so nobody can pick them."""
-    from nerfbot.grid.rendering.films import make_film
+    from nerfbot.grid.filming.films import make_film
 
     keywords = environment(course, nerf, powers, schedule, training=training)
     title = "" if policy is None else f"{Path(course).stem}: policy {policy.name}"

@@ -11,7 +11,7 @@ from nerfbot.course.elements import STEPS
 from nerfbot.grid.action_menu import MOVES
 from nerfbot.grid.codes import COLOURS, SHAPES
 from nerfbot.grid.env import GridEnv
-from nerfbot.grid.rendering.captions import CaptionedEnv, Moment
+from nerfbot.grid.filming.captions import CaptionedEnv, Moment
 from nerfbot.powers import EDITS
 
 DIRECTIONS = {

@@ -21,7 +21,7 @@ from nerfbot.experiment.protocol.statistics import (
 )
 from nerfbot.experiment.runs.results import Row, arm_values, arms_of, column, summary
 from nerfbot.experiment.runs.run_folder import read_metrics
-from nerfbot.grid.rendering.films import make_film
+from nerfbot.grid.filming.films import make_film
 from nerfbot.html import data_uri, write_page
 
 RIVALS = (

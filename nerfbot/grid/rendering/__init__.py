@@ -1,4 +1,4 @@
-"""Pictures, films, text and captions of the grid.
+"""Pictures and text of the grid's cells.
 
-No rule of the grid lives here.
+No rule of the grid lives here, and nothing plays an episode: films do, in `nerfbot.grid.filming`.
 """

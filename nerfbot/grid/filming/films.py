@@ -20,7 +20,7 @@ from nerfbot.errors import InvalidCommand
 from nerfbot.files import write_atomically
 from nerfbot.grid.action_menu import MOVES
 from nerfbot.grid.env import GridEnv
-from nerfbot.grid.rendering.captions import CaptionedEnv, Moment
+from nerfbot.grid.filming.captions import CaptionedEnv, Moment
 from nerfbot.grid.rendering.render import rgb
 from nerfbot.media import FILM_SUFFIXES, Picture, check_suffix, drawing_package, open_film
 

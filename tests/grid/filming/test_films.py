@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nerfbot.errors import InvalidCommand
 from nerfbot.grid.env import GridEnv
-from nerfbot.grid.rendering.films import HOLD, LEAST_WIDTH, MARGIN, TITLE, episode_seeds, make_film, record
+from nerfbot.grid.filming.films import HOLD, LEAST_WIDTH, MARGIN, TITLE, episode_seeds, make_film, record
 from nerfbot.grid.rendering.render import rgb
 
 image = pytest.importorskip("PIL.Image")
