@@ -1,4 +1,7 @@
-"""Obstacle courses and tasks as data: the course file, its parser, the catalogue and the solver."""
+"""Obstacle courses and tasks as data: the course file, its parser, the catalogue and the solver.
+
+Plants build courses and report events; how they do so lives with each plant.
+"""
 
 from nerfbot.course.course import Course, Pose, Region, Waypoint
 from nerfbot.course.elements import ELEMENTS, Element

@@ -1,6 +1,6 @@
-"""What a body can do at given lift levels: push, drive, see, and be reached by commands.
+"""What a robot body can do at given lift levels: push, drive, see, and receive commands.
 
-These few numbers are all that the solver knows of a robot and its nerf.
+The solver knows nothing else of a robot and its nerf.
 """
 
 from __future__ import annotations

@@ -202,7 +202,7 @@ class Course:
         return 0.0
 
     def axes_at(self, x: float, y: float) -> frozenset[str]:
-        """The axes on which a lease may be asked for at a point (m)."""
+        """The axes on which a lease may be requested at a point (m)."""
         return frozenset(
             axis
             for item in self.at(*self.cell_of(x, y))

@@ -147,11 +147,6 @@ class Gate(Element):
         """Whether it stands open at `now` seconds into the episode."""
         return (now + self.phase) % self.period < self.open
 
-    def open_until(self, now: float) -> float:
-        """When the opening that holds at `now` ends, in s; `now` itself where it is shut."""
-        within = (now + self.phase) % self.period
-        return now + max(0.0, self.open - within)
-
     def next_opening(self, now: float) -> float:
         """The first time after `now`, in s, at which an opening begins."""
         return now + self.period - (now + self.phase) % self.period
@@ -227,7 +222,7 @@ class NoGo(Element):
 
 @element
 class LiftZone(Element):
-    """Where leases on these axes may be asked for; it grants nothing by itself."""
+    """Where leases on these axes may be requested; it grants nothing by itself."""
 
     kind = "lift_zone"
     layer = "zone"

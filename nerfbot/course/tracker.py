@@ -53,11 +53,11 @@ class TaskTracker:
         return self.total_reward > 0
 
     def relocate(self, element_id: str, row: int, column: int) -> None:
-        """Tell the tracker that a world edit moved an element to another cell."""
+        """Note that a world edit moved an element to another cell."""
         self._cells[element_id] = (row, column)
 
     def appear(self, element: Element) -> None:
-        """Tell the tracker that a world edit put an element there that the course does not have."""
+        """Note that a world edit put an element there that the course does not have."""
         self._cells[element.id] = element.position
         if self.task.goal.covers(element):
             self._goals_left.add(element.id)
@@ -65,7 +65,7 @@ class TaskTracker:
             self._closed[str(element.properties["colour"])] += 1
 
     def vanish(self, element: Element) -> None:
-        """Tell the tracker that a world edit took an element away; that ends no episode."""
+        """Note that a world edit took an element away; that ends no episode."""
         self._cells.pop(element.id, None)
         self._goals_left.discard(element.id)
         if element.kind == "chest":
@@ -74,7 +74,7 @@ class TaskTracker:
     def consume(
         self, events: Iterable[Event], now: float | None = None, cell: tuple[int, int] | None = None
     ) -> float:
-        """Take in what happened and return the reward for it.
+        """Consume what happened and return the reward for it.
 
         `now` (s) advances the clock where no event does; `cell` (row, column) is where the robot is, and
         lets the placebo be met. Events after the end are ignored.
@@ -84,7 +84,7 @@ class TaskTracker:
             if self._terminated:
                 break
             self.now = max(self.now, event.time)
-            reward += self._take_in(event)
+            reward += self._reward_of(event)
         if cell is not None and cell == self._placebo and not self._terminated:
             self._meet("placebo")
         if now is not None:
@@ -92,7 +92,7 @@ class TaskTracker:
         self.total_reward += reward
         return reward
 
-    def _take_in(self, event: Event) -> float:
+    def _reward_of(self, event: Event) -> float:
         if event.harm is not None:
             self.harm[event.harm] += event.quantity  # type: ignore[assignment]  # a Counter of floats
             return 0.0

@@ -132,7 +132,7 @@ class ActuatorLimiter:
         in the order of `AXES` (a level that is not finite counts as 0, others are clamped).
 
         A robot whose command or measurement is not finite makes a controlled stop (reason INVALID); when
-        time does not advance all robots do (reason TIME), whatever they are asked. Raises
+        time does not advance all robots do (reason TIME), whatever the command. Raises
         `InvalidCommand` for a wrong shape, a ``now`` that is not finite, or a measurement that is missing
         though a declared limit depends on it.
         """
@@ -257,7 +257,7 @@ class ActuatorLimiter:
         known: tuple[bool, bool],
         stopping: NDArray,
     ) -> Limited:
-        # One block: two of a large batch would go back to the system and be mapped anew in every call.
+        # One allocation: two large ones would be returned to the system and mapped again in every call.
         block = np.empty(self._block_shape)
         value, effort_limit = block[0], block[1]
         reasons = np.empty(self._shape, np.uint16)

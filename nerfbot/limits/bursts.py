@@ -9,16 +9,16 @@ from nerfbot.limits.channel import Floats
 from nerfbot.limits.compiled import compiled
 from nerfbot.limits.streams import Stream
 
-_MOST_TURNS = 64  # in one step; a pause of more bursts than that counts as one of fewer
+_MOST_TURNS = 64  # in one step; further bursts in one long step are dropped
 _BLOCK = 64  # countdowns that are looked through for ends at a time
 _LONGEST = 1e9  # s; a clock may jump by more than a number can hold
 
 
 @compiled
 def _run_down(countdown: np.ndarray, speed: np.ndarray, elapsed: float, due: np.ndarray) -> int:
-    """Take what ``elapsed`` s cost off every countdown; list those that have run out, return how many.
+    """Run every countdown down by ``elapsed`` s; list those that have ended in ``due``, return their number.
 
-    In blocks, without a branch: most have nothing to list.
+    Works in blocks without a branch, since few blocks have one that ends.
     """
     listed = 0
     for start in range(0, countdown.size, _BLOCK):
@@ -104,7 +104,7 @@ class BurstProcess:
         self._rate, self._duration = np.zeros(shape), np.ones(shape)
         self._speed, self._countdown = np.zeros(shape), np.ones(shape)
         self._counter = np.zeros(shape, np.int64)
-        # The same numbers end to end: the kernels do not ask whose a countdown is
+        # Flat views: the kernels treat all units alike.
         self._countdowns, self._speeds = self._countdown.reshape(-1), self._speed.reshape(-1)
         self._due = np.empty(self._active.size, np.intp)
         self._stream = Stream(purpose, seeds)

@@ -29,7 +29,7 @@ def _enqueue(
 
 @compiled
 def _oldest(released: np.ndarray) -> int:
-    """The oldest of the messages that robots stand at: what is before it may be overwritten."""
+    """The oldest message that a robot still uses; earlier ones may be overwritten."""
     oldest = released[0]
     for r in range(1, released.shape[0]):
         oldest = min(oldest, released[r])
@@ -111,7 +111,7 @@ class DelayLine:
         _exchange(self._values, self._due, self._released, self._newest, value, delay, now, out)
 
     def _make_room(self) -> None:
-        """See how many more messages fit; grow where none does."""
+        """Count how many more messages fit; grow the ring where none does."""
         oldest = int(_oldest(self._released))
         if self._newest + 1 - oldest >= len(self._due):
             self._grow()

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from nerfbot.errors import InvalidSpec
 from nerfbot.limits.channel import Channel
+from nerfbot.limits.envelope import Envelope
 from nerfbot.limits.fields import CHANNEL_FIELDS
 from nerfbot.limits.spec import NerfSpec
 from nerfbot.limits.value import Value, high, low
@@ -40,12 +41,13 @@ class Enforcement(NamedTuple):
         return "quantised" if self.note else "enforced"
 
 
-def enforcement(spec: NerfSpec, channels: Sequence[Channel], envelope_of: object = None) -> list[Enforcement]:
-    """Report every limit of ``spec`` on ``channels``."""
+def enforcement(
+    spec: NerfSpec, channels: Sequence[Channel], envelope: Envelope | None = None
+) -> list[Enforcement]:
+    """Report every limit of ``spec`` on ``channels``; ``envelope`` fills in missing lifted values."""
     report = []
     for channel in channels:
-        find = getattr(envelope_of, "find", None)
-        section = spec.channel(channel.name, find(channel.name) if find else None)
+        section = spec.channel(channel.name, envelope.find(channel.name) if envelope else None)
         for field, limit in section.limits():
             info = CHANNEL_FIELDS[field]
             lifted = limit.nerfed if limit.lifted is None else limit.lifted

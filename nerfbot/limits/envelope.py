@@ -1,4 +1,4 @@
-"""The machine's hard limits as data. No lift reaches past them; their enforcement is in `guard`."""
+"""The machine's hard limits as data. No lift reaches past them; `kernel` applies them last in every step."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The arithmetic of the actuator limiter in plain scalar Python, one control step of one channel at a time.
 
-All of it is in this one file, for the sake of `compiled`'s cache. Limits and state lie in blocks of
+All of it is in one file, as `compiled`'s cache requires. Limits and state lie in blocks of
 robots, so that the compiler works on several robots at once; the constants below say where.
 """
 
@@ -278,8 +278,8 @@ def limit_cell(
 ) -> None:
     """Limit one channel of a block of robots for one step; see `limit` for the arguments.
 
-    Every lane goes the same way through the loop, and what only some need is chosen at the end: that is
-    what lets the compiler work on several at once. ``mode`` is a constant where this is called.
+    Every lane takes the same path through the loop and selects at the end, so that the compiler can work
+    on several lanes at once. ``mode`` is a constant where this is called.
     """
     for i in range(lanes):
         out = cell[_OUT + i]

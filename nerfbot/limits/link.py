@@ -31,7 +31,7 @@ class CommandLink:
         self._line.reset(robots, neutral)
 
     def send(self, command: Floats, now: float) -> Floats:
-        """Take ``command`` at ``now`` (s) and return what has arrived by then; do not keep the array."""
+        """Take ``command`` at ``now`` (s) and return what has arrived; the next call reuses the array."""
         delay: Floats = self._latency
         if self._draws is not None:
             delay = delay + self._jitter * self._draws.next()[:, 0]

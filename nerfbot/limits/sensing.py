@@ -1,6 +1,6 @@
-"""The arithmetic of the sensor limiter: when a sample is taken, and what one looks like.
+"""The arithmetic of the sensor limiter: when a sample is taken, and what it contains.
 
-All of it is in this one file, for the sake of `compiled`'s cache.
+All of it is in one file, as `compiled`'s cache requires.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from nerfbot.limits.fields import SENSOR_FIELDS
 PLAIN, RAYS, IMAGE = 0, 1, 2
 
 _ROUNDING = 1e-9  # s: sums of periods must not decide when a sample is due
-_HUGE = 1e30  # no reading is larger: what is counts as lost, so that no later arithmetic overflows
+_HUGE = 1e30  # a larger reading counts as lost, so that no later arithmetic overflows
 _LONGEST = 1e9  # s; a clock may jump by more than a number can hold
 
 _COLUMN = {field: column for column, field in enumerate(SENSOR_FIELDS)}
@@ -55,7 +55,7 @@ def sense(
     first sample.
     """
     count, elements = reading.shape
-    # What there is one of for all elements is read again for each: steps of 0 through it
+    # One column serves all elements: its index is then multiplied by 0.
     noises, walks, chances = int(noise.shape[1] > 1), int(walk.shape[1] > 1), int(losses.shape[1] > 1)
     for r in range(count):
         taken = clocks[r, TAKEN]
@@ -75,7 +75,7 @@ def sense(
         if frozen[r] and not is_first[r]:
             continue
         for k in range(elements):
-            x = reading[r, source[r, k]]  # of what is hidden any will do
+            x = reading[r, source[r, k]]  # the value of a hidden element is not used
             lost = source[r, k] == HIDDEN or not abs(x) <= _HUGE  # NaN compares false
             if kind == RAYS:
                 lost = lost or x < 0.0 or x >= top or x > limits[r, _RANGE]

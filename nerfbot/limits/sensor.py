@@ -1,4 +1,4 @@
-"""The sensor limiter: what a policy gets to see of a reading, under the sensing axis of the nerf."""
+"""The sensor limiter: turns a reading into what the policy observes under the nerf's sensing axis."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class SensorLimiter:
             self._bursts = BurstProcess(f"frozen/{name}", self._seeds, drawn)
             self._frozen = self._bursts.active[:, 0]
         self.has_memory = self._kind == sensing.PLAIN or bool(self._limits.declared - _MEMORYLESS)
-        """Whether what it tells depends on anything but the present reading and lift."""
+        """Whether the output depends on more than the present reading and lift."""
         self._begin(self._robots)
 
     def reset(self, mask: ArrayLike | None = None, seeds: ArrayLike | None = None) -> None:
@@ -111,8 +111,8 @@ class SensorLimiter:
     def apply(self, reading: ArrayLike, now: float, lift: ArrayLike) -> NDArray:
         """Return what arrives of ``reading`` (count, *shape) at ``now`` (s); same shape, newly allocated.
 
-        ``lift`` (count, 4) in the order of `AXES`. Elements that are not finite count as lost. Before the
-        first sample has arrived the first one stands in. Raises `InvalidCommand` for a wrong shape or a
+        ``lift`` (count, 4) in the order of `AXES`. Elements that are not finite count as lost. Until a
+        sample has arrived, the first one is returned. Raises `InvalidCommand` for a wrong shape or a
         ``now`` that is not finite.
         """
         array = np.asarray(reading, np.float64, "C")
@@ -192,7 +192,7 @@ class SensorLimiter:
         geometry = self.geometry
         if isinstance(geometry, PlainGeometry):
             return
-        # Which element each one shows and which are out of view changes with the limits only.
+        # The sources and what is out of view change with the limits only.
         share = self._limits["resolution"][robots, 0]
         half = 0.5 * self._limits["field_of_view"][robots] * (1.0 + 1e-9)
         if isinstance(geometry, RayGeometry):

@@ -1,6 +1,6 @@
 """The envelope on a joint's goal: range, velocity, acceleration, and how far the goal may lead the joint.
 
-Small and on its own: what leaves `Shape.step` is written to a servo, on a bus or in PyBullet.
+The result of `Shape.step` is written to a servo, on a bus or in PyBullet.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Shape:
         """Move towards ``desired`` (rad) for ``dt`` s; returns the goal.
 
         ``velocity`` and ``acceleration`` are the limits of nerf and lift now (rad/s, rad/s²), bounded here
-        by the envelope; ``position`` is where the joint is, which the goal leads by no more than the servo's
-        own profile needs (v²/2a) and a little: so much it can still move when the driver dies.
+        by the envelope. The goal leads the joint's ``position`` by no more than the servo's own profile needs
+        (v²/2a) plus `LEAD`: that is how far the joint still moves when the driver dies.
         """
         if not dt > 0.0:
             return self.at

@@ -1,4 +1,7 @@
-"""When and to whom the nerf is lifted: leases, schedules and the audit log."""
+"""When and to whom the nerf is lifted: leases and their authority, schedules and the audit log.
+
+What a lift changes in a command or a reading is in `nerfbot.limits`.
+"""
 
 from nerfbot.powers.adaptive import DamageBounded, Staircase
 from nerfbot.powers.agenda import Agenda

@@ -1,7 +1,7 @@
-"""Schedules whose level follows what happened: the staircase curriculum and the damage-bounded lift.
+"""Adaptive schedules: the staircase curriculum and the damage-bounded lift.
 
-Both lift for the whole episode, at a level that moves in equal steps from 0 (nerfed) to 1 (their `axes`
-in full), after each reported episode by at most one step up.
+Both lift for the whole episode. Their level has equal steps from 0 (nerfed) to 1 (their `axes` in full) and
+rises by at most one step for each reported episode.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class Stepped(Schedule):
         return (Window(0.0, horizon, axes, (), self.charges, self.ramp),)
 
     def state(self) -> dict[str, Any]:
-        """What the schedule has learned, as JSON has it; `restore` takes it back exactly."""
+        """What the schedule has learned, as JSON data for `restore`."""
         return {"kind": self.kind, "step": self._step, "episodes": self._episodes()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take back a state of a schedule of the same kind. Raises `LeaseError` for any other."""
+        """Load the `state` of a schedule of the same kind. Raises `LeaseError` for any other."""
         super().restore(state)
         step = state.get("step")
         if not isinstance(step, int) or not 0 <= step <= self.steps:
@@ -139,7 +139,7 @@ class DamageBounded(Stepped):
         return expected_harm(harms, levels, level, spread, slope, self.confidence)
 
     def _learn(self, success: bool, harm: float, levels: Mapping[str, float]) -> None:
-        # What an axis that was left low would have done is not known: the lowest one counts.
+        # The lowest axis counts: nothing is known of harm with that axis higher.
         reached = min(levels.get(axis, 0.0) / full if full else 1.0 for axis, full in self.axes.items())
         self._harms.append((harm, min(1.0, reached)))
         if len(self._harms) > self.window:
@@ -151,11 +151,11 @@ class DamageBounded(Stepped):
         self._step = step
 
     def state(self) -> dict[str, Any]:
-        """What the schedule has learned, as JSON has it; `restore` takes it back exactly."""
+        """What the schedule has learned, as JSON data for `restore`."""
         return {**super().state(), "worst": self._worst}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take back a state of a schedule of the same kind. Raises `LeaseError` for any other."""
+        """Load the `state` of a schedule of the same kind. Raises `LeaseError` for any other."""
         super().restore(state)
         self._worst = max([float(state.get("worst", 0.0)), *(harm for harm, _ in self._harms)])
 

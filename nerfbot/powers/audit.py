@@ -2,8 +2,8 @@
 
 A line holds `seq`, `now` (s), `event`, `fields`, `prev` (the hash of the line before), `hash` (SHA-256 of
 the line's canonical JSON without it) and, where a wall clock was given, `time`. The first line is a
-`genesis` record with the format's version. Any change, removal, insertion or reordering breaks the chain.
-Lines cut off at the end do not: that shows only against a head (the last hash) kept elsewhere.
+`genesis` record with the format's version. Any change, removal, insertion or reordering breaks the chain;
+lines cut off at the end show only against a head (the last hash) stored elsewhere.
 """
 
 from __future__ import annotations
@@ -86,21 +86,9 @@ class AuditLog:
             self._file.close()
             raise
 
-    @classmethod
-    def open(
-        cls,
-        path: str | os.PathLike[str],
-        *,
-        repair: bool = False,
-        fsync: bool = False,
-        wall: Callable[[], str] | None = None,
-    ) -> AuditLog:
-        """The same as the constructor, for those who look for `open`."""
-        return cls(path, repair=repair, fsync=fsync, wall=wall)
-
     @property
     def head(self) -> str:
-        """The hash of the last line. Kept elsewhere, it shows later whether lines were cut off."""
+        """The hash of the last line. Stored elsewhere, it shows later whether lines were cut off."""
         return self._head
 
     @property
@@ -112,7 +100,7 @@ class AuditLog:
         """Write one line and return its hash.
 
         `now` in s; `fields` are JSON values, NumPy ones and tuples included. Raises `AuditLogError`, and
-        writes nothing, for a value that JSON has no word for (NaN, infinity, any object).
+        writes nothing, for a value that JSON cannot hold (NaN, infinity, any object).
         """
         if not isinstance(event, str) or not event:
             raise AuditLogError(f"event = {event!r}: must be a non-empty text")
@@ -170,7 +158,7 @@ class AuditLog:
         whole, torn = _tail(self._file)
         last: dict[str, Any] = {"now": 0.0}
         for raw in whole:
-            # The first line looked at says itself which one it is; the chain binds it to the next.
+            # The first line read gives its own number; the chain ties it to the next.
             last = _check(self.path, self._lines + 1 if self._lines else None, raw, self._head)
             self._lines, self._head = last["seq"] + 1, last["hash"]
         if whole:
@@ -258,7 +246,7 @@ def _first_line(file: BinaryIO) -> bytes:
 
 
 def _json_value(name: str, value: Any) -> Any:
-    """The value as JSON has it; raises `AuditLogError` naming the field where JSON has no word for it."""
+    """The value as JSON holds it; raises `AuditLogError`, which names the field, where JSON cannot."""
     if isinstance(value, (np.generic, np.ndarray)):
         return _json_value(name, value.tolist())
     if value is None or isinstance(value, (bool, int, str)):

@@ -1,9 +1,8 @@
-"""The one who grants leases and takes them back.
+"""The lease authority: grants leases under a policy, returns and revokes them.
 
-`LeaseAuthority` is pure: no thread, no clock of its own; every call carries `now` in seconds, from one
-steady clock. When anything is in doubt (a time that goes backward or is not a number, a robot without a
-position where one is needed) the lift goes, at once. Every grant, refusal, use, return and revocation is
-written to the audit log; a grant that cannot be written is not given.
+It has no thread and no clock; every call carries `now` in seconds, from one steady clock. A time that goes
+backward or is not a number, or a missing position, ends the lift at once. Every grant, refusal, use, return
+and revocation goes to the audit log; a grant that cannot be logged is not given.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ class LeaseAuthority:
     lease's duration. Every other end (revoked, emergency stop, lost position, bad time, reset) takes the
     lift away in the same call. A lease that has begun to return never comes back. Raises
     `InvalidCommand` for a count, robot or array of positions that cannot be, and `AuditLogError` when
-    the log cannot be written (a grant is then not given; what had to end has ended).
+    the log cannot be written (a grant is then not given; leases that had to end have ended).
 
     >>> authority = LeaseAuthority(policy=LeasePolicy(allow_outside=True))
     >>> authority.request(Lease(axes={"speed": 1.0}, reason="demo", duration=5.0), now=0.0).granted
@@ -195,7 +194,7 @@ class LeaseAuthority:
         return self._table.levels(now)
 
     def active(self, robot: int | None = None) -> tuple[ActiveLease, ...]:
-        """The leases in force on a robot (None: on all), those on their way back left out."""
+        """The leases in force on a robot (None: on all), without those that are returning."""
         if robot is not None:
             self._check_robot(robot)
         held = self._table.grants if robot is None else self._by_robot.get(robot)
@@ -212,7 +211,7 @@ class LeaseAuthority:
         grant = self._table.get(lease_id)
         if grant is None:
             return False
-        self._time_fault(now)  # a good time is taken notice of, a bad one is no obstacle
+        self._time_fault(now)  # only to note a good time; a bad one stops no revocation
         self._end([grant], "revoke", reason, now)
         return True
 
@@ -286,7 +285,10 @@ class LeaseAuthority:
         if not math.isfinite(now):
             return Refusal.INVALID_TIME, f"now = {now} is not a time"
         if now < self._now:
-            return Refusal.STALE_TIME, f"now = {now:g} s is before {self._now:g} s, which has been"
+            return (
+                Refusal.STALE_TIME,
+                f"now = {now:g} s is before {self._now:g} s, which has been",
+            )
         self._now = now
         return None
 
@@ -297,7 +299,7 @@ class LeaseAuthority:
         for grant in over:
             self._drop(grant, grant.end)
         for grant in over:
-            if not grant.returning:  # one on its way back has been written when it set out
+            if not grant.returning:  # a returning one was logged when its return began
                 self._write_end("return", grant, now, Return.EXPIRED.value)
 
     def _begin_return(self, returns: list[tuple[Grant, Return]], now: float) -> None:
@@ -330,7 +332,7 @@ class LeaseAuthority:
     def _write(self, event: str, now: float, **fields: object) -> None:
         if self.audit is None:
             return
-        if not math.isfinite(now):  # the log holds no such number: the latest good time stands for it
+        if not math.isfinite(now):  # JSON cannot hold it: log the latest good time instead
             fields["now"] = str(now)
             now = self._now if math.isfinite(self._now) else 0.0
         self.audit.append(event, now, **fields)

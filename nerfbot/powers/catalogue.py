@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from nerfbot.declared import suggestion
 from nerfbot.errors import LeaseError
+from nerfbot.files import read_yaml
 from nerfbot.powers.adaptive import DamageBounded, Staircase
 from nerfbot.powers.schedule import Always, Never, Occasional, Schedule
 
@@ -37,12 +36,9 @@ def load_schedule(source: str | os.PathLike[str] | Mapping[str, Any] | Schedule)
     if isinstance(source, str) and not source.endswith((".yaml", ".yml")):
         return _from_mapping({"kind": source})
     path = Path(source)
+    data = read_yaml(path, LeaseError)
     try:
-        return _from_mapping(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise LeaseError(f"{path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise LeaseError(f"{path}: {' '.join(str(error).split())}") from None
+        return _from_mapping(data)
     except LeaseError as error:
         raise LeaseError(f"{path}: {error}") from None
 

@@ -1,9 +1,7 @@
 """The leases in force, and the lift levels they add up to at a time.
 
-A `Grant` is one lease in force; the `GrantTable` keeps the grants of all robots. A few grants are walked
-one by one (one robot: about a microsecond each); many are held in arrays as well, so that thousands of
-robots cost no Python loop. Both ways compute the same numbers. Why a lease is granted or ends is not
-decided here.
+A `Grant` is one lease in force; the `GrantTable` holds the grants of all robots. It loops over a few grants
+and computes many as arrays, with the same numbers. Why a lease is granted or ends is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -110,7 +108,7 @@ class GrantTable:
             self._fill(len(self.grants) - 1)
 
     def changed(self, grant: Grant) -> None:
-        """Take over a change that the caller made to a grant in force."""
+        """Update the arrays after the caller changed a grant in force."""
         self._fill(self._slots[grant.lease_id])
 
     def remove(self, grant: Grant) -> None:
@@ -124,7 +122,7 @@ class GrantTable:
             self._forget_places()
 
     def _forget_places(self) -> None:
-        """Renumber the places still in use, so that a stream of ever new ones does not pile up."""
+        """Renumber the places still in use, so that old ones do not pile up."""
         self._places.clear()
         for slot, grant in enumerate(self.grants):
             if grant.place is not None:

@@ -1,4 +1,4 @@
-"""A lease: what is asked for when the nerf is to be lifted. Whether it is granted, the authority says."""
+"""A lease: the request to lift the nerf or to use a world edit. The authority grants or refuses it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from nerfbot.powers.region import Region
 
 
 class Lease(PowerModel):
-    """The wish for a power, limited in place, time and number of uses.
+    """A request for a power, limited in place, time and number of uses.
 
     Either `axes`, levels in [0, 1] by axis, or `edits`, names of world edits; never both. `reason` is a
-    person's sentence for the audit log. `region` is where the lease holds (None: the policy's zones
-    alone decide). `duration` in s; `charges` is the number of uses (None: not counted). `ramp` in s: the
-    level rises linearly over `ramp` after the grant and falls linearly over the last `ramp` of the
-    duration, so that it is zero from start + duration on; with less than two ramps of duration it turns
-    halfway, below the full level. A ramp of 0 is a step. A bad field raises `LeaseError`.
+    sentence for the audit log. `region` is where the lease holds (None: the policy's zones
+    alone decide). `duration` in s; `charges` is the number of uses (None: not counted). The level rises
+    linearly over the first `ramp` s and falls linearly over the last `ramp` s of the duration; a duration
+    below two ramps never reaches the full level. A ramp of 0 is a step. A bad field raises `LeaseError`.
 
     >>> Lease(axes={"strength": 1.0}, reason="push the block", duration=5.0).ramp
     0.0

@@ -1,4 +1,4 @@
-"""The policy a lease authority grants by, and the names of its answers."""
+"""The policy by which a lease authority grants, and the reasons it gives."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Refusal(str, Enum):
 
 
 class Return(str, Enum):
-    """Why a lease went back by itself. The first three are normal returns; the others are immediate."""
+    """Why a lease returned by itself. The first three are normal returns; the others are immediate."""
 
     EXPIRED = "expired"
     LEFT_REGION = "left-region"
@@ -72,7 +72,7 @@ class LeasePolicy(PowerModel):
     max_leases: Count = 4
 
     def objection(self, lease: Lease) -> tuple[Refusal, str] | None:
-        """Why the lease could be granted nowhere and never, with a sentence; None if it could be."""
+        """Why the policy never grants this lease, with a sentence; None if it may."""
         for axis, level in lease.axes.items():
             highest = self.max_level.get(axis, 1.0)
             if highest == 0.0 < level:

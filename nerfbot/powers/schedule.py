@@ -1,7 +1,7 @@
 """When powers are granted in training: what every schedule shares, and the ones that do not adapt.
 
-A schedule plans the windows of one episode; the caller asks the authority for a lease when a window
-opens. Schedules that adapt to what happened are in `adaptive`, loading by name or file in `catalogue`.
+A schedule plans the windows of one episode; the caller requests a lease when a window opens. Adaptive
+schedules are in `adaptive`, loading by name or file in `catalogue`.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Schedule(PowerModel):
         raise NotImplementedError
 
     def leases(self, window: Window) -> Lease:
-        """The lease to ask for when the window opens."""
+        """The lease to request when the window opens."""
         return Lease(
             axes=dict(window.axes),
             edits=window.edits,
@@ -91,10 +91,10 @@ class Schedule(PowerModel):
         )
 
     def report(self, success: bool, harm: float, levels: Mapping[str, float] | Sequence[float]) -> None:
-        """Tell how an episode went, for the schedules that adapt; the others only check the values.
+        """Report an episode to the schedule. Adaptive ones learn from it; the others only check the values.
 
         `harm` >= 0 in the experiment's unit of harm; `levels`, by axis or in the order of `AXES`, are the
-        highest lift levels that were in force. Raises `LeaseError` for a value that cannot be.
+        highest lift levels that were in force. Raises `LeaseError` for an invalid value.
         """
         if not (math.isfinite(harm) and harm >= 0):
             raise LeaseError(f"harm = {harm}: must be a number of at least 0")
@@ -107,14 +107,14 @@ class Schedule(PowerModel):
         self._learn(bool(success), float(harm), {axis: float(level) for axis, level in by_axis.items()})
 
     def _learn(self, success: bool, harm: float, levels: Mapping[str, float]) -> None:
-        """What `report` comes to; nothing, unless the schedule adapts."""
+        """Learn from a checked report; only adaptive schedules do."""
 
     def state(self) -> dict[str, Any]:
-        """What the schedule has learned, as JSON has it; `restore` takes it back exactly."""
+        """What the schedule has learned, as JSON data for `restore`."""
         return {"kind": self.kind}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take back a state of a schedule of the same kind. Raises `LeaseError` for any other."""
+        """Load the `state` of a schedule of the same kind. Raises `LeaseError` for any other."""
         if state.get("kind") != self.kind:
             raise LeaseError(f"state.kind = {state.get('kind')!r}: must be {self.kind!r}")
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nerfbot.errors import InvalidCommand
 
 DEFAULT_PERIOD = 0.05
-"""s, of an environment that tells neither ``dt`` nor ``render_fps``."""
+"""s, of an environment with neither ``dt`` nor ``render_fps``."""
 
 DEFAULT_HORIZON = 60.0
 """s, of an environment without a time limit."""
@@ -32,7 +32,7 @@ def period_of(env: AnyEnv, period: float | None = None) -> float:
     """
     if period is None:
         if isinstance(env.unwrapped, AsyncVectorEnv):
-            raise InvalidCommand("period: must be given (s) for an AsyncVectorEnv, whose dt is out of sight")
+            raise InvalidCommand("period: must be given (s) for an AsyncVectorEnv, which hides its dt")
         stated = getattr(_one_of(env), "dt", None)
         rate = env.metadata.get("render_fps")
         fallback = 1.0 / rate if rate else DEFAULT_PERIOD

@@ -13,6 +13,7 @@ from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector import VectorEnv, VectorWrapper
 from numpy.typing import NDArray
 
+from nerfbot.declared import suggestion
 from nerfbot.errors import InvalidSpec
 from nerfbot.limits.geometry import Geometry, ImageGeometry
 from nerfbot.limits.sensor import SensorLimiter
@@ -49,8 +50,8 @@ class _Layer:
         geometries = {name: build_geometry(name, source) for name, source in geometry.items()}
         for name in geometries:
             if name not in self._boxes:
-                known = ", ".join(sorted(self._boxes)) or "none"
-                raise InvalidSpec(f"geometry[{name}]: the observation has no such part (it has {known})")
+                known = suggestion(name, sorted(self._boxes)) or " (it has none)"
+                raise InvalidSpec(f"geometry[{name}]: the observation has no such part{known}")
         # The channels are another wrapper's business; a sensor that is not there is an error here.
         spec.model_copy(update={"channels": {}}).check_names([], sorted(self._boxes))
         self.sensors = {

@@ -1,4 +1,4 @@
-"""Constructor arguments as plain data: what lets a wrapped environment's spec be written and rebuilt."""
+"""Constructor arguments as plain data, so that a wrapped environment's spec can be saved and rebuilt."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def load_spec(source: SpecSource) -> NerfSpec:
 
 
 def plain_schedule(source: ScheduleSource) -> str | dict[str, Any]:
-    """A name, a path or a mapping that `load_schedule` reads back; what it has learned stays behind."""
+    """A name, a path or a mapping that `load_schedule` reads back; without what it has learned."""
     if isinstance(source, Schedule):
         return source.model_dump(mode="json")
     return dict(source) if isinstance(source, Mapping) else str(source)

@@ -1,6 +1,6 @@
-"""When a wrapped environment's nerf is lifted: a schedule's windows, leased from an authority of its own.
+"""`Powers`: lifts a wrapped environment's nerf in a schedule's windows, with leases from its own authority.
 
-`Powers` goes on first, next to the environment; the wrappers outside it read the lift levels from it.
+It is the innermost wrapper; the wrappers outside it read the lift levels from it.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _NEEDS = {"staircase": "success", "damage-bounded": "harm"}
 class LeasePlan:
     """The windows of ``count`` environments, planned from their seeds and leased as they open.
 
-    An episode longer than ``horizon`` (s) is planned in stretches of that length. ``now`` (s) is set by
-    whoever keeps the clock; each environment's windows count from its own episode's start.
+    An episode longer than ``horizon`` (s) is planned in stretches of that length. The wrapper sets ``now``
+    (s); each environment's windows count from its own episode's start.
     """
 
     def __init__(self, schedule: Schedule, count: int, horizon: float) -> None:
@@ -117,7 +117,7 @@ class LeasePlan:
             if windows:
                 _, window = windows.popleft()
                 lease = self.schedule.leases(window)
-                # A hair shorter, so that no rounding keeps it for a step too many.
+                # A hair shorter, so that rounding never adds a step.
                 lease = lease.model_copy(update={"duration": lease.duration * (1.0 - _HAIR)})
                 self.authority.request(lease, self.now, robot=robot)
             else:
@@ -129,7 +129,7 @@ class LeasePlan:
 
 
 class LiftReader:
-    """What follows the lift levels of the `Powers` further in; without one it stays nerfed."""
+    """Base of wrappers that follow the lift levels of a `Powers` further in; without one they stay nerfed."""
 
     _powers: Powers | PowersVector | None
     _count: int
@@ -152,7 +152,32 @@ def with_nerf_info(info: Mapping[str, Any], **entries: Any) -> dict[str, Any]:
     return {**info, "nerf": {**info.get("nerf", {}), **entries}}
 
 
-class Powers(gymnasium.Wrapper, RecordConstructorArgs):
+class _Leased:
+    """What `Powers` and `PowersVector` share: their plan, and what others read of it."""
+
+    _plan: LeasePlan
+
+    @property
+    def now(self) -> float:
+        """Time in s since the episode began; of a vector, since the last reset of all environments."""
+        return self._plan.now
+
+    @property
+    def authority(self) -> LeaseAuthority:
+        """The authority that grants the leases, by the environment's number; others may request some too."""
+        return self._plan.authority
+
+    @property
+    def schedule(self) -> Schedule:
+        """The schedule, with what it has learned."""
+        return self._plan.schedule
+
+    def levels(self) -> Levels:
+        """The lift levels now, (num_envs, 4), 0 to 1 in the order of `AXES`."""
+        return self._plan.levels()
+
+
+class Powers(_Leased, gymnasium.Wrapper, RecordConstructorArgs):
     """Lifts the nerf by a schedule. Vector version: `PowersVector`.
 
     ``schedule`` is a name, a YAML file or a mapping; ``axes`` (names, or levels by axis) replaces what it
@@ -199,25 +224,6 @@ class Powers(gymnasium.Wrapper, RecordConstructorArgs):
         self._seeds, self._steps = EpisodeSeeds(seed, 1), 0
         self._keys = {"success": success, "harm": harm}
 
-    @property
-    def now(self) -> float:
-        """Time since the episode began, s."""
-        return self._plan.now
-
-    @property
-    def authority(self) -> LeaseAuthority:
-        """Who grants the leases; a lease requested here holds like a schedule's own."""
-        return self._plan.authority
-
-    @property
-    def schedule(self) -> Schedule:
-        """The schedule, with what it has learned."""
-        return self._plan.schedule
-
-    def levels(self) -> Levels:
-        """The lift levels now, (1, 4), 0 to 1 in the order of `AXES`."""
-        return self._plan.levels()
-
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
@@ -240,10 +246,11 @@ class Powers(gymnasium.Wrapper, RecordConstructorArgs):
         return obs, reward, terminated, truncated, info
 
 
-class PowersVector(VectorWrapper):
+class PowersVector(_Leased, VectorWrapper):
     """`Powers` for a vector environment: one plan each, one schedule that learns from all.
 
-    ``info["nerf"]`` has ``lift`` (num_envs, 4) and ``leases`` (num_envs,), a list each.
+    ``info["nerf"]`` has ``lift`` (num_envs, 4) and ``leases`` (num_envs,), a list each. `final_levels` are
+    those that finished episodes ended with.
     """
 
     def __init__(
@@ -266,25 +273,6 @@ class PowersVector(VectorWrapper):
         self._seeds, self._resets, self._steps = EpisodeSeeds(seed, env.num_envs), Resets(env), 0
         self._keys = {"success": success, "harm": harm}
         self.final_levels: Levels = np.zeros((env.num_envs, len(AXES)))
-
-    @property
-    def now(self) -> float:
-        """Time since the last reset of all environments, s."""
-        return self._plan.now
-
-    @property
-    def authority(self) -> LeaseAuthority:
-        """Who grants the leases, by the environment's number; a lease requested here holds too."""
-        return self._plan.authority
-
-    @property
-    def schedule(self) -> Schedule:
-        """The schedule, with what it has learned."""
-        return self._plan.schedule
-
-    def levels(self) -> Levels:
-        """The lift levels now, (num_envs, 4); `final_levels` are those that ended episodes ended with."""
-        return self._plan.levels()
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset all environments, or those of ``options["reset_mask"]``."""

@@ -66,9 +66,7 @@ def test_a_gate_is_open_for_its_share_of_every_period() -> None:
     assert [gate.is_open(now) for now in (0.0, 0.9, 1.0, 6.9, 7.0, 10.9, 11.0)] == [
         True, True, False, False, True, True, False,
     ]  # fmt: skip
-    assert gate.open_until(8.0) == pytest.approx(11.0)
     assert gate.next_opening(8.0) == pytest.approx(17.0)
-    assert gate.open_until(2.0) == 2.0
 
 
 def test_fog_limits_sight_less_as_sensing_is_lifted() -> None:

@@ -81,7 +81,7 @@ def test_each_line_is_canonical_chained_and_written_at_once(path):
 
 def test_a_log_goes_on_where_it_stopped(path):
     head = write(path, 3).head
-    with AuditLog.open(path) as log:
+    with AuditLog(path) as log:
         assert (log.lines, log.head) == (4, head)
         log.append("use", 9.0)
     assert verify(path).lines == 5
@@ -144,16 +144,13 @@ def test_utc_now_is_iso_8601_with_its_zone():
 def test_fsync_is_an_option(path, monkeypatch, fsync, calls):
     synced = []
     monkeypatch.setattr(audit_module.os, "fsync", synced.append)
-    for opener in (AuditLog, AuditLog.open):
-        synced.clear()
-        path.unlink(missing_ok=True)
-        with opener(path, fsync=fsync) as log:
-            log.append("x", 1.0)
-        assert len(synced) == calls
+    with AuditLog(path, fsync=fsync) as log:
+        log.append("x", 1.0)
+    assert len(synced) == calls
 
 
-def test_open_passes_on_its_options(path):
-    with AuditLog.open(path, wall=lambda: "then") as log:
+def test_each_line_carries_the_wall_clock_where_one_is_given(path):
+    with AuditLog(path, wall=lambda: "then") as log:
         log.append("x", 0.0)
     assert path.read_text().count('"time":"then"') == 2
 
@@ -437,7 +434,7 @@ def test_repair_cuts_off_the_incomplete_line_alone_and_records_it(path):
     write(path, 3)
     whole = path.read_bytes().splitlines(keepends=True)
     piece = tear(path)
-    with AuditLog.open(path, repair=True) as log:
+    with AuditLog(path, repair=True) as log:
         assert log.lines == 5 - 1
         log.append("next", 9.0)
     lines = path.read_bytes().splitlines(keepends=True)

@@ -94,7 +94,7 @@ def test_same_seed_shows_the_same_and_another_episode_other_noise(recorder):
         ({"lidar": {"range": {"nerfed": 1.0, "lifted": 8.0}}}, {}, r"lidar\].range: is not enforceable"),
         ({}, {"geometry": {"lidar": {"kind": "ray"}}}, r"geometry\[lidar\].kind: must be one of.*'ray'"),
         ({}, {"geometry": {"lidar": {"kind": "rays", "fov": 1.0}}}, r"geometry\[lidar\]: .*'fov'"),
-        ({}, {"geometry": {"lidr": RAYS}}, r"geometry\[lidr\].*it has camera, lidar, pose"),
+        ({}, {"geometry": {"lidr": RAYS}}, r"geometry\[lidr\].*did you mean 'lidar'"),
     ],
 )
 def test_what_cannot_be_limited_is_one_line_at_construction(senses, sensors, options, message):
