@@ -272,14 +272,14 @@ def test_file_that_is_no_yaml_is_one_line(tmp_path, data):
     path.write_bytes(data)
     with pytest.raises(LeaseError) as caught:
         load_schedule(path)
-    assert re.fullmatch(re.escape(f"{path}: ") + r"[^\n]+", str(caught.value))
+    assert re.fullmatch(re.escape(str(path)) + r":[^\n]+", str(caught.value))
     assert "  " not in str(caught.value)
 
 
 def test_missing_file_is_named():
     with pytest.raises(LeaseError) as caught:
         load_schedule("none/s.yaml")
-    assert str(caught.value) == "none/s.yaml: No such file or directory"
+    assert str(caught.value) == "none/s.yaml: cannot be read: No such file or directory"
     with pytest.raises(LeaseError, match=r"^none: No such file"):
         load_schedule(Path("none"))
 
