@@ -1,6 +1,6 @@
 """A plant behind the nerf layer: commands pass the limiter, readings the sensor limiters, lifts need leases.
 
-What an environment, a scripted driver and the demo share. It knows the course and its zones, and no reward.
+Environments, scripted drivers and the demo share it. It knows the course and its zones, and no reward.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ OBJECTS = PlainGeometry().carries | {"range"}
 
 
 class Step(NamedTuple):
-    """One control step: the command asked for (channels,), what the limiter made of it in arrays as long, the
-    lift (4,) it was limited at, whether interference lost it, the readings after it, and what happened.
+    """One control step: the requested command (channels,), what the limiter made of it in arrays as long, the
+    lift (4,) it was limited at, whether interference lost it, the readings after it, and the events.
     """
 
     requested: Floats
@@ -66,7 +66,7 @@ class Step(NamedTuple):
 
 
 def lift_zone_policy(course: Course) -> LeasePolicy:
-    """Return the policy that grants what the course's lift zones allow, inside them."""
+    """The policy that grants what the course's lift zones allow, inside them."""
     zones = [
         Zone(region=region.shape, axes=tuple(axis for axis in AXES if axis in region.zone.axes))  # type: ignore[attr-defined]
         for region in course.regions
@@ -87,7 +87,7 @@ class NerfedPlant:
         allow: names of limits that may stay unenforced.
         camera: take a frame at each step (slow).
         pictures: whether any other pictures will be taken; without, steps are faster.
-        spare: how many things that edits write a limited object detector can tell of in an episode.
+        spare: how many things that edits write a limited object detector can report in an episode.
 
     Raises `InvalidSpec`, `InvalidCourse`, `InvalidRobot` or `MissingDependency`; nothing is left open then.
 
@@ -121,9 +121,9 @@ class NerfedPlant:
                 period=CONTROL_STEP,
                 allow=allow,
             )
-            # A joint's speed on its way is the motor's to bound; a twist is a velocity already.
+            # The motor bounds a joint's speed on its way; a twist is a velocity already.
             joints = any(channel.name not in TWIST for channel in self.channels)
-            self._caps_velocity = joints and any(item.field == "velocity" for item in self.report)
+            self._limits_speed = joints and any(item.field == "velocity" for item in self.report)
             self.has_camera = camera
             self._spare = spare
             self._limiters = self._sensor_limiters(seed, allow)
@@ -153,7 +153,7 @@ class NerfedPlant:
         objects += [f"written-{number}" for number in range(1, self._spare + 1)]
         self.detectable = {name: number for number, name in enumerate(objects)}
         """What the detector may see, and each one's place among the distances."""
-        self._nothing = np.full((1, len(objects)), math.inf)
+        self._undetected = np.full((1, len(objects)), math.inf)
         shapes: dict[str, tuple[tuple[int, ...], Geometry]] = {
             "lidar": ((lidar.rays,), RayGeometry(lidar.field_of_view, lidar.range)),
             "odometry": ((3,), PlainGeometry()),
@@ -185,7 +185,7 @@ class NerfedPlant:
         for limiter in self._limiters.values():
             limiter.reset(seeds=[seed])
         self._random = np.random.default_rng((seed, 0x1F))
-        self._lost, self._lost_until = False, 0.0
+        self._is_lost, self._lost_until = False, 0.0
         self.authority.reset(now=0.0)
         self._levels: Floats = np.zeros((1, len(AXES)))
         self.lift: Floats = self._levels[0]
@@ -219,12 +219,12 @@ class NerfedPlant:
         plant, now = self.plant, self.plant.time
         lift = self._levels = self.authority.update(now, (self.position,))
         self.lift = lift[0]
-        lost = self._interfered(now)
+        lost = self._loses_command(now)
         measured = plant.robot.motion()
-        sent = self._nothing_sent(measured) if lost else requested
-        value, effort_limit, reasons = self.limiter.apply(sent[None], measured, now, lift)
-        limited = Limited(value[0], effort_limit[0], reasons[0])
-        if self._caps_velocity:
+        received = self._lost_command(measured) if lost else requested
+        executed, effort_limit, reasons = self.limiter.apply(received[None], measured, now, lift)
+        limited = Limited(executed[0], effort_limit[0], reasons[0])
+        if self._limits_speed:
             plant.robot.limit_speed(self.limiter.limits("velocity")[0])
         result = plant.step(limited.value, limited.effort_limit)
         if plant.client.gui:
@@ -241,29 +241,29 @@ class NerfedPlant:
         """Disconnect from the physics; closing twice does nothing."""
         self.plant.close()
 
-    def _nothing_sent(self, measured: Measured) -> Floats:
-        """What stands for a lost command (channels,): positions stay where they are, others are 0."""
+    def _lost_command(self, measured: Measured) -> Floats:
+        """What replaces a lost command (channels,): positions stay where they are, others are 0."""
         stay = [channel.mode == "position" for channel in self.channels]
         return np.where(stay, measured.position[0], 0.0)  # type: ignore[index]  # a robot measures them
 
-    def _interfered(self, now: float) -> bool:
+    def _loses_command(self, now: float) -> bool:
         """Whether the zone that the robot is in loses this command; drawn anew for every burst."""
         zone = self.plant.interference()
         if zone is None:
-            self._lost, self._lost_until = False, 0.0
+            self._is_lost, self._lost_until = False, 0.0
         elif now >= self._lost_until:
             loss = zone.loss * (1.0 - self.lift[RELIABILITY])
-            self._lost = bool(self._random.random() < loss)
+            self._is_lost = bool(self._random.random() < loss)
             self._lost_until = now + zone.burst
-        return self._lost
+        return self._is_lost
 
     def _impair(self, ideal: Readings) -> Readings:
-        """What is told of the ``ideal`` readings, whose arrays are overwritten."""
+        """The impaired readings, in the arrays of the ``ideal`` ones."""
         now, lift, sensors = self.plant.time, self._levels, self.plant.sensors
         for field, limiter in self._plain:
             reading = getattr(ideal, field)
             reading[...] = limiter.apply(reading[None], now, lift)[0]
-        if "lidar" not in self._limiters:  # else it has made every lost ray its range
+        if "lidar" not in self._limiters:  # whose limiter has set every ray that hit nothing to its range
             np.minimum(ideal.lidar, sensors.range, out=ideal.lidar)
         if self.has_camera:
             self.image = sensors.camera(float(self.lift[SENSING]))
@@ -273,20 +273,20 @@ class NerfedPlant:
             return ideal
         return Readings(ideal.numbers, ideal.rays, self._impair_objects(ideal.objects, now))
 
-    def _impair_objects(self, seen: tuple[Detection, ...], now: float) -> tuple[Detection, ...]:
+    def _impair_objects(self, ideal: tuple[Detection, ...], now: float) -> tuple[Detection, ...]:
         limiter = self._limiters["objects"]
-        if not seen:
+        if not ideal:
             if limiter.has_memory:
-                limiter.apply(self._nothing, now, self._levels)
-            return seen
-        places, distances = self.detectable, self._nothing.copy()
-        known = [item for item in seen if item.id in places]
+                limiter.apply(self._undetected, now, self._levels)
+            return ideal
+        places, distances = self.detectable, self._undetected.copy()
+        known = [item for item in ideal if item.id in places]
         for item in known:
             distances[0, places[item.id]] = item.distance
-        told = limiter.apply(distances, now, self._levels)[0].tolist()
-        reach, left = self.plant.sensors.range, []
+        impaired = limiter.apply(distances, now, self._levels)[0].tolist()
+        reach, detected = self.plant.sensors.range, []
         for item in known:
-            distance = told[places[item.id]]
+            distance = impaired[places[item.id]]
             if distance < reach:
-                left.append(item if distance == item.distance else item._replace(distance=distance))
-        return tuple(left)
+                detected.append(item if distance == item.distance else item._replace(distance=distance))
+        return tuple(detected)

@@ -1,7 +1,7 @@
-"""What the robot senses of the world: lidar, detections, camera, odometry, IMU and joints, as fog lets it.
+"""What the robot senses of the world: lidar, detections, camera, odometry, IMU and joints, through fog.
 
-Readings are ideal; noise, latency and shorter ranges are the limits layer's. Everything that can be worked
-out before an episode is: a reading costs one ``rayTestBatch`` and a few array operations.
+Readings are ideal; noise, latency and shorter ranges belong to the limits layer. A reading costs one
+``rayTestBatch`` and a few array operations.
 """
 
 from __future__ import annotations
@@ -70,16 +70,13 @@ class Detection(NamedTuple):
     distance: float
 
 
-class _Target(NamedTuple):
-    """A thing that can be detected, and the first fields of its `Detection`."""
-
-    thing: Thing
-    told: tuple[str, str, str, str]
+Identity = tuple[str, str, str, str]
+"""The first fields of a `Detection`: id, kind, colour, shape."""
 
 
-def _target(thing: Thing) -> _Target:
+def _identity(thing: Thing) -> Identity:
     item = thing.element
-    return _Target(thing, (item.id, item.kind, getattr(item, "colour", ""), getattr(item, "shape", "")))
+    return item.id, item.kind, getattr(item, "colour", ""), getattr(item, "shape", "")
 
 
 class Readings(NamedTuple):
@@ -160,26 +157,25 @@ class Sensors:
     def restart(self) -> None:
         """Begin an episode: no last velocity, the objects and the fog of the arena's course."""
         self._fog.restart(self.arena.course)
-        self._seen = [
-            _target(thing) for thing in self.arena.things.values() if thing.element.kind in DETECTED
-        ]
+        things = [thing for thing in self.arena.things.values() if thing.element.kind in DETECTED]
+        self._targets = [(thing, _identity(thing)) for thing in things]
         self._last_velocity: tuple[float, float, float] | None = None
-        self._make_batch()
+        self._allocate()
 
-    def _make_batch(self) -> None:
-        """Room for where rays start and end, those of the lidar first, and for their directions, those of the
-        lidar last; one each for every thing that may be seen.
+    def _allocate(self) -> None:
+        """Allocate where rays start and end, those of the lidar first, and their directions, those of the
+        lidar last; one each for every thing that can be detected.
         """
-        self._starts, self._ends = np.zeros((2, len(self._rays) + len(self._seen), 3))
-        self._angles = np.concatenate([np.zeros(len(self._seen)), self.angles])
+        self._starts, self._ends = np.zeros((2, len(self._rays) + len(self._targets), 3))
+        self._angles = np.concatenate([np.zeros(len(self._targets)), self.angles])
 
     def add(self, thing: Thing) -> None:
-        """Detect a thing, too, that an edit has put into the world."""
-        self._seen.append(_target(thing))
-        self._make_batch()
+        """Make a thing detectable that an edit has put into the world."""
+        self._targets.append((thing, _identity(thing)))
+        self._allocate()
 
     def read(self, sensing: float = 0.0) -> Readings:
-        """Read everything but the camera; ``sensing`` is the sensing lift in [0, 1], which fog asks for."""
+        """Read everything but the camera; ``sensing`` is the sensing lift in [0, 1], for fog."""
         state = self.robot.state
         a, b, c, d, e, f, g, h, i = state.rotation
         px, py, pz = state.position
@@ -197,8 +193,8 @@ class Sensors:
         ray_ends(self._rays, a, b, d, e, g, h, ox, oy, oz, starts, ends)
         hits = self.client.rayTestBatch(starts, ends)
         visible = [
-            Detection(*told, bearing, distance)
-            for (body, told, bearing, distance), hit in zip(aimed, hits[rays:], strict=True)
+            Detection(*identity, bearing, distance)
+            for (body, identity, bearing, distance), hit in zip(aimed, hits[rays:], strict=True)
             if hit[0] in (-1, body)
         ]
         vx, vy, vz = state.velocity
@@ -208,30 +204,28 @@ class Sensors:
         ax, ay = (velocity[0] - lx) / CONTROL_STEP, (velocity[1] - ly) / CONTROL_STEP
         az = (velocity[2] - lz) / CONTROL_STEP + GRAVITY
         force = (a * ax + d * ay + g * az, b * ax + e * ay + h * az, c * ax + f * ay + i * az)
-        told = [hit[2] * reach if hit[2] < 1.0 else math.inf for hit in hits[:rays]]
-        told += [px, py, state.heading, vx, state.rates[2], *force, *state.rates]
-        told += [joint[0] for joint in state.joints]
-        told += [joint[1] for joint in state.joints]
+        values = [hit[2] * reach if hit[2] < 1.0 else math.inf for hit in hits[:rays]]
+        values += [px, py, state.heading, vx, state.rates[2], *force, *state.rates]
+        values += [joint[0] for joint in state.joints]
+        values += [joint[1] for joint in state.joints]
         if not self._fog.near(ox, oy, reach):
-            return Readings(np.array(told), rays, tuple(visible))
-        seen = len(visible)
-        numbers = np.array([item.distance for item in visible] + told)
-        angles, distances = self._angles[-seen - rays :], numbers[: seen + rays]
-        angles[:seen] = [item.bearing for item in visible]
+            return Readings(np.array(values), rays, tuple(visible))
+        count = len(visible)
+        numbers = np.array([item.distance for item in visible] + values)
+        angles, distances = self._angles[-count - rays :], numbers[: count + rays]
+        angles[:count] = [item.bearing for item in visible]
         self._fog.hide(distances, ox, oy, angles, state.heading, reach, sensing)
-        left = [item for item, distance in zip(visible, distances[:seen], strict=True) if distance < math.inf]
-        return Readings(numbers[seen:], rays, tuple(left))
+        clear = [item for item, far in zip(visible, distances[:count], strict=True) if far < math.inf]
+        return Readings(numbers[count:], rays, tuple(clear))
 
-    def _aim(
-        self, x: float, y: float, z: float, heading: float
-    ) -> list[tuple[int, tuple[str, str, str, str], float, float]]:
+    def _aim(self, x: float, y: float, z: float, heading: float) -> list[tuple[int, Identity, float, float]]:
         """Aim a ray at what is within range and view of a lidar at (x, y, z) m, after the lidar's own rays;
         the body and the fields of the `Detection` of each.
         """
-        found: list[tuple[int, tuple[str, str, str, str], float, float]] = []
+        aimed: list[tuple[int, Identity, float, float]] = []
         position_of, reach, ends = self.arena.position_of, self.range, self._ends
         row = len(self._rays)
-        for thing, told in self._seen:
+        for thing, identity in self._targets:
             if not thing.present:
                 continue
             tx, ty, _ = position_of(thing)
@@ -243,8 +237,8 @@ class Sensors:
             if abs(bearing) <= self._half_view:
                 ends[row, 0], ends[row, 1], ends[row, 2] = tx, ty, z
                 row += 1
-                found.append((thing.body, told, bearing, distance))
-        return found
+                aimed.append((thing.body, identity, bearing, distance))
+        return aimed
 
     def camera(self, sensing: float = 0.0) -> NDArray[np.uint8]:
         """A frame from the robot's camera, uint8 (height, width, 3); what fog hides has the fog's colour."""

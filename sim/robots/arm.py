@@ -1,7 +1,7 @@
-"""An arm in PyBullet with the interface of `nerfbot.hardware.driver.servo_arm.ServoArm`.
+"""An arm in PyBullet with the interface of an arm on a servo bus (`ServoArm` in `nerfbot.hardware`).
 
-The nerf is where it is on a bus: velocity, acceleration and effort in the shaping of the goals and in the
-servos, what no register carries in a limiter in front. Joints without servos have the limiter alone.
+As on a bus, servos and the shaping of their goals enforce velocity, acceleration and effort; a limiter in
+front enforces what no register carries. Joints without servos have the limiter alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nerfbot.limits import AXES, ActuatorLimiter, Channel, Measured, NerfSpec
 from nerfbot.limits.shaping import Shape
 
 from ..errors import InvalidRobot, UnknownChannel
-from ..physics.client import Client
+from ..physics.client import Client, Closable
 from .description import RobotDescription
 from .robot import Robot
 
@@ -27,15 +27,15 @@ Floats = NDArray[np.float64]
 CYCLE = 0.01
 """Period of the control cycle, s: that of the driver on a bus."""
 
-PHYSICS = 10
+SUBSTEPS = 10
 """Physics steps a cycle: the damping of a light joint's servo is unstable in much longer ones than 1 ms."""
 
 
-CARRIED = ("effort", "velocity", "acceleration")
-"""The limits that servos and the shaping of their goals carry."""
+SERVO_LIMITS = ("effort", "velocity", "acceleration")
+"""The limits that servos and the shaping of their goals enforce."""
 
 
-class SimulatedArm:
+class SimulatedArm(Closable):
     """A nerfed arm with a fixed base; `actuate` sets the goal, `read` lets one control cycle pass.
 
     Args:
@@ -46,7 +46,7 @@ class SimulatedArm:
         gui: show PyBullet's window.
 
     Positions in rad, velocities in rad/s, efforts in N·m, in the order of ``channels``. A context manager.
-    ``levels`` (4,) is the lift, by axis, as a driver's permit has it; it may be set at any time.
+    ``levels`` (4,) is the lift by axis; it may be set at any time.
 
     Raises `InvalidRobot` (a joint that is no position channel, no fixed base, no envelope), `InvalidSpec` or
     `MissingDependency`; nothing is left open then.
@@ -72,7 +72,7 @@ class SimulatedArm:
         self._check(self.description)
         self.client = Client(gui)
         try:
-            self.client.setPhysicsEngineParameter(fixedTimeStep=CYCLE / PHYSICS)
+            self.client.setPhysicsEngineParameter(fixedTimeStep=CYCLE / SUBSTEPS)
             self.robot = Robot(self.client, self.description)
             self.channels: tuple[Channel, ...] = self.robot.channels
             self.limiter = ActuatorLimiter(
@@ -88,18 +88,18 @@ class SimulatedArm:
             raise
         self._declared = {item.field for item in self.limiter.report}
         bounds = [self.limiter.envelope.channel(channel) for channel in self.channels]
-        self._top = np.array([limits.max_velocity for limits in bounds], np.float64)
-        self._push = np.array([limits.max_acceleration for limits in bounds], np.float64)
+        self._max_velocity = np.array([limits.max_velocity for limits in bounds], np.float64)
+        self._max_acceleration = np.array([limits.max_acceleration for limits in bounds], np.float64)
         self._shapes = {
             i: Shape(limits, float(limits.min_position or 0.0), float(limits.max_position or 0.0), CYCLE)
             for i, (row, limits) in enumerate(zip(self.description.channels, bounds, strict=True))
             if row.servo is not None
         }
-        rest = _without(self.spec, CARRIED)
+        other_limits = _without(self.spec, SERVO_LIMITS)
         self._front: ActuatorLimiter | None = None
-        if self._shapes and _declares(rest):
+        if self._shapes and _declares(other_limits):
             self._front = ActuatorLimiter(
-                rest, self.channels, seed=seed, envelope=self.limiter.envelope, period=CYCLE
+                other_limits, self.channels, seed=seed, envelope=self.limiter.envelope, period=CYCLE
             )
         self.levels: ArrayLike = (0.0,) * len(AXES)
         self.state: dict[str, Any] = {}
@@ -147,38 +147,41 @@ class SimulatedArm:
         self.actuate(self.state["position"])
 
     def actuate(
-        self, value: Floats | Sequence[float], effort_limit: Floats | Sequence[float] | None = None
+        self, command: Floats | Sequence[float], effort_limit: Floats | Sequence[float] | None = None
     ) -> None:
-        """Set the goal of every joint, (channels,) in rad; it holds until the next one.
+        """Command the goal of every joint, (channels,) in rad; it holds until the next one.
 
         ``effort_limit`` (channels,), N·m: the nerf's and this, whichever is less. Raises `InvalidCommand` for
         a wrong number of values, one that is not finite, or a limit below 0.
         """
-        values, limits = self.robot.checked(value, effort_limit)
-        self._goal, self._own_limit = np.array(values), np.array(limits)
+        values, limits = self.robot.checked(command, effort_limit)
+        self._command, self._effort_limit = np.array(values), np.array(limits)
 
     def read(self, wait: float = 0.5) -> dict[str, Any]:
-        """Let one control cycle pass, keep and return the state after it.
+        """Let one control cycle pass; returns the new ``state``.
 
-        ``wait`` is accepted for the other arm's sake: here a newer state always comes. The state has ``now``
+        ``wait`` has no effect here: a newer state always comes at once. The state has ``now``
         (s), ``phase`` ("run"), ``position``, ``velocity``, ``effort`` (what the motors drive with) and
         ``goal`` (after the nerf), lists in the order of ``channels``, and ``levels``.
         """
         measured = self.measured()
-        asked, levels = self._goal[None], np.array([self.levels])
-        limited = self.limiter.apply(asked, measured, self.time, levels)
+        command, levels = self._command[None], np.array([self.levels])
+        limited = self.limiter.apply(command, measured, self.time, levels)
         if self._front is not None:
-            asked = self._front.apply(asked, measured, self.time, levels).value
-        top, push = self._bound("velocity", self._top), self._bound("acceleration", self._push)
+            command = self._front.apply(command, measured, self.time, levels).value
+        velocity, acceleration = (
+            self._bound("velocity", self._max_velocity),
+            self._bound("acceleration", self._max_acceleration),
+        )
         goal = limited.value[0]
         for i, shape in self._shapes.items():
             at = self.robot.state.joints[i][0]
-            goal[i] = shape.step(float(asked[0, i]), at, float(top[i]), float(push[i]), CYCLE)
-        self.robot.limit_speed(top, push)
-        self.robot.actuate(goal, np.minimum(limited.effort_limit[0], self._own_limit))
-        for _ in range(PHYSICS):
+            goal[i] = shape.step(float(command[0, i]), at, float(velocity[i]), float(acceleration[i]), CYCLE)
+        self.robot.limit_speed(velocity, acceleration)
+        self.robot.actuate(goal, np.minimum(limited.effort_limit[0], self._effort_limit))
+        for _ in range(SUBSTEPS):
             if self.robot.servos is not None:
-                self.robot.servos.step(CYCLE / PHYSICS)
+                self.robot.servos.step(CYCLE / SUBSTEPS)
             self.client.stepSimulation()
         self.robot.read()
         self._cycles += 1
@@ -195,9 +198,9 @@ class SimulatedArm:
 
     def _state(self, goal: Floats) -> dict[str, Any]:
         measured = self.measured()
-        told = {name: getattr(measured, name)[0].tolist() for name in ("position", "velocity", "effort")}
+        values = {name: getattr(measured, name)[0].tolist() for name in ("position", "velocity", "effort")}
         levels = [float(level) for level in np.asarray(self.levels)]
-        return {"now": self.time, "phase": "run", **told, "goal": goal.tolist(), "levels": levels}
+        return {"now": self.time, "phase": "run", **values, "goal": goal.tolist(), "levels": levels}
 
     def measured(self) -> Measured:
         """What the joints reported in the state read last: arrays (1, channels)."""
@@ -215,12 +218,6 @@ class SimulatedArm:
     def close(self) -> None:
         """Disconnect from the physics; closing twice does nothing."""
         self.client.close()
-
-    def __enter__(self) -> SimulatedArm:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
 
 def _without(spec: NerfSpec, fields: Sequence[str]) -> NerfSpec:

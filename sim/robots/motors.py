@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from ..physics.client import Client
 from .drives import Kinematics
@@ -30,19 +29,29 @@ class JointSpec:
         return position if self.range is None else max(self.range[0], min(self.range[1], position))
 
 
-class Motors(Protocol):
+class Motors:
     """Some motors of one body. They keep a command until the next one."""
+
+    velocity_limit: Sequence[float]
+
+    def __init__(self, client: Client, body: int) -> None:
+        self._client, self._body = client, body
 
     def apply(
         self, command: Sequence[float], effort_limit: Sequence[float], available: dict[int, float]
     ) -> None:
         """Set the motors for a command and effort limits of the whole robot, (channels,) each."""
+        raise NotImplementedError
 
     def limit(self, velocity: Sequence[float], acceleration: Sequence[float]) -> None:
-        """Bound velocity and acceleration, (channels,) each, from the next command on."""
+        """From the next command on, bound the speed of joints on their way to a position or under an effort.
+
+        A commanded velocity is bounded in the command, and so is the acceleration of all but servos.
+        """
+        self.velocity_limit = velocity
 
 
-class TwistMotors:
+class TwistMotors(Motors):
     """Driven wheels and steered hinges for a twist, the robot's first two channels.
 
     ``effort_limit`` has the twist's own limits: force in N and moment in N·m.
@@ -57,7 +66,8 @@ class TwistMotors:
         hinges: Sequence[JointSpec],
         effort_limit: Sequence[float],
     ) -> None:
-        self._client, self._body, self._kinematics, self._hinges = client, body, kinematics, hinges
+        super().__init__(client, body)
+        self._kinematics, self._hinges = kinematics, hinges
         self._wheels = [wheel.index for wheel in wheels]
         self._force, self._moment = effort_limit
 
@@ -69,22 +79,15 @@ class TwistMotors:
         speeds, torque, angles = self._kinematics.wheels(command[0], command[1], force, moment)
         torques = [torque] * len(speeds)
         self._client.setJointMotorControlArray(
-            self._body,
-            self._wheels,
-            self._client.VELOCITY_CONTROL,
-            targetVelocities=speeds,
-            forces=torques,
+            self._body, self._wheels, self._client.VELOCITY_CONTROL, targetVelocities=speeds, forces=torques
         )
         available.update(zip(self._wheels, torques, strict=True))
         for hinge, angle in zip(self._hinges, angles, strict=True):
             available[hinge.index] = hinge.effort
             _move_to(self._client, self._body, hinge, angle, hinge.velocity, hinge.effort)
 
-    def limit(self, velocity: Sequence[float], acceleration: Sequence[float]) -> None:
-        """A twist is a velocity: the limiter bounds it and its acceleration in the command."""
 
-
-class SpeedMotors:
+class SpeedMotors(Motors):
     """Joints commanded by velocity or effort: velocity motors with the effort limit as their force.
 
     For an effort, the target is the joint's velocity limit in the effort's direction and the force is the
@@ -93,9 +96,9 @@ class SpeedMotors:
     """
 
     def __init__(self, client: Client, body: int, joints: Sequence[tuple[int, bool, JointSpec]]) -> None:
-        self._client, self._body, self._joints = client, body, joints
+        super().__init__(client, body)
+        self._joints = joints
         self._indices = [joint.index for _, _, joint in joints]
-        self._velocity_limit: dict[int, float] = {}
 
     def apply(
         self, command: Sequence[float], effort_limit: Sequence[float], available: dict[int, float]
@@ -105,7 +108,7 @@ class SpeedMotors:
         for channel, by_effort, joint in self._joints:
             value, limit = command[channel], min(effort_limit[channel], joint.effort)
             if by_effort:
-                top = min(joint.velocity, self._velocity_limit.get(channel, math.inf))
+                top = min(joint.velocity, self.velocity_limit[channel])
                 speeds.append(math.copysign(top, value))
                 forces.append(min(abs(value), limit))
             else:
@@ -113,24 +116,16 @@ class SpeedMotors:
                 forces.append(limit)
         available.update(zip(self._indices, forces, strict=True))
         self._client.setJointMotorControlArray(
-            self._body,
-            self._indices,
-            self._client.VELOCITY_CONTROL,
-            targetVelocities=speeds,
-            forces=forces,
+            self._body, self._indices, self._client.VELOCITY_CONTROL, targetVelocities=speeds, forces=forces
         )
 
-    def limit(self, velocity: Sequence[float], acceleration: Sequence[float]) -> None:
-        """Bound the speed of joints commanded by effort; a velocity is bounded in the command already."""
-        self._velocity_limit = dict(enumerate(velocity))
 
-
-class PositionMotors:
+class PositionMotors(Motors):
     """Joints sent to positions by PyBullet's position motor; ``joints``: channel and joint."""
 
     def __init__(self, client: Client, body: int, joints: Sequence[tuple[int, JointSpec]]) -> None:
-        self._client, self._body, self._joints = client, body, joints
-        self._velocity_limit: dict[int, float] = {}
+        super().__init__(client, body)
+        self._joints = joints
 
     def apply(
         self, command: Sequence[float], effort_limit: Sequence[float], available: dict[int, float]
@@ -138,22 +133,13 @@ class PositionMotors:
         """Send the joints to positions within their range."""
         for channel, joint in self._joints:
             force = available[joint.index] = min(effort_limit[channel], joint.effort)
-            top = min(joint.velocity, self._velocity_limit.get(channel, math.inf))
+            top = min(joint.velocity, self.velocity_limit[channel])
             _move_to(self._client, self._body, joint, joint.clipped(command[channel]), top, force)
-
-    def limit(self, velocity: Sequence[float], acceleration: Sequence[float]) -> None:
-        """Bound the speed on the way; the limiter bounds the acceleration in the command already."""
-        self._velocity_limit = dict(enumerate(velocity))
 
 
 def _move_to(
     client: Client, body: int, joint: JointSpec, position: float, velocity: float, force: float
 ) -> None:
     client.setJointMotorControl2(
-        body,
-        joint.index,
-        client.POSITION_CONTROL,
-        targetPosition=position,
-        maxVelocity=velocity,
-        force=force,
+        body, joint.index, client.POSITION_CONTROL, targetPosition=position, maxVelocity=velocity, force=force
     )

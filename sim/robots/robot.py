@@ -160,6 +160,7 @@ class Robot:
             self._motors.append(self.servos)
         if by_position:
             self._motors.append(PositionMotors(client, body, by_position))
+        self.limit_speed([math.inf] * len(rows))
         used = driven + [joint for _, _, joint in joints]
         self.joint_names = tuple(joint.name for joint in used)
         self.joint_indices = [joint.index for joint in used]

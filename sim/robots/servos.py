@@ -14,7 +14,7 @@ from nerfbot.limits.kernel import approach
 
 from ..physics.client import Client
 from .description import ServoModel
-from .motors import JointSpec
+from .motors import JointSpec, Motors
 
 
 @dataclass
@@ -60,11 +60,12 @@ class SimulatedServo:
         self.set_point += self.set_point_speed * dt
 
 
-class ServoMotors:
+class ServoMotors(Motors):
     """The servos of one body. They stand still under gear friction and hold nothing until commanded."""
 
     def __init__(self, client: Client, body: int, servos: Sequence[SimulatedServo]) -> None:
-        self._client, self._body, self._servos = client, body, servos
+        super().__init__(client, body)
+        self._servos = servos
         self._indices = [servo.joint.index for servo in servos]
         self._by_index = dict(zip(self._indices, servos, strict=True))
         for servo in servos:

@@ -19,6 +19,7 @@ from nerfbot.limits import AXES, NerfSpec
 from nerfbot.powers import AuditLog, Lease, LeaseAuthority, LeasePolicy
 
 from ..errors import InvalidRobot
+from ..physics.client import Closable
 from ..robots.arm import CYCLE, SimulatedArm
 from ..robots.description import Positive, Vector
 from .episode import LEASE_RAMP, LEASE_SECONDS
@@ -70,8 +71,8 @@ class RaiseTask(Declared):
 
 
 class RaiseResult(NamedTuple):
-    """What came of an episode: whether the load was raised and held, the time it took in s, the highest that
-    its centre was in m.
+    """The outcome of an episode: whether the load was raised and held, its time in s, the load's greatest
+    height in m.
     """
 
     success: bool
@@ -79,7 +80,7 @@ class RaiseResult(NamedTuple):
     highest: float
 
 
-class RaiseTaskRunner:
+class RaiseTaskRunner(Closable):
     """The task ``task`` with its arm, nerfed by ``nerf`` (default: the task's); a context manager.
 
     Raises `InvalidRobot`, `InvalidSpec` or `MissingDependency`; nothing is left open then.
@@ -108,7 +109,7 @@ class RaiseTaskRunner:
             )
             for link in (-1, *links.values()):
                 client.setCollisionFilterPair(self.arm.robot.body, self.load, link, -1, 0)
-            self._held: int | None = None
+            self._grip: int | None = None
             self.authority = LeaseAuthority(policy=LeasePolicy(allow_outside=True), audit=audit)
             self.reset(0)
         except BaseException:
@@ -127,8 +128,8 @@ class RaiseTaskRunner:
         mass = task.load.mass * random.uniform(low, high)
         spread = task.variation.start
         start = {name: at + random.uniform(-spread, spread) for name, at in task.start.items()}
-        if self._held is not None:
-            client.removeConstraint(self._held)
+        if self._grip is not None:
+            client.removeConstraint(self._grip)
         self.arm.place(start)
         self.arm.levels = (0.0,) * len(AXES)
         self.authority.reset(now=0.0)
@@ -141,7 +142,7 @@ class RaiseTaskRunner:
         # A constraint counts from the link's centre of mass
         to_link = client.invertTransform(*client.getDynamicsInfo(self.arm.robot.body, self._link)[3:5])
         pivot, axes = client.multiplyTransforms(*to_link, task.offset, (0.0, 0.0, 0.0, 1.0))
-        self._held = client.createConstraint(
+        self._grip = client.createConstraint(
             self.arm.robot.body,
             self._link,
             self.load,
@@ -161,14 +162,14 @@ class RaiseTaskRunner:
         self.arm.read()
 
     def run(self, seed: int, axes: Sequence[str] = ()) -> RaiseResult:
-        """One episode of the scripted driver, with leases on ``axes`` asked for and renewed all the time."""
+        """One episode of the scripted driver, with leases on ``axes`` requested and renewed all the time."""
         self.reset(seed)
         task, names = self.task, [channel.name for channel in self.arm.channels]
         start = np.array(self.arm.state["position"])
         way = np.array([task.goal.get(name, at) for name, at in zip(names, start, strict=True)]) - start
         seconds = float(abs(way).max()) / task.pace
-        until, held, highest = 0.0, 0.0, self.height
-        while self.arm.time < task.horizon and held < task.hold:
+        until, held_for, highest = 0.0, 0.0, self.height
+        while self.arm.time < task.horizon and held_for < task.hold:
             now = self.arm.time
             if axes and now >= until - LEASE_RAMP:
                 lift = {axis: 1.0 for axis in axes}
@@ -179,15 +180,9 @@ class RaiseTaskRunner:
                 until = now + LEASE_SECONDS
             self.step(start + way * min(1.0, now / seconds))
             highest = max(highest, self.height)
-            held = held + CYCLE if self.height >= task.height else 0.0
-        return RaiseResult(held >= task.hold, self.arm.time, highest)
+            held_for = held_for + CYCLE if self.height >= task.height else 0.0
+        return RaiseResult(held_for >= task.hold, self.arm.time, highest)
 
     def close(self) -> None:
         """Disconnect from the physics; closing twice does nothing."""
         self.arm.close()
-
-    def __enter__(self) -> RaiseTaskRunner:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()

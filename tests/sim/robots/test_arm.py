@@ -17,7 +17,7 @@ from nerfbot.hardware.robot import ServoRobot
 from nerfbot.limits import NerfSpec
 from nerfbot.sim.errors import InvalidRobot, UnknownChannel
 from nerfbot.sim.plant.plant import Plant
-from nerfbot.sim.robots.arm import CYCLE, PHYSICS, SimulatedArm
+from nerfbot.sim.robots.arm import CYCLE, SUBSTEPS, SimulatedArm
 from nerfbot.sim.robots.description import RobotDescription
 from tests.hardware.poses import poses
 
@@ -90,7 +90,7 @@ def test_a_joint_moves_no_faster_and_drives_no_harder_than_the_nerf_allows(
     for goal in (0.7, 0.0):
         drive(arm, [goal if i == joint else 0.0 for i in range(6)], 100)
     speeds, drives = abs(np.array(seen)).T
-    assert len(seen) == 200 * PHYSICS
+    assert len(seen) == 200 * SUBSTEPS
     assert 0.97 < np.max(speeds) <= 1.0 * 1.06  # the loop overshoots its set point a little
     assert 0.3 < np.max(drives) <= (0.9 if joint in (0, 1) else 0.55) + 1e-9
 

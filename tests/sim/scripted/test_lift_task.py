@@ -108,5 +108,5 @@ def test_a_wrong_task_is_one_line(tmp_path: Path, change: dict[str, object], sai
 
 
 def test_an_unknown_task_is_suggested() -> None:
-    with pytest.raises(InvalidRobot, match=r"'raise-loat' .*did you mean 'raise-load'"):
+    with pytest.raises(InvalidRobot, match=r"'raise-loat'.*did you mean 'raise-load'"):
         RaiseTask.load_task("raise-loat")
