@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nerfbot.limits import ChannelEnvelope, Envelope
-from nerfbot.limits.shaping import Shape
+from nerfbot.limits.shaping import GoalShaper
 
 from ..bus.bus import Bus
 from ..robot import JointConfig, ServoRobot
@@ -35,7 +35,7 @@ class JointGoal:
 
     def __init__(self, joint: JointConfig, state: JointState, limits: ChannelEnvelope, period: float) -> None:
         self.joint, self.state = joint, state
-        self.shape = Shape(limits, state.low, state.high, period)
+        self.shape = GoalShaper(limits, state.low, state.high, period)
         self._count_range = position_counts(joint, limits)
         servo = joint.servo
         registers = {field: servo.register(limit.ram) for field, limit in servo.limits.items()}

@@ -1,6 +1,6 @@
 """The envelope on a joint's goal: range, velocity, acceleration, and how far the goal may lead the joint.
 
-The result of `Shape.step` is written to a servo, on a bus or in PyBullet.
+The result of `GoalShaper.step` is written to a servo, on a bus or in PyBullet.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ LEAD = 0.06
 """How far a goal may lead the joint beyond what the servo needs to keep its speed, rad."""
 
 
-class Shape:
+class GoalShaper:
     """The goal of one joint, ``at`` (rad) and moving with ``speed`` (rad/s), inside ``low`` to ``high``.
 
     ``period``: of the bus cycle, s.

@@ -13,7 +13,7 @@ from gymnasium.vector import VectorEnv, VectorWrapper
 from nerfbot.limits import ActuatorLimiter
 from nerfbot.wrappers.clock import EpisodeSeeds, Resets, period_of
 from nerfbot.wrappers.plain import ChannelSource, SpecSource, load_spec, plain_channels, plain_spec
-from nerfbot.wrappers.powers import Levels, LiftReader, with_nerf_info
+from nerfbot.wrappers.powers import LiftLevels, LiftReader, with_nerf_info
 from nerfbot.wrappers.spaces import BoxActions, actions_of
 
 
@@ -42,7 +42,7 @@ class _Layer:
             allow=allow,
         )
 
-    def limit(self, actions: Any, now: float, lift: Levels) -> tuple[Any, dict[str, Any]]:
+    def limit(self, actions: Any, now: float, lift: LiftLevels) -> tuple[Any, dict[str, Any]]:
         """The actions to execute, and their entries of ``info["nerf"]``; raises `InvalidCommand`."""
         requested = self._actions.encode(actions, self._lead)
         limited = self.limiter.apply(requested, None, now, lift)

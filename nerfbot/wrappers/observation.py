@@ -27,7 +27,7 @@ from nerfbot.wrappers.plain import (
     plain_geometry,
     plain_spec,
 )
-from nerfbot.wrappers.powers import Levels, LiftReader
+from nerfbot.wrappers.powers import LiftLevels, LiftReader
 
 SENSOR = "observation"
 """The sensor's name where the whole observation is one Box."""
@@ -73,7 +73,7 @@ class _Layer:
         for sensor in self.sensors.values():
             sensor.reset(mask, seeds)
 
-    def limit(self, observation: Any, now: float, lift: Levels) -> Any:
+    def limit(self, observation: Any, now: float, lift: LiftLevels) -> Any:
         """What arrives of a batch of observations; a part saturates at the bounds of its space."""
         if self._whole:
             return self._read(SENSOR, observation, now, lift) if self.sensors else observation
@@ -82,7 +82,7 @@ class _Layer:
             **{name: self._read(name, observation[name], now, lift) for name in self.sensors},
         }
 
-    def _read(self, name: str, reading: Any, now: float, lift: Levels) -> NDArray:
+    def _read(self, name: str, reading: Any, now: float, lift: LiftLevels) -> NDArray:
         box = self._boxes[name]
         return np.clip(self.sensors[name].apply(reading, now, lift), box.low, box.high).astype(box.dtype)
 

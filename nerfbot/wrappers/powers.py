@@ -21,7 +21,7 @@ from nerfbot.powers import LeaseAuthority, LeasePolicy, Schedule, Window
 from nerfbot.wrappers.clock import AnyEnv, EpisodeSeeds, Mask, Resets, horizon_of, period_of
 from nerfbot.wrappers.plain import AxesSource, ScheduleSource, build_schedule, plain_axes, plain_schedule
 
-Levels = NDArray[np.float64]
+LiftLevels = NDArray[np.float64]
 
 _HAIR = 1e-9  # s, and share of a duration: more than rounding, less than any step
 _STREAM = int.from_bytes(b"powers", "big")
@@ -64,7 +64,7 @@ class LeasePlan:
         self.highest[robots] = 0.0
         self._origin[robots] = self._until[robots] = self._due[robots] = self._next = self.now
 
-    def levels(self) -> Levels:
+    def levels(self) -> LiftLevels:
         """The lift levels now, (count, 4), after every window that is due has been leased."""
         if self._next <= self.now + _HAIR:
             for robot in np.flatnonzero(self._due <= self.now + _HAIR):
@@ -72,7 +72,7 @@ class LeasePlan:
             self._next = float(self._due.min())
         return self.authority.update(self.now)
 
-    def levels_for_action(self) -> Levels:
+    def levels_for_action(self) -> LiftLevels:
         """The lift levels now, noted as those of an action."""
         levels = self.levels()
         np.maximum(self.highest, levels, out=self.highest)
@@ -140,10 +140,10 @@ class LiftReader:
         )
         self._count = count
 
-    def _levels(self) -> Levels:
+    def _levels(self) -> LiftLevels:
         return np.zeros((self._count, len(AXES))) if self._powers is None else self._powers.levels()
 
-    def _final_levels(self) -> Levels:
+    def _final_levels(self) -> LiftLevels:
         return self._powers.final_levels if isinstance(self._powers, PowersVector) else self._levels()
 
 
@@ -172,7 +172,7 @@ class _Leased:
         """The schedule, with what it has learned."""
         return self._plan.schedule
 
-    def levels(self) -> Levels:
+    def levels(self) -> LiftLevels:
         """The lift levels now, (num_envs, 4), 0 to 1 in the order of `AXES`."""
         return self._plan.levels()
 
@@ -272,7 +272,7 @@ class PowersVector(_Leased, VectorWrapper):
         self._plan = LeasePlan(build_schedule(schedule, axes), env.num_envs, horizon)
         self._seeds, self._resets, self._steps = EpisodeSeeds(seed, env.num_envs), Resets(env), 0
         self._keys = {"success": success, "harm": harm}
-        self.final_levels: Levels = np.zeros((env.num_envs, len(AXES)))
+        self.final_levels: LiftLevels = np.zeros((env.num_envs, len(AXES)))
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset all environments, or those of ``options["reset_mask"]``."""

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nerfbot.declared import suggestion
 from nerfbot.limits import AXES, ActuatorLimiter, Channel, Measured, NerfSpec
-from nerfbot.limits.shaping import Shape
+from nerfbot.limits.shaping import GoalShaper
 
 from ..errors import InvalidRobot, UnknownChannel
 from ..physics.client import Client, Closable
@@ -91,7 +91,7 @@ class SimulatedArm(Closable):
         self._max_velocity = np.array([limits.max_velocity for limits in bounds], np.float64)
         self._max_acceleration = np.array([limits.max_acceleration for limits in bounds], np.float64)
         self._shapes = {
-            i: Shape(limits, float(limits.min_position or 0.0), float(limits.max_position or 0.0), CYCLE)
+            i: GoalShaper(limits, float(limits.min_position or 0.0), float(limits.max_position or 0.0), CYCLE)
             for i, (row, limits) in enumerate(zip(self.description.channels, bounds, strict=True))
             if row.servo is not None
         }

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nerfbot.limits import ChannelEnvelope
-from nerfbot.limits.shaping import LEAD, Shape
+from nerfbot.limits.shaping import LEAD, GoalShaper
 
 LIMITS = ChannelEnvelope(
     min_position=-1.0, max_position=1.5, max_velocity=3.0, max_acceleration=20.0, stop_deceleration=15.0
@@ -25,7 +25,7 @@ ANY = st.floats(allow_nan=True, allow_infinity=True)
     push=st.floats(1.0, 90.0),
 )
 def test_any_commands_keep_the_goal_inside_the_envelope(wanted, start, velocity, push):
-    shape = Shape(LIMITS, -1.0, 1.5)
+    shape = GoalShaper(LIMITS, -1.0, 1.5)
     shape.begin(start)
     position, speed = shape.at, 0.0
     for command in wanted:
@@ -43,7 +43,7 @@ def test_any_commands_keep_the_goal_inside_the_envelope(wanted, start, velocity,
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_what_is_no_position_moves_nothing(bad):
-    shape = Shape(LIMITS, -1.0, 1.5)
+    shape = GoalShaper(LIMITS, -1.0, 1.5)
     shape.begin(0.2)
     assert shape.step(bad, 0.2, 3.0, 20.0, DT) == 0.2
     assert shape.step(1.0, bad, 3.0, 20.0, DT) == 0.2
@@ -51,13 +51,13 @@ def test_what_is_no_position_moves_nothing(bad):
 
 @pytest.mark.parametrize("dt", [0.0, -0.01, -3600.0])
 def test_time_that_does_not_go_on_moves_nothing(dt):
-    shape = Shape(LIMITS, -1.0, 1.5)
+    shape = GoalShaper(LIMITS, -1.0, 1.5)
     shape.begin(0.2)
     assert shape.step(1.0, 0.2, 3.0, 20.0, dt) == 0.2
 
 
 def test_a_goal_is_reached_exactly_and_without_overshoot():
-    shape = Shape(LIMITS, -1.0, 1.5)
+    shape = GoalShaper(LIMITS, -1.0, 1.5)
     shape.begin(-0.5)
     trace = [shape.step(0.7, shape.at, 3.0, 20.0, DT) for _ in range(120)]
     assert trace[-1] == 0.7
@@ -66,7 +66,7 @@ def test_a_goal_is_reached_exactly_and_without_overshoot():
 
 
 def test_a_joint_that_does_not_follow_is_not_left_behind_by_more_than_the_lead():
-    shape = Shape(LIMITS, -1.0, 1.5)
+    shape = GoalShaper(LIMITS, -1.0, 1.5)
     shape.begin(0.0)
     for _ in range(200):
         shape.step(1.5, 0.0, 1.0, 20.0, DT)
@@ -74,20 +74,20 @@ def test_a_joint_that_does_not_follow_is_not_left_behind_by_more_than_the_lead()
 
 
 def test_a_robot_outside_its_range_is_led_back_from_its_edge():
-    shape = Shape(LIMITS, -1.0, 1.5)
+    shape = GoalShaper(LIMITS, -1.0, 1.5)
     shape.begin(1.7)
     assert shape.at == 1.5
 
 
 def test_a_goal_never_follows_a_joint_out_of_its_range():
-    shape = Shape(LIMITS, -1.0, 1.5)
+    shape = GoalShaper(LIMITS, -1.0, 1.5)
     shape.begin(1.5)
     assert shape.step(1.5, 2.6, 3.0, 20.0, DT) == 1.5
     assert shape.step(-1.0, -2.6, 3.0, 20.0, DT) >= -1.0
 
 
 def test_a_nerf_that_allows_more_than_the_envelope_does_not_make_it_faster():
-    shape = Shape(LIMITS, -1.0, 1.5)
+    shape = GoalShaper(LIMITS, -1.0, 1.5)
     shape.begin(-1.0)
     speeds = []
     for _ in range(100):

@@ -70,7 +70,7 @@ def test_the_report_says_axis_unit_and_both_values():
 
 def test_the_machines_envelope_fills_in_lifted_values():
     machine = Envelope(channels={"c": {"max_velocity": 7.0}})
-    item = report({"velocity": 1}, Channel("c", "velocity", "m/s"), envelope_of=machine)[0]
+    item = report({"velocity": 1}, Channel("c", "velocity", "m/s"), envelope=machine)[0]
     assert item.lifted == 7.0
 
 

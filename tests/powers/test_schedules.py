@@ -280,7 +280,7 @@ def test_missing_file_is_named():
     with pytest.raises(LeaseError) as caught:
         load_schedule("none/s.yaml")
     assert str(caught.value) == "none/s.yaml: cannot be read: No such file or directory"
-    with pytest.raises(LeaseError, match=r"^none: No such file"):
+    with pytest.raises(LeaseError, match=r"^none: cannot be read: No such file"):
         load_schedule(Path("none"))
 
 
