@@ -67,8 +67,8 @@ def test_a_peer_that_is_there_is_measured_beside_ours(small, monkeypatch):
     script = small / "answers.py"
     script.write_text(ANSWERS)
     monkeypatch.setattr(grid, "SCRIPT", script)
-    found = {figure.name: figure for figure in grid._batched(lambda _: None)}
-    ratio, plain = found["ratio_navix"], found["steps_per_s_plain"]
+    figures = {figure.name: figure for figure in grid._batched(lambda _: None)}
+    ratio, plain = figures["ratio_navix"], figures["steps_per_s_plain"]
     assert ratio.against is not None
     assert (ratio.against.name, ratio.against.value) == ("navix 1.0, 64 worlds", 10.0)
     assert ratio.value == pytest.approx(plain.value / 10.0)

@@ -23,8 +23,8 @@ def policy_for(env: GridVectorEnv, about: dict | None = None, **changes) -> Poli
     parts = {**env.single_observation_space.spaces, **changes.get("parts", {})}
     space = changes.get("action", env.single_action_space)
     network = ActorCritic(parts, head_for(space, True), NetworkConfig(hidden=(8,)), ("task",))
-    told = {"layout": layout_of(env)} if about is None else about
-    return Policy(network, parts, torch.nn.ModuleDict(), space, told)
+    layout = {"layout": layout_of(env)} if about is None else about
+    return Policy(network, parts, torch.nn.ModuleDict(), space, layout)
 
 
 @pytest.fixture(scope="module")

@@ -123,8 +123,8 @@ def test_film_is_written_with_its_record_and_says_how_episodes_were_drawn(
         "--json",
     ]
     assert main([*words, "--powers", "none"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told == json.loads(out.with_suffix(".json").read_text())
-    assert told["seed"] == 3
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads(out.with_suffix(".json").read_text())
+    assert printed["seed"] == 3
     assert main(["course", "film", "coin-in-corner", "--out", str(tmp_path / "film.webm")]) == 2
     assert "must end in .gif or .mp4" in capsys.readouterr().err

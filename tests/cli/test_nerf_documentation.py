@@ -33,9 +33,9 @@ def lifted(name: str, info: FieldInfo) -> str:
 @pytest.mark.parametrize("section", TABLES)
 def test_table_says_what_the_code_says(section: str) -> None:
     text = PAGE.split(f"\n## {section}\n")[1].split("\n## ")[0]
-    told = re.findall(r"^\| `(\S+)` \| (.+?) \| (.+?) \| (.+?) \| .+ \|$", text, re.MULTILINE)
+    documented = re.findall(r"^\| `(\S+)` \| (.+?) \| (.+?) \| (.+?) \| .+ \|$", text, re.MULTILINE)
     known = [(name, info.axis, unit(info), lifted(name, info)) for name, info in TABLES[section].items()]
-    assert told == known
+    assert documented == known
 
 
 def test_example_is_a_valid_specification() -> None:

@@ -60,7 +60,7 @@ def test_a_project_with_its_own_sim_and_hardware_folders_can_use_nerfbot(tmp_pat
     for name in ("sim", "hardware"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text(f"MINE = {name!r}\n")
-    told = run(
+    output = run(
         [
             sys.executable,
             "-c",
@@ -68,7 +68,7 @@ def test_a_project_with_its_own_sim_and_hardware_folders_can_use_nerfbot(tmp_pat
         ],
         tmp_path,
     )
-    assert told.split() == ["sim", "hardware"]
+    assert output.split() == ["sim", "hardware"]
 
 
 @pytest.mark.parametrize("name", ["gate", "policy"])

@@ -115,12 +115,12 @@ class RoverCells(gymnasium.Env[Any, Any]):
         writes = any(row.kind not in (0, WALL, FLOOR) for row in self.menu.table)
         self._schedules = schedules_of(schedule, self.menu.axes, self.menu.edits)
         self._keys = counts_keys(levels, self.menu)
-        first = levels.courses[0]
+        first_level = levels.courses[0]
         self.nerfed = NerfedPlant(
-            first,
+            first_level,
             self.nerf_spec,
             robot,
-            policy=lease_policy(first, leases, self.menu.edits),
+            policy=lease_policy(first_level, leases, self.menu.edits),
             audit=audit,
             allow=tuple(config.allow or ()),
             pictures=render_mode is not None,
@@ -136,7 +136,7 @@ class RoverCells(gymnasium.Env[Any, Any]):
         self._next_level, self._over = 0, True
         top = np.array([KINDS - 1, COLOUR_CODES - 1, STATES - 1], np.uint8)
         high = np.broadcast_to(top, (levels.rows, levels.columns, 3)).copy()
-        self.feature_names = self._builder(first, 0).features
+        self.feature_names = self._builder(first_level, 0).features
         self.observation_space: spaces.Dict = spaces.Dict(
             {
                 "grid": spaces.Box(np.zeros_like(high), high, dtype=np.uint8),

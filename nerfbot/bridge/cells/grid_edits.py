@@ -74,13 +74,13 @@ class RoverEdits:
         coins = _present(plant, "coin")
         if not coins:
             return EditOutcome(False)
-        first = min(coins, key=lambda thing: plant.course.cell_of(*thing.position[:2]))
-        here = plant.course.cell_of(*first.position[:2])
+        coin = min(coins, key=lambda thing: plant.course.cell_of(*thing.position[:2]))
+        here = plant.course.cell_of(*coin.position[:2])
 
         def move(r: int, c: int) -> tuple[Change, ...]:
             if (r, c) in (here, plant.cell):
                 raise InvalidEdit(f"move_coin: cell ({r}, {c}) is taken")
-            plant.edits.move_coin(r, c, first.element.id)
+            plant.edits.move_coin(r, c, coin.element.id)
             return ()
 
         return self._somewhere(row, random, move)

@@ -7,7 +7,7 @@ import tempfile
 import time
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -19,14 +19,24 @@ from nerfbot.cli.servo.confirmation import YES, confirm, expected_motion
 from nerfbot.cli.servo.register_check import opened_port
 from nerfbot.errors import InvalidCommand
 
+if TYPE_CHECKING:
+    from nerfbot.hardware.robot import ServoRobot
+
 app = typer.Typer(
     name="servo", help="Servo buses: scan, number, calibrate, monitor, drive.", no_args_is_help=True
 )
 
 PORT = Annotated[str, typer.Option(help="/dev/ttyUSB0 or the like, or `emulator`.")]
 ROBOT = Annotated[str, typer.Option(help="A robot on a servo bus, by name or YAML file.")]
+FOLDER = Annotated[
+    Path | None, typer.Option(help="Folder for the driver's sockets; default: a temporary one.")
+]
 
-BAUDS = {"feetech": (1_000_000, 500_000, 115_200), "dynamixel": (1_000_000, 57_600, 115_200)}
+BUSES = (
+    *(("feetech", baud) for baud in (1_000_000, 500_000, 115_200)),
+    *(("dynamixel", baud) for baud in (1_000_000, 57_600, 115_200)),
+)
+"""The usual protocols and baud rates, in the order of a scan."""
 
 
 @app.command()
@@ -46,14 +56,11 @@ def scan(
     names = {load_servo(model).number: model for model in servo_models()}
     servos: list[dict[str, Any]] = []
     with opened_port(port, robot) as path:
-        for protocol, bauds in BAUDS.items():
-            for baud in bauds:
-                with closing(Bus(Port(path, baud), protocol)) as bus:
-                    for id, number in bus.scan(range(last + 1)).items():
-                        model = names.get(number, f"model number {number}")
-                        servos.append({"id": id, "model": model, "protocol": protocol, "baud": baud})
-                if servos:
-                    break
+        for protocol, baud in BUSES:
+            with closing(Bus(Port(path, baud), protocol)) as bus:
+                for id, number in bus.scan(range(last + 1)).items():
+                    model = names.get(number, f"model number {number}")
+                    servos.append({"id": id, "model": model, "protocol": protocol, "baud": baud})
             if servos:
                 break
     if as_json:
@@ -190,14 +197,26 @@ def _table(rows: list[dict[str, Any]]) -> Table:
     return table
 
 
+def _load_robot(robot: str, calibration: Path | None) -> ServoRobot:
+    from nerfbot.hardware.driver.calibration import calibrated
+    from nerfbot.hardware.robot import ServoRobot
+
+    description = ServoRobot.load(robot)
+    return description if calibration is None else calibrated(description, calibration)
+
+
+def _socket_folder(folder: Path | None) -> Path:
+    sockets = folder or Path(tempfile.mkdtemp(prefix="nerfbot-driver-"))
+    sockets.mkdir(parents=True, exist_ok=True)
+    return sockets
+
+
 @app.command()
 def drive(
     spec: Annotated[str, typer.Argument(help="The nerf: a preset's name or a YAML file.")],
     port: PORT,
     robot: ROBOT = "so101",
-    folder: Annotated[
-        Path | None, typer.Option(help="Folder for the driver's sockets; default: a temporary one.")
-    ] = None,
+    folder: FOLDER = None,
     calibration: Annotated[Path | None, typer.Option(help="A calibration in LeRobot's format.")] = None,
     supervisor: Annotated[
         Path | None, typer.Option(help="The supervisor's socket, which is notified of latches.")
@@ -208,26 +227,18 @@ def drive(
     yes: YES = False,
 ) -> None:
     """Run the driver until Ctrl-C. Without a permit and a command it moves nothing."""
-    from nerfbot.hardware.driver.calibration import calibrated
     from nerfbot.hardware.driver.service import DriverConfig, serve
-    from nerfbot.hardware.robot import ServoRobot
     from nerfbot.limits import NerfSpec
 
-    description = ServoRobot.load(robot)
-    if calibration is not None:
-        description = calibrated(description, calibration)
-    loaded = NerfSpec.load(spec)
-    confirm(port, expected_motion(description, loaded, allow or ()), yes)
-    place = folder or Path(tempfile.mkdtemp(prefix="nerfbot-drive-"))
-    place.mkdir(parents=True, exist_ok=True)
+    description, loaded = _load_robot(robot, calibration), NerfSpec.load(spec)
+    limits = tuple(allow or ())
+    confirm(port, expected_motion(description, loaded, limits), yes)
+    sockets = _socket_folder(folder)
+    started = f"{description.name} under {loaded.name}: sockets in {sockets}"
     with opened_port(port, robot) as path:
-        config = DriverConfig(
-            description, loaded, path, place, place / "audit.jsonl",
-            allow=tuple(allow or ()), supervisor=supervisor,
-        )  # fmt: skip
-        serve(
-            config, lambda: print(f"{description.name} under {loaded.name}: sockets in {place}", flush=True)
-        )
+        audit = sockets / "audit.jsonl"
+        config = DriverConfig(description, loaded, path, sockets, audit, allow=limits, supervisor=supervisor)
+        serve(config, lambda: print(started, flush=True))
 
 
 @app.command()
@@ -245,9 +256,7 @@ def teleoperate(
     supervised: Annotated[
         bool, typer.Option("--supervised", help="Your own supervisor sends the permits, not this command.")
     ] = False,
-    folder: Annotated[
-        Path | None, typer.Option(help="Folder for the driver's sockets; default: a temporary one.")
-    ] = None,
+    folder: FOLDER = None,
     seconds: Annotated[float, typer.Option(help="Duration; 0: until Ctrl-C.")] = 0.0,
     yes: YES = False,
 ) -> None:
@@ -255,27 +264,23 @@ def teleoperate(
 
     The command permits the follower to move while it runs; at its end the follower stops and is let down.
     """
-    from nerfbot.hardware.driver.calibration import calibrated
     from nerfbot.hardware.driver.teleoperation import teleoperating
-    from nerfbot.hardware.robot import ServoRobot
     from nerfbot.limits import NerfSpec
 
-    description, loaded = ServoRobot.load(robot), NerfSpec.load(nerf)
-    leading = calibrated(description, leader_calibration) if leader_calibration else description
-    following = calibrated(description, calibration) if calibration else description
+    loaded = NerfSpec.load(nerf)
+    leading, following = _load_robot(robot, leader_calibration), _load_robot(robot, calibration)
     confirm(leader, f"the torque of the leader {leading.name} goes off: hold the arm, or it falls.", yes)
     confirm(port, expected_motion(following, loaded), yes)
-    place = folder or Path(tempfile.mkdtemp(prefix="nerfbot-teleoperate-"))
-    place.mkdir(parents=True, exist_ok=True)
+    sockets = _socket_folder(folder)
     until = time.monotonic() + seconds if seconds > 0.0 else float("inf")
     console, last_text = Console(), ""
     with (
         opened_port(leader, robot) as leader_port,
         opened_port(port, robot) as follower_port,
-        teleoperating(leading, leader_port, following, follower_port, loaded, place, supervised) as arms,
+        teleoperating(leading, leader_port, following, follower_port, loaded, sockets, supervised) as arms,
         suppress(KeyboardInterrupt),
     ):
-        console.print(f"{following.name} under {loaded.name} follows; Ctrl-C ends it (sockets in {place})")
+        console.print(f"{following.name} under {loaded.name} follows; Ctrl-C ends it (sockets in {sockets})")
         while time.monotonic() < until:
             state = arms.step()
             text = state["phase"] + ": " + (state["latched"] or "; ".join(state["reasons"]) or "follows")

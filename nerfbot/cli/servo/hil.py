@@ -68,6 +68,10 @@ def run(
             description, workers = stack.enter_context(_real_arm(port, robot, spec, calibration, out, yes)), 1
         bar = stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
         task = bar.add_task(f"hil {robot}", total=len(rows))
+
+        def report_progress(count: int) -> None:
+            bar.update(task, completed=count)
+
         done, seconds = campaign.run_trials(
             description,
             spec,
@@ -129,17 +133,8 @@ def _real_arm(
 
 def _print(figures, out) -> None:  # type: ignore[no-untyped-def] # imported only when it runs
     table = Table(title=f"hil {figures.robot}")
-    for heading in (
-        "fault",
-        "trials",
-        "violations",
-        "missed",
-        "p50",
-        "p99",
-        "max",
-        "caught by",
-        "95 % bound",
-    ):
+    headings = ("fault", "trials", "violations", "missed", "p50", "p99", "max", "caught by", "95 % bound")
+    for heading in headings:
         table.add_column(heading, justify="left" if heading in ("fault", "caught by") else "right")
     for item in [*figures.faults, figures.pooled]:
         cycles = ["-" if v is None else f"{v / figures.period:.1f}" for v in (item.p50, item.p99, item.most)]

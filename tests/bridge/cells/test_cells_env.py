@@ -33,15 +33,15 @@ def test_spaces_table_and_features_are_the_grid_s(rover) -> None:
 def test_the_same_seed_replays_an_episode(rover) -> None:
     def played() -> list:
         env = rover(course="coin-in-corner", nerf="rover-weak", levels=3, in_order=True)
-        found = []
+        outcomes = []
         for seed in (5, 6):
             observation, _ = env.reset(seed=seed)
             for action in (1, 2, 3, 4, 1):
                 observation, reward, over, late, info = env.step(action)
-                found.append((observation["grid"].tobytes(), reward, info["nerf"]["seconds"]))
+                outcomes.append((observation["grid"].tobytes(), reward, info["nerf"]["seconds"]))
                 if over or late:
                     break
-        return found
+        return outcomes
 
     assert played() == played()
 

@@ -48,10 +48,10 @@ def test_bytes_are_the_grid_s(course: str, nerf: str, lift: float | None) -> Non
         for _ in range(25):
             progress = observation["vector"][0]
             number = int(worlds.state.cell.numpy()[0])
-            told = built(env, builder, drawn, divmod(number, worlds.levels.columns))
-            told["vector"][0] = progress  # a robot decides when a move is over
-            np.testing.assert_array_equal(told["grid"], observation["grid"])
-            np.testing.assert_allclose(told["vector"], observation["vector"], atol=1e-5)
+            observed = built(env, builder, drawn, divmod(number, worlds.levels.columns))
+            observed["vector"][0] = progress  # a robot decides when a move is over
+            np.testing.assert_array_equal(observed["grid"], observation["grid"])
+            np.testing.assert_allclose(observed["vector"], observation["vector"], atol=1e-5)
             compared += 1
             observation, _, over, late, info = env.step(int(random.integers(1, len(MOVES))))
             if over or late or info["nerf"]["contact"]:

@@ -61,14 +61,14 @@ def shown(game: Game, width: int = 80, height: int = 24) -> str:
 def keys_of(sent: bytes) -> list[str | None]:
     read, write = os.pipe()
     os.write(write, sent)
-    board, found = Keyboard(read), []
+    board, keys = Keyboard(read), []
     while (key := board.key(0.0)) is not None:
-        found.append(key)
+        keys.append(key)
     os.close(write)
     with pytest.raises(EOFError):
         board.key(0.0)
     os.close(read)
-    return found
+    return keys
 
 
 def test_keys_are_read_by_name_and_unknown_sequences_as_nothing() -> None:
