@@ -28,19 +28,19 @@ def sb3(worlds):
             space = gymnasium.spaces.Box(0.0, 1.0, (192,), np.float32)
             super().__init__(worlds, space, gymnasium.spaces.Discrete(5))
             rng = np.random.default_rng(0)
-            self.seen = rng.random((16, worlds, 192), np.float32)
+            self.observations = rng.random((16, worlds, 192), np.float32)
             self.rewards = rng.random((16, worlds)).astype(np.float32)
-            self.never, self.told = np.zeros(worlds, bool), [{} for _ in range(worlds)]
+            self.done, self.infos = np.zeros(worlds, bool), [{} for _ in range(worlds)]
             self.step_number = 0
 
         def reset(self):
-            return self.seen[0]
+            return self.observations[0]
 
         def step_async(self, actions):
             self.step_number = (self.step_number + 1) % 16
 
         def step_wait(self):
-            return self.seen[self.step_number], self.rewards[self.step_number], self.never, self.told
+            return self.observations[self.step_number], self.rewards[self.step_number], self.done, self.infos
 
         def close(self):
             pass
@@ -114,10 +114,10 @@ def navix(worlds):
         value_fn=jax.vmap(lambda p, x: network.apply(p, x, method="value"), in_axes=(None, 0)),
     )
     update = jax.jit(lambda state: agent.update(state, None)[0])
-    kept = {"state": jax.block_until_ready(update(state))}
+    latest = {"state": jax.block_until_ready(update(state))}
 
     def run():
-        kept["state"] = jax.block_until_ready(update(kept["state"]))
+        latest["state"] = jax.block_until_ready(update(latest["state"]))
         return worlds * STEPS
 
     return run
@@ -139,8 +139,8 @@ def main():
         return
     print(json.dumps({"peer": f"{package} {version} PPO"}), flush=True)
     for line in sys.stdin:
-        wanted, steps, began = float(line), 0, time.perf_counter()
-        while time.perf_counter() - began < wanted:
+        seconds, steps, began = float(line), 0, time.perf_counter()
+        while time.perf_counter() - began < seconds:
             steps += run()
         print(json.dumps(steps / (time.perf_counter() - began)), flush=True)
 

@@ -142,9 +142,9 @@ class Accel(LevelReplay):
         """The spare rows hold copies of given levels until children come."""
         super().start(env, steps, seed)
         self.courses = list(self.worlds.levels.courses)
-        self.given = self.count - self.spare
+        self.originals = self.count - self.spare
         self.born = 0
-        self.origin = np.arange(self.count) % self.given
+        self.origin = np.arange(self.count) % self.originals
 
     def learn(self, rollout: Rollout, taken: int) -> dict[str, float]:
         """Replay, then edit."""
@@ -159,8 +159,8 @@ class Accel(LevelReplay):
     def _row_for_a_child(self) -> int:
         if self.born < self.spare:
             self.born += 1
-            return self.given + self.born - 1
-        return self.given + int(self.score[self.given :].argmin())
+            return self.originals + self.born - 1
+        return self.originals + int(self.score[self.originals :].argmin())
 
     def _write(self, row: int, child: Course, parent: int) -> None:
         cells, _ = paint(child)
@@ -172,17 +172,19 @@ class Accel(LevelReplay):
 
     def _fresh(self, count: int) -> NDArray[np.int64]:
         """Given levels by chance."""
-        return self.random.integers(self.given, size=count)
+        return self.random.integers(self.originals, size=count)
 
     def state_dict(self) -> dict[str, Any]:
         """With the walls of the children: all else is as in the level that they come from."""
-        walls = [[list(item.position) for item in course.of("wall")] for course in self.courses[self.given :]]
+        walls = [
+            [list(item.position) for item in course.of("wall")] for course in self.courses[self.originals :]
+        ]
         return {**super().state_dict(), "walls": walls}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """With the children."""
         super().load_state_dict({name: value for name, value in state.items() if name != "walls"})
-        for row, walls in enumerate(state["walls"], self.given):
+        for row, walls in enumerate(state["walls"], self.originals):
             origin = self.courses[int(self.origin[row])]
             self.courses[row] = walled(
                 origin, {(down, right): put(Wall(), (down, right)) for down, right in walls}
@@ -256,7 +258,7 @@ class Yoked(Curriculum):
     def start(self, env: TensorVectorEnv, steps: int, seed: int) -> None:
         """No state was visited yet."""
         super().start(env, steps, seed)
-        self.given = self.count - self.spare
+        self.originals = self.count - self.spare
         self.used = 0
 
     def learn(self, rollout: Rollout, taken: int) -> dict[str, float]:
@@ -265,12 +267,12 @@ class Yoked(Curriculum):
             cells = self.cells[self.used].copy()
             start = int((cells[:, :, 2] >= AGENT).argmax())
             cells[:, :, 2] %= AGENT
-            self.worlds.write_level(self.given + self.used % self.spare, cells, start)
+            self.worlds.write_level(self.originals + self.used % self.spare, cells, start)
             self.used += 1
         held = min(self.used, self.spare)
         visited = round(self.share * self.count) if held else 0
-        given = self.random.integers(self.given, size=self.count - visited)
-        table = np.concatenate([given, self.given + np.arange(visited) % max(held, 1)])
+        given = self.random.integers(self.originals, size=self.count - visited)
+        table = np.concatenate([given, self.originals + np.arange(visited) % max(held, 1)])
         self.worlds.draw_from(table)
         return {}
 

@@ -128,8 +128,8 @@ class Cells(nn.Module):
     def forward(self, grid: Tensor) -> Tensor:
         """(N, rows, columns, 3) uint8 to (N, size, rows, columns)."""
         cells = grid.int()
-        found: Tensor = self.things(cells[..., 0] * COLOURS + cells[..., 1]) + self.states(cells[..., 2])
-        return found.permute(0, 3, 1, 2)
+        vectors: Tensor = self.things(cells[..., 0] * COLOURS + cells[..., 1]) + self.states(cells[..., 2])
+        return vectors.permute(0, 3, 1, 2)
 
 
 class Residual(nn.Module):
@@ -210,9 +210,9 @@ class Egocentric(nn.Module):
         others = (kind != WALL) & ((kind != FLOOR) | ((state & (AGENT - 1)) != 0))
         world, cell = others.nonzero(as_tuple=True)
         # Kind and colour are looked up apart, so that what is learned of one coin is learned of all.
-        seen = self.kinds(kind[world, cell].int()) + self.colours(colour[world, cell].int())
-        seen = seen + self.states((state[world, cell] & (AGENT - 1)).int())
-        total = total.index_add(0, world, (self.places(where[world, cell]) * seen).to(total.dtype))
+        things = self.kinds(kind[world, cell].int()) + self.colours(colour[world, cell].int())
+        things = things + self.states((state[world, cell] & (AGENT - 1)).int())
+        total = total.index_add(0, world, (self.places(where[world, cell]) * things).to(total.dtype))
         out: Tensor = self.act(total)
         return out
 
@@ -245,8 +245,8 @@ class Planning(nn.Module):
     def tables(self) -> tuple[Tensor, Tensor]:
         """Rewards and logits of passing by thing, each (KINDS * COLOURS, channels)."""
         both = self.kinds.weight.unsqueeze(1) + self.colours.weight.unsqueeze(0)
-        found = self.out(self.act(both.flatten(0, 1))).float()
-        return found[:, : self.channels], found[:, self.channels :]
+        out = self.out(self.act(both.flatten(0, 1))).float()
+        return out[:, : self.channels], out[:, self.channels :]
 
     def places(self) -> Tensor:
         """Rewards by place, (cells, channels)."""
@@ -260,8 +260,8 @@ class Planning(nn.Module):
         worth = Planned.apply(grid, reward, self.state_reward, self.places(), passing, self.state_passing)
         mean, spread = worth.mean(-1, keepdim=True), worth.std(-1, keepdim=True)
         moves = (worth - mean) / (spread + SMALL_SPREAD)
-        told = torch.cat([mean, worth.amax(-1, keepdim=True), spread], -1)
-        return torch.cat([moves.flatten(1), told.flatten(1)], 1)
+        summary = torch.cat([mean, worth.amax(-1, keepdim=True), spread], -1)
+        return torch.cat([moves.flatten(1), summary.flatten(1)], 1)
 
     def reward(self, grid: Tensor, action: Tensor) -> Tensor:
         """The reward that each channel expects of the cell which a move leads to, (N, channels).
@@ -277,9 +277,9 @@ class Planning(nn.Module):
         target = (place + steps[action.masked_fill(stays, 0)]).clamp(0, rows * columns - 1)
         entered = cells[torch.arange(len(grid), device=grid.device), target].int()
         reward, _ = self.tables()
-        seen = reward[entered[:, 0] * COLOURS + entered[:, 1]] + self.state_reward[entered[:, 2] % AGENT]
-        told = self.scale * (seen + self.places()[target]) + self.shift
-        return told.masked_fill(stays.unsqueeze(1), math.nan)
+        content = reward[entered[:, 0] * COLOURS + entered[:, 1]] + self.state_reward[entered[:, 2] % AGENT]
+        predicted = self.scale * (content + self.places()[target]) + self.shift
+        return predicted.masked_fill(stays.unsqueeze(1), math.nan)
 
     def reward_map(self, grid: Tensor) -> Tensor:
         """The reward that it expects of entering each cell, the channels' mean, (N, cells)."""
@@ -287,8 +287,8 @@ class Planning(nn.Module):
         things, _ = self.tables()
         things, states = ((table * self.scale).mean(1) for table in (things, self.state_reward))
         places = (self.places() * self.scale).mean(1)
-        seen = things[cells[..., 0] * COLOURS + cells[..., 1]] + states[cells[..., 2] % AGENT]
-        return seen + places + self.shift.mean()
+        content = things[cells[..., 0] * COLOURS + cells[..., 1]] + states[cells[..., 2] % AGENT]
+        return content + places + self.shift.mean()
 
     def prior(self, policy: nn.Linear) -> None:
         """Start a policy on these features at doing what each channel says is worth most."""

@@ -88,15 +88,45 @@ class CategoricalHead(Head):
     def evaluate(self, raw: Tensor, action: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """From one log-softmax."""
         logs = torch.log_softmax(self._logits(raw, mask), -1)
-        chosen = logs.gather(-1, action.unsqueeze(-1)).squeeze(-1)
-        return chosen, -(logs.exp() * logs).sum(-1)
+        log_prob = logs.gather(-1, action.unsqueeze(-1)).squeeze(-1)
+        return log_prob, -(logs.exp() * logs).sum(-1)
 
     def to_environment(self, action: Tensor) -> NDArray[np.int64]:
         """Whole numbers from the space's first."""
         return cast("NDArray[np.int64]", (action + self.start if self.start else action).cpu().numpy())
 
 
-class MultiCategoricalHead(Head):
+class CompositeHead(Head):
+    """Base of heads that consist of others: log-probabilities and entropies add up."""
+
+    def _parts(self, raw: Tensor, mask: Tensor | None) -> list[tuple[Head, Tensor, Tensor | None]]:
+        """Each head with its outputs and its mask."""
+        raise NotImplementedError
+
+    def _pack(self, actions: list[Tensor]) -> Tensor:
+        """The heads' actions as one, (N, width)."""
+        raise NotImplementedError
+
+    def _unpack(self, action: Tensor) -> list[Tensor]:
+        """The actions of `_pack`."""
+        raise NotImplementedError
+
+    def sample(self, raw: Tensor, mask: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        """Each head on its own."""
+        return self._pack([head.sample(x, m, generator) for head, x, m in self._parts(raw, mask)])
+
+    def mode(self, raw: Tensor, mask: Tensor | None) -> Tensor:
+        """Each head's mode."""
+        return self._pack([head.mode(x, m) for head, x, m in self._parts(raw, mask)])
+
+    def evaluate(self, raw: Tensor, action: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Sums over the heads."""
+        parts = zip(self._parts(raw, mask), self._unpack(action), strict=True)
+        logs, entropies = zip(*(head.evaluate(x, part, m) for (head, x, m), part in parts), strict=True)
+        return torch.stack(logs).sum(0), torch.stack(entropies).sum(0)
+
+
+class MultiCategoricalHead(CompositeHead):
     """Several choices at once, each one of `sizes[i]`; the mask is the choices' masks side by side.
 
     `start` gives the choices' first numbers (0), `shape` the form that the environment takes them in (a row).
@@ -109,35 +139,25 @@ class MultiCategoricalHead(Head):
     ) -> None:
         super().__init__()
         starts = [0] * len(sizes) if start is None else start
-        self.parts = [CategoricalHead(int(n), int(s)) for n, s in zip(sizes, starts, strict=True)]
-        self.shape = (len(self.parts),) if shape is None else shape
-        self.sizes, self.width = [part.outputs for part in self.parts], len(self.parts)
+        self.heads = [CategoricalHead(int(n), int(s)) for n, s in zip(sizes, starts, strict=True)]
+        self.shape = (len(self.heads),) if shape is None else shape
+        self.sizes, self.width = [head.outputs for head in self.heads], len(self.heads)
         self.outputs = self.choices = sum(self.sizes)
 
-    def _split(self, raw: Tensor, mask: Tensor | None) -> list[tuple[CategoricalHead, Tensor, Tensor | None]]:
+    def _parts(self, raw: Tensor, mask: Tensor | None) -> list[tuple[Head, Tensor, Tensor | None]]:
         masks = [None] * self.width if mask is None else mask.split(self.sizes, -1)
-        return list(zip(self.parts, raw.split(self.sizes, -1), masks, strict=True))
+        return list(zip(self.heads, raw.split(self.sizes, -1), masks, strict=True))
 
-    def sample(self, raw: Tensor, mask: Tensor | None, generator: torch.Generator | None) -> Tensor:
-        """Each choice on its own."""
-        return torch.stack([part.sample(x, m, generator) for part, x, m in self._split(raw, mask)], -1)
+    def _pack(self, actions: list[Tensor]) -> Tensor:
+        return torch.stack(actions, -1)
 
-    def mode(self, raw: Tensor, mask: Tensor | None) -> Tensor:
-        """Each choice's mode."""
-        return torch.stack([part.mode(x, m) for part, x, m in self._split(raw, mask)], -1)
-
-    def evaluate(self, raw: Tensor, action: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Sums over the choices."""
-        found = [
-            part.evaluate(x, action[..., index], m)
-            for index, (part, x, m) in enumerate(self._split(raw, mask))
-        ]
-        return torch.stack([log for log, _ in found]).sum(0), torch.stack([h for _, h in found]).sum(0)
+    def _unpack(self, action: Tensor) -> list[Tensor]:
+        return list(action.unbind(-1))
 
     def to_environment(self, action: Tensor) -> NDArray[np.int64]:
         """Whole numbers from each choice's first."""
-        chosen = np.stack([part.to_environment(action[:, i]) for i, part in enumerate(self.parts)], -1)
-        return chosen.reshape(-1, *self.shape)
+        rows = np.stack([head.to_environment(action[:, i]) for i, head in enumerate(self.heads)], -1)
+        return rows.reshape(-1, *self.shape)
 
 
 class GaussianHead(Head):
@@ -186,14 +206,14 @@ class GaussianHead(Head):
     def to_environment(self, action: Tensor) -> NDArray[np.floating[Any]]:
         """Inside the box, in its own precision."""
         low, high = self.box
-        chosen = action.detach().reshape(-1, *self.shape).cpu().numpy().astype(low.dtype)
+        executed = action.detach().reshape(-1, *self.shape).cpu().numpy().astype(low.dtype)
         if self.squash:
-            chosen = low + (np.tanh(chosen) + 1.0) * 0.5 * (high - low)
+            executed = low + (np.tanh(executed) + 1.0) * 0.5 * (high - low)
         # Rounding may lead a hair's breadth out of the box.
-        return cast("NDArray[np.floating[Any]]", np.clip(chosen, low, high).astype(low.dtype))
+        return cast("NDArray[np.floating[Any]]", np.clip(executed, low, high).astype(low.dtype))
 
 
-class JointHead(Head):
+class JointHead(CompositeHead):
     """Several heads side by side, for `Tuple` and `Dict` action spaces; log-probabilities add up.
 
     The mask is that of the discrete parts, side by side in their order. An action is stored as one row of
@@ -220,9 +240,12 @@ class JointHead(Head):
             (head, x, m if head.choices else None) for head, x, m in zip(heads, outputs, masks, strict=True)
         ]
 
-    def _pack(self, parts: list[Tensor]) -> Tensor:
+    def _pack(self, actions: list[Tensor]) -> Tensor:
         return torch.cat(
-            [part.float().reshape(len(part), width) for part, width in zip(parts, self.widths, strict=True)],
+            [
+                part.float().reshape(len(part), width)
+                for part, width in zip(actions, self.widths, strict=True)
+            ],
             -1,
         )
 
@@ -232,23 +255,6 @@ class JointHead(Head):
             (part.squeeze(-1) if head.width == 0 else part).to(head.dtype)
             for head, part in zip(heads, action.split(self.widths, -1), strict=True)
         ]
-
-    def sample(self, raw: Tensor, mask: Tensor | None, generator: torch.Generator | None) -> Tensor:
-        """Each head on its own."""
-        return self._pack([head.sample(x, m, generator) for head, x, m in self._parts(raw, mask)])
-
-    def mode(self, raw: Tensor, mask: Tensor | None) -> Tensor:
-        """Each head's mode."""
-        return self._pack([head.mode(x, m) for head, x, m in self._parts(raw, mask)])
-
-    def evaluate(self, raw: Tensor, action: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Sums over the heads."""
-        actions = self._unpack(action)
-        found = [
-            head.evaluate(x, part, m)
-            for (head, x, m), part in zip(self._parts(raw, mask), actions, strict=True)
-        ]
-        return torch.stack([log for log, _ in found]).sum(0), torch.stack([h for _, h in found]).sum(0)
 
     def to_environment(self, action: Tensor) -> Any:
         """A tuple or a dict of the parts."""

@@ -185,12 +185,12 @@ class ExplorationBonus(Hook):
 def served(signal: str | Signal, network: ActorCritic) -> Signal:
     """A signal, by its name too. Raises `InvalidCommand` if it needs predictions that the network lacks."""
     name = signal if isinstance(signal, str) else type(signal).__name__
-    found = load_signal(signal) if isinstance(signal, str) else signal
-    if found.needs_rewards and not network.config.predicts_reward:
+    loaded = load_signal(signal) if isinstance(signal, str) else signal
+    if loaded.needs_rewards and not network.config.predicts_reward:
         raise InvalidCommand(f"signal {name}: the network predicts no rewards (network.predicts_reward)")
-    if found.needs_reward_map and not isinstance(network.encoder.map, Planning):
+    if loaded.needs_reward_map and not isinstance(network.encoder.map, Planning):
         raise InvalidCommand(f"signal {name}: needs a planning network (network.kind)")
-    return found
+    return loaded
 
 
 def add_predictions(rollout: Rollout, network: ActorCritic, signal: Signal) -> None:

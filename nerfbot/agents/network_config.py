@@ -12,12 +12,13 @@ from nerfbot.declared import Declared, NonNegative, PositiveInt
 class NetworkConfig(Declared):
     """A network.
 
-    `kind`: "mlp", "conv" (residual), "egocentric" (a dense layer on the map as seen from the agent). `hidden`
-    sizes of the dense layers; `channels` and `blocks` of the convolutions; `embedding` numbers a cell is
-    looked up as; `memory` units of a GRU after the body (0: none). `separate` gives policy and critics a body
-    each. `vector` whether the observation's plain numbers are read beside a grid. `predicts_reward`: whether
-    it also says what reward each action will bring, for PPO's auxiliary loss. `place_gain`: how readily a
-    planning network takes where a cell lies, rather than what it holds, for what is rewarded (0: never).
+    `kind`: "mlp", "conv" (residual), "egocentric" (a dense layer on the map as seen from the agent),
+    "planning" (value iteration). `hidden`: sizes of the dense layers; `channels` and `blocks` of the
+    convolutions; `embedding`: numbers that a cell is looked up as; `memory`: units of a GRU behind the
+    encoder (0: none). `separate` gives policy and critics an encoder each. `vector`: whether the
+    observation's plain numbers are read beside a grid. `predicts_reward`: whether it predicts the reward of
+    each action too, for PPO's auxiliary loss. `place_gain`: how readily a planning network attributes a
+    reward to a cell's place rather than to its content (0: never).
     """
 
     kind: Literal["mlp", "conv", "egocentric", "planning"] = "mlp"

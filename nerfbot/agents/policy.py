@@ -90,14 +90,14 @@ class Policy:
 
     def _read(self, observation: Any) -> tuple[Observation, int, bool]:
         """Parts as the network reads them, how many observations there are, and whether it is one alone."""
-        given = {"": observation} if "" in self.parts else observation
+        values = {"": observation} if "" in self.parts else observation
         tensors: Observation = {}
         counts: dict[str, int | None] = {}
         for name, box in self.parts.items():
             label = f"observation {name!r}" if name else "observation"
-            if not isinstance(given, Mapping) or name not in given:
+            if not isinstance(values, Mapping) or name not in values:
                 raise InvalidCommand(f"observation: the part {name!r} is missing")
-            value = np.asarray(given[name])
+            value = np.asarray(values[name])
             if value.shape == box.shape:
                 counts[name], value = None, value[None]
             elif value.shape[1:] == box.shape and value.ndim == len(box.shape) + 1:
@@ -118,14 +118,14 @@ class Policy:
         return normalize(self.norms, tensors), 1 if count is None else count, count is None
 
     def _open(self, mask: NDArray[np.bool_], count: int) -> Tensor:
-        """The mask over the policy's alternatives: powers that it never had are beyond them."""
-        given = np.atleast_2d(np.asarray(mask))
+        """The mask over the policy's alternatives: powers that it never had come after them."""
+        rows = np.atleast_2d(np.asarray(mask))
         choices = self.network.head.choices
-        if given.ndim != 2 or len(given) != count or given.shape[1] < choices:
+        if rows.ndim != 2 or len(rows) != count or rows.shape[1] < choices:
             raise InvalidCommand(
                 f"mask: the shape is {np.shape(mask)}, must be {(count, choices)}, or wider by powers"
             )
-        return torch.as_tensor(given[:, :choices].astype(np.bool_), device=self.device)
+        return torch.as_tensor(rows[:, :choices].astype(np.bool_), device=self.device)
 
     def save(self, folder: Path) -> None:
         """Write both files into `folder`, each whole or not at all. Raises `InvalidCommand` if it cannot."""

@@ -100,8 +100,8 @@ class TensorVectorEnv:
         """The observations that ended the episodes of these worlds, each (len(rows), ...)."""
         final = [self.info["final_obs"][row] for row in rows]
         if "" in self.parts:
-            return self._shown({"": np.stack(final)})
-        return self._shown(
+            return self._tensors({"": np.stack(final)})
+        return self._tensors(
             {name: np.stack([observation[name] for observation in final]) for name in self.parts}
         )
 
@@ -131,11 +131,11 @@ class TensorVectorEnv:
         tensor = torch.from_numpy(np.ascontiguousarray(array))
         return tensor if self.device.type == "cpu" else tensor.to(self.device, non_blocking=True)
 
-    def _shown(self, given: Mapping[str, NDArray[Any]]) -> Observation:
+    def _tensors(self, arrays: Mapping[str, NDArray[Any]]) -> Observation:
         """Parts as tensors, hidden numbers as 0."""
         shown = {
             # Doubles (CartPole's bounds, for example) would only slow the network down.
-            name: tensor.float() if (tensor := self._tensor(given[name])).dtype == torch.float64 else tensor
+            name: tensor.float() if (tensor := self._tensor(arrays[name])).dtype == torch.float64 else tensor
             for name in self.parts
         }
         for name, columns in self.hidden.items():
@@ -144,7 +144,7 @@ class TensorVectorEnv:
         return shown
 
     def _take(self, observation: Any) -> None:
-        self.observation = self._shown({"": observation} if "" in self.parts else observation)
+        self.observation = self._tensors({"": observation} if "" in self.parts else observation)
         mask = self.info.get("action_mask")
         if mask is not None:
             self.mask = self._tensor(mask).bool()

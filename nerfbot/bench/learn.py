@@ -105,20 +105,20 @@ def figures(progress: Callable[[str], None] = lambda _: None) -> list[Figure]:
                 rates.append(peer.rate(SECONDS))
             for loop in loops:
                 loop.chunk()
-        found = [*mlp.figures("mlp"), *conv.figures("conv")]
+        measured = [*mlp.figures("mlp"), *conv.figures("conv")]
         against = Baseline("with bfloat16 products", mlp.rate)
-        found.append(Figure("mlp_steps_per_s_float32", exact.rate, "1/s", "higher", against))
+        measured.append(Figure("mlp_steps_per_s_float32", exact.rate, "1/s", "higher", against))
         if many is not None:
-            found += many.figures(f"mlp_{MANY}")
+            measured += many.figures(f"mlp_{MANY}")
         for ratio, peer, rates in peers:
             against = Baseline(str(peer.title), statistics.median(rates))
             both = zip(mlp.rates, rates, strict=True)
-            found.append(Figure(ratio, statistics.median(a / b for a, b in both), "1", "higher", against))
+            measured.append(Figure(ratio, statistics.median(a / b for a, b in both), "1", "higher", against))
     if find_spec("pybullet") is not None:
         from nerfbot.bench import learn_sim
 
-        found += learn_sim.figures(progress)
-    return found
+        measured += learn_sim.figures(progress)
+    return measured
 
 
 def _learner(env: Any, network: NetworkConfig, precision: Any, only: tuple[str, ...]) -> Loop:
@@ -173,18 +173,18 @@ def _bare_passes(learner: Learner) -> float:
     _wait(device)
     began = time.perf_counter()
     with torch.inference_mode(), learner.ppo.autocast(device):
-        for seen in steps:
-            network(seen, with_values=False)
+        for observation in steps:
+            network(observation, with_values=False)
         if network.critic is not None:
-            for seen, _ in batches:
-                network.values(seen)
+            for observation, _ in batches:
+                network.values(observation)
     for _ in range(config.epochs):
-        for seen, action in batches:
+        for observation, action in batches:
             with learner.ppo.autocast(device):
-                output = network(seen)
+                output = network(observation)
             total = output.policy.float().sum() + sum(value.sum() for value in output.values.values())
             if network.config.predicts_reward:
-                total = total + network.predicted_reward(seen, action, output.features).nansum()
+                total = total + network.predicted_reward(observation, action, output.features).nansum()
             network.zero_grad(set_to_none=True)
             total.backward()
     _wait(device)

@@ -25,9 +25,9 @@ class Bandit(Explorer):
     def __init__(self, rate: float = 0.1, rank_power: float = 1.2, floor: float = 0.1) -> None:
         self.rate, self.rank_power, self.floor = rate, rank_power, floor
 
-    def start(self, *given: Any) -> None:
+    def start(self, *arguments: Any) -> None:
         """All averages are 0 at first, in a random order."""
-        super().start(*given)
+        super().start(*arguments)
         self.average = torch.zeros(self.actions, device=self.device)
         noise = torch.rand(self.actions, generator=self.generator, device=self.device)
         self.tie = noise * 1e-6  # a random order where nothing is known yet, in place of the menu's

@@ -77,9 +77,9 @@ class Linear(Explorer):
         self.rank_power, self.floor, self.optimism, self.sampled = rank_power, floor, optimism, sampled
         self.word, self.whole, self.noise, self.horizon = word, whole, noise, horizon
 
-    def start(self, *given: Any) -> None:
+    def start(self, *arguments: Any) -> None:
         """Nothing is known but that scores are near 0."""
-        super().start(*given)
+        super().start(*arguments)
         self.features, words = words_of(self.names, self.moves)
         deviation = torch.full((self.features.shape[1],), self.whole, dtype=torch.float64)
         deviation[: 1 + words] = self.word

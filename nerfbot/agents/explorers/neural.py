@@ -68,9 +68,9 @@ class Regressor(Explorer):
         self.capacity, self.batch, self.passes = memory, batch, passes
         self.network = NetworkConfig.model_validate(network or EGOCENTRIC)
 
-    def start(self, parts: Mapping[str, spaces.Box], *given: Any) -> None:
+    def start(self, parts: Mapping[str, spaces.Box], *arguments: Any) -> None:
         """Build the network."""
-        super().start(parts, *given)
+        super().start(parts, *arguments)
         if self.words:
             features, _ = words_of(self.names, self.moves)
             self.model: nn.Module = WordPredictor(parts, self.network, features.float(), self.words)
@@ -134,9 +134,9 @@ class PolicyExplorer(Explorer):
         self.epochs, self.batch = epochs, batch
         self.network = NetworkConfig.model_validate(network or EGOCENTRIC)
 
-    def start(self, parts: Mapping[str, spaces.Box], *given: Any) -> None:
+    def start(self, parts: Mapping[str, spaces.Box], *arguments: Any) -> None:
         """Build the network."""
-        super().start(parts, *given)
+        super().start(parts, *arguments)
         self.model = ActorCritic(parts, CategoricalHead(self.actions), self.network, ("score",)).to(
             self.device
         )

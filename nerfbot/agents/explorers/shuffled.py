@@ -26,10 +26,10 @@ class Shuffled(Explorer):
         """With the inner one's."""
         return f"Shuffled {self.inner.name}"
 
-    def start(self, parts: Mapping[str, spaces.Box], *given: Any) -> None:
+    def start(self, parts: Mapping[str, spaces.Box], *arguments: Any) -> None:
         """Make the inner one ready."""
-        super().start(parts, *given)
-        self.inner.start(parts, *given)
+        super().start(parts, *arguments)
+        self.inner.start(parts, *arguments)
 
     def act(self, observation: Observation, mask: Tensor) -> tuple[Tensor, Tensor]:
         """The inner one's choice."""

@@ -84,7 +84,7 @@ class AtUse(Signal):
         super().open(rows)
         self.started &= ~rows
 
-    def fresh(self, rows: Tensor) -> Tensor:
+    def first_steps(self, rows: Tensor) -> Tensor:
         """Those of the trials in these worlds whose first step this is."""
         now = rows & ~self.started
         self.started |= now
@@ -92,7 +92,7 @@ class AtUse(Signal):
 
     def step(self, step: int, rows: Tensor, rollout: Rollout) -> None:
         """The first step after the use is the score."""
-        self.total = torch.where(self.fresh(rows), self.steps[step], self.total)
+        self.total = torch.where(self.first_steps(rows), self.steps[step], self.total)
 
 
 class PossibleSurprise(RewardSurprise, AtUse):
@@ -116,7 +116,7 @@ class PossibleSurprise(RewardSurprise, AtUse):
         """The first step after the use says what was added."""
         RewardSurprise.step(self, step, rows, rollout)
         larger = torch.maximum(self.total, self.added[step])
-        self.total = torch.where(self.fresh(rows), larger, self.total)
+        self.total = torch.where(self.first_steps(rows), larger, self.total)
 
 
 class ValueChange(AtUse):
