@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import yaml
 from pydantic import Field, model_validator
@@ -88,10 +88,10 @@ class ExperimentConfig(Declared):
 class RobotTrainingConfig(ExperimentConfig):
     """Learning on a robot in PyBullet itself: what an experiment has, and which `environment`.
 
-    `processes` with a `crew` of so many robots each, in place of `worlds`. `hold`: control steps of 0.05 s
-    that the robot carries on with an action (not on ``nerfbot/RoverCells-v0``); a step of learning is one
-    action. `parts` of the observation that the policy is shown, all where there are none. `episodes` of each
-    measurement. `options`: further keywords of the environment, such as ``robot`` or ``reveal_lift``.
+    `processes` with `crew` robots each replace `worlds`. `hold`: control steps of 0.05 s for which an action
+    is repeated (1 on ``nerfbot/RoverCells-v0``); a step of learning is one action. `parts` of the observation
+    that the policy gets; none named: all. `episodes` of each measurement. `options`: further keywords of the
+    environment, such as ``robot`` or ``reveal_lift``.
     """
 
     environment: Environment
@@ -158,13 +158,12 @@ def parse_change(text: str) -> dict[str, Any]:
     if not equals or not key:
         raise InvalidExperiment(f"--set {text!r}: must have the form key=value")
     try:
-        found = yaml.safe_load(value)
+        nested = yaml.safe_load(value)
     except yaml.YAMLError:
         raise InvalidExperiment(f"--set {text!r}: the value is not YAML") from None
     for part in reversed(key.split(".")):
-        found = {part: found}
-    nested: dict[str, Any] = found
-    return nested
+        nested = {part: nested}
+    return cast("dict[str, Any]", nested)
 
 
 def _concerns(change: str, wrong: DataPath) -> bool:
