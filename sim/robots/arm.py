@@ -147,14 +147,14 @@ class SimulatedArm(Closable):
         self.actuate(self.state["position"])
 
     def actuate(
-        self, command: Floats | Sequence[float], effort_limit: Floats | Sequence[float] | None = None
+        self, value: Floats | Sequence[float], effort_limit: Floats | Sequence[float] | None = None
     ) -> None:
         """Command the goal of every joint, (channels,) in rad; it holds until the next one.
 
         ``effort_limit`` (channels,), N·m: the nerf's and this, whichever is less. Raises `InvalidCommand` for
         a wrong number of values, one that is not finite, or a limit below 0.
         """
-        values, limits = self.robot.checked(command, effort_limit)
+        values, limits = self.robot.checked(value, effort_limit)
         self._command, self._effort_limit = np.array(values), np.array(limits)
 
     def read(self, wait: float = 0.5) -> dict[str, Any]:
@@ -169,10 +169,8 @@ class SimulatedArm(Closable):
         limited = self.limiter.apply(command, measured, self.time, levels)
         if self._front is not None:
             command = self._front.apply(command, measured, self.time, levels).value
-        velocity, acceleration = (
-            self._bound("velocity", self._max_velocity),
-            self._bound("acceleration", self._max_acceleration),
-        )
+        velocity = self._bound("velocity", self._max_velocity)
+        acceleration = self._bound("acceleration", self._max_acceleration)
         goal = limited.value[0]
         for i, shape in self._shapes.items():
             at = self.robot.state.joints[i][0]
