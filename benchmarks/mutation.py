@@ -5,8 +5,8 @@
 Every place where the code could be wrong in a small way (a comparison, an operator, a number, a condition
 or a statement left out) is a mutant. A seeded sample of them is tried one by one, each in a copy of the
 project, with the tests of its package, interpreted (no compile time, no stale cache). Texts, annotations and
-docstrings are left alone. Finished mutants are kept in ``--out``, so that a run that was cut off goes on;
-those that survived are tried again, in case a test has been added. ``equivalent_mutants.yaml`` lists, with
+docstrings are left alone. ``--out`` records finished mutants, so that an interrupted run continues; survivors
+are tried again, in case a test has been added. ``equivalent_mutants.yaml`` lists, with
 reasons, the mutants that behave like the original; they do not count.
 """
 
@@ -139,13 +139,13 @@ def code_nodes(tree: ast.Module) -> Iterator[tuple[int, ast.AST]]:
 
 def find(package: str) -> list[Mutant]:
     """All mutants of a package, in the order of its files and lines."""
-    found = []
+    mutants = []
     for path in sorted((ROOT / package).rglob("*.py")):
         name = str(path.relative_to(ROOT))
         for number, node in code_nodes(ast.parse(path.read_text())):
             for part, (change, _) in enumerate(changes(node)):
-                found.append(Mutant(name, number, part, getattr(node, "lineno", 0), change))
-    return found
+                mutants.append(Mutant(name, number, part, getattr(node, "lineno", 0), change))
+    return mutants
 
 
 def mutate(mutant: Mutant) -> str:
@@ -172,10 +172,10 @@ def difference(mutant: Mutant) -> list[str]:
 
 def equivalents() -> dict[str, list[tuple[str, str]]]:
     """The mutants that are no change at all, by file: what the line was, and what it becomes."""
-    found: dict[str, list[tuple[str, str]]] = {}
+    equivalent: dict[str, list[tuple[str, str]]] = {}
     for entry in yaml.safe_load(EQUIVALENT.read_text()):
-        found.setdefault(entry["file"], []).append((entry["was"], entry["becomes"]))
-    return found
+        equivalent.setdefault(entry["file"], []).append((entry["was"], entry["becomes"]))
+    return equivalent
 
 
 def counts(mutant: Mutant, known: dict[str, list[tuple[str, str]]]) -> bool:
@@ -275,12 +275,12 @@ def main() -> int:
     survivors = sorted(mutant for mutant, _ in drawn if not done[mutant.id]["killed"])
     share = 1.0 - len(survivors) / len(drawn)
     if options.json:
-        told = [
+        plain = [
             {"file": mutant.file, "line": mutant.line, "change": mutant.change, "diff": difference(mutant)}
             for mutant in survivors
         ]
         sizes = {"candidates": len(mutants), "drawn": len(sample), "equivalent": len(sample) - len(drawn)}
-        print(json.dumps({**sizes, "killed": share, "survivors": told}))
+        print(json.dumps({**sizes, "killed": share, "survivors": plain}))
         return 0 if share >= options.least else 1
     for mutant in survivors:
         print(f"survived {mutant.file}:{mutant.line} [{mutant.change}] {mutant.code}")

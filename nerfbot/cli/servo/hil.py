@@ -78,7 +78,7 @@ def run(
             rows,
             workers,
             margin,
-            lambda count: bar.update(task, completed=count),
+            report_progress,
             port if is_real else "",
         )
     figures = dataclasses.replace(campaign.summarise(description, done, seconds), robot=robot)
