@@ -12,7 +12,7 @@ from nerfbot.course import catalogue, load_plan, parse
 from nerfbot.course.course import Action
 from nerfbot.course.elements import ELEMENTS
 from nerfbot.course.levels import LEVELS
-from nerfbot.course.placements import LOOKS, Share, Where
+from nerfbot.course.placements import DRAWN_FIELDS, Share, Where
 from nerfbot.course.plan import Variation
 from nerfbot.course.scatter import ATTEMPTS
 from nerfbot.course.task import Task
@@ -36,7 +36,7 @@ def test_every_task_key_variation_and_action_is_described() -> None:
 
 
 def test_every_key_of_drawn_and_scattered_elements_is_described() -> None:
-    for name in (*Where.model_fields, *LOOKS, "beside", "training"):
+    for name in (*Where.model_fields, *DRAWN_FIELDS, "beside", "training"):
         assert re.search(rf"^\| [^|]*`{name}`[^|]*\|", TEXT, flags=re.M), name
     assert all(f"{name}:" in TEXT for name in ("scatter", *Share.model_fields))
     assert f"{ATTEMPTS} attempts" in TEXT
