@@ -73,13 +73,7 @@ def run(
             bar.update(task, completed=count)
 
         done, seconds = campaign.run_trials(
-            description,
-            spec,
-            rows,
-            workers,
-            margin,
-            report_progress,
-            port if is_real else "",
+            description, spec, rows, workers, margin, report_progress, port if is_real else ""
         )
     figures = dataclasses.replace(campaign.summarise(description, done, seconds), robot=robot)
     out.mkdir(parents=True, exist_ok=True)
