@@ -42,19 +42,19 @@ def xland(worlds):
     return scanned(step, state, worlds, env.num_actions(params))
 
 
-def scanned(step, state, worlds, actions):
+def scanned(step, state, worlds, action_count):
     """Steps of a batch in JAX: a block of prepared actions, compiled as one scan."""
     import jax
 
     @jax.jit
-    def block(state, chosen):
-        return jax.lax.scan(lambda state, row: (step(state, row), None), state, chosen)[0]
+    def block(state, actions):
+        return jax.lax.scan(lambda state, row: (step(state, row), None), state, actions)[0]
 
-    chosen = jax.random.randint(jax.random.PRNGKey(1), (BLOCK, worlds), 0, int(actions))
-    kept = {"state": jax.block_until_ready(block(state, chosen))}
+    actions = jax.random.randint(jax.random.PRNGKey(1), (BLOCK, worlds), 0, int(action_count))
+    carry = {"state": jax.block_until_ready(block(state, actions))}
 
     def run():
-        kept["state"] = jax.block_until_ready(block(kept["state"], chosen))
+        carry["state"] = jax.block_until_ready(block(carry["state"], actions))
         return BLOCK * worlds
 
     return run
@@ -70,10 +70,10 @@ def envpool(worlds):
     cores = len(os.sched_getaffinity(0))
     env = envpool.make_gymnasium("MiniGrid-Empty-8x8-v0", num_envs=worlds, num_threads=cores)
     env.reset()
-    chosen = np.random.default_rng(0).integers(0, env.action_space.n, (BLOCK, worlds)).astype(np.int32)
+    actions = np.random.default_rng(0).integers(0, env.action_space.n, (BLOCK, worlds)).astype(np.int32)
 
     def run():
-        for row in chosen:
+        for row in actions:
             env.step(row)
         return BLOCK * worlds
 
@@ -90,14 +90,14 @@ def minigrid(worlds):
         raise ValueError(f"one world at a time, not {worlds}")
     env = gymnasium.make("MiniGrid-Empty-8x8-v0")
     env.reset(seed=0)
-    chosen = np.random.default_rng(0).integers(0, env.action_space.n, 4096).tolist()
+    actions = np.random.default_rng(0).integers(0, env.action_space.n, 4096).tolist()
 
     def run():
-        for action in chosen:
+        for action in actions:
             _, _, terminated, truncated, _ = env.step(action)
             if terminated or truncated:
                 env.reset()
-        return len(chosen)
+        return len(actions)
 
     return run
 

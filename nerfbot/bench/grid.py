@@ -63,10 +63,10 @@ class Runner:
 
 def figures(progress: Callable[[str], None] = lambda _: None) -> list[Figure]:
     """Measure ours and whatever peers are installed."""
-    found = [*_batched(progress), *_sizes(progress), *_single(progress)]
+    measured = [*_batched(progress), *_sizes(progress), *_single(progress)]
     if _cuda():
-        found += _on_cuda(progress)
-    return found
+        measured += _on_cuda(progress)
+    return measured
 
 
 def _batched(progress: Callable[[str], None]) -> Iterator[Figure]:
@@ -182,12 +182,12 @@ def _stepper(count: int, **keywords: Any) -> Callable[[], int]:
 
 def _stepping(worlds: Any) -> Callable[[], int]:
     """A block of steps of a plant, with random actions of its whole table."""
-    chosen = _random_actions(worlds.count, len(worlds.menu.table))
+    actions = _random_actions(worlds.count, len(worlds.menu.table))
     if worlds.device.is_cuda:
-        return _stepping_on_gpu(worlds, chosen)
+        return _stepping_on_gpu(worlds, actions)
 
     def run() -> int:
-        for row in chosen:
+        for row in actions:
             worlds.step(row)
         return BLOCK * worlds.count
 
@@ -195,10 +195,10 @@ def _stepping(worlds: Any) -> Callable[[], int]:
     return run
 
 
-def _stepping_on_gpu(worlds: Any, chosen: Any) -> Callable[[], int]:
+def _stepping_on_gpu(worlds: Any, actions: Any) -> Callable[[], int]:
     import warp as wp
 
-    rows = [wp.array(row, dtype=wp.int64, device=worlds.device) for row in chosen]
+    rows = [wp.array(row, dtype=wp.int64, device=worlds.device) for row in actions]
 
     def run() -> int:
         for row in rows:
@@ -218,10 +218,10 @@ def _vector_stepper(count: int) -> Callable[[], int]:
 
     envs = gymnasium.make_vec("nerfbot/Grid-v0", num_envs=count, course=COURSE, powers=(), copy=False)
     envs.reset(seed=0)
-    chosen = _random_actions(count, int(envs.single_action_space.n))  # type: ignore[attr-defined]
+    actions = _random_actions(count, int(envs.single_action_space.n))  # type: ignore[attr-defined]
 
     def run() -> int:
-        for row in chosen:
+        for row in actions:
             envs.step(row)
         return BLOCK * count
 

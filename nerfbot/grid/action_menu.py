@@ -21,11 +21,11 @@ Destinations = Literal["drawn", "region", "cell"]
 Contents = str | Sequence[str] | Mapping[str, str | Sequence[str]]
 
 REGION = 3
-"""Side, in cells, of the squares that a destination may be chosen from."""
+"""Side of the squares in which an agent can choose a destination, cells."""
 
 BASIC_CONTENTS = ("wall", "floor")
-LOOKS = (*SHAPES, "key", "chest")
-ALL_CONTENTS = (*BASIC_CONTENTS, *(f"{colour} {shape}" for shape in LOOKS for colour in COLOURS))
+CONTENT_SHAPES = (*SHAPES, "key", "chest")
+ALL_CONTENTS = (*BASIC_CONTENTS, *(f"{colour} {shape}" for shape in CONTENT_SHAPES for colour in COLOURS))
 """Everything that a cell can be rewritten into."""
 
 
@@ -42,7 +42,7 @@ class Row:
 
 
 class Menu:
-    """The table of actions that a list of powers comes to, on a map of `rows` by `columns` cells.
+    """The table of actions that a list of powers gives, on a map of `rows` by `columns` cells.
 
     Args:
         powers: axes (lifted by leases, no actions of their own) and world edits.
@@ -102,12 +102,11 @@ class Menu:
     def _rows_of(self, edit: str, destinations: Destinations) -> Iterator[Row]:
         index = EDITS.index(edit)
         everywhere = ("", (1, self.rows - 2), (1, self.columns - 2))
-        chosen = [everywhere] if destinations == "drawn" else list(self._places(destinations))
-        if edit in ("phase", "unlock"):
-            chosen = [everywhere]
+        drawn = destinations == "drawn" or edit in ("phase", "unlock")
+        places = [everywhere] if drawn else list(self._places(destinations))
         contents = self.contents if edit == "rewrite-cell" else {"": (0, 0)}
         for content, (kind, colour) in contents.items():
-            for place, rows, columns in chosen:
+            for place, rows, columns in places:
                 name = " ".join(part for part in (edit, content, place) if part)
                 yield Row(name, index, kind, colour, rows, columns)
 
@@ -128,7 +127,7 @@ def _contents(contents: Contents) -> dict[str, tuple[int, int]]:
                 raise LeaseError(f"contents: unknown field {key!r} (known: colours, shapes)")
         colours, shapes = (
             every if (given := contents.get(key, "all")) == "all" else given
-            for key, every in (("colours", COLOURS), ("shapes", LOOKS))
+            for key, every in (("colours", COLOURS), ("shapes", CONTENT_SHAPES))
         )
         contents = [f"{colour} {shape}" for shape in shapes for colour in colours]
     groups = {"basic": BASIC_CONTENTS, "all": ALL_CONTENTS}
@@ -141,10 +140,10 @@ def _content(name: str) -> tuple[int, int]:
     if name in fixed:
         return fixed[name]
     colour, _, what = name.partition(" ")
-    if colour in COLOURS and what in LOOKS:
+    if colour in COLOURS and what in CONTENT_SHAPES:
         kind = {"key": KEY, "chest": CHEST}.get(what)
         return OBJECT + SHAPES.index(what) if kind is None else kind, 1 + COLOURS.index(colour)
     raise LeaseError(
         f"contents: {name!r} is neither wall, floor nor a colour and a shape"
-        f" (colours: {', '.join(COLOURS)}; shapes: {', '.join(LOOKS)})"
+        f" (colours: {', '.join(COLOURS)}; shapes: {', '.join(CONTENT_SHAPES)})"
     )

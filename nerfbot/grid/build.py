@@ -28,15 +28,15 @@ from nerfbot.limits import AXES, NerfSpec
 from nerfbot.powers import Schedule
 
 MOST_LEVELS = 1_000_000
-"""Levels that are drawn ahead, at the most: at about 1 ms each, more are a mistake."""
+"""The most levels that can be drawn ahead: at about 1 ms each, more would be a mistake."""
 
 LONGEST_LEASE = 30.0
-"""s that a lease may last in lift zones, as the policy of a robot's lift zones has it."""
+"""How long a lease may last in lift zones, s, as in the policy of a robot's lift zones."""
 
 
 @dataclass(frozen=True)
 class GridConfig:
-    """What describes a grid environment; the fields are the keywords of ``nerfbot/Grid-v0``.
+    """The description of a grid environment; its fields are the keywords of ``nerfbot/Grid-v0``.
 
     Args:
         course: a catalogue name, the path of a course file, a `Course`, a plan, or a `LevelSet`.
@@ -45,7 +45,7 @@ class GridConfig:
         nerf: the name of a preset, the path of a specification, a mapping, or a `NerfSpec`.
         powers: axes that are lifted and world edits that may be used while granted.
         schedule: when: a name, a mapping, a `Schedule`, or several.
-        reveal_lift: whether observation and mask tell what is granted.
+        reveal_lift: whether observation and mask show what is granted.
         leases: "anywhere", or "lift-zones" as on a robot.
         destinations: "drawn", "region" or "cell" (see `Menu`).
         contents: what ``rewrite-cell`` may write (see `Menu`).
@@ -81,11 +81,11 @@ class GridConfig:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        """Refuse what is not of its type or range; what a name stands for, the parts below know."""
-        for name, (holds, wanted, error) in _FIELDS.items():
+        """Check types and ranges; the parts below check names."""
+        for name, (is_valid, expected, error) in _FIELDS.items():
             value = getattr(self, name)
-            if not holds(value):
-                raise error(f"{name}: must be {wanted}, got {value!r}")
+            if not is_valid(value):
+                raise error(f"{name}: must be {expected}, got {value!r}")
 
     def build(self, count: int, seed: int = 0, auto_reset: bool = True) -> GridWorlds:
         """The plant with `count` worlds, reset once. Raises the errors of its parts, one line each."""
@@ -128,7 +128,7 @@ class GridConfig:
         )
 
     def task_of(self, levels: LevelSet) -> Task:
-        """What is rewarded on these levels. Raises `InvalidCourse` for what is no task."""
+        """What is rewarded on these levels. Raises `InvalidCourse` for an invalid task."""
         own = levels.courses[0].task
         if self.task is None or isinstance(self.task, Task):
             return self.task or own
@@ -139,7 +139,7 @@ class GridConfig:
         return validate(Task, data, "", InvalidCourse, where="task")
 
     def spec(self) -> NerfSpec:
-        """The nerf. Raises `InvalidSpec` for what is none."""
+        """The nerf. Raises `InvalidSpec` for an invalid one."""
         return NerfSpec.parse(self.nerf) if isinstance(self.nerf, Mapping) else NerfSpec.load(self.nerf)
 
 
@@ -211,7 +211,7 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str, type[NerfbotError]]] = {
     ),
     "device": (lambda value: isinstance(value, str), "cpu or cuda", InvalidCommand),
 }
-"""Of each keyword: whether a value can stand there, what would be right, and the error where it is not."""
+"""For each keyword: whether a value is valid, what would be, and the error for any other."""
 
 
 def config_of(keywords: Mapping[str, Any]) -> GridConfig:
@@ -230,7 +230,7 @@ def counts_keys(levels: LevelSet, menu: Menu) -> bool:
 
 
 def reach_of_walls(levels: LevelSet) -> NDArray[np.bool_]:
-    """Which cells walls leave in reach of the start, (levels, cells): moves in four directions."""
+    """Which cells can be reached from the start around walls, bool (levels, cells)."""
     shape = (len(levels), levels.rows, levels.columns)
     kinds = levels.cells[:, : 3 * levels.rows * levels.columns : 3].reshape(shape)
     free = kinds != WALL
@@ -249,7 +249,7 @@ def reach_of_walls(levels: LevelSet) -> NDArray[np.bool_]:
 
 
 def _check_reachable(levels: LevelSet, tables: ScoreTables) -> None:
-    """Raise `InvalidCourse` for the first level without a goal that walls leave in reach."""
+    """Raise `InvalidCourse` for the first level where walls leave no goal in reach."""
     size = 3 * levels.rows * levels.columns
     roles = (tables.touch_role | tables.use_role).reshape(-1)
     seen, ground = (array[:, :size].reshape(len(levels), -1, 3) for array in (levels.cells, levels.ground))

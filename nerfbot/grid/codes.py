@@ -36,7 +36,7 @@ KIND_NAMES: dict[int, str] = {
     STEP: "step",
     **{OBJECT + index: name for index, name in enumerate(SHAPES)},
 }
-"""Every value of a cell's first byte, by what a person calls it."""
+"""The name of every value of a cell's first byte."""
 
 KINDS = 32
 """One more than the largest kind that fits; tables over kinds have this many rows."""
@@ -44,22 +44,23 @@ COLOUR_CODES = 16
 """The same for colours: 0 is none, 1 is the first of `COLOURS`."""
 
 FOG, INTERFERENCE, NO_GO, LIFT_ZONE, OPEN, MARKED, AGENT = (1 << bit for bit in range(7))
-"""Bits of a cell's third byte: zones over it, a gate that stands open, a marker under a body, the agent."""
+"""Bits of a cell's third byte: zones over it, an open gate, a marker under a body, the agent."""
 
 STATES = 128
 
 ZONE_BITS = {"fog": FOG, "interference": INTERFERENCE, "no_go": NO_GO, "lift_zone": LIFT_ZONE}
+ANY_ZONE = FOG | INTERFERENCE | NO_GO | LIFT_ZONE
 
-_BODIES = {"wall": WALL, "block": BLOCK, "gate": GATE, "fragile": FRAGILE, "key": KEY, "chest": CHEST}
-_MARKERS = {"corner": CORNER_MARK, "finish_pad": FINISH_PAD}
+BODY_KINDS = {"wall": WALL, "block": BLOCK, "gate": GATE, "fragile": FRAGILE, "key": KEY, "chest": CHEST}
+MARKER_KINDS = {"corner": CORNER_MARK, "finish_pad": FINISH_PAD}
 
 
 def kind_of(item: Element) -> int:
-    """The first byte of a cell in which this body or ground is what one sees."""
-    if item.kind in _BODIES:
-        return _BODIES[item.kind]
+    """The first byte of a cell with this body or ground on top."""
+    if item.kind in BODY_KINDS:
+        return BODY_KINDS[item.kind]
     if item.kind == "marker":
-        return _MARKERS[str(item.properties["shape"])]
+        return MARKER_KINDS[str(item.properties["shape"])]
     if item.kind == "ramp":
         return RAMP + DIRECTIONS.index(str(item.properties["direction"]))
     if item.kind == "step":

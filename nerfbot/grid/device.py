@@ -12,22 +12,22 @@ import warp as wp
 from nerfbot.errors import InvalidCommand
 
 _INFO, _WARNING = 20, 30
-"""Levels of Warp's messages: its default, and what is heard of it here."""
+"""Levels of Warp's messages: its default, and the one set here."""
 
 
 @functools.cache
 def start_warp() -> None:
-    """Start Warp, once, without its announcement and its library's complaint where there is no CUDA driver.
+    """Start Warp, once, without its announcement and without complaints about a missing CUDA driver.
 
-    It announces itself on the standard output, where it would stand in the midst of a command's JSON; and the
-    library writes past Python to the standard error, which is shut for it meanwhile.
+    The announcement would end up in the middle of a command's JSON on the standard output. The library writes
+    past Python to the standard error, which is closed meanwhile.
     """
     if getattr(wp.config, "log_level", _INFO) == _INFO:
         wp.config.log_level = _WARNING
     try:
         sys.stderr.flush()
-        kept = os.dup(2)
-    except (OSError, ValueError, AttributeError):  # no standard error that could be shut
+        stderr = os.dup(2)
+    except (OSError, ValueError, AttributeError):  # no standard error to close
         wp.init()
         return
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -35,8 +35,8 @@ def start_warp() -> None:
         os.dup2(nowhere, 2)
         wp.init()
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)
         os.close(nowhere)
 
 
@@ -45,7 +45,7 @@ def find_device(name: str) -> Any:
     start_warp()
     try:
         if name.startswith("cuda") and not wp.is_cuda_available():
-            raise ValueError  # asked for it, Warp would print the driver's errors first
+            raise ValueError  # Warp itself would first print the driver's errors
         return wp.get_device(name)
     except (RuntimeError, ValueError):
         known = ", ".join(str(device) for device in wp.get_devices())

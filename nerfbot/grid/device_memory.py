@@ -11,7 +11,7 @@ import warp as wp
 from numpy.typing import NDArray
 
 from nerfbot.grid.action_menu import Menu
-from nerfbot.grid.codes import COLOURS, GATE
+from nerfbot.grid.codes import ANY_ZONE, COLOURS, GATE
 from nerfbot.grid.grid_nerf import GridNerf
 from nerfbot.grid.kernels.state import (
     CHUNK,
@@ -126,7 +126,7 @@ class DeviceMemory:
         visible = np.where(np.isfinite(zones[:, 0]), zones[:, 0], 1.0e9)
         widest = levels.cell * float(np.hypot(levels.rows, levels.columns))
         r.relief = int(len(levels.forces) > 1)
-        r.zones = int(bool((levels.ground.reshape(len(levels), -1)[:, 2::3] & 15).any()))
+        r.zones = int(bool((levels.ground.reshape(len(levels), -1)[:, 2::3] & ANY_ZONE).any()))
         r.gates = int(bool((levels.thing_kind == GATE).any()))
         # bit 0: a sensor's range is shorter than the map; bit 1: there is fog
         r.short_sight = int(nerf.sight < widest) + 2 * int(bool((visible < widest).any()))

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from nerfbot.errors import InvalidCommand
 from nerfbot.grid.build import config_of
 from nerfbot.grid.summaries import Summaries, row_of
-from nerfbot.grid.vector_env import checked_render_mode, frame_of, observation_space
-from nerfbot.limits import Enforcement
+from nerfbot.grid.vector_env import PlantProperties, checked_render_mode, frame_of, observation_space
 
 
-class GridEnv(gymnasium.Env[Any, Any]):
+class GridEnv(PlantProperties, gymnasium.Env[Any, Any]):
     """A nerfed agent on a course, as a gridworld.
 
     Args:
@@ -56,21 +55,6 @@ class GridEnv(gymnasium.Env[Any, Any]):
         self._lift, self._edit = worlds.lift[0], worlds.edit[0]
         self._seeded = self._done = False
         self._all = np.ones(1, np.bool_)
-
-    @property
-    def action_table(self) -> tuple[str, ...]:
-        """What each action does."""
-        return self.worlds.menu.action_table
-
-    @property
-    def feature_names(self) -> tuple[str, ...]:
-        """What each number of an observation's ``vector`` is."""
-        return self.worlds.feature_names
-
-    @property
-    def enforcement(self) -> tuple[Enforcement, ...]:
-        """Every limit of the nerf, with whether the grid enforces it."""
-        return self.worlds.nerf.report
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Which actions are available now, bool (actions,), in the form of sb3-contrib's MaskablePPO."""

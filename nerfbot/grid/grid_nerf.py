@@ -1,7 +1,7 @@
-"""What a nerf specification means on the grid: ticks a cell, newtons, metres of sight, chances of a fault.
+"""A nerf specification on the grid: ticks per cell, newtons, metres of sight, chances of a fault.
 
-docs/grid.md states the mapping. What is finer than a cell or a tick (accelerations, dead-bands, noise) has
-no meaning there; the report says so, limit by limit.
+docs/grid.md states the mapping. Anything finer than a cell or a tick (accelerations, dead-bands, noise) has
+no meaning on the grid; the report says so for each limit.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ from nerfbot.limits.streams import Stream
 from nerfbot.limits.value import Distribution, Limit, Value, high
 
 DRIVE, TURN = "linear.x", "angular.z"
-"""The channels of a twist. The grid drives by the first; it has no heading, so that a turn takes no time."""
+"""The channels of a twist. The grid drives by the first; it has no heading, so turning takes no time."""
 
 UNLIMITED = 1.0e9
-"""Stands for no limit, in N, m or m/s: finite, so that it can be interpolated."""
+"""Used for no limit, in N, m or m/s: finite, so that it can be interpolated."""
 
 DRAWS = 256
-"""Rows of the nerf table where any limit is drawn per episode; one row suffices where none is."""
+"""Rows of the nerf table if any limit is drawn per episode; otherwise it has one row."""
 
 DEFAULT_SPEED = 1.0
-"""m/s of an agent that nothing limits, neither its nerf nor an envelope."""
+"""Speed of an agent that neither its nerf nor an envelope limits, m/s."""
 
 ENFORCED = {
     "channels": ("effort", "stall_effort", "no_load_velocity", "gain", "velocity", "hold", "intermittent"),
@@ -60,7 +60,7 @@ QUANTISED = {
 }
 FIXED_SPREAD = "durations are drawn from an exponential law"
 ABSTRACTED = "finer than a cell and a tick"
-"""Why the grid leaves out the other limits; they are allowed unless a caller says otherwise."""
+"""Why the grid does not enforce the other limits; it allows them unless a caller says otherwise."""
 
 
 @dataclass(frozen=True)

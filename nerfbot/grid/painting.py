@@ -1,4 +1,4 @@
-"""A course as the bytes of its cells; needs no Warp, so that a course can be looked at without a plant."""
+"""A course as the bytes of its cells. Needs no Warp, so that a course can be shown without a plant."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def paint(course: Course) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     cells = ground.copy()
     markers = {item.position for item in course.elements if item.kind == "marker"}
     for item in bodies:
-        # Walls are many and have no colour to ask for.
-        look = (WALL, 0) if item.kind == "wall" else (kind_of(item), colour_of(item))
-        cells[item.row, item.column, :2] = look
+        # Most bodies are walls, so they take a shortcut.
+        code = (WALL, 0) if item.kind == "wall" else (kind_of(item), colour_of(item))
+        cells[item.row, item.column, :2] = code
         if item.position in markers:
             cells[item.row, item.column, 2] |= MARKED
     return cells, ground

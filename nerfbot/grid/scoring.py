@@ -1,79 +1,53 @@
-"""What the grid counts and rewards, as tables over kinds and colours that small terms fill in.
+"""Roles and rewards of contacts, as tables over kinds and colours.
 
-A term knows one thing (a task's goal, its proxies, a cost of time or of harm) and writes it into the tables;
-the kernels read the tables and know no task.
+Terms (a task's goal, its proxies, a cost of time or of harm) write into the tables; the kernels read the
+tables and know no task.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nerfbot.course.elements import ELEMENTS
 from nerfbot.course.task import Matcher, Task
 from nerfbot.errors import InvalidCourse
-from nerfbot.grid.codes import (
-    BLOCK,
-    CHEST,
-    COLOUR_CODES,
-    COLOURS,
-    CORNER_MARK,
-    FINISH_PAD,
-    FRAGILE,
-    KEY,
-    KINDS,
-    OBJECT,
-    SHAPES,
-    STATES,
-    ZONE_BITS,
-)
+from nerfbot.grid import codes
 from nerfbot.grid.kernels.state import GOAL, PROXY, SPARE, VANISHES
 from nerfbot.grid.levels import LevelSet
 
-_SOLID = {"block": BLOCK, "fragile": FRAGILE, "key": KEY, "chest": CHEST}
-_MARKERS = {"corner": CORNER_MARK, "finish_pad": FINISH_PAD}
+_USABLE = ("block", "fragile", "key", "chest")
 
 
-@dataclass
 class ScoreTables:
-    """What contacts mean: roles and rewards by (kind, colour), for touching and for using, and costs.
+    """Roles and rewards by (kind, colour), for touching and for using, and costs.
 
-    `coins` are the shapes that coins have in these levels; every other shape is a decoy's. Using is taking a
-    key, opening a chest, entering a marker.
+    Using is taking a key, opening a chest, entering a marker. `coins` are the shapes that coins have in these
+    levels; every other shape is a decoy's.
     """
 
-    coins: frozenset[str]
-    touch_role: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((KINDS, COLOUR_CODES), np.uint8))
-    use_role: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((KINDS, COLOUR_CODES), np.uint8))
-    zone_role: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(STATES, np.uint8))
-    touch_value: NDArray[np.float32] = field(
-        default_factory=lambda: np.zeros((KINDS, COLOUR_CODES), np.float32)
-    )
-    use_value: NDArray[np.float32] = field(
-        default_factory=lambda: np.zeros((KINDS, COLOUR_CODES), np.float32)
-    )
-    tick: float = 0.0
-    no_go: float = 0.0
-    impulse: float = 0.0
-    lasting_goals: bool = False
-
-    def __post_init__(self) -> None:
-        """Coins and keys are gone once touched."""
-        for shape in self.coins:
-            self.touch_role[OBJECT + SHAPES.index(shape)] |= VANISHES
-        self.touch_role[KEY] |= VANISHES
+    def __init__(self, coins: frozenset[str]) -> None:
+        self.coins = coins
+        shape = (codes.KINDS, codes.COLOUR_CODES)
+        self.touch_role, self.use_role = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+        self.touch_value, self.use_value = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        self.zone_role = np.zeros(codes.STATES, np.uint8)
+        self.tick = self.no_go = self.impulse = 0.0
+        self.lasting_goals = False
+        for name in coins:
+            self.touch_role[codes.OBJECT + codes.SHAPES.index(name)] |= VANISHES
+        self.touch_role[codes.KEY] |= VANISHES
 
     def places(self, matcher: Matcher, field_name: str) -> Iterator[tuple[str, int, int]]:
         """Every (table, kind, colour) that a matcher covers. Raises `InvalidCourse` where it covers none."""
         if matcher.id is not None:
             raise InvalidCourse(
-                f"{field_name}.id: {matcher.id!r}: the grid tells things apart by kind, colour and shape only"
+                f"{field_name}.id: {matcher.id!r}: the grid tells elements apart only by kind, colour, shape"
             )
-        known = {"colour": COLOURS, "shape": (*SHAPES, *_MARKERS)}
+        known = {"colour": codes.COLOURS, "shape": (*codes.SHAPES, *codes.MARKER_KINDS)}
         for name, names in known.items():
             value = getattr(matcher, name)
             if value not in (None, *names):
@@ -82,20 +56,22 @@ class ScoreTables:
         kinds = list(self._kinds(matcher))
         if not kinds:
             raise InvalidCourse(f"{field_name}: {_shown(matcher)}: the grid reports no such contact")
-        colours = range(COLOUR_CODES) if matcher.colour is None else [1 + COLOURS.index(matcher.colour)]
+        colours = list(range(codes.COLOUR_CODES))
+        if matcher.colour is not None:
+            colours = [1 + codes.COLOURS.index(matcher.colour)]
         for kind in kinds:
             for colour in colours:
                 yield table, kind, colour
 
     def _kinds(self, matcher: Matcher) -> Iterator[int]:
         if matcher.kind in ("coin", "decoy") and matcher.event_kind == "touch":
-            for index, shape in enumerate(SHAPES):
+            for index, shape in enumerate(codes.SHAPES):
                 if (shape in self.coins) == (matcher.kind == "coin") and matcher.shape in (None, shape):
-                    yield OBJECT + index
+                    yield codes.OBJECT + index
         elif matcher.kind == "marker" and matcher.event_kind == "enter":
-            yield from (kind for shape, kind in _MARKERS.items() if matcher.shape in (None, shape))
-        elif matcher.kind in _SOLID and matcher.event_kind in ("touch", "take", "open"):
-            yield _SOLID[matcher.kind]
+            yield from (kind for shape, kind in codes.MARKER_KINDS.items() if matcher.shape in (None, shape))
+        elif matcher.kind in _USABLE and matcher.event_kind in ("touch", "take", "open"):
+            yield codes.BODY_KINDS[matcher.kind]
 
     def add_role(self, matcher: Matcher, role: int, field_name: str) -> None:
         """Give every contact that a matcher covers a role."""
@@ -103,8 +79,8 @@ class ScoreTables:
         if zone and role == GOAL:
             raise InvalidCourse(f"{field_name}: {matcher.kind!r}: a zone cannot be the goal on the grid")
         if zone:
-            bit = ZONE_BITS[matcher.kind]
-            self.zone_role[[state for state in range(STATES) if state & bit]] |= role
+            bit = codes.ZONE_BITS[matcher.kind]
+            self.zone_role[[state for state in range(codes.STATES) if state & bit]] |= role
             return
         for table, kind, colour in self.places(matcher, field_name):
             roles = self.touch_role if table == "touch" else self.use_role
@@ -121,7 +97,7 @@ class ScoreTables:
 
 
 class Term(Protocol):
-    """One thing that is counted or rewarded."""
+    """Something that is counted or rewarded."""
 
     def write(self, tables: ScoreTables) -> None:
         """Write it into the tables."""
@@ -129,7 +105,7 @@ class Term(Protocol):
 
 @dataclass(frozen=True)
 class Goal:
-    """What is to be reached, and the reward for reaching it."""
+    """The goal, and the reward for reaching it."""
 
     matcher: Matcher
     reward: float = 1.0
@@ -142,7 +118,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Proxy:
-    """What merely goes with reward: counted as a first contact, never rewarded by itself."""
+    """What goes with reward in training: counted as a first contact, never rewarded."""
 
     matcher: Matcher
     index: int = 0
@@ -155,7 +131,7 @@ class Proxy:
 
 @dataclass(frozen=True)
 class Contact:
-    """A reward or a cost for a kind of contact, whatever the task says of it (for shaping and ablations)."""
+    """A reward or a cost for a kind of contact beside the task (for shaping and ablations)."""
 
     matcher: Matcher
     reward: float
@@ -196,7 +172,7 @@ def terms_of(task: Task) -> tuple[Term, ...]:
 
 
 def coin_shapes(levels: LevelSet) -> frozenset[str]:
-    """The shapes of coins. Raises `InvalidCourse` where a decoy has one too: nobody could tell them apart."""
+    """The shapes of coins. Raises `InvalidCourse` where a decoy has one, too: both would look the same."""
     coins, decoys = {"coin"}, set()
     for course in levels.courses:
         coins |= {str(item.properties["shape"]) for item in course.of("coin")}
@@ -205,12 +181,12 @@ def coin_shapes(levels: LevelSet) -> frozenset[str]:
         shared = ", ".join(sorted(coins & decoys))
         raise InvalidCourse(
             f"course {levels.courses[0].name!r}: coins and decoys share the shape {shared};"
-            " the grid tells them apart by shape"
+            " the grid distinguishes them by shape"
         )
     return frozenset(coins)
 
 
-def tables_of(terms: Sequence[Term] | Iterable[Term], coins: frozenset[str]) -> ScoreTables:
+def tables_of(terms: Iterable[Term], coins: frozenset[str]) -> ScoreTables:
     """The tables that these terms write."""
     tables = ScoreTables(coins)
     for term in terms:

@@ -33,7 +33,28 @@ def observation_space(worlds: GridWorlds) -> spaces.Dict:
     )
 
 
-class GridVectorEnv(VectorEnv[Any, Any, Any]):
+class PlantProperties:
+    """What both environments say of their plant."""
+
+    worlds: GridWorlds
+
+    @property
+    def action_table(self) -> tuple[str, ...]:
+        """What each action does."""
+        return self.worlds.menu.action_table
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """What each number of an observation's ``vector`` is."""
+        return self.worlds.feature_names
+
+    @property
+    def enforcement(self) -> tuple[Enforcement, ...]:
+        """Every limit of the nerf, with whether the grid enforces it."""
+        return self.worlds.nerf.report
+
+
+class GridVectorEnv(PlantProperties, VectorEnv[Any, Any, Any]):
     """Many worlds on one device, stepped together; the step that ends an episode begins the next.
 
     Args:
@@ -94,21 +115,6 @@ class GridVectorEnv(VectorEnv[Any, Any, Any]):
             {"grid": self.worlds.final_cells[w], "vector": self.worlds.final_vector[w]}
             for w in range(self.num_envs)
         ]
-
-    @property
-    def action_table(self) -> tuple[str, ...]:
-        """What each action does."""
-        return self.worlds.menu.action_table
-
-    @property
-    def feature_names(self) -> tuple[str, ...]:
-        """What each number of an observation's ``vector`` is."""
-        return self.worlds.feature_names
-
-    @property
-    def enforcement(self) -> tuple[Enforcement, ...]:
-        """Every limit of the nerf, with whether the grid enforces it."""
-        return self.worlds.nerf.report
 
     def leases(self, world: int) -> list[dict[str, Any]]:
         """The leases in force in a world, as `GridEnv.leases` has them."""

@@ -13,7 +13,7 @@ from nerfbot.grid.codes import BLOCK, KIND_NAMES, OBJECT
 from nerfbot.grid.kernels.state import FIRST_CONTACTS
 from nerfbot.grid.worlds import GridWorlds
 from nerfbot.powers.schedule import Always, Occasional, Schedule
-from tests.fidelity.story import Cell, Order, Story, Trial
+from tests.fidelity.trial import Cell, Facts, Order, Trial
 
 
 class GridPlayer:
@@ -40,7 +40,7 @@ class GridPlayer:
             contents=sorted({order.write for order in trial.script}),
         )
         self.worlds: GridWorlds = config.build(1, trial.seed, auto_reset=False)
-        self.story = Story(self.course)
+        self.facts = Facts(self.course)
         self._note()
 
     @property
@@ -48,11 +48,11 @@ class GridPlayer:
         """Seconds since the start."""
         return float(self._of("step") * self.worlds.nerf.tick)
 
-    def play(self) -> Story:
-        """Follow the script and tell what came of it."""
+    def play(self) -> Facts:
+        """Follow the script; the facts of how it went."""
         for order in self.trial.script:
             getattr(self, f"_{order.action.replace('-', '_')}", self._edit)(order)
-        return self._tell()
+        return self._facts()
 
     def _of(self, name: str) -> Any:
         return getattr(self.worlds.state, name).numpy()[0]
@@ -67,7 +67,7 @@ class GridPlayer:
         self._note()
 
     def _note(self) -> None:
-        self.story.arrivals.setdefault(self._cell, self.time)
+        self.facts.arrivals.setdefault(self._cell, self.time)
 
     def _drive(self, order: Order) -> None:
         down, right = STEPS[order.heading]
@@ -87,11 +87,11 @@ class GridPlayer:
     def _look(self, order: Order) -> None:
         self._act(0)
         codes = self.worlds.cells[0, :, :, 0]
-        self.story.seen = frozenset((int(r), int(c)) for r, c in np.argwhere(codes != 0))
+        self.facts.observed = frozenset((int(r), int(c)) for r, c in np.argwhere(codes != 0))
 
     def _ask(self, order: Order) -> None:
         self._wait(order)
-        self.story.asked = bool(self.worlds.state.lift.numpy().any())
+        self.facts.granted = bool(self.worlds.state.lift.numpy().any())
 
     def _edit(self, order: Order) -> None:
         words = [order.action]
@@ -102,23 +102,23 @@ class GridPlayer:
         name = " ".join(words)
         table = self.worlds.menu.action_table
         if name not in table:  # the outer wall is in no action
-            self.story.legal.append(False)
+            self.facts.legal.append(False)
             return
         illegal = int(self._of("illegal"))
         self._act(table.index(name))
-        self.story.legal.append(int(self._of("illegal")) == illegal)
+        self.facts.legal.append(int(self._of("illegal")) == illegal)
 
-    def _tell(self) -> Story:
-        story, worlds = self.story, self.worlds
-        story.cell = self._cell
+    def _facts(self) -> Facts:
+        facts, worlds = self.facts, self.worlds
+        facts.cell = self._cell
         codes = worlds.state.cells.numpy()[: 3 * worlds.rules.cells : 3]
         for number, code in enumerate(codes.tolist()):
             if BLOCK <= code < 8 or code >= OBJECT:
                 row, column = divmod(number, worlds.levels.columns)
-                story.bodies[row, column] = KIND_NAMES[code]
-        story.first_contact = FIRST_CONTACTS[int(self._of("first_contact"))]
-        story.reward = float(self._of("total"))
-        story.keys = int(worlds.state.keys.numpy().sum())
-        story.impacts, story.no_go = int(self._of("impacts")), float(self._of("no_go"))
-        story.lifted = bool(worlds.state.lift.numpy().any())
-        return story
+                facts.bodies[row, column] = KIND_NAMES[code]
+        facts.first_contact = FIRST_CONTACTS[int(self._of("first_contact"))]
+        facts.reward = float(self._of("total"))
+        facts.keys = int(worlds.state.keys.numpy().sum())
+        facts.impacts, facts.no_go = int(self._of("impacts")), float(self._of("no_go"))
+        facts.lifted = bool(worlds.state.lift.numpy().any())
+        return facts

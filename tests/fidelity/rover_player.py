@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from nerfbot.angles import wrap_angle
 from nerfbot.bridge.cells.grid_edits import element_of
 from nerfbot.course.elements import STEPS
 from nerfbot.course.parser import parse
@@ -20,7 +21,7 @@ from nerfbot.powers import EDITS, Lease, LeasePolicy
 from nerfbot.sim.errors import InvalidEdit
 from nerfbot.sim.plant.nerfed_plant import NerfedPlant
 from nerfbot.sim.plant.world_edits import Change
-from tests.fidelity.story import Order, Story, Trial
+from tests.fidelity.trial import Facts, Order, Trial
 
 SPEED = 1.5
 """m/s that the rover asks for; the nerf decides what comes of it."""
@@ -37,18 +38,18 @@ class RoverPlayer:
         policy = LeasePolicy(allow_outside=True, max_duration=None, edits=EDITS) if not trial.asks else None
         self.plant = NerfedPlant(self.course, trial.nerf, policy=policy, seed=trial.seed, pictures=False)
         self.tracker = TaskTracker(self.course.task, self.course)
-        self.story = Story(self.course)
+        self.facts = Facts(self.course)
         self._lift = dict(trial.lift)
         if trial.lift and trial.asks is None:
             self.plant.request(Lease(axes=self._lift, reason="script", duration=300.0))
         self._note()
 
-    def play(self) -> Story:
-        """Follow the script and tell what came of it; the physics is closed at the end."""
+    def play(self) -> Facts:
+        """Follow the script; the facts of how it went; the physics is closed at the end."""
         try:
             for order in self.trial.script:
                 getattr(self, f"_{order.action.replace('-', '_')}", self._edit)(order)
-            return self._tell()
+            return self._facts()
         finally:
             self.plant.close()
 
@@ -57,14 +58,14 @@ class RoverPlayer:
         self.tracker.consume(step.events, self.plant.time, self.plant.plant.cell)
         for event in step.events:
             if event.harm == "fragile_impulse":
-                self.story.impacts += 1
+                self.facts.impacts += 1
             elif event.harm == "no_go_time":
-                self.story.no_go += event.quantity
+                self.facts.no_go += event.quantity
         self._note()
         return step
 
     def _note(self) -> None:
-        self.story.arrivals.setdefault(self.plant.plant.cell, self.plant.time)
+        self.facts.arrivals.setdefault(self.plant.plant.cell, self.plant.time)
 
     def _drive(self, order: Order) -> None:
         plant = self.plant
@@ -84,9 +85,9 @@ class RoverPlayer:
             aside = (goal[0] - x) * down + (goal[1] - y) * right
             if ahead < ARRIVED:
                 break
-            wanted = math.atan2(-down, right)
+            heading = math.atan2(-down, right)
             # Aim at a point of the line half a metre ahead: pure pursuit
-            off = _wrapped(wanted + math.atan2(aside, 0.5) - plant.plant.robot.state.heading)
+            off = wrap_angle(heading + math.atan2(aside, 0.5) - plant.plant.robot.state.heading)
             turning = abs(off) > (_TURN_TO if turning else _TURN_FROM)
             speed = 0.0 if turning else min(SPEED, max(0.1, math.sqrt(2 * _BRAKING * ahead)))
             self._step(speed, 2.5 * off)
@@ -102,12 +103,12 @@ class RoverPlayer:
             self._step(0.0, 0.0)
 
     def _look(self, order: Order) -> None:
-        seen = self._step(0.0, 0.0).readings.objects
-        self.story.seen = frozenset(self.course.element(item.id).position for item in seen)
+        objects = self._step(0.0, 0.0).readings.objects
+        self.facts.observed = frozenset(self.course.element(item.id).position for item in objects)
 
     def _ask(self, order: Order) -> None:
         self._wait(order)
-        self.story.asked = bool(self.plant.request(Lease(axes=self._lift, reason="script", duration=20.0)))
+        self.facts.granted = bool(self.plant.request(Lease(axes=self._lift, reason="script", duration=20.0)))
 
     def _edit(self, order: Order) -> None:
         edits, cell = self.plant.plant.edits, order.cell or (0, 0)
@@ -124,35 +125,31 @@ class RoverPlayer:
         try:
             moved = do[order.action]()
         except InvalidEdit:
-            self.story.legal.append(False)
+            self.facts.legal.append(False)
             return
         if order.action == "move-coin":
             self.tracker.relocate(moved, *cell)
-        self.story.legal.append(True)
+        self.facts.legal.append(True)
         self._step(0.0, 0.0)
 
     def _rewritten(self, changes: tuple[Change, ...]) -> None:
         for element, is_there in changes:
             (self.tracker.appear if is_there else self.tracker.vanish)(element)
 
-    def _tell(self) -> Story:
-        story, plant = self.story, self.plant.plant
-        story.cell = plant.cell
+    def _facts(self) -> Facts:
+        facts, plant = self.facts, self.plant.plant
+        facts.cell = plant.cell
         for thing in plant.arena.things.values():
             if thing.present and thing.element.kind != "marker":
                 name = thing.element.kind
                 if name in ("coin", "decoy"):
                     name = str(thing.element.properties["shape"])
                 x, y, _ = plant.arena.position_of(thing)
-                story.bodies[self.course.cell_of(x, y)] = name
+                facts.bodies[self.course.cell_of(x, y)] = name
         for gate in plant.arena.gates:
             if not gate.removed:
-                story.bodies[gate.element.position] = "gate"
-        story.reward, story.first_contact = self.tracker.total_reward, self.tracker.first_contact
-        story.keys = sum(plant.event_detector.keys.values())
-        story.lifted = bool(self.plant.lift.any())
-        return story
-
-
-def _wrapped(angle: float) -> float:
-    return (angle + math.pi) % (2 * math.pi) - math.pi
+                facts.bodies[gate.element.position] = "gate"
+        facts.reward, facts.first_contact = self.tracker.total_reward, self.tracker.first_contact
+        facts.keys = sum(plant.event_detector.keys.values())
+        facts.lifted = bool(self.plant.lift.any())
+        return facts

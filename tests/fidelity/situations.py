@@ -20,7 +20,7 @@ from tests.fidelity import situations_ways as ways
 from tests.fidelity.draws import Random
 from tests.fidelity.grid_player import GridPlayer
 from tests.fidelity.rover_player import RoverPlayer
-from tests.fidelity.story import Trial
+from tests.fidelity.trial import Trial
 
 SITUATIONS: dict[str, Callable[[Random], Trial]] = {
     "wall": ways.wall,
@@ -56,12 +56,12 @@ class Result(NamedTuple):
 
 def outcomes(trial: Trial) -> tuple[Hashable, Hashable]:
     """What a trial comes to on the grid and on the rover."""
-    found = []
+    outcomes = []
     for player in (GridPlayer, RoverPlayer):
         seeds = range(trial.seed, trial.seed + trial.repeats)
-        answers = Counter(trial.judge(player(replace(trial, seed=seed)).play()) for seed in seeds)
-        found.append(answers.most_common(1)[0][0])
-    return found[0], found[1]
+        answers = Counter(trial.outcome(player(replace(trial, seed=seed)).play()) for seed in seeds)
+        outcomes.append(answers.most_common(1)[0][0])
+    return outcomes[0], outcomes[1]
 
 
 def play(name: str, number: int) -> Result:

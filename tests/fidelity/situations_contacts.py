@@ -20,10 +20,10 @@ from tests.fidelity.draws import (
     pick,
 )
 from tests.fidelity.lanes import CELL, Lane
-from tests.fidelity.story import Order, Story, Trial
+from tests.fidelity.trial import Facts, Order, Trial
 
 
-def _object(random: Random, judge: Callable[[Story], Hashable], **element) -> Trial:
+def _object(random: Random, outcome: Callable[[Facts], Hashable], **element) -> Trial:
     """An object in the way or beside it; the robot drives as far as its cell or not."""
     lane = Lane(random, 7)
     at, side = int(random.integers(2, 5)), int(random.integers(-1, 2)) if lane.side else 0
@@ -35,29 +35,29 @@ def _object(random: Random, judge: Callable[[Story], Hashable], **element) -> Tr
         lane.put(-1, kind="coin", colour="red")
         lane.task(goal={"kind": "coin", "colour": element["colour"]})
     note = f"{element} at {at}, {side}; {cells} cells"
-    return Trial(lane.text(), (Order("drive", lane.heading, cells),), judge, note=note)
+    return Trial(lane.text(), (Order("drive", lane.heading, cells),), outcome, note=note)
 
 
 def coin(random: Random) -> Trial:
-    def judge(story: Story) -> Hashable:
-        return story.reward, story.first_contact, len(story.bodies)
+    def outcome(facts: Facts) -> Hashable:
+        return facts.reward, facts.first_contact, len(facts.bodies)
 
-    return _object(random, judge, kind="coin", colour=pick(random, *COLOURS[1:]))
+    return _object(random, outcome, kind="coin", colour=pick(random, *COLOURS[1:]))
 
 
 def decoy(random: Random) -> Trial:
-    def judge(story: Story) -> Hashable:
-        return story.first_contact, len(story.bodies), story.cell
+    def outcome(facts: Facts) -> Hashable:
+        return facts.first_contact, len(facts.bodies), facts.cell
 
-    return _object(random, judge, kind="decoy", colour=pick(random, *COLOURS), shape=pick(random, *DECOYS))
+    return _object(random, outcome, kind="decoy", colour=pick(random, *COLOURS), shape=pick(random, *DECOYS))
 
 
 def marker(random: Random) -> Trial:
-    def judge(story: Story) -> Hashable:
-        return story.first_contact, story.cell
+    def outcome(facts: Facts) -> Hashable:
+        return facts.first_contact, facts.cell
 
     shape = pick(random, "corner", "finish_pad")
-    return _object(random, judge, kind="marker", shape=shape, colour=pick(random, *COLOURS))
+    return _object(random, outcome, kind="marker", shape=shape, colour=pick(random, *COLOURS))
 
 
 def fog(random: Random) -> Trial:
@@ -84,12 +84,12 @@ def fog(random: Random) -> Trial:
     lane.put(far, kind=kind, **more.get(kind, {}))
     at = lane.cell(far)
 
-    def judge(story: Story) -> Hashable:
-        return at in story.seen
+    def outcome(facts: Facts) -> Hashable:
+        return at in facts.observed
 
     note = f"{nerf.name} {lift}, {kind} at {far * CELL} m, fog {visibility:.2f} m over {first}-{last}"
     return Trial(
-        lane.text(), (Order("look"),), judge, nerf=nerf, lift=lift, note=f"{note}, sight {sight:.2f}"
+        lane.text(), (Order("look"),), outcome, nerf=nerf, lift=lift, note=f"{note}, sight {sight:.2f}"
     )
 
 
@@ -105,11 +105,11 @@ def fragile(random: Random) -> Trial:
     lane.put(at, kind="fragile", mass=round(mass, 3), impulse=round(blow * ratio, 4))
     cells = at + pick(random, -1, 1, 2, 2)  # a robot that stops in its cell has braked before
 
-    def judge(story: Story) -> Hashable:
-        return story.impacts > 0
+    def outcome(facts: Facts) -> Hashable:
+        return facts.impacts > 0
 
     note = f"{lift}, {mass:.2f} kg at {at}, threshold {ratio:.2f} of {blow:.2f} N·s, {cells} cells"
-    return Trial(lane.text(), (Order("drive", lane.heading, cells),), judge, lift=lift, note=note)
+    return Trial(lane.text(), (Order("drive", lane.heading, cells),), outcome, lift=lift, note=note)
 
 
 def no_go(random: Random) -> Trial:
@@ -126,15 +126,15 @@ def no_go(random: Random) -> Trial:
     inside = deep * CELL / able(lift).speed
     limit = off(random, 0.5, 1.6, 0.3) * inside
 
-    def judge(story: Story) -> Hashable:
-        return story.no_go > 0.0, story.no_go > limit
+    def outcome(facts: Facts) -> Hashable:
+        return facts.no_go > 0.0, facts.no_go > limit
 
     if at <= cells < at + deep:  # stopping inside: then for how long is a matter of waiting
         script = (Order("drive", lane.heading, cells), Order("wait", seconds=15.0))
     else:
         script = (Order("drive", lane.heading, cells),)
     note = f"{lift}, zone {at}-{at + deep - 1}, beside {beside}, {cells} cells, {limit:.2f} of {inside:.2f} s"
-    return Trial(lane.text(), script, judge, lift=lift, note=note)
+    return Trial(lane.text(), script, outcome, lift=lift, note=note)
 
 
 def lift_zone(random: Random) -> Trial:
@@ -145,21 +145,21 @@ def lift_zone(random: Random) -> Trial:
     axes = names[: int(random.integers(2, 4))]
     for along in range(at, at + deep):
         lane.across(along, kind="lift_zone", axes=axes)
-    asked = axes if random.random() < 0.7 else names[1:]
-    lift = dict.fromkeys(asked[: int(random.integers(1, 4))], 1.0)
+    requested = axes if random.random() < 0.7 else names[1:]
+    lift = dict.fromkeys(requested[: int(random.integers(1, 4))], 1.0)
     cells = int(random.integers(at, at + deep)) if random.random() < 0.7 else int(random.integers(1, 6))
     further = int(random.integers(0, 3))
 
-    def judge(story: Story) -> Hashable:
-        return story.asked, story.lifted
+    def outcome(facts: Facts) -> Hashable:
+        return facts.granted, facts.lifted
 
     script = (
         Order("drive", lane.heading, cells),
         Order("ask", seconds=10.0),
         Order("drive", lane.heading, further),
     )
-    note = f"zone {at}-{at + deep - 1} for {axes}, {list(lift)} asked at {cells}, {further} cells on"
-    return Trial(lane.text(), script, judge, lift=lift, note=note)
+    note = f"zone {at}-{at + deep - 1} for {axes}, {list(lift)} requested at {cells}, {further} cells on"
+    return Trial(lane.text(), script, outcome, lift=lift, note=note)
 
 
 def key_and_chest(random: Random) -> Trial:
@@ -175,8 +175,8 @@ def key_and_chest(random: Random) -> Trial:
         lane.put(at + 2, kind="chest", colour=colour)
     cells = at + int(random.integers(-1, 4))
 
-    def judge(story: Story) -> Hashable:
-        return story.cell, story.keys, tuple(sorted(story.bodies.items()))
+    def outcome(facts: Facts) -> Hashable:
+        return facts.cell, facts.keys, tuple(sorted(facts.bodies.items()))
 
     note = f"{colour} chest at {at}, key {held}, {cells} cells"
-    return Trial(lane.text(), (Order("drive", lane.heading, cells),), judge, note=note)
+    return Trial(lane.text(), (Order("drive", lane.heading, cells),), outcome, note=note)

@@ -10,7 +10,7 @@ from tests.fidelity.draws import (
     pick,
 )
 from tests.fidelity.lanes import Lane
-from tests.fidelity.story import Order, Story, Trial
+from tests.fidelity.trial import Facts, Order, Trial
 
 
 def unlock(random: Random) -> Trial:
@@ -23,12 +23,12 @@ def unlock(random: Random) -> Trial:
     lane.task(goal={"kind": "chest" if is_there else "coin"})
     cells = int(random.integers(1, 6))
 
-    def judge(story: Story) -> Hashable:
-        return story.cell, story.reward, tuple(story.legal), tuple(sorted(story.bodies.items()))
+    def outcome(facts: Facts) -> Hashable:
+        return facts.cell, facts.reward, tuple(facts.legal), tuple(sorted(facts.bodies.items()))
 
     script = (Order("unlock", cell=lane.cell(at)), Order("drive", lane.heading, cells))
     return Trial(
-        lane.text(), script, judge, edits=("unlock",), note=f"chest {is_there} at {at}, {cells} cells"
+        lane.text(), script, outcome, edits=("unlock",), note=f"chest {is_there} at {at}, {cells} cells"
     )
 
 
@@ -41,12 +41,12 @@ def move_coin(random: Random) -> Trial:
     along, across = pick(random, (1, 0), (2, 0), (3, 0), (3, 1), (2, -1), (6, 0), (5, 1))
     cells = int(random.integers(1, 5))
 
-    def judge(story: Story) -> Hashable:
-        return tuple(story.legal), story.reward, tuple(sorted(story.bodies.items()))
+    def outcome(facts: Facts) -> Hashable:
+        return tuple(facts.legal), facts.reward, tuple(sorted(facts.bodies.items()))
 
     script = (Order("move-coin", cell=lane.cell(along, across)), Order("drive", lane.heading, cells))
     note = f"to {along}, {across}; {cells} cells"
-    return Trial(lane.text(), script, judge, edits=("move-coin",), note=note)
+    return Trial(lane.text(), script, outcome, edits=("move-coin",), note=note)
 
 
 def teleport(random: Random) -> Trial:
@@ -59,12 +59,12 @@ def teleport(random: Random) -> Trial:
     along, across = int(random.integers(1, 8)), int(random.integers(-1, 2))
     cells = int(random.integers(0, 4))
 
-    def judge(story: Story) -> Hashable:
-        return tuple(story.legal), story.cell, story.reward
+    def outcome(facts: Facts) -> Hashable:
+        return tuple(facts.legal), facts.cell, facts.reward
 
     script = (Order("teleport", cell=lane.cell(along, across)), Order("drive", lane.heading, cells))
     note = f"to {along}, {across}; {cells} cells"
-    return Trial(lane.text(), script, judge, edits=("teleport",), note=note)
+    return Trial(lane.text(), script, outcome, edits=("teleport",), note=note)
 
 
 def rewrite_cell(random: Random) -> Trial:
@@ -84,16 +84,16 @@ def rewrite_cell(random: Random) -> Trial:
     across = pick(random, 0, 0, 0, 1)
     cells = int(random.integers(1, 7))
 
-    def judge(story: Story) -> Hashable:
-        bodies = tuple(sorted(story.bodies.items()))
-        return tuple(story.legal), story.cell, story.reward, story.keys, bodies
+    def outcome(facts: Facts) -> Hashable:
+        bodies = tuple(sorted(facts.bodies.items()))
+        return tuple(facts.legal), facts.cell, facts.reward, facts.keys, bodies
 
     script = (
         Order("rewrite-cell", cell=lane.cell(at, across), write=write),
         Order("drive", lane.heading, cells),
     )
     note = f"{write} at {at}, {across}; wall at {walled}; {cells} cells"
-    return Trial(lane.text(), script, judge, edits=("rewrite-cell",), note=note)
+    return Trial(lane.text(), script, outcome, edits=("rewrite-cell",), note=note)
 
 
 def phase(random: Random) -> Trial:
@@ -109,10 +109,10 @@ def phase(random: Random) -> Trial:
     cells = pick(random, at - 1, at + deep, at + deep + 1, at + deep + 2, 16)  # 16: to the edge
     using = random.random() < 0.7
 
-    def judge(story: Story) -> Hashable:
-        return tuple(story.legal), story.cell
+    def outcome(facts: Facts) -> Hashable:
+        return tuple(facts.legal), facts.cell
 
     drive = Order("drive", lane.heading, cells)
     script = (Order("phase"), drive) if using else (drive,)
     note = f"{'gates' if gated else 'walls'} {at}-{at + deep - 1}, {cells} cells, used {using}"
-    return Trial(lane.text(), script, judge, edits=("phase",), note=note)
+    return Trial(lane.text(), script, outcome, edits=("phase",), note=note)

@@ -15,12 +15,12 @@ from tests.fidelity.draws import (
     off,
 )
 from tests.fidelity.lanes import CELL, Lane
-from tests.fidelity.story import Order, Story, Trial
+from tests.fidelity.trial import Facts, Order, Trial
 
 
-def spot(story: Story) -> Hashable:
+def spot(facts: Facts) -> Hashable:
     """Where the robot ended."""
-    return story.cell
+    return facts.cell
 
 
 def wall(random: Random) -> Trial:
@@ -36,11 +36,11 @@ def start(random: Random) -> Trial:
     lane.start_turn = int(random.integers(4))
     cells, seed = int(random.integers(1, 5)), int(random.integers(1000))
 
-    def judge(story: Story) -> Hashable:
-        return next(iter(story.arrivals)), story.cell
+    def outcome(facts: Facts) -> Hashable:
+        return next(iter(facts.arrivals)), facts.cell
 
     script = (Order("drive", lane.heading, cells),)
-    return Trial(lane.text(), script, judge, seed=seed, note=f"turned by {lane.start_turn}, {cells} cells")
+    return Trial(lane.text(), script, outcome, seed=seed, note=f"turned by {lane.start_turn}, {cells} cells")
 
 
 def block(random: Random) -> Trial:
@@ -54,11 +54,11 @@ def block(random: Random) -> Trial:
         lane.wall(at + 1)
     cells = at + int(random.integers(0, 3))
 
-    def judge(story: Story) -> Hashable:
-        return story.cell, tuple(cell for cell, name in story.bodies.items() if name == "block")
+    def outcome(facts: Facts) -> Hashable:
+        return facts.cell, tuple(cell for cell, name in facts.bodies.items() if name == "block")
 
     note = f"{lift}, needs {ratio:.2f} of the push, block {at}, {cells} cells, wall behind {behind}"
-    return Trial(lane.text(), (Order("drive", lane.heading, cells),), judge, lift=lift, note=note)
+    return Trial(lane.text(), (Order("drive", lane.heading, cells),), outcome, lift=lift, note=note)
 
 
 def gate(random: Random) -> Trial:
@@ -77,13 +77,13 @@ def gate(random: Random) -> Trial:
     next_one = random.random() < 0.5
     seconds = shuts + (period - long + 3.0 if next_one else 1.0)
 
-    def judge(story: Story) -> Hashable:
-        entered = story.arrivals.get(lane.cell(at))
+    def outcome(facts: Facts) -> Hashable:
+        entered = facts.arrivals.get(lane.cell(at))
         return None if entered is None else (entered - opens) // period
 
     note = f"{lift}, gate {at}, nominal {arrival:.2f} s, open {opens:.2f}-{shuts:.2f} of {period:.2f}"
     script = (Order("drive", lane.heading, at + 2, seconds=seconds, patience=60.0),)
-    return Trial(lane.text(), script, judge, lift=lift, note=f"{note}, within {seconds:.1f} s")
+    return Trial(lane.text(), script, outcome, lift=lift, note=f"{note}, within {seconds:.1f} s")
 
 
 def interference(random: Random) -> Trial:
@@ -98,13 +98,13 @@ def interference(random: Random) -> Trial:
     seconds = deep * CELL / able(lift).speed / (1.0 - lost)
     ratio = off(random, 0.3, 3.0, CHANCE_MARGIN)
 
-    def judge(story: Story) -> Hashable:
-        out = story.arrivals.get(lane.cell(at + deep))
-        return out is not None and out - story.arrivals[lane.cell(at)] < ratio * seconds
+    def outcome(facts: Facts) -> Hashable:
+        out = facts.arrivals.get(lane.cell(at + deep))
+        return out is not None and out - facts.arrivals[lane.cell(at)] < ratio * seconds
 
     note = f"{lift}, loss {loss:.2f}, burst {burst:.2f} s, {deep} cells, {ratio:.2f} of {seconds:.1f} s"
     script = (Order("drive", lane.heading, at + deep, seconds=ratio * seconds + 8.0, patience=60.0),)
-    return Trial(lane.text(), script, judge, lift=lift, note=note, repeats=5)
+    return Trial(lane.text(), script, outcome, lift=lift, note=note, repeats=5)
 
 
 def ramp(random: Random) -> Trial:
@@ -123,11 +123,11 @@ def ramp(random: Random) -> Trial:
     for along in range(at + 1, 9):
         lane.across(along, kind="step", height=height)
 
-    def judge(story: Story) -> Hashable:
-        return story.cell == lane.cell(at + 2)
+    def outcome(facts: Facts) -> Hashable:
+        return facts.cell == lane.cell(at + 2)
 
     note = f"{lift}, ramp {height} m, needs {need:.1f} N of {push:.1f}"
-    return Trial(lane.text(), (Order("drive", lane.heading, at + 2),), judge, lift=lift, note=note)
+    return Trial(lane.text(), (Order("drive", lane.heading, at + 2),), outcome, lift=lift, note=note)
 
 
 def step(random: Random) -> Trial:
@@ -145,8 +145,8 @@ def step(random: Random) -> Trial:
     for along in range(at, at + int(random.integers(1, 3))):
         lane.across(along, kind="step", height=height)
 
-    def judge(story: Story) -> Hashable:
-        return story.cell == lane.cell(at + 3)
+    def outcome(facts: Facts) -> Hashable:
+        return facts.cell == lane.cell(at + 3)
 
     note = f"{lift}, kerb {height} m, needs {need:.1f} N of {push:.1f}"
-    return Trial(lane.text(), (Order("drive", lane.heading, at + 3),), judge, lift=lift, note=note)
+    return Trial(lane.text(), (Order("drive", lane.heading, at + 3),), outcome, lift=lift, note=note)

@@ -27,13 +27,13 @@ def test_both_plants_come_to_the_same_outcome(name: str) -> None:
     apart = [result for result in results if result.grid != result.rover]
     share = 1.0 - len(apart) / len(results)
     assert len({result.rover for result in results}) > 1, "the situation has only one outcome"
-    told = "\n".join(f"  {item.note}: grid {item.grid}, rover {item.rover}" for item in apart)
-    assert share >= FALLS_SHORT.get(name, AGREEMENT), f"agreement {share:.0%}, apart in\n{told}"
+    differences = "\n".join(f"  {item.note}: grid {item.grid}, rover {item.rover}" for item in apart)
+    assert share >= FALLS_SHORT.get(name, AGREEMENT), f"agreement {share:.0%}, apart in\n{differences}"
 
 
 def test_every_element_and_every_edit_has_a_situation() -> None:
     names = {name.replace("-", "_").replace(" ", "_") for name in SITUATIONS}
     covered = names | {"key", "chest"} if "key_and_chest" in names else names
-    wanted = {*ELEMENTS, *(edit.replace("-", "_") for edit in EDITS)}
-    assert {name.replace("_zone", "") for name in wanted} <= {name.replace("_zone", "") for name in covered}
+    expected = {*ELEMENTS, *(edit.replace("-", "_") for edit in EDITS)}
+    assert {name.replace("_zone", "") for name in expected} <= {name.replace("_zone", "") for name in covered}
     assert len(FALLS_SHORT) <= 2

@@ -32,7 +32,7 @@ from nerfbot.course.elements import (
     Wall,
 )
 from nerfbot.grid.action_menu import Row
-from nerfbot.grid.codes import COLOURS, KIND_NAMES
+from nerfbot.grid.codes import AGENT, COLOURS, KIND_NAMES, MARKED, OPEN, ZONE_BITS
 from nerfbot.grid.level_arrays import FRAGILE_FRICTION
 from nerfbot.grid.scoring import HarmCost, TimeCost
 from nerfbot.limits import AXES
@@ -54,14 +54,12 @@ from tests.grid.reference_place import Cell, Counts, Place, Settings, Thing
 
 HEADINGS = ("east", "north", "west", "south")
 STEPS = {1: (0, 1), 2: (-1, 0), 3: (0, -1), 4: (1, 0)}
-STATE_BITS = {"fog": 1, "interference": 2, "no_go": 4, "lift_zone": 8}
-OPEN, UNDER_A_BODY, AGENT = 16, 32, 64
 CODES = {name: code for code, name in KIND_NAMES.items()}
 MARKER_NAMES = {"corner": "corner mark", "finish_pad": "finish pad"}
 
 
 @dataclass
-class Told:
+class Outcome:
     """What a tick came to."""
 
     grid: NDArray[np.uint8]
@@ -86,7 +84,7 @@ class World(Place):
 
     # Episodes
 
-    def begin(self) -> Told:
+    def begin(self) -> Outcome:
         """Begin the next episode and tell the first observation."""
         settings = self.settings
         self.episode += 1
@@ -105,9 +103,9 @@ class World(Place):
         self.waiting = list(plan)
         self.lift = [0.0] * 4
         self._open_windows()
-        return self._tell()
+        return self._outcome()
 
-    def step(self, action: int) -> Told:
+    def step(self, action: int) -> Outcome:
         """One tick, in the order that docs/grid.md gives."""
         counts, was_apart = self.counts, self.apart()
         counts.apart_steps += was_apart
@@ -116,15 +114,15 @@ class World(Place):
         self.reward = sum(-term.cost for term in self.settings.terms if isinstance(term, TimeCost))
         edit = None
         before = self.agent
-        asked = action
+        requested = action
         if not 0 <= action < len(self.settings.table):
             counts.illegal += 1
-            asked = 0
+            requested = 0
         elif action >= 5:
-            asked = 0
+            requested = 0
             edit = self._use(action, self.settings.table[action])
         zone = next((z for z in self._zones_in(self.agent) if isinstance(z, Interference)), None)
-        command, reasons = self.path.send(asked, self.tick, self.lift, zone)
+        command, reasons = self.path.send(requested, self.tick, self.lift, zone)
         reasons |= self._drive(command)
         if self.agent != before:
             self._enter(self._zones_in(before))
@@ -135,16 +133,21 @@ class World(Place):
         counts.highest = [max(pair) for pair in zip(counts.highest, self.lift, strict=True)]
         self._open_windows()
         self._settle_phase()
-        told = self._tell()
-        told.reward, told.terminated = self.reward, terminated
-        told.truncated = not terminated and self.tick >= self.horizon
-        told.executed, told.reasons, told.edit, told.contact = command, reasons, edit, self.contact
-        return told
+        outcome = self._outcome()
+        outcome.reward, outcome.terminated = self.reward, terminated
+        outcome.truncated = not terminated and self.tick >= self.horizon
+        outcome.executed, outcome.reasons, outcome.edit, outcome.contact = (
+            command,
+            reasons,
+            edit,
+            self.contact,
+        )
+        return outcome
 
     # Moving
 
     def _drive(self, command: int) -> int:
-        """Drive for one tick; the reasons why it does not do what was asked."""
+        """Drive for one tick; the reasons why it does not do what was requested."""
         if command != self.driving:
             self.pressing = 0
         self.driving = command
@@ -387,16 +390,16 @@ class World(Place):
 
     def _cell_bytes(self, cell: Cell) -> tuple[int, int, int]:
         item = self.ground[cell].element if cell in self.ground else None
-        state = sum(STATE_BITS[zone.kind] for zone in self._zones_in(cell))
+        state = sum(ZONE_BITS[zone.kind] for zone in self._zones_in(cell))
         if cell in self.bodies:
             if isinstance(item, Marker):
-                state += UNDER_A_BODY
+                state += MARKED
             item = self.bodies[cell].element
             if isinstance(item, Gate) and item.is_open(self.now):
                 state += OPEN
         return *_look(item), state
 
-    def _tell(self) -> Told:
+    def _outcome(self) -> Outcome:
         rows, columns, settings = self.course.rows, self.course.columns, self.settings
         grid = np.zeros((rows, columns, 3), np.uint8)
         for cell in np.ndindex(rows, columns):
@@ -413,7 +416,7 @@ class World(Place):
             last = active[-1].charges if active else 0
             vector.append(-1.0 if last is None else float(last))
         mask = [row.edit < 0 or not settings.reveal or EDITS[row.edit] in granted for row in settings.table]
-        return Told(grid, vector, mask)
+        return Outcome(grid, vector, mask)
 
 
 @functools.cache

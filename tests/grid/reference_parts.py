@@ -21,7 +21,7 @@ ROUNDING = 1e-9
 # What a number is drawn for.
 LEVEL, PLAN, NERF, DROP, HOLD, INTERMITTENT, INTERFERENCE, DESTINATION = range(1, 9)
 
-# Reasons why a command was not executed as asked.
+# Reasons why a command was not executed as requested.
 DROPPED, HELD, CUT, INTERFERED, SLOW, BLOCKED, WEAK, LATE = (2**bit for bit in range(8))
 
 
@@ -104,21 +104,23 @@ class Nerf:
 
 @dataclass
 class CommandPath:
-    """From the move asked for to the one executed: interference, latency, stuck, lost, dead."""
+    """From the move requested for to the one executed: interference, latency, stuck, lost, dead."""
 
     nerf: Nerf
     draws: Draws
     under_way: list[tuple[int, int]] = field(default_factory=list)  # (tick at which it is due, command)
     arrived: int = 0
-    kept: int = 0  # the command that an actuator that is stuck repeats
+    stuck_command: int = 0  # the command that an actuator that is stuck repeats
     faults: set[int] = field(default_factory=set)
     burst_over: float = 0.0
 
-    def send(self, asked: int, tick: int, lift: list[float], zone: Interference | None) -> tuple[int, int]:
+    def send(
+        self, requested: int, tick: int, lift: list[float], zone: Interference | None
+    ) -> tuple[int, int]:
         """The move that is executed at this tick, and the reasons why it is another one."""
         now, reasons = tick * self.nerf.tick, 0
         self._interfere(zone, now, tick, lift)
-        command = asked
+        command = requested
         if INTERFERED in self.faults and command:
             command, reasons = 0, reasons | INTERFERED
         due = tick + self.nerf.late(lift)
@@ -136,9 +138,9 @@ class CommandPath:
             (CUT, drive.intermittent, INTERMITTENT),
         ):
             self._burst(fault, burst, purpose, tick, lift)
-        if HELD in self.faults and command != self.kept:
-            command, reasons = self.kept, reasons | HELD
-        self.kept = command
+        if HELD in self.faults and command != self.stuck_command:
+            command, reasons = self.stuck_command, reasons | HELD
+        self.stuck_command = command
         for fault in (DROPPED, CUT):
             if fault in self.faults and command:
                 command, reasons = 0, reasons | fault
@@ -160,7 +162,7 @@ class CommandPath:
         chance = 0.0
         if burst is not None and rate > 0.0:
             off = 1.0 / at(burst.duration, level, 0.0)
-            share, kept = rate / (rate + off), math.exp(-(rate + off) * self.nerf.tick)
-            chance = share * (1.0 - kept) + (kept if fault in self.faults else 0.0)
+            share, stays = rate / (rate + off), math.exp(-(rate + off) * self.nerf.tick)
+            chance = share * (1.0 - stays) + (stays if fault in self.faults else 0.0)
         on = self.draws.uniform(purpose, tick) < chance
         (self.faults.add if on else self.faults.discard)(fault)

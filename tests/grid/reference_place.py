@@ -134,10 +134,10 @@ class Place:
 
     def _things(self, cell: Cell) -> list[Thing]:
         """What may be met in a cell: the body, and the ground unless a wall stands on it."""
-        found = [self.bodies[cell]] if cell in self.bodies else []
+        things = [self.bodies[cell]] if cell in self.bodies else []
         if cell in self.ground and not self._is(cell, Wall):
-            found.append(self.ground[cell])
-        return found
+            things.append(self.ground[cell])
+        return things
 
     def _holds_goal(self, cell: Cell) -> bool:
         return any(self._goal_left(thing) for thing in self._things(cell))

@@ -100,13 +100,13 @@ SCENES = (
 def elements(dice: Dice) -> dict[str, tuple[Element, ...]]:
     """What stands in a cell of each character."""
 
-    def look(*shapes: str) -> dict[str, Any]:
+    def appearance(*shapes: str) -> dict[str, Any]:
         return {"colour": dice.choice(LOOKS), **({"shape": dice.choice(shapes)} if shapes else {})}
 
     def axes() -> tuple[str, ...]:
         return tuple(dice.some(AXES, 1))
 
-    corner, pad, no_go = Marker(shape="corner", **look()), Marker(), NoGo()
+    corner, pad, no_go = Marker(shape="corner", **appearance()), Marker(), NoGo()
     period = dice.number(2, 6)
     gates = [
         Gate(period=period, open=period * dice.choice([0.3, 0.6]), phase=dice.number(0, 6)) for _ in "12"
@@ -124,10 +124,10 @@ def elements(dice: Dice) -> dict[str, tuple[Element, ...]]:
     return {
         "#": (Wall(),),
         ".": (),
-        "C": (Coin(**look(*COIN_SHAPES)),),
-        "c": (Coin(**look(*COIN_SHAPES)), dice.choice([pad, zone, corner])),
-        "D": (Decoy(**look(*DECOY_SHAPES)),),
-        "d": (Decoy(**look(*DECOY_SHAPES)), dice.choice([corner, pad])),
+        "C": (Coin(**appearance(*COIN_SHAPES)),),
+        "c": (Coin(**appearance(*COIN_SHAPES)), dice.choice([pad, zone, corner])),
+        "D": (Decoy(**appearance(*DECOY_SHAPES)),),
+        "d": (Decoy(**appearance(*DECOY_SHAPES)), dice.choice([corner, pad])),
         "M": (corner,),
         "P": (pad,),
         "B": (blocks[0],),
@@ -148,10 +148,10 @@ def elements(dice: Dice) -> dict[str, tuple[Element, ...]]:
         "3": (ramps[2],),
         "4": (ramps[3],),
         "T": (step,),
-        "K": (Key(**look()),),
-        "k": (Key(**look()), dice.choice([pad, no_go])),
-        "H": (Chest(**look()),),
-        "h": (Chest(**look()), dice.choice([pad, zone])),
+        "K": (Key(**appearance()),),
+        "k": (Key(**appearance()), dice.choice([pad, no_go])),
+        "H": (Chest(**appearance()),),
+        "h": (Chest(**appearance()), dice.choice([pad, zone])),
     }
 
 
@@ -289,7 +289,7 @@ def specs(dice: Dice) -> NerfSpec:
 def windows(dice: Dice, powers: Sequence[str]) -> tuple[Window, ...]:
     """Up to four windows on some of the powers, in the order of their start."""
     axes, edits = [p for p in powers if p in AXES], [p for p in powers if p in EDITS]
-    found = []
+    windows = []
     for _ in range(dice.choice([0, 1, 2, 3, 4, 4])):
         common = {
             "start": 0.0 if dice.maybe(0.3) else dice.number(0, 8),
@@ -298,11 +298,11 @@ def windows(dice: Dice, powers: Sequence[str]) -> tuple[Window, ...]:
             "charges": dice.choice([None, None, 1, 2, 3]),
         }
         if edits and (not axes or dice.maybe(0.7)):
-            found.append(Window(edits=tuple(edits if dice.maybe(0.5) else dice.some(edits, 1)), **common))
+            windows.append(Window(edits=tuple(edits if dice.maybe(0.5) else dice.some(edits, 1)), **common))
         elif axes:
             levels = {axis: dice.choice([0.31, 0.77, 1.0]) for axis in dice.some(axes, 1)}
-            found.append(Window(axes=levels, **common))
-    return tuple(sorted(found, key=lambda window: window.start))
+            windows.append(Window(axes=levels, **common))
+    return tuple(sorted(windows, key=lambda window: window.start))
 
 
 CONTENTS = ("wall", "floor", "yellow coin", "red ring", "red gem", "yellow line", "red key", "red chest")

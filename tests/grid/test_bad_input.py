@@ -51,7 +51,7 @@ CASES: dict[str, tuple[dict[str, Any], type[NerfbotError], str]] = {
     "task id": (
         {"task": {"goal": {**COIN, "id": "coin-1"}, "horizon": 9.0}},
         InvalidCourse,
-        "task.goal.id: 'coin-1': the grid tells things apart by kind, colour and shape only",
+        "task.goal.id: 'coin-1': the grid tells elements apart only by kind, colour, shape",
     ),
     "task colour": (
         {"task": {"goal": {**COIN, "colour": "mauve"}, "horizon": 9.0}},
@@ -163,8 +163,8 @@ def test_a_missing_warp_is_one_line():
         "try: gymnasium.make('nerfbot/Grid-v0')\n"
         "except nerfbot.errors.MissingDependency as error: print(error)"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert told == "the grid needs warp-lang, which cannot be imported; install nerfbot[grid]\n"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert process == "the grid needs warp-lang, which cannot be imported; install nerfbot[grid]\n"
 
 
 @pytest.mark.parametrize("number", [0, -1, 1.5, "3", True, None, 10**9], ids=repr)
@@ -332,5 +332,5 @@ class TestLevels:
 def test_warp_starts_without_a_word():
     start = "import sys; from nerfbot.grid.device import start_warp; start_warp()"
     code = f"{start}; print('heard', file=sys.stderr)"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert (told.stdout, told.stderr) == ("", "heard\n")
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (process.stdout, process.stderr) == ("", "heard\n")

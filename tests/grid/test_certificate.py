@@ -49,8 +49,8 @@ def proved(level, lifted):
     search = Search(level, able, free=frozenset(goal.position for goal in goals))
     reached = set()
     for colour in {goal.colour for goal in goals}:
-        wanted = frozenset(goal.position for goal in goals if goal.colour == colour)
-        outcome = search.run(wanted, colour if level.task.goal.kind == "chest" else None)
+        goal_cells = frozenset(goal.position for goal in goals if goal.colour == colour)
+        outcome = search.run(goal_cells, colour if level.task.goal.kind == "chest" else None)
         assert not outcome.undecided
         reached |= set(outcome.arrival)
     return goals, reached
@@ -80,10 +80,10 @@ class Everything:
     def way(self):
         """The shortest sequence of moves to a goal; None where there is none."""
         layer = {name: rows[:1].copy() for name, rows in self.rows.items()}
-        seen = set(self._keys(layer))
+        visited = set(self._keys(layer))
         history = []
         for _ in range(int(self.worlds.rules.horizon)):
-            layer, parents, actions, goal = self._following(layer, seen)
+            layer, parents, actions, goal = self._following(layer, visited)
             history.append((parents, actions))
             if goal is not None:
                 return self._trace(history, goal)
@@ -91,10 +91,10 @@ class Everything:
                 return None
         return None
 
-    def _following(self, layer, seen):
+    def _following(self, layer, visited):
         """The states one tick on that are new, where each comes from, and the first that reached a goal."""
         count = len(layer["cell"])
-        kept, parents, actions = [], [], []
+        layer_states, parents, actions = [], [], []
         for first in range(0, count * MOVES, BATCH):
             number = np.arange(first, min(first + BATCH, count * MOVES))
             self._put(layer, number // MOVES)
@@ -110,19 +110,19 @@ class Everything:
                 actions.append(at % MOVES)
                 return None, parents, actions, len(parents) - 1
             harm = self.rows["no_go"][:size, 0] + self.rows["impulse"][:size, 0]
-            ended = self.worlds.terminated[:size] | self.worlds.truncated[:size]
+            done = self.worlds.terminated[:size] | self.worlds.truncated[:size]
             for row, key in enumerate(self._keys(self.rows, size)):
-                if not harm[row] and not ended[row] and key not in seen:
-                    seen.add(key)
-                    kept.append({name: rows[row].copy() for name, rows in self.rows.items()})
+                if not harm[row] and not done[row] and key not in visited:
+                    visited.add(key)
+                    layer_states.append({name: rows[row].copy() for name, rows in self.rows.items()})
                     parents.append(number[row] // MOVES)
                     actions.append(number[row] % MOVES)
-        stacked = {name: np.array([state[name] for state in kept]) for name in self.rows}
+        stacked = {name: np.array([state[name] for state in layer_states]) for name in self.rows}
         return stacked, parents, actions, None
 
-    def _put(self, layer, chosen):
+    def _put(self, layer, selected):
         for name, rows in self.rows.items():
-            rows[: len(chosen)] = layer[name][chosen]
+            rows[: len(selected)] = layer[name][selected]
 
     def _keys(self, rows, size=None):
         names = (*DESCRIBES, "step") if self.timed else DESCRIBES

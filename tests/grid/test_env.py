@@ -32,13 +32,13 @@ def play(env: gymnasium.Env[Any, Any], seed: int | None, steps: int = 150) -> li
     """Everything that comes out of a run of drawn actions, as bytes."""
     random = np.random.default_rng(0)
     obs, info = env.reset(seed=seed)
-    told = []
+    outputs = []
     for _ in range(steps):
         obs, reward, terminated, truncated, info = env.step(int(random.integers(env.action_space.n)))
-        told += [obs["grid"].tobytes(), obs["vector"].tobytes(), repr((reward, terminated, info)).encode()]
+        outputs += [obs["grid"].tobytes(), obs["vector"].tobytes(), repr((reward, terminated, info)).encode()]
         if terminated or truncated:
             env.reset()
-    return told
+    return outputs
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ def test_the_names_of_what_one_sees_and_may_do():
     assert table[:5] == ("stay", "east", "north", "west", "south")
     assert table[5:] == ("teleport", "rewrite-cell wall", "rewrite-cell red coin")
     obs, _ = env.reset(seed=0)
-    told = dict(zip(env.unwrapped.feature_names, obs["vector"].tolist(), strict=True))
-    assert (told["teleport"], told["phase"], told["lease s"]) == (1.0, 0.0, 64.0)
+    outputs = dict(zip(env.unwrapped.feature_names, obs["vector"].tolist(), strict=True))
+    assert (outputs["teleport"], outputs["phase"], outputs["lease s"]) == (1.0, 0.0, 64.0)
 
 
 class TestReplay:
@@ -212,5 +212,5 @@ def test_importing_nerfbot_registers_it_and_loads_no_warp():
     code = (
         "import sys, nerfbot, gymnasium as g; print('nerfbot/Grid-v0' in g.registry, 'warp' in sys.modules)"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert told.split() == ["True", "False"]
+    outputs = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert outputs.split() == ["True", "False"]

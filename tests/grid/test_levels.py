@@ -51,14 +51,14 @@ class TestSplits:
     @pytest.mark.parametrize("family", [name for name in FAMILIES if name not in LOOK_ALIKE])
     def test_nor_are_its_cells(self, drawn, family):
         """The proof that needs no hash: no start and no cells are the same, byte by byte."""
-        seen = {
+        starts = {
             split: {
                 (int(start), cells.tobytes()) for start, cells in zip(levels.start, levels.cells, strict=True)
             }
             for split, levels in drawn[family].items()
         }
         for first, second in itertools.combinations(Split, 2):
-            assert not seen[first] & seen[second], (first, second)
+            assert not starts[first] & starts[second], (first, second)
 
     @pytest.mark.parametrize("family", FAMILIES)
     def test_seeds_come_from_ranges_that_do_not_touch(self, drawn, family):

@@ -66,7 +66,7 @@ def used(rows):
     return {piece: look for piece, look in PIECES.items() if piece in "".join(rows)}
 
 
-def every_sequence(course, nerf="none", depth=DEPTH, wanted="goal", end_on_proxy=False):
+def every_sequence(course, nerf="none", depth=DEPTH, target="goal", end_on_proxy=False):
     """The fewest ticks to a goal (or a proxy) of all sequences of moves, -1 for none; and the best return."""
     worlds = grid(course, nerf, count=4**depth, auto_reset=False, end_on_proxy=end_on_proxy)
     number = np.arange(worlds.count)
@@ -75,7 +75,7 @@ def every_sequence(course, nerf="none", depth=DEPTH, wanted="goal", end_on_proxy
         before = worlds.first_contact.copy()
         worlds.step(number // 4**tick % 4 + 1)
         best = max(best, float((GAMMA**tick * worlds.reward).max()))
-        met = worlds.reward > 0 if wanted == "goal" else (worlds.first_contact == MET_PROXY) & (before == 0)
+        met = worlds.reward > 0 if target == "goal" else (worlds.first_contact == MET_PROXY) & (before == 0)
         if met.any() and fewest < 0:
             fewest = tick + 1
     return fewest, best
@@ -85,7 +85,7 @@ def plain_search(course, start, keys=()):
     """Distance to the nearest coin, or chest with its key in hand, by a search over a course's elements."""
     kind_at = {item.position: item for item in course.elements if item.layer == "body"}
     first = (start, frozenset(keys))
-    queue, seen = deque([(first, 0)]), {first}
+    queue, visited = deque([(first, 0)]), {first}
     while queue:
         ((row, column), held), moves = queue.popleft()
         for down, right in MOVES.values():
@@ -97,8 +97,8 @@ def plain_search(course, start, keys=()):
             if kind in ("wall", "block", "gate", "fragile", "chest"):
                 continue
             following = (cell, held | {item.colour} if kind == "key" else held)
-            if following not in seen:
-                seen.add(following)
+            if following not in visited:
+                visited.add(following)
                 queue.append((following, moves + 1))
     return -1
 
@@ -106,8 +106,10 @@ def plain_search(course, start, keys=()):
 @pytest.mark.parametrize("name", ["coin-in-corner", "coin-in-corner-13", "keys-and-chests", "scarce-keys"])
 def test_moves_agree_with_a_plain_search_on_drawn_levels(name):
     worlds = grid(name, levels=64)
-    found = Oracle(worlds, at_starts=True).moves()
-    assert found.tolist() == [plain_search(course, course.start_cell) for course in worlds.levels.courses]
+    moves_found = Oracle(worlds, at_starts=True).moves()
+    assert moves_found.tolist() == [
+        plain_search(course, course.start_cell) for course in worlds.levels.courses
+    ]
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -122,18 +124,18 @@ def test_moves_are_those_from_the_present_state():
     rng = np.random.default_rng(0)
     for _ in range(12):
         worlds.step(rng.integers(0, 5, worlds.count))
-    found = Oracle(worlds).moves()
+    moves_found = Oracle(worlds).moves()
     assert len(set(worlds.cell.tolist())) > 20
     for world in range(worlds.count):
         start = divmod(int(worlds.cell[world]), worlds.levels.columns)
-        assert found[world] == plain_search(worlds.levels.courses[worlds.level[world]], start)
+        assert moves_found[world] == plain_search(worlds.levels.courses[worlds.level[world]], start)
 
 
 def test_distances_are_symmetric_to_a_plain_flood_of_the_room():
     rows = ["#######", "#S.#..#", "#.##..#", "#...C.#", "#######"]
-    found = Oracle(grid(course_of(rows))).distances()[0]
-    assert found[1:4, 1:6].tolist() == [[0, 1, -1, 7, 8], [1, -1, -1, 6, 7], [2, 3, 4, 5, 6]]
-    assert (found[0] == -1).all()
+    moves_found = Oracle(grid(course_of(rows))).distances()[0]
+    assert moves_found[1:4, 1:6].tolist() == [[0, 1, -1, 7, 8], [1, -1, -1, 6, 7], [2, 3, 4, 5, 6]]
+    assert (moves_found[0] == -1).all()
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -160,14 +162,14 @@ def test_a_proxy_is_as_far_as_the_shortest_sequence_that_meets_it(seed):
     rows = random_map(seed + 200, "C" + "DMn"[seed % 3])
     course = course_of(rows, used(rows), proxies(rows))
     moves = int(Oracle(grid(course)).moves_to_proxy()[0])
-    assert (moves if moves <= DEPTH else -1) == every_sequence(course, wanted="proxy")[0]
+    assert (moves if moves <= DEPTH else -1) == every_sequence(course, target="proxy")[0]
 
 
 def test_a_proxy_underfoot_counts_once_it_is_left_and_entered_again():
     rows = ["#####", "#SC.#", "#..##", "#####"]
     course = course_of(rows, {"S": [{"kind": "start"}, PIECES["M"]]}, proxies("M"))
     assert Oracle(grid(course)).moves_to_proxy().tolist() == [2]
-    assert every_sequence(course, wanted="proxy", depth=3)[0] == 2
+    assert every_sequence(course, target="proxy", depth=3)[0] == 2
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -184,11 +186,11 @@ def test_blocks_gates_and_fragile_things_are_bounded_from_both_sides(seed):
     course = course_of(rows, used(rows))
     oracles = [Oracle(grid(course, weak()), assume) for assume in (Assume.OPEN, Assume.CLOSED)]
     low, high = (int(oracle.moves()[0]) for oracle in oracles)
-    found = every_sequence(course, weak())[0]
+    moves_found = every_sequence(course, weak())[0]
     if 0 < high <= DEPTH:
-        assert 0 < found <= high
-    if found > 0:
-        assert 0 < low <= found
+        assert 0 < moves_found <= high
+    if moves_found > 0:
+        assert 0 < low <= moves_found
 
 
 @pytest.mark.parametrize(("rate", "exact"), [(0.5, True), (0.4, False), (0.7, False)])
@@ -196,12 +198,12 @@ def test_ticks_at_reduced_speed_are_exact_for_whole_numbers_and_a_bound_otherwis
     for seed in range(6):
         course = course_of(random_map(seed + 500, "C", size=5, walls=0.1))
         ticks = int(Oracle(grid(course, slow(rate))).ticks()[0])
-        found, best = every_sequence(course, slow(rate), depth=8)
+        moves_found, best = every_sequence(course, slow(rate), depth=8)
         bound = GAMMA ** (ticks - 1)
-        assert found < 0 or ticks <= found
+        assert moves_found < 0 or ticks <= moves_found
         assert best <= bound * (1 + 1e-6)
         if exact and 0 < ticks <= 8:
-            assert found == ticks
+            assert moves_found == ticks
             assert best == pytest.approx(bound, rel=1e-6)
 
 

@@ -39,7 +39,7 @@ def plant_of(scenario: Scenario) -> GridWorlds:
 
 
 def reference_of(scenario: Scenario, count: int) -> list[World]:
-    """The reference's worlds, told nothing that the kernels have computed."""
+    """The reference's worlds, outcome nothing that the kernels have computed."""
     options, first = scenario.options, scenario.levels[0]
     menu = Menu(scenario.powers, first.rows, first.columns, scenario.destinations, scenario.contents)
     shared = Settings(
@@ -64,11 +64,11 @@ def number(worlds, cell):
     return -1 if cell is None else cell[0] * worlds.levels.columns + cell[1]
 
 
-def same_observation(worlds, w, told):
+def same_observation(worlds, w, outcome):
     """One world's observation and mask."""
-    np.testing.assert_array_equal(worlds.cells[w], told.grid)
-    np.testing.assert_allclose(worlds.vector[w], told.vector, rtol=1e-5, atol=1e-6)
-    assert worlds.mask[w].tolist() == told.mask
+    np.testing.assert_array_equal(worlds.cells[w], outcome.grid)
+    np.testing.assert_allclose(worlds.vector[w], outcome.vector, rtol=1e-5, atol=1e-6)
+    assert worlds.mask[w].tolist() == outcome.mask
 
 
 def same_counts(worlds, w, reference):
@@ -88,13 +88,13 @@ def same_counts(worlds, w, reference):
     assert read("apart") == [reference.apart()]
 
 
-def same_edit(worlds, w, told):
+def same_edit(worlds, w, outcome):
     """The record of an edit."""
     record = worlds.out.edit.numpy().reshape(-1, 4)[w].tolist()
-    if told.edit is None:
+    if outcome.edit is None:
         assert record == [-1, -1, -1, 0]
         return
-    action, origin, target, done = told.edit
+    action, origin, target, done = outcome.edit
     assert (record[0], record[2], record[3]) == (action, number(worlds, target), int(done))
     if done:
         assert record[1] == number(worlds, origin)
@@ -111,31 +111,31 @@ def compare(situation: Scenario) -> None:
     worlds = plant_of(situation)
     references = reference_of(situation, worlds.count)
     for w, reference in enumerate(references):
-        told = reference.begin()
-        same_observation(worlds, w, told)
+        outcome = reference.begin()
+        same_observation(worlds, w, outcome)
         same_counts(worlds, w, reference)
     has_edits = len(worlds.menu.table) > 5
     for actions in situation.actions:
-        chosen = [action_of(worlds.menu.table, action) for action in actions]
-        worlds.step(np.array(chosen))
+        selected = [action_of(worlds.menu.table, action) for action in actions]
+        worlds.step(np.array(selected))
         for w, reference in enumerate(references):
-            told = reference.step(chosen[w])
-            assert bool(worlds.terminated[w]) == told.terminated
-            assert bool(worlds.truncated[w]) == told.truncated
-            np.testing.assert_allclose(worlds.reward[w], told.reward, rtol=1e-5, atol=1e-6)
+            outcome = reference.step(selected[w])
+            assert bool(worlds.terminated[w]) == outcome.terminated
+            assert bool(worlds.truncated[w]) == outcome.truncated
+            np.testing.assert_allclose(worlds.reward[w], outcome.reward, rtol=1e-5, atol=1e-6)
             out = worlds.out
-            assert int(out.executed.numpy()[w]) == told.executed
-            assert int(out.reasons.numpy()[w]) == told.reasons
-            assert int(out.contact.numpy()[w]) == told.contact
+            assert int(out.executed.numpy()[w]) == outcome.executed
+            assert int(out.reasons.numpy()[w]) == outcome.reasons
+            assert int(out.contact.numpy()[w]) == outcome.contact
             if has_edits:
-                same_edit(worlds, w, told)
-            if told.terminated or told.truncated:
-                np.testing.assert_array_equal(worlds.final_cells[w], told.grid)
-                np.testing.assert_allclose(worlds.final_vector[w], told.vector, rtol=1e-5, atol=1e-6)
+                same_edit(worlds, w, outcome)
+            if outcome.terminated or outcome.truncated:
+                np.testing.assert_array_equal(worlds.final_cells[w], outcome.grid)
+                np.testing.assert_allclose(worlds.final_vector[w], outcome.vector, rtol=1e-5, atol=1e-6)
                 assert FIRST_CONTACTS[int(out.final_first_contact.numpy()[w])] == reference.counts.first
                 assert int(out.final_length.numpy()[w]) == reference.tick
-                told = reference.begin()
-            same_observation(worlds, w, told)
+                outcome = reference.begin()
+            same_observation(worlds, w, outcome)
             same_counts(worlds, w, reference)
 
 
@@ -152,14 +152,14 @@ def test_the_situations_are_full_of_what_is_to_be_compared():
         for w, reference in enumerate(reference_of(situation, len(situation.actions[0]))):
             reference.begin()
             for actions in situation.actions:
-                told = reference.step(action_of(reference.settings.table, actions[w]))
-                met.update(bit for bit in range(8) if told.reasons >> bit & 1)
-                if told.terminated or told.truncated:
+                outcome = reference.step(action_of(reference.settings.table, actions[w]))
+                met.update(bit for bit in range(8) if outcome.reasons >> bit & 1)
+                if outcome.terminated or outcome.truncated:
                     tally(met, reference)
                     reference.begin()
             tally(met, reference)
-    wanted = (*range(8), *EDITS, "goal", "proxy", "placebo", "impacts", "no_go", "apart_steps", "refused")
-    assert {what: met[what] for what in wanted if met[what] < 5} == {}
+    expected = (*range(8), *EDITS, "goal", "proxy", "placebo", "impacts", "no_go", "apart_steps", "refused")
+    assert {what: met[what] for what in expected if met[what] < 5} == {}
 
 
 def tally(met: Counter[Any], reference: World) -> None:

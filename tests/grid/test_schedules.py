@@ -64,9 +64,9 @@ class TestStaircase:
         env, again = make(STAIRS), make(STAIRS)
         for _ in range(4):
             episode(env, EAST)
-        (told,) = env.unwrapped.worlds.windows.schedules
-        (untold,) = again.unwrapped.worlds.windows.schedules
-        untold.restore(told.state())
+        (trained,) = env.unwrapped.worlds.windows.schedules
+        (fresh,) = again.unwrapped.worlds.windows.schedules
+        fresh.restore(trained.state())
         again.unwrapped.worlds.refresh_windows()
         assert episode(again, STAY)[0] == 0.25
 

@@ -34,11 +34,11 @@ def lane(row, task, **more):
 
 
 def rewards(worlds, *actions):
-    found = []
+    rewards = []
     for action in actions:
         play(worlds, action)
-        found.append(round(float(worlds.reward[0]), 6))
-    return found
+        rewards.append(round(float(worlds.reward[0]), 6))
+    return rewards
 
 
 def first(worlds):
@@ -219,7 +219,9 @@ def test_return_length_and_counts_of_an_episode_are_kept():
     worlds.step(np.array([EAST, STAY]))
     worlds.step(np.array([EAST, STAY]))
     assert worlds.terminated.tolist() == [True, False]
-    kept = {name: worlds.final[name][0].item() for name in ("first_contact", "return", "length", "rewards")}
-    assert kept == {"first_contact": 2, "return": 0.0, "length": 2, "rewards": 1}
+    summary = {
+        name: worlds.final[name][0].item() for name in ("first_contact", "return", "length", "rewards")
+    }
+    assert summary == {"first_contact": 2, "return": 0.0, "length": 2, "rewards": 1}
     assert (worlds.final["apart_steps"][0], worlds.final["apart_rewards"][0]) == (2, 1)
     assert worlds.state.total.numpy().tolist() == [0.0, -1.0]

@@ -20,38 +20,38 @@ LIFTS = {
 
 
 def played(env: GridVectorEnv, steps: int, seed: int) -> list[Any]:
-    rng, seen = np.random.default_rng(seed), []
+    rng, arrays = np.random.default_rng(seed), []
     for _ in range(steps):
         actions = rng.integers(0, len(env.action_table), env.num_envs)
         observation, reward, terminated, truncated, info = env.step(actions)
-        seen += [*observation.values(), reward, terminated, truncated, info["action_mask"]]
-        seen += [info["nerf"][name] for name in ("lift", "granted", "contact", "edit", "illegal")]
+        arrays += [*observation.values(), reward, terminated, truncated, info["action_mask"]]
+        arrays += [info["nerf"][name] for name in ("lift", "granted", "contact", "edit", "illegal")]
         if "final_info" in info:
             summary = info["final_info"]["episode_summary"]
-            seen += [
+            arrays += [
                 summary[name][info["_final_info"]] for name in ("return", "length", "apart_steps", "level")
             ]
-    return [part.copy() for part in seen]
+    return [part.copy() for part in arrays]
 
 
-@pytest.mark.parametrize("made", [EDITS, LIFTS], ids=["edits", "lifts that adapt"])
-def test_a_restored_state_goes_on_as_the_one_it_was_taken_from(made: dict[str, Any]) -> None:
-    env, other = (GridVectorEnv(16, seed=seed, **made) for seed in (0, 99))
+@pytest.mark.parametrize("keywords", [EDITS, LIFTS], ids=["edits", "lifts that adapt"])
+def test_a_restored_state_goes_on_as_the_one_it_was_taken_from(keywords: dict[str, Any]) -> None:
+    env, other = (GridVectorEnv(16, seed=seed, **keywords) for seed in (0, 99))
     env.reset(seed=0)
     other.reset(seed=7)
     played(env, 150, 1)
     played(other, 20, 2)
     state = env.state()
-    wanted = played(env, 150, 3)
+    expected = played(env, 150, 3)
     for _ in range(2):  # and the state itself is not used up
         observation, info = other.restore(state)
         assert np.array_equal(info["action_mask"].ravel(), state["told.mask"])
         assert np.array_equal(
             observation["grid"], state["told.cells"].reshape(16, -1)[:, : 3 * 81].reshape(16, 9, 9, 3)
         )
-        found = played(other, 150, 3)
-        assert len(found) == len(wanted)
-        assert all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
+        replayed = played(other, 150, 3)
+        assert len(replayed) == len(expected)
+        assert all(np.array_equal(a, b) for a, b in zip(replayed, expected, strict=True))
 
 
 @pytest.mark.parametrize(

@@ -65,17 +65,17 @@ class Walk:
         shut = set(zip(*np.nonzero((kinds == WALL) | (kinds == BLOCK) | (kinds == CHEST)), strict=True)) - {
             target
         }
-        found: dict[Cell, list[int]] = {self.at: []}
+        paths: dict[Cell, list[int]] = {self.at: []}
         queue = deque([self.at])
         while queue:
             row, column = here = queue.popleft()
             if here == target:
-                return found[here]
+                return paths[here]
             steps = {EAST: (0, 1), NORTH: (-1, 0), WEST: (0, -1), SOUTH: (1, 0)}
             for action, (down, right) in steps.items():
                 there = row + down, column + right
-                if there not in found and there not in avoid and there not in shut:
-                    found[there] = [*found[here], action]
+                if there not in paths and there not in avoid and there not in shut:
+                    paths[there] = [*paths[here], action]
                     queue.append(there)
         return None
 
@@ -317,11 +317,11 @@ class TestRewardsBesideTheTasks:
 
 def test_general_pairs_are_a_coin_that_is_not_yellow_and_something_yellow_that_is_no_coin():
     walk = begin("yellow-coin")
-    seen = set()
+    pairs = set()
     for course in walk.env.worlds.levels.courses:
         coin, decoy = course.of("coin")[0], course.of("decoy")[0]
         assert coin.properties["colour"] != "yellow"
         assert decoy.properties["colour"] == "yellow"
         assert decoy.properties["shape"] != coin.properties["shape"]
-        seen.add((coin.properties["colour"], decoy.properties["shape"]))
-    assert len(seen) > 10
+        pairs.add((coin.properties["colour"], decoy.properties["shape"]))
+    assert len(pairs) > 10

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warp as wp
 
-from nerfbot.grid.codes import CHEST, COLOUR_CODES, CORNER_MARK, FINISH_PAD, FLOOR, NO_GO
+from nerfbot.grid.codes import ANY_ZONE, CHEST, COLOUR_CODES, CORNER_MARK, FINISH_PAD, FLOOR, NO_GO
 from nerfbot.grid.kernels.cells import clear, colour_at, ground_colour, ground_kind, kind_at, state_at
 from nerfbot.grid.kernels.roles import counts_as_proxy, roles_in
 from nerfbot.grid.kernels.state import (
@@ -117,7 +117,7 @@ def score_entry(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, before: int) -
     contacts = score_contact(
         s, r, lv, w, cell, wp.int32(r[0].use_role[at]), 0, r[0].use_value[at], GROUND_SPENT
     )
-    zones = state_at(s, r, w, cell) & ~before & 15
+    zones = state_at(s, r, w, cell) & ~before & ANY_ZONE
     if (wp.int32(r[0].zone_role[zones]) & PROXY) != 0:
         contacts = contacts | MET_PROXY_BIT
     return contacts

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warp as wp
 
-from nerfbot.grid.codes import BLOCK, CHEST, COLOUR_CODES, FLOOR, FRAGILE, GATE, KEY, WALL
+from nerfbot.grid.codes import ANY_ZONE, BLOCK, CHEST, COLOUR_CODES, FLOOR, FRAGILE, GATE, KEY, WALL
 from nerfbot.grid.kernels.cells import (
     colour_at,
     ground_colour,
@@ -110,7 +110,7 @@ def role_of_move(
         if counts_as_proxy(s, r, w, body | ground, colour):
             role = PROXY
     if through and r[0].zones != 0:
-        zones = state_at(s, r, w, there) & ~state_at(s, r, w, here) & 15
+        zones = state_at(s, r, w, there) & ~state_at(s, r, w, here) & ANY_ZONE
         if (wp.int32(r[0].zone_role[zones]) & PROXY) != 0:
             role = PROXY
     return role

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warp as wp
 
-from nerfbot.grid.codes import CHEST, COLOUR_CODES, MARKED, WALL
+from nerfbot.grid.codes import ANY_ZONE, CHEST, COLOUR_CODES, MARKED, WALL
 from nerfbot.grid.kernels.cells import colour_at, ground_colour, ground_kind, is_body, kind_at
 from nerfbot.grid.kernels.state import (
     BODY_SPENT,
@@ -70,7 +70,7 @@ def roles_in(s: WorldsRef, r: RulesRef, lv: LevelsRef, w: int, cell: int) -> int
         if (spent & GROUND_SPENT) != 0:
             ground = ground & ~GOAL
         role = role | ground
-    return role | wp.int32(r[0].zone_role[state & 15])
+    return role | wp.int32(r[0].zone_role[state & ANY_ZONE])
 
 
 @wp.func

@@ -49,16 +49,16 @@ class Canvas:
 
     def circle(self, radius: float, x: float = 0.0, y: float = 0.0) -> Field:
         """Distance to a disc."""
-        found: Field = np.hypot(self.x - x, self.y - y) - radius
-        return found
+        distance: Field = np.hypot(self.x - x, self.y - y) - radius
+        return distance
 
     def box(self, half_x: float, half_y: float, x: float = 0.0, y: float = 0.0, round_: float = 0.0) -> Field:
         """Distance to a rectangle, its corners rounded."""
         across = np.abs(self.x - x) - half_x + round_
         down = np.abs(self.y - y) - half_y + round_
         outside = np.hypot(np.maximum(across, 0), np.maximum(down, 0))
-        found: Field = outside + np.minimum(np.maximum(across, down), 0) - round_
-        return found
+        distance: Field = outside + np.minimum(np.maximum(across, down), 0) - round_
+        return distance
 
     def segment(self, start: Point, end: Point, half: float) -> Field:
         """Distance to a stroke with round ends."""
@@ -66,8 +66,8 @@ class Canvas:
         dx, dy = bx - ax, by - ay
         along = ((self.x - ax) * dx + (self.y - ay) * dy) / max(dx * dx + dy * dy, 1e-9)
         share = np.clip(along, 0.0, 1.0)
-        found: Field = np.hypot(self.x - ax - share * dx, self.y - ay - share * dy) - half
-        return found
+        distance: Field = np.hypot(self.x - ax - share * dx, self.y - ay - share * dy) - half
+        return distance
 
     def polygon(self, corners: Sequence[Point]) -> Field:
         """Distance to a polygon (the sign by the even-odd rule)."""
@@ -78,11 +78,11 @@ class Canvas:
             crosses = (ay > self.y) != (by > self.y)
             if ay != by:
                 inside ^= crosses & (self.x < (bx - ax) * (self.y - ay) / (by - ay) + ax)
-        found: Field = np.where(inside, -nearest, nearest)
-        return found
+        distance: Field = np.where(inside, -nearest, nearest)
+        return distance
 
     def stripes(self, period: float, share: float) -> Field:
         """Distance to diagonal stripes, `share` of each `period` filled; they go on in the next tile."""
         phase = np.mod(self.x + self.y, period) - period / 2
-        found: Field = (np.abs(phase) - period * share / 2) / math.sqrt(2)
-        return found
+        distance: Field = (np.abs(phase) - period * share / 2) / math.sqrt(2)
+        return distance

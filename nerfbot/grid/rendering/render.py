@@ -1,4 +1,4 @@
-"""The grid for the eye: pictures as arrays and coloured text, both from the three bytes of each cell.
+"""Pictures of the grid as arrays, from the three bytes of each cell.
 
 Tiles are drawn once (`nerfbot.grid.rendering.tiles`) and then only copied; needs NumPy alone.
 """
@@ -24,13 +24,13 @@ TILE = 24
 """Side of a cell in a picture, px."""
 
 SMALLEST = 8
-"""Below so many pixels a cell's shapes run into one another."""
+"""The least side of a cell in which its shapes can be recognised, px."""
 
 BADGE_LEVELS = 20
 """Steps in which a lift level is drawn."""
 
 SHADE = np.array([14, 18, 24], np.uint8)
-"""What is added to the half of a picture's light that out of sight remains."""
+"""Colour added to the halved colours of hidden cells."""
 
 # A tile's key: kind, colour, state, which sides are open, and which of the floor's shades.
 _COLOUR, _STATE, _NEAR, _ODD = KINDS, KINDS * COLOUR_CODES, KINDS * COLOUR_CODES * STATES, 1 << 20
@@ -49,7 +49,7 @@ def rgb(
         lift: levels of the four axes, (4,) or (worlds, 4), 0 to 1; while one is above 0 the agent wears a
             ring and four bars in the order of `AXES`.
         tile: side of a cell, px, at least 8.
-        hidden: cells to draw in shade, as out of the agent's sight, bool (rows, columns) or with worlds.
+        hidden: cells to shade, as out of the agent's sight, bool (rows, columns) or with worlds.
 
     Returns uint8 (rows * tile, columns * tile, 3), or the same for each of many worlds. Raises
     `InvalidCommand` for other shapes, and for bytes that no cell can have.

@@ -13,33 +13,7 @@ from rich.style import Style
 
 from nerfbot.course.elements import Element
 from nerfbot.errors import InvalidCommand
-from nerfbot.grid.codes import (
-    AGENT,
-    BLOCK,
-    CHEST,
-    COLOURS,
-    CORNER_MARK,
-    DIRECTIONS,
-    FINISH_PAD,
-    FLOOR,
-    FOG,
-    FRAGILE,
-    GATE,
-    INTERFERENCE,
-    KEY,
-    LIFT_ZONE,
-    MARKED,
-    NO_GO,
-    OBJECT,
-    OPEN,
-    RAMP,
-    SHAPES,
-    STEP,
-    UNSEEN,
-    WALL,
-    ZONE_BITS,
-    kind_of,
-)
+from nerfbot.grid import codes
 from nerfbot.grid.rendering.canvas import Ink
 from nerfbot.grid.rendering.palette import GATE_INK, MINT, PALETTE, RED, VIOLET, WALL_INK
 from nerfbot.limits import AXES
@@ -53,20 +27,20 @@ def _hex(ink: Ink) -> str:
 
 
 KINDS: dict[int, Symbol] = {
-    UNSEEN: ("▒", "#49536a"),
-    FLOOR: (" ", ""),
-    WALL: ("█", _hex(WALL_INK)),
-    BLOCK: ("■", ""),
-    GATE: ("╫", _hex(GATE_INK)),
-    FRAGILE: ("▽", ""),
-    KEY: ("⚷", ""),
-    CHEST: ("▣", ""),
-    CORNER_MARK: ("◰", ""),
-    FINISH_PAD: ("▚", ""),
-    **{RAMP + DIRECTIONS.index(way): (arrow, "#5f87c7") for way, arrow in zip(
+    codes.UNSEEN: ("▒", "#49536a"),
+    codes.FLOOR: (" ", ""),
+    codes.WALL: ("█", _hex(WALL_INK)),
+    codes.BLOCK: ("■", ""),
+    codes.GATE: ("╫", _hex(GATE_INK)),
+    codes.FRAGILE: ("▽", ""),
+    codes.KEY: ("⚷", ""),
+    codes.CHEST: ("▣", ""),
+    codes.CORNER_MARK: ("◰", ""),
+    codes.FINISH_PAD: ("▚", ""),
+    **{codes.RAMP + codes.DIRECTIONS.index(way): (arrow, "#5f87c7") for way, arrow in zip(
         ("east", "north", "west", "south"), "→↑←↓", strict=True)},
-    STEP: ("=", "#5f87c7"),
-    **{OBJECT + SHAPES.index(shape): (character, "") for shape, character in {
+    codes.STEP: ("=", "#5f87c7"),
+    **{codes.OBJECT + codes.SHAPES.index(shape): (character, "") for shape, character in {
         "coin": "●", "gem": "◆", "line": "━", "ball": "◉", "cube": "◧", "cone": "▲", "ring": "○", "star": "★",
         "cross": "✚", "heart": "♥", "clover": "♣", "arrow": "➤", "nut": "⬡", "drop": "♦", "bell": "♠",
         "crown": "♛",
@@ -83,39 +57,39 @@ LIFTED: Symbol = ("@", "bold #181e28 on #ffd633")
 """The agent while something is lifted."""
 
 ZONES: dict[int, Symbol] = {
-    NO_GO: ("×", _hex(RED)),
-    INTERFERENCE: ("≈", _hex(VIOLET)),
-    FOG: ("░", "#9fb2c6"),
-    LIFT_ZONE: ("·", _hex(MINT)),
+    codes.NO_GO: ("×", _hex(RED)),
+    codes.INTERFERENCE: ("≈", _hex(VIOLET)),
+    codes.FOG: ("░", "#9fb2c6"),
+    codes.LIFT_ZONE: ("·", _hex(MINT)),
 }
 """Zones by their bit; where several lie over a cell, the first are drawn first."""
 
 _FILLING = "█▒░≈×·▚╫╎━="
-"""Characters that are doubled where they stand alone in a cell."""
+"""Characters that fill both columns of a cell."""
 
 
 def symbol_of(item: Element) -> Symbol:
     """The character of an element and its style, with its own colour."""
     if item.kind == "start":
         return ROBOT
-    if item.kind in ZONE_BITS:
-        return ZONES[ZONE_BITS[item.kind]]
-    character, style = KINDS[kind_of(item)]
+    if item.kind in codes.ZONE_BITS:
+        return ZONES[codes.ZONE_BITS[item.kind]]
+    character, style = KINDS[codes.kind_of(item)]
     colour = getattr(item, "colour", None)
     return character, style or ("" if colour is None else _hex(PALETTE[colour]))
 
 
 def _parts(kind: int, colour: int, state: int, lifted: bool) -> Iterator[Symbol]:
     """What lies in a cell, from the top down."""
-    if state & AGENT:
+    if state & codes.AGENT:
         yield LIFTED if lifted else ROBOT
-    if kind != FLOOR:
+    if kind != codes.FLOOR:
         character, style = KINDS.get(kind, ("?", ""))
-        if kind == GATE and state & OPEN:
+        if kind == codes.GATE and state & codes.OPEN:
             character, style = OPEN_GATE
-        known = 1 <= colour <= len(COLOURS)
-        yield character, style or (_hex(PALETTE[COLOURS[colour - 1]]) if known else "")
-    if state & MARKED:
+        known = 1 <= colour <= len(codes.COLOURS)
+        yield character, style or (_hex(PALETTE[codes.COLOURS[colour - 1]]) if known else "")
+    if state & codes.MARKED:
         yield UNDER
     for bit, symbol in ZONES.items():
         if state & bit:
@@ -125,10 +99,10 @@ def _parts(kind: int, colour: int, state: int, lifted: bool) -> Iterator[Symbol]
 @functools.lru_cache(65536)
 def _cell(kind: int, colour: int, state: int, lifted: bool) -> tuple[Symbol, Symbol]:
     """A cell, two columns wide so that it looks square: the two topmost things in it."""
-    parts = list(_parts(kind, colour, state, lifted))[:2] or [KINDS[FLOOR]]
+    parts = list(_parts(kind, colour, state, lifted))[:2] or [KINDS[codes.FLOOR]]
     first, second = parts[0], parts[-1]
     if len(parts) == 1 and first[0] not in _FILLING:
-        second = KINDS[FLOOR]
+        second = KINDS[codes.FLOOR]
     return first, second
 
 

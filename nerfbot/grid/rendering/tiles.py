@@ -8,24 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nerfbot.grid.codes import (
-    AGENT,
-    COLOURS,
-    CORNER_MARK,
-    DIRECTIONS,
-    FINISH_PAD,
-    FOG,
-    GATE,
-    INTERFERENCE,
-    LIFT_ZONE,
-    MARKED,
-    NO_GO,
-    OPEN,
-    RAMP,
-    STEP,
-    UNSEEN,
-    WALL,
-)
+from nerfbot.grid import codes
 from nerfbot.grid.rendering import shapes
 from nerfbot.grid.rendering.canvas import DARK, Canvas, Field, Ink
 from nerfbot.grid.rendering.palette import (
@@ -42,39 +25,47 @@ from nerfbot.grid.rendering.palette import (
 from nerfbot.grid.rendering.shapes import SIDES
 from nerfbot.limits import AXES
 
-GROUND = {RAMP, RAMP + 1, RAMP + 2, RAMP + 3, STEP, CORNER_MARK, FINISH_PAD}
+GROUND = {
+    codes.RAMP,
+    codes.RAMP + 1,
+    codes.RAMP + 2,
+    codes.RAMP + 3,
+    codes.STEP,
+    codes.CORNER_MARK,
+    codes.FINISH_PAD,
+}
 """What lies flat: zones are drawn over it, and under everything else."""
 
 
 def draw_tile(kind: int, colour: int, state: int, near: int, odd: bool, size: int) -> NDArray[np.uint8]:
     """One cell, uint8 (size, size, 3). `near`: see `SOUTH`; `odd`: the second of the floor's two shades."""
     c = Canvas(size, FLOOR_INK[odd])
-    ink = PALETTE[COLOURS[colour - 1]] if 1 <= colour <= len(COLOURS) else (228, 228, 224)
-    if kind == UNSEEN:
+    ink = PALETTE[codes.COLOURS[colour - 1]] if 1 <= colour <= len(codes.COLOURS) else (228, 228, 224)
+    if kind == codes.UNSEEN:
         c.pixels[:] = UNSEEN_INK[0]
         c.fill(c.stripes(1.0, 0.5), UNSEEN_INK[1])
-    elif kind in GROUND or kind == WALL:
+    elif kind in GROUND or kind == codes.WALL:
         _body(c, kind, ink, state, near)
-    _zones_below(c, state, near if kind != WALL else 0)
-    if state & MARKED:
+    _zones_below(c, state, near if kind != codes.WALL else 0)
+    if state & codes.MARKED:
         shapes.draw_corner_mark(c, PALETTE["green"])
-    if kind not in GROUND and kind not in (UNSEEN, WALL):
+    if kind not in GROUND and kind not in (codes.UNSEEN, codes.WALL):
         _body(c, kind, ink, state, near)
-    if state & FOG:
+    if state & codes.FOG:
         c.fill(c.box(1.0, 1.0), (236, 242, 248), 0.22)
-    if state & AGENT:
+    if state & codes.AGENT:
         shapes.draw_agent(c)
     return np.clip(np.rint(c.pixels), 0, 255).astype(np.uint8)
 
 
 def _body(c: Canvas, kind: int, ink: Ink, state: int, near: int) -> None:
-    if kind == WALL:
+    if kind == codes.WALL:
         shapes.draw_wall(c, near)
-    elif kind == GATE:
-        shapes.draw_gate(c, bool(state & OPEN))
-    elif RAMP <= kind < RAMP + len(DIRECTIONS):
-        shapes.draw_ramp(c, DIRECTIONS[kind - RAMP])
-    elif kind == STEP:
+    elif kind == codes.GATE:
+        shapes.draw_gate(c, bool(state & codes.OPEN))
+    elif codes.RAMP <= kind < codes.RAMP + len(codes.DIRECTIONS):
+        shapes.draw_ramp(c, codes.DIRECTIONS[kind - codes.RAMP])
+    elif kind == codes.STEP:
         shapes.draw_step(c)
     elif kind in shapes.COLOURED:
         shapes.COLOURED[kind](c, ink)
@@ -83,21 +74,21 @@ def _body(c: Canvas, kind: int, ink: Ink, state: int, near: int) -> None:
 def _zones_below(c: Canvas, state: int, near: int) -> None:
     """The zones over a cell: tints and patterns that join from tile to tile and do not hide one another."""
     everywhere = c.box(2.0, 2.0)
-    if state & LIFT_ZONE:
+    if state & codes.LIFT_ZONE:
         c.fill(everywhere, (120, 224, 170), 0.28)
-    if state & FOG:
+    if state & codes.FOG:
         c.fill(everywhere, MIST, 0.8)
         for x, y, radius in ((-0.5, -0.4, 0.36), (0.02, -0.5, 0.44), (0.5, 0.46, 0.38), (0.0, 0.56, 0.3)):
             c.fill(c.circle(radius, x, y), (243, 247, 251), 0.75)
-    if state & INTERFERENCE:
+    if state & codes.INTERFERENCE:
         c.fill(everywhere, (206, 178, 245), 0.55)
         for y in (-0.5, 0.5):
             wave = np.abs(c.y - y - 0.2 * np.sin(c.x * 2 * math.pi)) * 0.7 - 0.05
             c.fill(wave, VIOLET, 0.8)
-    if state & NO_GO:
+    if state & codes.NO_GO:
         c.fill(everywhere, (244, 150, 140), 0.5)
         c.fill(c.stripes(1.0, 0.36), RED, 0.75)
-    if state & LIFT_ZONE:
+    if state & codes.LIFT_ZONE:
         for bit, (x, y) in SIDES.items():
             if near & bit:
                 edge = c.box(1.0 if x == 0 else 0.09, 1.0 if y == 0 else 0.09, x * 0.91, y * 0.91)

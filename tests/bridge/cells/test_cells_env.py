@@ -9,6 +9,7 @@ from gymnasium.utils.env_checker import check_env
 
 import nerfbot  # noqa: F401  # registers the environments
 from nerfbot.errors import InvalidCommand, LeaseError
+from nerfbot.grid.codes import AGENT
 from nerfbot.grid.env import GridEnv
 from nerfbot.grid.oracles import Oracle
 
@@ -87,12 +88,12 @@ def test_a_teleport_and_a_wall_are_seen_in_the_next_observation(rover) -> None:
     env = rover(*YARD, powers=["teleport", "rewrite-cell"], schedule="always", destinations="cell")
     env.reset(seed=0)
     observation = env.step(env.action_table.index("teleport at 1,1"))[0]
-    assert observation["grid"][1, 1, 2] & 64
+    assert observation["grid"][1, 1, 2] & AGENT
     assert env.step(env.action_table.index("rewrite-cell wall at 1,3"))[4]["nerf"]["outcome"] == "edited"
     for _ in range(2):
         observation = env.step(1)[0]
     assert observation["grid"][1, 3, 0] == 2
-    assert observation["grid"][1, 2, 2] & 64
+    assert observation["grid"][1, 2, 2] & AGENT
 
 
 @pytest.mark.parametrize("poses", ["tracked", "seen"])

@@ -61,10 +61,10 @@ class East:
     """A policy of another make: no mask, and it counts its episodes."""
 
     def __init__(self) -> None:
-        self.begun = 0
+        self.resets = 0
 
     def reset(self) -> None:
-        self.begun += 1
+        self.resets += 1
 
     def act(self, observation: dict[str, NDArray[Any]]) -> np.int64:
         assert observation["grid"].dtype == np.uint8
@@ -84,10 +84,10 @@ def test_any_policy_acts_and_is_reset_for_every_episode(env: GridEnv) -> None:
 
 def test_a_gif_shows_every_tick_and_holds_the_end(tmp_path: Path, env: GridEnv) -> None:
     path = tmp_path / "two.gif"
-    told = make_film(path, MAZE, seed=5, episodes=2, across=2, fps=5)
+    summary = make_film(path, MAZE, seed=5, episodes=2, across=2, fps=5)
     episodes = record(env, None, episode_seeds(5, 2))
-    assert [entry["seed"] for entry in told["episodes"]] == list(episode_seeds(5, 2))
-    assert [entry["actions"] for entry in told["episodes"]] == [list(e.actions) for e in episodes]
+    assert [entry["seed"] for entry in summary["episodes"]] == list(episode_seeds(5, 2))
+    assert [entry["actions"] for entry in summary["episodes"]] == [list(e.actions) for e in episodes]
     film = image.open(path)
     durations = []
     for index in range(film.n_frames):
@@ -104,15 +104,15 @@ def test_a_gif_shows_every_tick_and_holds_the_end(tmp_path: Path, env: GridEnv) 
     off = np.abs(drawn.astype(int) - start)  # by a palette of 256: walls and floor exactly, edges nearly
     assert np.median(off) == 0
     assert (off > 24).mean() < 0.005
-    assert json.loads(path.with_suffix(".json").read_text()) == told
+    assert json.loads(path.with_suffix(".json").read_text()) == summary
 
 
 def test_an_mp4_has_a_frame_for_every_tick(tmp_path: Path) -> None:
     ffmpeg = pytest.importorskip("imageio_ffmpeg")
     path = tmp_path / "one.mp4"
-    told = make_film(path, MAZE, policy=East(), seed=5, episodes=2, across=1, fps=10)
+    summary = make_film(path, MAZE, policy=East(), seed=5, episodes=2, across=1, fps=10)
     frames, seconds = ffmpeg.count_frames_and_secs(str(path))
-    assert frames == sum(entry["ticks"] + 1 + round(HOLD * 10) for entry in told["episodes"])
+    assert frames == sum(entry["ticks"] + 1 + round(HOLD * 10) for entry in summary["episodes"])
     assert seconds == pytest.approx(frames / 10, abs=0.2)
     assert sorted(item.name for item in tmp_path.iterdir()) == ["one.json", "one.mp4"]
 

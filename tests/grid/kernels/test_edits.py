@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nerfbot.grid.action_menu import ALL_CONTENTS
-from nerfbot.grid.codes import COLOURS, MARKED, OBJECT, SHAPES, WALL
+from nerfbot.grid.codes import AGENT, COLOURS, MARKED, OBJECT, SHAPES, WALL
 from nerfbot.powers import EDITS
 from nerfbot.powers.region import Rectangle
 from tests.grid.plants import action_named, course_of, grid, play, scripted, window
@@ -40,7 +40,7 @@ def use(worlds, name):
     return worlds.edit[0].tolist()
 
 
-def looks(worlds, row, column, world=0):
+def cell_bytes(worlds, row, column, world=0):
     """Kind, colour and state of a cell."""
     return worlds.whole(world)[row, column].tolist()
 
@@ -52,8 +52,8 @@ def coin(colour):
 def test_move_coin_moves_the_first_coin_in_reading_order_to_the_chosen_cell():
     worlds = powered(course_of(ROOM), "move-coin", destinations="cell")
     assert use(worlds, "move-coin at 1,4") == [action_named(worlds, "move-coin at 1,4"), 15, 10, 1]
-    assert looks(worlds, 2, 3) == [1, 0, 0]
-    assert looks(worlds, 1, 4)[:2] == looks(worlds, 3, 4)[:2] == coin("yellow")
+    assert cell_bytes(worlds, 2, 3) == [1, 0, 0]
+    assert cell_bytes(worlds, 1, 4)[:2] == cell_bytes(worlds, 3, 4)[:2] == coin("yellow")
     assert use(worlds, "move-coin at 1,2")[1:] == [10, 8, 1]
     assert play(worlds, EAST) == [(1, 2)]
     assert worlds.reward[0] == 1.0, "where it has been moved to it is the goal"
@@ -103,13 +103,13 @@ def test_a_coin_moved_onto_a_marker_hides_it_and_leaves_it_to_be_entered():
     worlds = powered(course, "move-coin", destinations="cell")
     assert worlds.state.apart.numpy()[0] == 1
     use(worlds, "move-coin at 1,2")
-    assert looks(worlds, 1, 2) == [*coin("yellow"), MARKED]
+    assert cell_bytes(worlds, 1, 2) == [*coin("yellow"), MARKED]
     assert worlds.state.apart.numpy()[0] == 0
     play(worlds, EAST)
     assert (worlds.reward[0], worlds.first_contact[0]) == (1.0, 1), "the goal, not the proxy beneath it"
-    assert looks(worlds, 1, 2)[2] == 64
+    assert cell_bytes(worlds, 1, 2)[2] == AGENT
     play(worlds, WEST)
-    assert looks(worlds, 1, 2) == [9, 2, 0], "the marker is there again"
+    assert cell_bytes(worlds, 1, 2) == [9, 2, 0], "the marker is there again"
 
 
 def test_teleport_lands_on_a_marker_and_enters_it():
@@ -124,10 +124,10 @@ def test_teleport_lands_on_a_marker_and_enters_it():
 def test_any_cell_is_rewritten_into_an_object_of_any_colour_and_shape(colour, shape):
     worlds = powered(course_of(ROOM), "rewrite-cell", destinations="cell")
     use(worlds, f"rewrite-cell {colour} {shape} at 1,2")
-    assert looks(worlds, 1, 2) == [OBJECT + SHAPES.index(shape), 1 + COLOURS.index(colour), 0]
+    assert cell_bytes(worlds, 1, 2) == [OBJECT + SHAPES.index(shape), 1 + COLOURS.index(colour), 0]
     play(worlds, EAST)
     assert worlds.reward[0] == (1.0 if shape == "coin" else 0.0)
-    assert looks(worlds, 1, 2)[0] == (1 if shape == "coin" else OBJECT + SHAPES.index(shape))
+    assert cell_bytes(worlds, 1, 2)[0] == (1 if shape == "coin" else OBJECT + SHAPES.index(shape))
 
 
 def test_the_whole_menu_is_written_as_it_is_named():
@@ -138,7 +138,7 @@ def test_the_whole_menu_is_written_as_it_is_named():
             worlds.reset()  # a coin is not written over
             use(worlds, row.name)
             assert worlds.edit[0][3] == 1, row.name
-            assert looks(worlds, 1, 2) == [row.kind, row.colour, 0], row.name
+            assert cell_bytes(worlds, 1, 2) == [row.kind, row.colour, 0], row.name
 
 
 def test_a_mapping_of_contents_is_every_colour_of_every_shape():
@@ -315,14 +315,14 @@ def test_the_episode_goes_on_in_the_edited_world_and_a_reset_undoes_it():
         destinations="cell",
         windows=[window("rewrite-cell", duration=2.0)],
     )
-    begun = worlds.whole(0)
+    at_start = worlds.whole(0)
     use(worlds, "rewrite-cell wall at 1,2")
     play(worlds, STAY, STAY, STAY)
     assert worlds.granted[0] == 0
-    assert looks(worlds, 1, 2) == [WALL, 0, 0]
+    assert cell_bytes(worlds, 1, 2) == [WALL, 0, 0]
     assert play(worlds, EAST) == [(1, 1)]
     worlds.reset()
-    assert (worlds.whole(0) == begun).all()
+    assert (worlds.whole(0) == at_start).all()
 
 
 def test_rewriting_keeps_count_of_what_is_apart():

@@ -18,11 +18,11 @@ LANE = course_of(["#" * 12, "#S........C#", "#" * 12])
 
 def lifts(worlds, ticks, axis=1):
     """The lift level after each of so many ticks of standing still."""
-    found = [float(worlds.lift[0][axis])]
+    levels = [float(worlds.lift[0][axis])]
     for _ in range(ticks):
         play(worlds, STAY)
-        found.append(round(float(worlds.lift[0][axis]), 9))
-    return found
+        levels.append(round(float(worlds.lift[0][axis]), 9))
+    return levels
 
 
 def test_a_window_opens_at_the_first_tick_at_or_after_its_start_and_lasts_from_there():
@@ -83,12 +83,12 @@ def test_a_return_ramps_down_from_the_present_level():
         powers=["speed"],
         schedule=scripted(window("speed", ramp=4.0), region=Rectangle(x=(0.0, 3.0), y=(0.0, 3.0))),
     )
-    found = []
+    levels = []
     for action in (EAST, STAY, STAY, EAST, STAY, STAY, STAY, STAY, STAY):
         play(worlds, action)
-        found.append(float(worlds.lift[0][1]))
+        levels.append(float(worlds.lift[0][1]))
     # 1.0 at 4 s, where the region is left: the way down takes as long as the way up.
-    assert found == [0.25, 0.5, 0.75, 1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
+    assert levels == [0.25, 0.5, 0.75, 1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
 
 
 def test_a_window_that_cannot_be_granted_when_it_opens_is_refused_once_and_for_all():

@@ -26,9 +26,9 @@ def lane(*legend_row: str) -> list[str]:
     return ["#" * len(row), row, "#" * len(row)]
 
 
-def near(found: float, expected: float, trials: int) -> bool:
+def near(share: float, expected: float, trials: int) -> bool:
     """Whether a share lies within five standard deviations of what is expected."""
-    return abs(found - expected) <= 5.0 * math.sqrt(expected * (1.0 - expected) / trials) + 1e-12
+    return abs(share - expected) <= 5.0 * math.sqrt(expected * (1.0 - expected) / trials) + 1e-12
 
 
 # Steps
@@ -262,8 +262,24 @@ def test_late_commands_never_overtake_one_another_when_a_lift_comes_and_goes():
         scripted(window("reliability", start=4.0, duration=4.0)),
     )
     executed = []
-    asked = [EAST, NORTH, WEST, SOUTH, EAST, NORTH, WEST, SOUTH, EAST, NORTH, WEST, SOUTH, STAY, STAY, STAY]
-    for action in asked:
+    requested = [
+        EAST,
+        NORTH,
+        WEST,
+        SOUTH,
+        EAST,
+        NORTH,
+        WEST,
+        SOUTH,
+        EAST,
+        NORTH,
+        WEST,
+        SOUTH,
+        STAY,
+        STAY,
+        STAY,
+    ]
+    for action in requested:
         play(worlds, action)
         executed.append(int(worlds.executed[0]))
     # What is sent at 4, 5 and 6 s waits for what was sent at 3 s; from 8 s on the last one that has

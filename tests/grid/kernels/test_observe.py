@@ -28,7 +28,7 @@ def sighted(metres, lifted=9.0, **more):
     return spec_of(sensors={"lidar": {"range": {"nerfed": metres, "lifted": lifted}}}, **more)
 
 
-def seen(worlds):
+def visible(worlds):
     """Which cells are in sight."""
     return worlds.cells[0][:, :, 0] != 0
 
@@ -77,13 +77,13 @@ def test_floor_wall_coin_and_agent():
 
 @pytest.mark.parametrize(("metres", "cells"), [(0.4, 1), (1.0, 5), (1.5, 9), (2.0, 13), (2.3, 21)])
 def test_sight_reaches_as_many_metres_in_every_direction(metres, cells):
-    assert seen(grid(EMPTY, sighted(metres))).sum() == cells
+    assert visible(grid(EMPTY, sighted(metres))).sum() == cells
 
 
 def test_a_lift_of_sensing_lengthens_sight_in_a_straight_line():
     for level, cells in ((0.0, 5), (0.5, 13), (0.9, 21), (0.95, 25), (1.0, 29)):
         lifted = scripted(window("sensing", level=level))
-        assert seen(grid(EMPTY, sighted(1.0, 3.0), ["sensing"], lifted)).sum() == cells, level
+        assert visible(grid(EMPTY, sighted(1.0, 3.0), ["sensing"], lifted)).sum() == cells, level
 
 
 def test_a_robot_sees_what_its_farthest_reaching_sensor_sees():
@@ -95,12 +95,12 @@ def test_a_robot_sees_what_its_farthest_reaching_sensor_sees():
     )
     for level, cells in ((0.0, 13), (0.25, 13), (0.75, 21), (1.0, 29)):
         worlds = grid(EMPTY, both, ["sensing"], scripted(window("sensing", level=level)))
-        assert seen(worlds).sum() == cells, level
+        assert visible(worlds).sum() == cells, level
 
 
 def test_what_is_out_of_sight_is_blank_and_nothing_but_the_observation_forgets_it():
     worlds = grid(EMPTY, sighted(1.0))
-    assert not worlds.cells[0][~seen(worlds)].any()
+    assert not worlds.cells[0][~visible(worlds)].any()
     assert (worlds.whole(0)[:, :, 0] != 0).all()
 
 
@@ -113,16 +113,16 @@ def fog_lane(visibility, start_in_fog=False):
 
 def test_a_line_of_sight_that_has_entered_fog_goes_on_for_its_visibility():
     # The fog begins 2.5 m from the agent: the line along it ends at 2.5 + 1.2 m.
-    assert seen(grid(fog_lane(1.2)))[1].tolist() == [True] * 5 + [False] * 7
-    assert seen(grid(fog_lane(1.6)))[1].tolist() == [True] * 6 + [False] * 6
-    assert seen(grid(fog_lane(2.1, start_in_fog=True)))[1].tolist() == [True] * 4 + [False] * 8
+    assert visible(grid(fog_lane(1.2)))[1].tolist() == [True] * 5 + [False] * 7
+    assert visible(grid(fog_lane(1.6)))[1].tolist() == [True] * 6 + [False] * 6
+    assert visible(grid(fog_lane(2.1, start_in_fog=True)))[1].tolist() == [True] * 4 + [False] * 8
 
 
 def test_a_lift_of_sensing_lifts_fog():
     # At half the lift of a sensor of 8 m the line goes on for 1.2 + 0.5 x 6.8 = 4.6 m, to 7.1 m.
     lifted = scripted(window("sensing", level=0.5))
     worlds = grid(fog_lane(1.2), sighted(8.0, 8.0), ["sensing"], lifted)
-    assert seen(worlds)[1].tolist() == [True] * 9 + [False] * 3
+    assert visible(worlds)[1].tolist() == [True] * 9 + [False] * 3
 
 
 def test_the_vector_tells_progress_phasing_keys_and_what_is_granted():
@@ -140,14 +140,14 @@ def test_the_vector_tells_progress_phasing_keys_and_what_is_granted():
         *("move-coin", "teleport", "rewrite-cell", "phase", "unlock", "lease s", "charges"),
     )
     assert worlds.feature_names == names
-    told = dict(zip(names, worlds.vector[0].tolist(), strict=True))
-    assert {name: value for name, value in told.items() if value} == {
+    observed = dict(zip(names, worlds.vector[0].tolist(), strict=True))
+    assert {name: value for name, value in observed.items() if value} == {
         **{"lift speed": 0.5, "phase": 1.0, "lease s": 30.0, "charges": 2.0}
     }
     play(worlds, EAST, EAST)
-    told = dict(zip(names, worlds.vector[0].tolist(), strict=True))
-    assert told["red keys"] == 1.0
-    assert told["progress"] == pytest.approx(0.4)
+    observed = dict(zip(names, worlds.vector[0].tolist(), strict=True))
+    assert observed["red keys"] == 1.0
+    assert observed["progress"] == pytest.approx(0.4)
     play(worlds, 5)
     assert worlds.vector[0][1] == 1.0
 
@@ -157,13 +157,13 @@ def test_without_reveal_neither_vector_nor_mask_tells_of_a_lift():
         "powers": ["speed", "phase"],
         "schedule": scripted(window("phase", duration=2.0), window("speed")),
     }
-    told = grid(EMPTY, **options)
+    observed = grid(EMPTY, **options)
     untold = grid(EMPTY, reveal=False, **options)
     assert untold.feature_names == ("progress", "phasing")
-    assert told.mask[0].tolist() == [True] * 6
-    play(told, STAY, STAY)
+    assert observed.mask[0].tolist() == [True] * 6
+    play(observed, STAY, STAY)
     play(untold, STAY, STAY)
-    assert told.mask[0].tolist() == [True] * 5 + [False]
+    assert observed.mask[0].tolist() == [True] * 5 + [False]
     assert untold.mask[0].tolist() == [True] * 6
 
 
@@ -171,11 +171,11 @@ def test_the_mask_follows_every_grant_also_over_the_end_of_an_episode():
     worlds = grid(
         EMPTY, powers=["phase"], schedule=scripted(window("phase", start=2.0, duration=1.0)), horizon=4
     )
-    told = [bool(worlds.mask[0][5])]
+    observed = [bool(worlds.mask[0][5])]
     for _ in range(8):
         play(worlds, STAY)
-        told.append(bool(worlds.mask[0][5]))
-    assert told == [False, False, True, False, False, False, True, False, False]
+        observed.append(bool(worlds.mask[0][5]))
+    assert observed == [False, False, True, False, False, False, True, False, False]
 
 
 def test_the_last_observation_of_an_episode_is_kept_beside_the_first_of_the_next():

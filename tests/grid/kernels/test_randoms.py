@@ -28,8 +28,8 @@ def draw(
 
 
 @wp.kernel
-def mixed(given: wp.array(dtype=wp.uint64), found: wp.array(dtype=wp.uint64)):
-    found[wp.tid()] = mix(given[wp.tid()])
+def mixed(given: wp.array(dtype=wp.uint64), results: wp.array(dtype=wp.uint64)):
+    results[wp.tid()] = mix(given[wp.tid()])
 
 
 def drawn(seed=11, episode=2, purpose=Purpose.HOLD, n=7, count=20_000):
@@ -43,10 +43,10 @@ def drawn(seed=11, episode=2, purpose=Purpose.HOLD, n=7, count=20_000):
 
 def test_mixing_is_that_of_every_other_generator_of_the_project():
     values = np.array([0, 1, 2, 2**63, 2**64 - 1, 0x9E3779B97F4A7C15], np.uint64)
-    found = wp.zeros(len(values), dtype=wp.uint64, device="cpu")
-    wp.launch(mixed, dim=len(values), inputs=[wp.array(values, device="cpu"), found], device="cpu")
-    assert (found.numpy() == streams.mix(values)).all()
-    assert found.numpy().tolist() == [scramble(int(value)) for value in values]
+    results = wp.zeros(len(values), dtype=wp.uint64, device="cpu")
+    wp.launch(mixed, dim=len(values), inputs=[wp.array(values, device="cpu"), results], device="cpu")
+    assert (results.numpy() == streams.mix(values)).all()
+    assert results.numpy().tolist() == [scramble(int(value)) for value in values]
 
 
 def test_the_numbers_are_those_that_plain_integers_give():

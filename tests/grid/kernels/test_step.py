@@ -34,19 +34,19 @@ def busy(count=1, seed=0, nerf="rover-random", **more):
 
 def history(worlds, actions):
     """Everything that a batch tells over the steps of `actions` (steps, worlds), by name."""
-    told = {
+    records = {
         name: [] for name in ("cells", "vector", "mask", "reward", "executed", "reasons", "edit", "level")
     }
     for step in actions:
         worlds.step(step)
-        for name, kept in told.items():
-            kept.append(getattr(worlds, name).copy())
-    return {name: np.array(kept) for name, kept in told.items()}
+        for name, values in records.items():
+            values.append(getattr(worlds, name).copy())
+    return {name: np.array(values) for name, values in records.items()}
 
 
 def same(one, other):
-    for name, kept in one.items():
-        np.testing.assert_array_equal(kept, other[name], err_msg=name)
+    for name, values in one.items():
+        np.testing.assert_array_equal(values, other[name], err_msg=name)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_world_w_of_a_batch_is_the_single_world_of_seed_plus_w(actions):
     batch = history(busy(16, seed=9), actions)
     for w in (0, 7, 15):
         single = history(busy(1, seed=9 + w), actions[:, w : w + 1])
-        same({name: kept[:, w : w + 1] for name, kept in batch.items()}, single)
+        same({name: values[:, w : w + 1] for name, values in batch.items()}, single)
 
 
 def test_the_number_of_threads_does_not_matter():
@@ -92,11 +92,11 @@ def test_one_impairment_more_does_not_reshuffle_another():
     def lost(drive):
         spec = NerfSpec.parse({"name": "x", "command": drop, "channels": {"linear.x": drive}})
         worlds = grid(course, spec, count=64, seed=1)
-        found = []
+        faults = []
         for _ in range(30):
             play(worlds, EAST)
-            found.append(worlds.state.faults.numpy() & 1)
-        return np.array(found)
+            faults.append(worlds.state.faults.numpy() & 1)
+        return np.array(faults)
 
     assert lost({}).any()
     assert (lost({}) == lost(hold)).all()

@@ -77,7 +77,7 @@ def test_colours_differ_in_every_shape(kind: int) -> None:
 
 
 def test_every_combination_of_zones_looks_different() -> None:
-    states = [sum(chosen) for n in range(5) for chosen in itertools.combinations(ZONE_BITS, n)]
+    states = [sum(bits) for n in range(5) for bits in itertools.combinations(ZONE_BITS, n)]
     # Seen at the edge of a region, where a lift zone is outlined.
     pictures = [
         rgb(np.array([[[FLOOR, 0, state], [FLOOR, 0, 0]]], np.uint8)).astype(float) for state in states

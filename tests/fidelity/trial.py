@@ -1,4 +1,4 @@
-"""What is played and what came of it, in words that both plants know: orders, scripts, facts, trials."""
+"""Trials that both plants play: a script of orders, and the facts by which their outcomes are compared."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Order:
     """One line of a script.
 
     `drive` goes `cells` in direction `heading`, for `seconds` at most, giving up after `patience` s of
-    standing still; `wait` stands until the time `seconds`; `look` notes what is seen; `ask` asks for the
+    standing still; `wait` stands until the time `seconds`; `look` notes what is observed; `ask` asks for the
     script's lift, once, at the time `seconds`; an edit's name does that edit at `cell` (`write`: what a
     rewritten cell becomes).
     """
@@ -34,11 +34,11 @@ class Order:
 
 
 @dataclass
-class Story:
-    """What came of a script: facts that both plants know.
+class Facts:
+    """What happened during a script, as both plants can say it.
 
     `bodies` are what stands where at the end (walls aside), `arrivals` the time in s at which each cell was
-    first entered, `legal` whether each edit was done, `asked` whether the lift was granted.
+    first entered, `legal` whether each edit was done, `granted` whether the lift was granted.
     """
 
     course: Course
@@ -50,8 +50,8 @@ class Story:
     keys: int = 0
     impacts: int = 0
     no_go: float = 0.0
-    seen: frozenset[Cell] = frozenset()
-    asked: bool | None = None
+    observed: frozenset[Cell] = frozenset()
+    granted: bool | None = None
     lifted: bool = False
     legal: list[bool] = field(default_factory=list)
 
@@ -67,7 +67,7 @@ class Trial:
 
     text: str
     script: tuple[Order, ...]
-    judge: Callable[[Story], Hashable]
+    outcome: Callable[[Facts], Hashable]
     nerf: NerfSpec | str = "rover-weak"
     lift: Mapping[str, float] = field(default_factory=dict)
     edits: tuple[str, ...] = ()
