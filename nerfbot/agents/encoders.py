@@ -19,12 +19,7 @@ from nerfbot.agents.network_config import NetworkConfig
 from nerfbot.agents.state_dict import stored_as
 from nerfbot.agents.tensor_env import Observation
 from nerfbot.errors import InvalidCommand
-
-KINDS, COLOURS, STATES = 32, 16, 128
-"""Sizes of the tables: more than any value that a cell's three bytes take."""
-
-FLOOR, WALL, AGENT = 1, 2, 64
-"""Bytes of a grid observation, as docs/grid.md states them."""
+from nerfbot.grid.codes import AGENT, COLOUR_CODES, FLOOR, KINDS, STATES, WALL
 
 
 class _Tanh(torch.autograd.Function):
@@ -119,7 +114,7 @@ class Cells(nn.Module):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.things = nn.Embedding(KINDS * COLOURS, size)
+        self.things = nn.Embedding(KINDS * COLOUR_CODES, size)
         self.states = nn.Embedding(STATES, size)
         nn.init.normal_(self.things.weight, std=0.5)
         nn.init.normal_(self.states.weight, std=0.5)
@@ -128,7 +123,9 @@ class Cells(nn.Module):
     def forward(self, grid: Tensor) -> Tensor:
         """(N, rows, columns, 3) uint8 to (N, size, rows, columns)."""
         cells = grid.int()
-        vectors: Tensor = self.things(cells[..., 0] * COLOURS + cells[..., 1]) + self.states(cells[..., 2])
+        vectors: Tensor = self.things(cells[..., 0] * COLOUR_CODES + cells[..., 1]) + self.states(
+            cells[..., 2]
+        )
         return vectors.permute(0, 3, 1, 2)
 
 
@@ -187,7 +184,7 @@ class Egocentric(nn.Module):
         self.walls = nn.Linear(self.offsets, size)
         self.places = nn.Embedding(self.offsets, size)
         self.kinds = nn.Embedding(KINDS, size)
-        self.colours = nn.Embedding(COLOURS, size)
+        self.colours = nn.Embedding(COLOUR_CODES, size)
         self.states = nn.Embedding(STATES, size)
         self.act = ACTIVATIONS[activation]()
         nn.init.orthogonal_(self.walls.weight, 1.0)
@@ -229,7 +226,7 @@ class Planning(nn.Module):
         super().__init__()
         channels, embedding = config.channels, config.embedding
         self.channels = channels
-        self.kinds, self.colours = nn.Embedding(KINDS, embedding), nn.Embedding(COLOURS, embedding)
+        self.kinds, self.colours = nn.Embedding(KINDS, embedding), nn.Embedding(COLOUR_CODES, embedding)
         self.out = nn.Linear(embedding, 2 * channels)
         self.act = ACTIVATIONS[config.activation]()
         self.state_reward = nn.Parameter(torch.zeros(STATES, channels))
@@ -243,7 +240,7 @@ class Planning(nn.Module):
         self.size = 7 * channels
 
     def tables(self) -> tuple[Tensor, Tensor]:
-        """Rewards and logits of passing by thing, each (KINDS * COLOURS, channels)."""
+        """Rewards and logits of passing by thing, each (KINDS * COLOUR_CODES, channels)."""
         both = self.kinds.weight.unsqueeze(1) + self.colours.weight.unsqueeze(0)
         out = self.out(self.act(both.flatten(0, 1))).float()
         return out[:, : self.channels], out[:, self.channels :]
@@ -277,7 +274,9 @@ class Planning(nn.Module):
         target = (place + steps[action.masked_fill(stays, 0)]).clamp(0, rows * columns - 1)
         entered = cells[torch.arange(len(grid), device=grid.device), target].int()
         reward, _ = self.tables()
-        content = reward[entered[:, 0] * COLOURS + entered[:, 1]] + self.state_reward[entered[:, 2] % AGENT]
+        content = (
+            reward[entered[:, 0] * COLOUR_CODES + entered[:, 1]] + self.state_reward[entered[:, 2] % AGENT]
+        )
         predicted = self.scale * (content + self.places()[target]) + self.shift
         return predicted.masked_fill(stays.unsqueeze(1), math.nan)
 
@@ -287,7 +286,7 @@ class Planning(nn.Module):
         things, _ = self.tables()
         things, states = ((table * self.scale).mean(1) for table in (things, self.state_reward))
         places = (self.places() * self.scale).mean(1)
-        content = things[cells[..., 0] * COLOURS + cells[..., 1]] + states[cells[..., 2] % AGENT]
+        content = things[cells[..., 0] * COLOUR_CODES + cells[..., 1]] + states[cells[..., 2] % AGENT]
         return content + places + self.shift.mean()
 
     def prior(self, policy: nn.Linear) -> None:

@@ -16,12 +16,13 @@ import torch
 import warp as wp
 from torch import Tensor
 
+from nerfbot.grid.codes import COLOUR_CODES, KINDS
 from nerfbot.grid.device import start_warp
 
 wp.set_module_options({"enable_backward": False})
 
-THINGS, STATES = 32 * 16, 128
-"""Rows of the tables: by kind and colour together, by state."""
+THINGS = KINDS * COLOUR_CODES
+"""Rows of the table by kind and colour together."""
 
 SWEEPS = 12
 """Passes over the map, there and back in turn, at the most: a path may turn back on itself as often.

@@ -9,7 +9,8 @@ from nerfbot.agents import planning as layer
 from nerfbot.agents.heads import CategoricalHead
 from nerfbot.agents.network_config import NetworkConfig
 from nerfbot.agents.networks import ActorCritic
-from nerfbot.agents.planning import STATES, THINGS, Planned
+from nerfbot.agents.planning import THINGS, Planned
+from nerfbot.grid.codes import STATES
 
 ROWS, COLUMNS = 6, 7
 FLOOR, WALL, COIN, AGENT = 1, 2, 16, 64

@@ -74,7 +74,7 @@ class East:
 def test_any_policy_acts_and_is_reset_for_every_episode(env: GridEnv) -> None:
     policy = East()
     episodes = record(env, policy, [1, 2])
-    assert policy.begun == 2
+    assert policy.resets == 2
     assert all(set(episode.actions) == {"east"} for episode in episodes)
     (moved,) = record(env, lambda observation, mask: 3 if mask[3] else 0, [1])
     assert set(moved.actions) == {"west"}
