@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nerfbot.errors import InvalidCommand, InvalidSpec
 from nerfbot.limits import kernel
+from nerfbot.limits.batch import as_mask, as_seeds, first_seeds
 from nerfbot.limits.bursts import BurstProcess
 from nerfbot.limits.channel import AXES, Channel, Floats, Limited, Measured, Reason
 from nerfbot.limits.enforcement import enforcement, needs_velocity, require_enforceable
@@ -53,13 +54,10 @@ class ActuatorLimiter:
         envelope = envelope or spec.envelope
         if envelope is None:
             raise InvalidSpec(f"{spec.name}: envelope: is required, from the nerf or from the machine")
-        if count < 1:
-            raise InvalidCommand(f"count must be at least 1, got {count}")
+        seeds = first_seeds(seed, count)
         if not (math.isfinite(period) and period > 0.0):
             raise InvalidCommand(f"period must be above 0 s, got {period!r}")
         self.spec, self.channels, self.count, self.envelope = spec, tuple(channels), count, envelope
-        if not 0 <= seed < 2**64:
-            raise InvalidCommand(f"seed must be at least 0 and below 2**64, got {seed!r}")
         spec.check_names([channel.name for channel in self.channels])
         spec.check_envelope(self.channels, envelope)
         self.report = enforcement(spec, self.channels, envelope)
@@ -75,7 +73,7 @@ class ActuatorLimiter:
         self._shape = (count, len(self.channels))
         self._block_shape = (2, *self._shape)
         self._robots = np.arange(count)
-        self._seeds = np.uint64(seed) + self._robots.astype(np.uint64)
+        self._seeds = seeds
         self._last: float | None = None
         self._last_dt = period
         self._lift, self._lift_bytes = np.zeros((count, len(AXES))), b""
@@ -102,7 +100,7 @@ class ActuatorLimiter:
         if any(bursts):
             drawn = np.array([burst is None or burst.spread == "exponential" for burst in bursts])
             self._bursts = BurstProcess("faults", self._seeds, drawn)
-            self._faults = self._bursts.active.T
+            self._faults = self._bursts.active_by_unit
         self._begin(self._robots)
 
     def reset(self, mask: ArrayLike | None = None, seeds: ArrayLike | None = None) -> None:
@@ -112,17 +110,9 @@ class ActuatorLimiter:
         limits are drawn anew, messages under way are lost, faults end. Raises `InvalidCommand` for a
         wrong shape.
         """
-        robots = self._robots if mask is None else np.flatnonzero(_as_mask(mask, self.count))
-        if seeds is None:
-            new_seeds = mix(self._seeds[robots] + _NEXT_EPISODE)
-        else:
-            given = np.atleast_1d(np.asarray(seeds))
-            if given.size and given.dtype.kind not in "iu":
-                raise InvalidCommand(f"seeds must be integers, got {given.dtype}")
-            new_seeds = given.astype(np.uint64)
-            if new_seeds.shape != robots.shape:
-                raise InvalidCommand(f"seeds must have shape {robots.shape}, got {new_seeds.shape}")
-        self._seeds[robots] = new_seeds
+        robots = self._robots if mask is None else np.flatnonzero(as_mask(mask, self.count))
+        following = mix(self._seeds[robots] + _NEXT_EPISODE)
+        self._seeds[robots] = following if seeds is None else as_seeds(seeds, robots)
         self._begin(robots)
 
     def apply(self, command: ArrayLike, measured: Measured | None, now: float, lift: ArrayLike) -> Limited:
@@ -343,10 +333,3 @@ def _hard_limits(channels: Sequence[Channel], envelope: Envelope) -> Floats:
         table[row, :-1] = [kernel.UNLIMITED if item is None else item for item in stated]
         table[row, kernel.DAMPING] = limits.damping or 0.0
     return table
-
-
-def _as_mask(mask: ArrayLike, count: int) -> NDArray[np.bool_]:
-    array = np.asarray(mask)
-    if array.shape != (count,) or array.dtype != bool:
-        raise InvalidCommand(f"mask must be bool of shape ({count},), got {array.dtype} {array.shape}")
-    return array

@@ -15,23 +15,26 @@ _LONGEST = 1e9  # s; a clock may jump by more than a number can hold
 
 
 @compiled
-def _run_down(countdown: np.ndarray, speed: np.ndarray, elapsed: float, due: np.ndarray) -> int:
-    """Run every countdown down by ``elapsed`` s; list those that have ended in ``due``, return their number.
+def _run_down(countdown: np.ndarray, speed: np.ndarray, elapsed: np.ndarray, due: np.ndarray) -> int:
+    """Take what ``elapsed`` (count,) s cost off every countdown (units, count).
 
-    Works in blocks without a branch, since few blocks have one that ends.
+    Lists those that have run out, numbered end to end, and returns how many. In blocks, without a branch:
+    most have nothing to list.
     """
-    listed = 0
-    for start in range(0, countdown.size, _BLOCK):
-        left, pace = countdown[start : start + _BLOCK], speed[start : start + _BLOCK]
-        over = 0
-        for i in range(left.shape[0]):
-            left[i] -= pace[i] * elapsed
-            over += left[i] <= 0.0
-        if over:
+    listed, count = 0, countdown.shape[1]
+    for unit in range(countdown.shape[0]):
+        for start in range(0, count, _BLOCK):
+            left, pace = countdown[unit, start : start + _BLOCK], speed[unit, start : start + _BLOCK]
+            time = elapsed[start : start + _BLOCK]
+            over = 0
             for i in range(left.shape[0]):
-                if left[i] <= 0.0:
-                    due[listed] = start + i
-                    listed += 1
+                left[i] -= pace[i] * time[i]
+                over += left[i] <= 0.0
+            if over:
+                for i in range(left.shape[0]):
+                    if left[i] <= 0.0:
+                        due[listed] = unit * count + start + i
+                        listed += 1
     return listed
 
 
@@ -44,25 +47,26 @@ def _turn(
     duration: np.ndarray,
     exponential: np.ndarray,
     drawn: np.ndarray,
-    elapsed: float,
+    elapsed: np.ndarray,
     due: np.ndarray,
 ) -> int:
     """Turn the listed units, each with its ``drawn`` Exp(1); keep those listed that are due again.
 
-    What follows a countdown has run since it ended, at most for ``elapsed`` s. Returns how many are kept.
+    What follows a countdown has run since it ended, at most for ``elapsed`` (count,) s. Arrays are (units,
+    count), units are numbered end to end. Returns how many are kept.
     """
-    again, count = 0, active.size // exponential.size
+    again, count = 0, active.shape[1]
     for n in range(drawn.shape[0]):
-        i = due[n]
-        since = min(-countdown[i] / speed[i], elapsed)
-        active[i] = not active[i]
-        if active[i]:
-            speed[i], length = 1.0, duration[i] * (drawn[n] if exponential[i // count] else 1.0)
+        u, r = due[n] // count, due[n] % count
+        since = min(-countdown[u, r] / speed[u, r], elapsed[r])
+        active[u, r] = not active[u, r]
+        if active[u, r]:
+            speed[u, r], length = 1.0, duration[u, r] * (drawn[n] if exponential[u] else 1.0)
         else:
-            speed[i], length = rate[i], drawn[n]
-        countdown[i] = length - since * speed[i]
-        if countdown[i] <= 0.0:
-            due[again] = i
+            speed[u, r], length = rate[u, r], drawn[n]
+        countdown[u, r] = length - since * speed[u, r]
+        if countdown[u, r] <= 0.0:
+            due[again] = due[n]
             again += 1
     return again
 
@@ -88,7 +92,7 @@ def _set(
 
 
 class BurstProcess:
-    """``active`` (count, units) tells which units are in a burst; it is rewritten in place.
+    """Which units of which robots are in a burst.
 
     While healthy a unit's hazard budget, Exp(1), is used up at ``rate``; in a burst the time left runs
     down at 1. Both are one countdown with a speed, so that a rate that changes (a lift) acts at once and
@@ -98,24 +102,28 @@ class BurstProcess:
 
     def __init__(self, purpose: str, seeds: NDArray[np.uint64], exponential: NDArray[np.bool_]) -> None:
         shape = (len(exponential), len(seeds))  # robots side by side, as the kernels want them
-        self._active = np.zeros(shape, bool)
-        self.active = self._active.T
+        self.active_by_unit = np.zeros(shape, bool)
+        """Which units are in a burst, (units, count); rewritten in place."""
         self._exponential = exponential
         self._rate, self._duration = np.zeros(shape), np.ones(shape)
         self._speed, self._countdown = np.zeros(shape), np.ones(shape)
         self._counter = np.zeros(shape, np.int64)
-        # Flat views: the kernels treat all units alike.
-        self._countdowns, self._speeds = self._countdown.reshape(-1), self._speed.reshape(-1)
-        self._due = np.empty(self._active.size, np.intp)
+        self._due = np.empty(self.active_by_unit.size, np.intp)
+        self._elapsed = np.zeros(len(seeds))
         self._stream = Stream(purpose, seeds)
         self.reset(np.arange(len(seeds)), seeds)
+
+    @property
+    def active(self) -> NDArray[np.bool_]:
+        """Which units are in a burst, (count, units), a view."""
+        return self.active_by_unit.T
 
     def reset(self, robots: NDArray[np.intp], seeds: NDArray[np.uint64]) -> None:
         """Make all units of ``robots`` (indices) healthy and start their streams from ``seeds``."""
         self._stream.reseed(robots, seeds)
-        self._active[:, robots] = False
+        self.active_by_unit[:, robots] = False
         self._counter[:, robots] = 0
-        units = np.arange(len(self._active))[:, None]
+        units = np.arange(len(self.active_by_unit))[:, None]
         self._countdown[:, robots] = self._draw(robots, np.zeros(1, np.int64), units)
         self._speed[:, robots] = self._rate[:, robots]
 
@@ -124,26 +132,28 @@ class BurstProcess:
 
         ``first_unit``: the unit that their first column belongs to.
         """
-        _set(self._rate, self._duration, self._speed, self._active, robots, rate, duration, first_unit)
+        _set(self._rate, self._duration, self._speed, self.active_by_unit, robots, rate, duration, first_unit)
 
-    def step(self, elapsed: float) -> None:
-        """Advance by ``elapsed`` seconds, through as many bursts as fall into them."""
-        elapsed = min(elapsed, _LONGEST)
-        due = _run_down(self._countdowns, self._speeds, elapsed, self._due)
+    def step(self, elapsed: float | Floats) -> None:
+        """Advance by ``elapsed`` s, one for all or (count,), through as many bursts as fall into them."""
+        np.minimum(elapsed, _LONGEST, out=self._elapsed)
+        due = _run_down(self._countdown, self._speed, self._elapsed, self._due)
         for turn in range(_MOST_TURNS):
             if not due:
                 break
-            units, robots = np.divmod(self._due[:due], self._active.shape[1])
+            units, robots = np.divmod(self._due[:due], len(self._elapsed))
             self._counter[units, robots] += 1
+            if turn == _MOST_TURNS - 1:
+                self._elapsed[:] = 0.0
             due = _turn(
-                self._countdowns,
-                self._speeds,
-                self._active.reshape(-1),
-                self._rate.reshape(-1),
-                self._duration.reshape(-1),
+                self._countdown,
+                self._speed,
+                self.active_by_unit,
+                self._rate,
+                self._duration,
                 self._exponential,
                 self._draw(robots, self._counter[units, robots], units),
-                elapsed if turn < _MOST_TURNS - 1 else 0.0,
+                self._elapsed,
                 self._due,
             )
 

@@ -110,6 +110,24 @@ class DelayLine:
         self._newest += 1
         _exchange(self._values, self._due, self._released, self._newest, value, delay, now, out)
 
+    def hold(self, robots: NDArray[np.intp], released: NDArray[np.int64]) -> NDArray:
+        """Take the last `exchange` back for ``robots``, which stood at ``released``; what they have by now.
+
+        Their newest message is then the one before once more, due with it, which changes nothing.
+        """
+        size = len(self._due)
+        slot, before = self._newest % size, (self._newest - 1) % size
+        self._due[slot, robots], self._values[slot, robots] = (
+            self._due[before, robots],
+            self._values[before, robots],
+        )
+        self._released[robots] = released
+        return self._values[released % size, robots]
+
+    def released(self, robots: NDArray[np.intp]) -> NDArray[np.int64]:
+        """The number of the message that each of ``robots`` stands at, a copy."""
+        return self._released[robots]
+
     def _make_room(self) -> None:
         """Count how many more messages fit; grow the ring where none does."""
         oldest = int(_oldest(self._released))

@@ -15,8 +15,7 @@ class CommandLink:
     """Delays commands of shape (count, channels); the jitter is uniform between 0 and its limit."""
 
     def __init__(self, limits: LimitTable, seeds: NDArray[np.uint64], channels: int) -> None:
-        self._latency = limits["latency"][:, 0]
-        self._jitter = limits["jitter"][:, 0]
+        self._limits = limits
         self._draws = Draws("command/jitter", seeds, 1) if "jitter" in limits.declared else None
         self._line = DelayLine(len(seeds), channels)
         self._arrived = np.zeros((len(seeds), channels))
@@ -32,8 +31,8 @@ class CommandLink:
 
     def send(self, command: Floats, now: float) -> Floats:
         """Take ``command`` at ``now`` (s) and return what has arrived; the next call reuses the array."""
-        delay: Floats = self._latency
+        delay = self._limits["latency"][:, 0]
         if self._draws is not None:
-            delay = delay + self._jitter * self._draws.next()[:, 0]
+            delay = delay + self._limits["jitter"][:, 0] * self._draws.next()[:, 0]
         self._line.exchange(command, now, delay, self._arrived)
         return self._arrived

@@ -69,7 +69,9 @@ def sense(
         clocks[r, NEXT] = now + period if following <= now else following
         clocks[r, TAKEN] = now
         if limits[r, _DRIFT] > 0.0 and not is_first[r]:
-            growth = limits[r, _DRIFT] * math.sqrt(min(max(now - taken, 0.0), _LONGEST))
+            # In whole nanoseconds, so that it does not depend on where a batch's clock began.
+            since = np.rint(min(max(now - taken, 0.0), _LONGEST) * 1e9) * 1e-9
+            growth = limits[r, _DRIFT] * math.sqrt(since)
             for k in range(walk.shape[1]):
                 walk[r, k] += growth * steps[r, k]
         if frozen[r] and not is_first[r]:

@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from nerfbot.errors import InvalidCommand, InvalidSpec
 from nerfbot.limits import sensing
+from nerfbot.limits.batch import as_mask, as_seeds, first_seeds
 from nerfbot.limits.bursts import BurstProcess
 from nerfbot.limits.channel import AXES, Floats
-from nerfbot.limits.delay import DelayLine
+from nerfbot.limits.delay import ROUNDING, DelayLine
 from nerfbot.limits.fields import SENSOR_FIELDS
 from nerfbot.limits.geometry import Geometry, ImageGeometry, PlainGeometry, RayGeometry, resampled
 from nerfbot.limits.spec import NerfSpec
@@ -59,11 +60,8 @@ class SensorLimiter:
         self._shape, self._dtype = (count, *shape), np.dtype(dtype)
         self._integer, self._is_flat = np.issubdtype(self._dtype, np.integer), len(shape) == 1
         elements = math.prod(shape)
-        self._robots = np.arange(count)
-        self._seeds = np.uint64(seed) + self._robots.astype(np.uint64)
+        self._robots, self._seeds = np.arange(count), first_seeds(seed, count)
         self._limits = LimitTable([(name, section)], SENSOR_FIELDS, self._seeds)
-        # Views: the table is rewritten in place.
-        self._effective, self._latency = self._limits.values[:, 0], self._limits["latency"][:, 0]
         self._lift, self._lift_bytes = np.zeros((count, len(AXES))), b""
         self._kind, self._top = sensing.PLAIN, 0.0
         if isinstance(self.geometry, RayGeometry):
@@ -81,7 +79,7 @@ class SensorLimiter:
         self._none = np.ones((count, 1))  # stands in for numbers that nothing uses
         self._clocks = np.full((count, 2), np.nan)
         self._is_first = np.ones(count, bool)
-        self._last: float | None = None
+        self._last, self._latest = np.full(count, np.nan), -math.inf
         self._any_fresh = True
         self._sample = np.zeros((count, elements))
         self._source = np.tile(np.arange(elements), (count, 1))
@@ -89,31 +87,33 @@ class SensorLimiter:
         if "latency" in self._limits.declared:
             self._line = DelayLine(count, elements)
         self._bursts: BurstProcess | None = None
-        self._frozen = np.zeros(count, bool)
+        self._never = np.zeros((1, count), bool)
         if section.frozen is not None:
             drawn = np.array([section.frozen.spread == "exponential"])
             self._bursts = BurstProcess(f"frozen/{name}", self._seeds, drawn)
-            self._frozen = self._bursts.active[:, 0]
         self.has_memory = self._kind == sensing.PLAIN or bool(self._limits.declared - _MEMORYLESS)
         """Whether the output depends on more than the present reading and lift."""
         self._begin(self._robots)
 
     def reset(self, mask: ArrayLike | None = None, seeds: ArrayLike | None = None) -> None:
         """Start a new episode for the robots in ``mask`` (count,) bool, all by default; as the limiter's."""
-        robots = self._robots if mask is None else np.flatnonzero(np.asarray(mask, bool))
-        given = mix(self._seeds[robots] + _NEXT_EPISODE) if seeds is None else seeds
-        new_seeds = np.atleast_1d(np.asarray(given)).astype(np.uint64)
-        if new_seeds.shape != robots.shape:
-            raise InvalidCommand(f"seeds must have shape {robots.shape}, got {new_seeds.shape}")
-        self._seeds[robots] = new_seeds
+        robots = self._robots if mask is None else np.flatnonzero(as_mask(mask, len(self._robots)))
+        following = mix(self._seeds[robots] + _NEXT_EPISODE)
+        self._seeds[robots] = following if seeds is None else as_seeds(seeds, robots)
         self._begin(robots)
 
-    def apply(self, reading: ArrayLike, now: float, lift: ArrayLike) -> NDArray:
+    def apply(
+        self, reading: ArrayLike, now: float, lift: ArrayLike, only: ArrayLike | None = None
+    ) -> NDArray:
         """Return what arrives of ``reading`` (count, *shape) at ``now`` (s); same shape, newly allocated.
 
         ``lift`` (count, 4) in the order of `AXES`. Elements that are not finite count as lost. Until a
-        sample has arrived, the first one is returned. Raises `InvalidCommand` for a wrong shape or a
-        ``now`` that is not finite.
+        sample has arrived, the first one is returned. ``only`` (count,) bool: the robots whose sensor is
+        read; the others get what they got last, as if nobody had called.
+
+        Raises `InvalidCommand`, before anything changes, for a wrong shape, for a ``now`` that is not finite
+        or before that of an earlier reading (`reset` restarts the clock), and for a first reading of plain
+        numbers that are not finite.
         """
         array = np.asarray(reading, np.float64, "C")
         if array.shape != self._shape:
@@ -123,44 +123,77 @@ class SensorLimiter:
             raise InvalidCommand(f"lift must have shape {self._lift.shape}, got {level.shape}")
         if not math.isfinite(now):
             raise InvalidCommand(f"now must be a finite time in s, got {now!r}")
+        held = None if only is None else np.flatnonzero(~as_mask(only, len(self._robots)))
+        self._check(array, now, held)
         if level.tobytes() != self._lift_bytes:
             self._set_lift(level)
+        if held is not None:
+            before = self._clocks[held], self._walk[held], self._sample[held], self._last[held]
+        frozen = self._never
         if self._bursts is not None:
-            last = now if self._last is None else self._last
-            self._bursts.step(max(now - last, 0.0))
-            self._last = max(now, last)
+            elapsed = np.fmax(now - self._last, 0.0)  # a robot's first reading has no time behind it
+            if held is not None:
+                elapsed[held] = 0.0
+            self._bursts.step(elapsed)
+            frozen = self._bursts.active_by_unit
+        self._last[:] = self._latest = now
         sample = self._sample
         sensing.sense(
             array if self._is_flat else array.reshape(sample.shape),
             now,
-            self._effective,
+            self._limits.values[:, 0],
             self._kind,
             self._top,
             self._source,
             self._none if self._noise is None else self._noise.next(),
             self._none if self._drift is None else self._drift.next(),
             self._none if self._dropout is None else self._dropout.next(),
-            self._frozen,
+            frozen[0],
             self._clocks,
             self._walk,
             sample,
             self._is_first,
         )
+        if held is not None:
+            self._clocks[held], self._walk[held], sample[held], self._last[held] = before
+            self._is_first[held] = False
+            for draws in self._draws.values():
+                draws.hold(held)
         arrived: NDArray
+        any_fresh, self._any_fresh = self._any_fresh, held is not None and bool(np.isnan(self._last).any())
         if self._line is None:
             arrived = sample.copy()
         else:
             arrived = np.empty(sample.shape)
-            if self._any_fresh:
+            if any_fresh:
                 fresh = np.flatnonzero(self._is_first)
                 self._line.reset(fresh, sample[fresh])
-                self._any_fresh = False
-            self._line.exchange(sample, now, self._latency, arrived)
+            released = None if held is None else self._line.released(held)
+            self._line.exchange(sample, now, self._limits["latency"][:, 0], arrived)
+            if held is not None and released is not None:
+                arrived[held] = self._line.hold(held, released)
         if self._integer:
             np.rint(arrived, out=arrived)
         if self._dtype != np.float64:
             arrived = arrived.astype(self._dtype)
         return arrived if self._is_flat else arrived.reshape(self._shape)
+
+    def _check(self, reading: NDArray, now: float, held: NDArray[np.intp] | None) -> None:
+        """Raise `InvalidCommand` for a clock that ran backwards and a first reading without numbers."""
+        if now < self._latest - ROUNDING:
+            raise InvalidCommand(
+                f"{self.name}: now = {now:g} s is before the last reading's {self._latest:g} s"
+                " (reset restarts the clock)"
+            )
+        if self._kind == sensing.PLAIN and self._any_fresh:
+            rows = np.isnan(self._last)
+            if held is not None:
+                rows[held] = False
+            lost = ~np.isfinite(reading[rows])
+            if lost.any():
+                raise InvalidCommand(
+                    f"{self.name}: the first reading must be finite, got {reading[rows][lost].flat[0]}"
+                )
 
     def _begin(self, robots: NDArray[np.intp]) -> None:
         seeds = self._seeds[robots]
@@ -172,8 +205,9 @@ class SensorLimiter:
         self._clocks[robots] = np.nan
         self._walk[robots], self._sample[robots] = 0.0, 0.0
         self._any_fresh = True
+        self._last[robots] = np.nan
         if len(robots) == len(self._robots):
-            self._last = None
+            self._latest = -math.inf
         self._update(robots)
 
     def _set_lift(self, lift: Floats) -> None:

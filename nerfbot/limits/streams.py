@@ -97,6 +97,11 @@ class Draws:
         self._row += 1
         return self._block[self._row - 1]
 
+    def hold(self, robots: NDArray[np.intp]) -> None:
+        """Take the last call back for ``robots`` (indices): the next one gets them the same numbers."""
+        self._first[robots] -= 1
+        self._draw(robots)
+
     def _draw(self, robots: NDArray[np.intp]) -> None:
         calls = np.maximum(self._first[robots] + np.arange(self._size)[:, None], 0)[:, :, None]
         if self._normal:

@@ -51,7 +51,7 @@ class LimitTable:
         shape = (len(seeds), len(sections), len(fields))
         self.values, self._nerfed, self._lifted = np.empty(shape), np.empty(shape), np.empty(shape)
         self._axis = np.array([AXES.index(info.axis) for info in fields.values()])
-        self._drawn: list[tuple[Floats, Distribution, Stream]] = []
+        self._drawn: list[tuple[Floats, int, int, Distribution, Stream]] = []
         self.declared: set[str] = set()
         for index, info in enumerate(fields.values()):
             absent = UNLIMITED if info.tighter == "less" and info.lifted is None else info.lifted or 0.0
@@ -63,8 +63,8 @@ class LimitTable:
                 self.declared.add(field)
                 lifted = limit.nerfed if limit.lifted is None else limit.lifted
                 purpose = f"draw/{name}/{field}"
-                self._set(self._nerfed[:, row, self._column[field]], limit.nerfed, f"{purpose}/nerfed", seeds)
-                self._set(self._lifted[:, row, self._column[field]], lifted, f"{purpose}/lifted", seeds)
+                self._set(self._nerfed, row, field, limit.nerfed, Stream(f"{purpose}/nerfed", seeds))
+                self._set(self._lifted, row, field, lifted, Stream(f"{purpose}/lifted", seeds))
         robots = np.arange(len(seeds))
         self.redraw(robots, seeds)
         self.update(robots, np.zeros((len(seeds), len(AXES))))
@@ -74,16 +74,17 @@ class LimitTable:
 
     def redraw(self, robots: NDArray[np.intp], seeds: NDArray[np.uint64]) -> None:
         """Draw the randomised values of ``robots`` anew, each from its seed; `update` must follow."""
-        for values, distribution, stream in self._drawn:
+        for values, row, column, distribution, stream in self._drawn:
             stream.reseed(robots, seeds)
-            values[robots] = distribution.sample(stream.uniform(robots, np.zeros(1, np.int64)))
+            values[robots, row, column] = distribution.sample(stream.uniform(robots, np.zeros(1, np.int64)))
 
     def update(self, robots: NDArray[np.intp], lift: Floats) -> None:
         """Interpolate the limits of ``robots`` (indices) at ``lift``, shape (len(robots), 4)."""
         _interpolate(self.values, self._nerfed, self._lifted, self._axis, robots, lift)
 
-    def _set(self, values: Floats, value: Value, purpose: str, seeds: NDArray[np.uint64]) -> None:
+    def _set(self, values: Floats, row: int, field: str, value: Value, stream: Stream) -> None:
+        # Whole arrays are kept, never views of them: a copy of a view would be an array of its own.
         if isinstance(value, Distribution):
-            self._drawn.append((values, value, Stream(purpose, seeds)))
+            self._drawn.append((values, row, self._column[field], value, stream))
         else:
-            values[...] = value
+            values[:, row, self._column[field]] = value

@@ -73,18 +73,22 @@ class _Layer:
         for sensor in self.sensors.values():
             sensor.reset(mask, seeds)
 
-    def limit(self, observation: Any, now: float, lift: LiftLevels) -> Any:
-        """What arrives of a batch of observations; a part saturates at the bounds of its space."""
+    def limit(self, observation: Any, now: float, lift: LiftLevels, only: Mask | None = None) -> Any:
+        """What arrives of a batch of observations; a part saturates at the bounds of its space.
+
+        ``only``: the environments whose observation is a new one; the others get their last one again.
+        """
         if self._whole:
-            return self._read(SENSOR, observation, now, lift) if self.sensors else observation
+            return self._read(SENSOR, observation, now, lift, only) if self.sensors else observation
         return {
             **observation,
-            **{name: self._read(name, observation[name], now, lift) for name in self.sensors},
+            **{name: self._read(name, observation[name], now, lift, only) for name in self.sensors},
         }
 
-    def _read(self, name: str, reading: Any, now: float, lift: LiftLevels) -> NDArray:
+    def _read(self, name: str, reading: Any, now: float, lift: LiftLevels, only: Mask | None) -> NDArray:
         box = self._boxes[name]
-        return np.clip(self.sensors[name].apply(reading, now, lift), box.low, box.high).astype(box.dtype)
+        arrived = self.sensors[name].apply(reading, now, lift, only)
+        return np.clip(arrived, box.low, box.high).astype(box.dtype)
 
 
 def _usual(box: spaces.Box) -> Geometry | None:
@@ -186,7 +190,7 @@ class NerfObservationVector(LiftReader, VectorWrapper):
         if mask is None:
             self._steps = 0
         self._seeds.start(self._layer.reset, mask, seed)
-        return self._layer.limit(obs, self.now, self._levels()), info
+        return self._layer.limit(obs, self.now, self._levels(), mask), info
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Step all environments and return what arrives of their observations."""

@@ -100,7 +100,7 @@ def test_each_unit_says_for_itself_whether_its_durations_are_drawn():
 
 def test_some_units_are_set_and_the_others_stay_as_they_are():
     bursts = process(rate=1e6, duration=8.0, count=2, units=4, fixed=True)
-    bursts.set(ALL, np.full((2, 2), 1e6), np.array([[1.0, 2.0], [4.0, 2.0]]), first=1)
+    bursts.set(ALL, np.full((2, 2), 1e6), np.array([[1.0, 2.0], [4.0, 2.0]]), first_unit=1)
     bursts.step(0.5)
     assert bursts.active.all()
     bursts.set(ALL, np.zeros((2, 4)), np.ones((2, 4)))  # no further onset
@@ -171,7 +171,16 @@ def test_the_process_is_rewritten_in_place():
     bursts = process(1e3, 1.0)
     active = bursts.active
     bursts.step(0.1)
-    assert bursts.active is active
+    assert np.shares_memory(bursts.active, active)
+
+
+def test_each_robot_has_its_own_elapsed_time():
+    both, alone = process(5.0, 0.1, count=2), process(5.0, 0.1, count=1)
+    for _ in range(200):
+        both.step(np.array([0.05, 0.0]))
+        alone.step(0.05)
+        assert both.active[0] == alone.active[0]
+        assert not both.active[1]
 
 
 @pytest.mark.parametrize("elapsed", [1e4, 1e300, float("inf")])

@@ -165,7 +165,8 @@ def test_a_lost_element_of_a_plain_reading_keeps_its_last_value() -> None:
     limiter = make({}, (2,))
     limiter.apply([[1.0, 2.0]], 0.0, NERFED)
     assert limiter.apply([[np.nan, 3.0]], 0.1, NERFED).tolist() == [[1.0, 3.0]]
-    assert make({}, (2,)).apply([[np.inf, 3.0]], 0.0, NERFED).tolist() == [[0.0, 3.0]]
+    with pytest.raises(InvalidCommand, match="eye: the first reading must be finite, got inf"):
+        make({}, (2,)).apply([[np.inf, 3.0]], 0.0, NERFED)
 
 
 def test_a_frozen_sensor_repeats_itself_for_the_stated_share_of_time() -> None:
@@ -264,7 +265,12 @@ def test_nothing_that_is_not_finite_leaves_and_no_input_changes(data: st.DataObj
     for _ in range(6):
         reading = np.array([[data.draw(numbers) for _ in range(4)]])
         before = reading.copy()
-        now += data.draw(st.floats(-0.5, 2.0))
+        step = data.draw(st.floats(-0.5, 2.0))
+        if step < -1e-9 and now > 0.0:
+            with pytest.raises(InvalidCommand, match="before the last reading"):
+                limiter.apply(reading, now + step, NERFED)
+            continue
+        now += max(step, 0.0) + 1e-6
         output = limiter.apply(reading, now, np.array([[0, 0, data.draw(st.floats(0, 1)), 0]]))
         assert np.isfinite(output).all()
         assert (output >= 0.0).all()
@@ -315,7 +321,9 @@ def test_a_reset_forgets_drift_and_last_values() -> None:
     limiter = make({"drift": 5.0}, (2,))
     stream(limiter, np.ones((20, 1, 2)), NERFED)
     limiter.reset()
-    assert limiter.apply([[np.nan, 1.0]], 0.0, NERFED).tolist() == [[0.0, 1.0]]
+    with pytest.raises(InvalidCommand, match="first reading"):  # no last value stands in for it
+        limiter.apply([[np.nan, 1.0]], 0.0, NERFED)
+    assert limiter.apply([[2.0, 1.0]], 0.0, NERFED).tolist() == [[2.0, 1.0]]
 
 
 def test_adding_one_impairment_does_not_reshuffle_another() -> None:
