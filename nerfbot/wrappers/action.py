@@ -50,7 +50,7 @@ class _Layer:
         entries = {
             "now": now,
             "requested": self._actions.shown(requested, self._lead),
-            "executed": self._actions.shown(limited.value, self._lead),
+            "executed": self._actions.executed(limited.value, self._lead),
             "reasons": limited.reasons.reshape(shape)[()],
             "lift": lift if self._lead else lift[0],
         }

@@ -14,6 +14,8 @@ from nerfbot.errors import InvalidCommand, InvalidSpec
 from nerfbot.limits import Channel, ChannelEnvelope, ChannelNerf, Envelope, NerfSpec
 
 _UNBOUNDED = 1e9  # what the limiter clamps to; a bound beyond it bounds nothing
+_HAIR = 1e-9  # keeps 2.9999999999 from falling to 2
+_LEAST = 1e-9  # stands for a bound of 0, which no envelope has; decoding bounds it
 _RELIABILITY = ("hold", "intermittent")
 
 
@@ -31,8 +33,11 @@ class Actions(Protocol):
     def decode(self, values: NDArray[np.float64], lead: tuple[int, ...]) -> Any:
         """The actions for the environment, in the space's own shape and type."""
 
+    def executed(self, values: NDArray[np.float64], lead: tuple[int, ...]) -> Any:
+        """What `decode` gives, for ``info``."""
+
     def shown(self, values: NDArray[np.float64], lead: tuple[int, ...]) -> Any:
-        """The actions for ``info``: as the limiter has them, in the space's shape."""
+        """Channel values for ``info``, in the space's shape."""
 
 
 def actions_of(
@@ -68,6 +73,8 @@ class BoxActions:
         period: float,
     ) -> None:
         self.spec, self._space, self.shape = spec, space, space.shape
+        # Where `_LEAST` stands for a bound, the space's own is kept here.
+        self._top = np.where((space.high == 0.0) | (space.low == space.high), space.high, np.inf)
         self.channels = _channels(space.low.size, channels, mode)
         bounds = zip(self.channels, space.low.ravel().tolist(), space.high.ravel().tolist(), strict=True)
         self.envelope = Envelope(
@@ -89,12 +96,20 @@ class BoxActions:
         return values.reshape(-1, len(self.channels))
 
     def decode(self, values: NDArray[np.float64], lead: tuple[int, ...]) -> Any:
-        """The actions in the space's shape and type; whole numbers for a space of integers."""
-        whole = np.rint(values) if np.issubdtype(self._space.dtype, np.integer) else values
-        return whole.reshape((*lead, *self.shape)).astype(self._space.dtype)
+        """The actions in the space's shape and type."""
+        return self.executed(values, lead).astype(self._space.dtype)
+
+    def executed(self, values: NDArray[np.float64], lead: tuple[int, ...]) -> Any:
+        """What `decode` gives, as floats in the space's shape.
+
+        For a space of integers whole numbers, rounded towards zero: rounding must not pass a limit.
+        """
+        if np.issubdtype(self._space.dtype, np.integer):
+            values = np.trunc(values + np.copysign(_HAIR, values))
+        return np.minimum(values.reshape((*lead, *self.shape)), self._top)
 
     def shown(self, values: NDArray[np.float64], lead: tuple[int, ...]) -> Any:
-        """The channel values in the space's shape, before they are cast to its type."""
+        """The channel values in the space's shape."""
         return values.reshape((*lead, *self.shape))
 
 
@@ -143,7 +158,7 @@ class IndexActions:
         choices = np.rint(values).reshape((*lead, *self.shape)).astype(np.int64) + self._noop
         return choices.astype(self._space.dtype)[()]
 
-    shown = decode
+    executed = shown = decode
 
     def _checked(self, array: NDArray, what: str) -> NDArray[np.int64]:
         if array.dtype.kind not in "iub":
@@ -194,25 +209,25 @@ def _derived(spec: NerfSpec, channel: Channel, low: float, high: float, period: 
             f" [{low:g}, {high:g}] is unbounded"
         )
     if channel.mode == "position":
-        span = max(high - low, 1e-9)
+        span = max(high - low, _LEAST)
         return ChannelEnvelope(
             min_position=low,
-            max_position=high,
+            max_position=low + span,
             max_velocity=4.0 * span / period,
             max_acceleration=16.0 * span / period**2,
             stop_deceleration=span,
         )
-    if low > 0.0 or high <= 0.0:
+    if low > 0.0 or high < 0.0:
         raise InvalidSpec(
             f"channel {channel.name}: mode {channel.mode!r} needs an action range around zero,"
             f" got [{low:g}, {high:g}]; mode 'position' takes any"
         )
     if channel.mode == "effort":
-        return ChannelEnvelope(min_effort=low, max_effort=high)
-    largest = max(-low, high)
+        return ChannelEnvelope(min_effort=low, max_effort=max(high, _LEAST))
+    largest = max(-low, high, _LEAST)
     return ChannelEnvelope(
         min_velocity=low,
-        max_velocity=high,
+        max_velocity=max(high, _LEAST),
         max_acceleration=4.0 * largest / period,
         stop_deceleration=largest,
     )

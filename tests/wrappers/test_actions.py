@@ -305,3 +305,49 @@ def test_seed_of_the_constructor_is_that_of_an_unseeded_first_episode(recorder):
     told.reset(seed=9)
     given = [[2.0]] * 50
     assert np.array_equal(executed_by(built, given), executed_by(told, given))
+
+
+@pytest.mark.parametrize(
+    ("mode", "limit", "most"), [("effort", {"effort": 2.6}, 2), ("velocity", {"velocity": 1.5}, 1)]
+)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_whole_numbers_are_rounded_towards_zero_never_past_a_limit(mode, limit, most, sign) -> None:
+    env = nerfbot.wrap(Integers(), spec_of(**limit), schedule="never", mode=mode)
+    env.reset(seed=0)
+    for _ in range(20):
+        info = env.step(np.array([sign * 10]))[-1]
+    assert env.unwrapped.action.tolist() == [sign * most]
+    assert info["nerf"]["executed"].tolist() == [sign * most]
+
+
+@pytest.mark.parametrize("mode", ["effort", "velocity", "position"])
+@pytest.mark.parametrize(("low", "high"), [(-1.0, 0.0), (0.0, 1.0), (0.0, 0.0), (-2.0, -2.0)])
+def test_a_range_that_ends_at_zero_or_is_a_point_can_be_limited(mode, low, high) -> None:
+    if mode != "position" and high < 0.0:
+        pytest.skip("a range without zero")
+    env = Integers()
+    env.action_space = spaces.Box(low, high, (1,), np.float32)
+    wrapped = nerfbot.wrap(env, {"name": "late", "command": {"latency": 0.1}}, schedule="never", mode=mode)
+    wrapped.reset(seed=0)
+    for _ in range(30):
+        wrapped.step(np.array([high if high else low], np.float32))
+        assert env.action_space.contains(env.action)
+    assert env.action[0] == pytest.approx(high if high else low, abs=1e-6)
+
+
+class Integers(gymnasium.Env):
+    """Remembers the action that it got."""
+
+    metadata, dt = {}, 0.05
+
+    def __init__(self):
+        self.observation_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
+        self.action_space = spaces.Box(-10, 10, (1,), np.int64)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        self.action = action
+        return np.zeros(1, np.float32), 0.0, False, False, {}
