@@ -36,6 +36,9 @@ class DifferentialKinematics:
         self._radius, self._half_track = drive.wheel_radius, drive.track / 2
         self._effort, self._speed = effort, speed
 
+    def reset(self) -> None:
+        """Nothing: wheels on two sides keep no state."""
+
     def wheels(self, forward: float, turning: float, force: float, moment: float) -> WheelCommand:
         """Wheels for ``forward`` m/s and ``turning`` rad/s, with at most ``force`` N and ``moment`` N·m."""
         turn = turning * self._half_track
@@ -63,6 +66,10 @@ class AckermannKinematics:
     def __init__(self, drive: AckermannDrive, effort: float, speed: float) -> None:
         self._radius, self._half_track, self._wheelbase = drive.wheel_radius, drive.track / 2, drive.wheelbase
         self._effort, self._speed, self._max_curvature = effort, speed, drive.max_curvature
+        self.reset()
+
+    def reset(self) -> None:
+        """Straighten the steering."""
         self._curvature = 0.0
 
     def wheels(self, forward: float, turning: float, force: float, moment: float) -> WheelCommand:

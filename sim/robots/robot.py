@@ -221,6 +221,9 @@ class Robot:
             self.client.resetJointState(self.body, info[0], rest.get(info[1].decode(), 0.0))
         if self.servos is not None:
             self.servos.rest()
+        if self._kinematics is not None:
+            self._kinematics.reset()
+        self.limit_speed([math.inf] * len(self.channels))
         self.brake()
         self.state = self.read()
 
