@@ -27,6 +27,9 @@ from .message_types import message_class
 MOST_DELAYED = 1000
 """Delayed messages of one sensor; more than any latency and rate together require."""
 
+RESTARTED = 1.0
+"""A stamp older than the last one by this much (s) begins a new run; by less, it is out of order."""
+
 
 class SensorMessage(NamedTuple):
     """A kind of sensor message: its type, default topic, how to read and write its numbers, its geometry."""
@@ -153,11 +156,16 @@ class ImpairedSensor:
         self._limiter: SensorLimiter | None = None
         self._shape: tuple[int, ...] = ()
         self._delayed: deque[tuple[float, Any]] = deque(maxlen=MOST_DELAYED)
+        self._latest = -math.inf
         self.problem = ""
         """What was wrong with the last refused message."""
 
     def take(self, message: Any, time: float, lift: NDArray[np.float64]) -> None:
         """Impair a message that arrived at `time` (s, the limiter's); `lift` (1, 4)."""
+        if time < self._latest - RESTARTED:  # a simulation that began anew
+            self._limiter = None
+            self._delayed.clear()
+        self._latest = time
         try:
             numbers = self.kind.read(message)
             if self._limiter is None or numbers.shape != self._shape:

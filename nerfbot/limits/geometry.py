@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nerfbot.errors import InvalidSpec
 from nerfbot.limits.channel import Floats
 
 
@@ -28,6 +30,14 @@ class RayGeometry:
     max_range: float
     carries: frozenset[str] = PlainGeometry().carries | {"range", "field_of_view", "resolution"}
 
+    def __post_init__(self) -> None:
+        """Raises `InvalidSpec` for a field of view or a range that cannot be."""
+        # A single ray has no field of view, and messages round a full turn up.
+        if not 0.0 <= self.field_of_view <= 6.4:
+            raise InvalidSpec(f"rays: field_of_view must be from 0 to 2 pi rad, got {self.field_of_view!r}")
+        if not self.max_range > 0.0:
+            raise InvalidSpec(f"rays: max_range must be above 0 m, got {self.max_range!r}")
+
     def angles(self, size: int) -> Floats:
         """Angle of each of ``size`` rays from the middle, rad."""
         return np.linspace(-0.5, 0.5, size) * self.field_of_view
@@ -43,6 +53,13 @@ class ImageGeometry:
     field_of_view: float = 1.0
     white: float = 255.0
     carries: frozenset[str] = PlainGeometry().carries | {"field_of_view", "resolution"}
+
+    def __post_init__(self) -> None:
+        """Raises `InvalidSpec` for a field of view or a white that cannot be."""
+        if not 0.0 < self.field_of_view < math.pi:
+            raise InvalidSpec(f"image: field_of_view must be between 0 and pi, got {self.field_of_view!r}")
+        if not 0.0 < self.white < math.inf:
+            raise InvalidSpec(f"image: white must be above 0, got {self.white!r}")
 
     def angles(self, size: int) -> Floats:
         """Angle of each of ``size`` columns from the middle, rad."""

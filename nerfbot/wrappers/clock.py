@@ -27,6 +27,9 @@ Mask = NDArray[np.bool_]
 def period_of(env: AnyEnv, period: float | None = None) -> float:
     """Seconds of one step: ``period``, else the environment's ``dt``, else 1 / ``render_fps``, else 0.05.
 
+    What is not given is multiplied by the frames that wrappers around the environment skip (Gymnasium's
+    `MaxAndSkipObservation`, `AtariPreprocessing` and others that state `_skip`, `skip` or `frame_skip`).
+
     Raises `InvalidCommand` for a ``period`` that is not above 0, and where it is missing for an
     `AsyncVectorEnv`, whose environments live in other processes.
     """
@@ -37,9 +40,20 @@ def period_of(env: AnyEnv, period: float | None = None) -> float:
         rate = env.metadata.get("render_fps")
         fallback = 1.0 / rate if rate else DEFAULT_PERIOD
         period = float(stated) if isinstance(stated, (int, float)) and stated > 0.0 else fallback
+        period *= _skipped_frames(env)
     if not (math.isfinite(period) and period > 0.0):
         raise InvalidCommand(f"period must be above 0 s, got {period!r}")
     return float(period)
+
+
+def _skipped_frames(env: AnyEnv) -> int:
+    """How many steps of the bare environment one step of its wrappers makes."""
+    frames, layer = 1, getattr(env.unwrapped, "envs", [env])[0]
+    while isinstance(layer, gymnasium.Wrapper):
+        stated = (vars(layer).get(name) for name in ("_skip", "skip", "frame_skip"))
+        frames *= next((n for n in stated if isinstance(n, int) and n > 1), 1)
+        layer = layer.env
+    return frames
 
 
 def horizon_of(env: AnyEnv, period: float, horizon: float | None = None) -> float:

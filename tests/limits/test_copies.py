@@ -8,7 +8,7 @@ import pickle
 import numpy as np
 import pytest
 
-from nerfbot.errors import InvalidCommand
+from nerfbot.errors import InvalidCommand, InvalidSpec
 from nerfbot.limits import ActuatorLimiter, Channel, Envelope, Measured, NerfSpec, RayGeometry, SensorLimiter
 from nerfbot.limits.geometry import ImageGeometry
 from nerfbot.powers import LeaseAuthority, LeasePolicy, load_schedule
@@ -221,3 +221,19 @@ def test_a_reset_of_either_limiter_names_what_is_wrong(mask, seeds, named: str) 
     for limiter in (actuator(2), sensor("plain")):
         with pytest.raises(InvalidCommand, match=named):
             limiter.reset(None if mask is None else np.array(mask), seeds)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "named"),
+    [
+        (RayGeometry, (-0.1, 8.0), "rays: field_of_view must be from 0"),
+        (RayGeometry, (float("nan"), 8.0), "rays: field_of_view must be from 0 to 2 pi rad, got nan"),
+        (RayGeometry, (1.0, 0.0), "rays: max_range must be above 0 m, got 0.0"),
+        (RayGeometry, (1.0, float("nan")), "rays: max_range"),
+        (ImageGeometry, (4.0,), "image: field_of_view must be between 0 and pi, got 4.0"),
+        (ImageGeometry, (1.0, 0.0), "image: white must be above 0"),
+    ],
+)
+def test_a_geometry_that_cannot_be_is_refused(kind, arguments, named: str) -> None:
+    with pytest.raises(InvalidSpec, match=named):
+        kind(*arguments)

@@ -11,6 +11,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 import nerfbot
 from nerfbot.errors import InvalidCommand
 from nerfbot.wrappers import NerfActionVector, NerfObservationVector, PowersVector, RevealLiftVector
+from nerfbot.wrappers.clock import period_of
 
 MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP]
 NOISY = {
@@ -218,3 +219,15 @@ def test_vector_of_dicts_is_limited_by_key(senses):
         poses = [env.step(np.zeros((2, 2), np.float32))[0]["pose"][:, 0].tolist() for _ in range(2)]
         assert poses == [[0.0, 0.0], [1.0, 1.0] if mode is MODES[0] else [0.0, 0.0]]
         assert isinstance(env.single_observation_space, spaces.Dict)
+
+
+@pytest.mark.parametrize("vector", [False, True])
+def test_the_period_counts_the_frames_that_wrappers_skip(vector):
+    def make():
+        env = gymnasium.make("CartPole-v1").unwrapped
+        env.dt = 0.05
+        return gymnasium.wrappers.MaxAndSkipObservation(env, skip=4)
+
+    env = SyncVectorEnv([make]) if vector else make()
+    assert period_of(env) == pytest.approx(0.2)
+    assert period_of(env, 0.3) == 0.3
