@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from nerfbot.errors import InvalidCommand, MissingDependency
+
+PLAIN_SECONDS = 10.0
+"""Between two lines of progress where there is no terminal."""
 
 
 @contextlib.contextmanager
@@ -33,16 +38,25 @@ def output_folder(out: str, default: Path, file: str, resume: bool) -> Path:
 
 @contextlib.contextmanager
 def progress_bar(line_per_text: bool = False) -> Iterator[Callable[[str, int, int], None]]:
-    """Show progress on a terminal while a command runs: call the result with text, done and total.
+    """Show progress on stderr while a command runs: call the result with text, done and total.
 
-    One line shows the latest text; with `line_per_text` every text has a line of its own.
+    On a terminal one line shows the latest text, or with `line_per_text` every text has a line of its own.
+    Elsewhere a line is printed when a text begins or is done, and every `PLAIN_SECONDS` in between.
     """
     console = Console(stderr=True)
     columns = (TextColumn("{task.description:<48}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     tasks = {}
 
+    printed: dict[str, float] = {}
+
     def show(text: str, done: int, total: int) -> None:
+        if not console.is_terminal:
+            now = time.monotonic()
+            if done >= total or now - printed.get(text, -math.inf) >= PLAIN_SECONDS:
+                printed[text] = now
+                console.print(f"{text}: {done} of {total}", markup=False, highlight=False)
+            return
         bar.start()  # not before there is something to show: bad input is one line
         key = text if line_per_text else ""
         if key not in tasks:
