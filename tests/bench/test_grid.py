@@ -58,7 +58,7 @@ def test_json_holds_every_figure_in_the_form_of_all_benchmarks_and_leaves_out_mi
 
 
 def test_where_there_is_no_terminal_its_progress_comes_as_lines(small, monkeypatch, capsys):
-    monkeypatch.setattr(importlib.import_module("nerfbot.cli.bench"), "SAY_EVERY", 0.0)
+    monkeypatch.setattr(importlib.import_module("nerfbot.cli.bench"), "REPORT_PERIOD", 0.0)
     assert main(["bench", "grid", "--json"]) == 0
     assert all(line.startswith("grid: ") for line in capsys.readouterr().err.splitlines() if line.strip())
 

@@ -84,7 +84,11 @@ CASES: dict[str, tuple[dict[str, Any], type[NerfbotError], str]] = {
     "powers type": ({"powers": None}, LeaseError, "powers: must be a list of names, got None"),
     "schedule": ({"schedule": "sometimes"}, LeaseError, "schedule: kind: unknown 'sometimes' (known:"),
     "schedule type": ({"schedule": 3}, LeaseError, "schedule: must be a name, a path, a mapping"),
-    "schedule file": ({"schedule": "no.yaml"}, LeaseError, "no.yaml: No such file or directory"),
+    "schedule file": (
+        {"schedule": "no.yaml"},
+        LeaseError,
+        "no.yaml: cannot be read: No such file",
+    ),
     "probability": (
         {"schedule": {"kind": "occasional", "probability": 2}},
         LeaseError,
