@@ -136,7 +136,10 @@ class BurstProcess:
 
     def step(self, elapsed: float | Floats) -> None:
         """Advance by ``elapsed`` s, one for all or (count,), through as many bursts as fall into them."""
-        np.minimum(elapsed, _LONGEST, out=self._elapsed)
+        if isinstance(elapsed, float):
+            self._elapsed.fill(min(elapsed, _LONGEST))
+        else:
+            np.minimum(elapsed, _LONGEST, out=self._elapsed)
         due = _run_down(self._countdown, self._speed, self._elapsed, self._due)
         for turn in range(_MOST_TURNS):
             if not due:

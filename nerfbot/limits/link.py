@@ -9,16 +9,23 @@ from nerfbot.limits.channel import Floats
 from nerfbot.limits.delay import DelayLine
 from nerfbot.limits.streams import Draws
 from nerfbot.limits.table import LimitTable
+from nerfbot.limits.views import KeepsViews
 
 
-class CommandLink:
+class CommandLink(KeepsViews):
     """Delays commands of shape (count, channels); the jitter is uniform between 0 and its limit."""
+
+    VIEWS = ("_latency", "_jitter")
 
     def __init__(self, limits: LimitTable, seeds: NDArray[np.uint64], channels: int) -> None:
         self._limits = limits
+        self._bind_views()
         self._draws = Draws("command/jitter", seeds, 1) if "jitter" in limits.declared else None
         self._line = DelayLine(len(seeds), channels)
         self._arrived = np.zeros((len(seeds), channels))
+
+    def _bind_views(self) -> None:
+        self._latency, self._jitter = self._limits["latency"][:, 0], self._limits["jitter"][:, 0]
 
     def reset(self, robots: NDArray[np.intp], seeds: NDArray[np.uint64]) -> None:
         """Start the jitters of ``robots`` anew; `begin` must follow before the next message."""
@@ -31,8 +38,8 @@ class CommandLink:
 
     def send(self, command: Floats, now: float) -> Floats:
         """Take ``command`` at ``now`` (s) and return what has arrived; the next call reuses the array."""
-        delay = self._limits["latency"][:, 0]
+        delay: Floats = self._latency
         if self._draws is not None:
-            delay = delay + self._limits["jitter"][:, 0] * self._draws.next()[:, 0]
+            delay = delay + self._jitter * self._draws.next()[:, 0]
         self._line.exchange(command, now, delay, self._arrived)
         return self._arrived

@@ -19,12 +19,13 @@ from nerfbot.limits.geometry import Geometry, ImageGeometry, PlainGeometry, RayG
 from nerfbot.limits.spec import NerfSpec
 from nerfbot.limits.streams import Draws, mix
 from nerfbot.limits.table import LimitTable
+from nerfbot.limits.views import KeepsViews
 
 _MEMORYLESS = {"range", "field_of_view", "resolution", "bias"}
 _NEXT_EPISODE = np.uint64(0x8CB92BA72F3D8DD7)
 
 
-class SensorLimiter:
+class SensorLimiter(KeepsViews):
     """Limits the readings of one sensor on ``count`` robots.
 
     A reading of shape (count, *shape) is sampled at the limited rate; the sample loses range, field of
@@ -36,6 +37,8 @@ class SensorLimiter:
     ``geometry`` says what the numbers are; ``allow`` names limits that may stay unenforced
     (``"imu.range"``). Raises `InvalidSpec` for a limit that the geometry cannot carry.
     """
+
+    VIEWS = ("_effective", "_latency", "_frozen")
 
     def __init__(
         self,
@@ -87,13 +90,19 @@ class SensorLimiter:
         if "latency" in self._limits.declared:
             self._line = DelayLine(count, elements)
         self._bursts: BurstProcess | None = None
-        self._never = np.zeros((1, count), bool)
         if section.frozen is not None:
             drawn = np.array([section.frozen.spread == "exponential"])
             self._bursts = BurstProcess(f"frozen/{name}", self._seeds, drawn)
         self.has_memory = self._kind == sensing.PLAIN or bool(self._limits.declared - _MEMORYLESS)
         """Whether the output depends on more than the present reading and lift."""
+        self._bind_views()
         self._begin(self._robots)
+
+    def _bind_views(self) -> None:
+        # Rewritten in place by the table and the bursts.
+        self._effective, self._latency = self._limits.values[:, 0], self._limits["latency"][:, 0]
+        never = np.zeros(len(self._robots), bool)
+        self._frozen = never if self._bursts is None else self._bursts.active_by_unit[0]
 
     def reset(self, mask: ArrayLike | None = None, seeds: ArrayLike | None = None) -> None:
         """Start a new episode for the robots in ``mask`` (count,) bool, all by default; as the limiter's."""
@@ -124,31 +133,36 @@ class SensorLimiter:
         if not math.isfinite(now):
             raise InvalidCommand(f"now must be a finite time in s, got {now!r}")
         held = None if only is None else np.flatnonzero(~as_mask(only, len(self._robots)))
-        self._check(array, now, held)
+        if now < self._latest - ROUNDING:
+            raise InvalidCommand(
+                f"{self.name}: now = {now:g} s is before the last reading's {self._latest:g} s"
+                " (reset restarts the clock)"
+            )
+        if self._any_fresh:
+            self._check_first(array, held)
         if level.tobytes() != self._lift_bytes:
             self._set_lift(level)
         if held is not None:
             before = self._clocks[held], self._walk[held], self._sample[held], self._last[held]
-        frozen = self._never
         if self._bursts is not None:
             elapsed = np.fmax(now - self._last, 0.0)  # a robot's first reading has no time behind it
             if held is not None:
                 elapsed[held] = 0.0
             self._bursts.step(elapsed)
-            frozen = self._bursts.active_by_unit
-        self._last[:] = self._latest = now
+            self._last[:] = now
+        self._latest = now
         sample = self._sample
         sensing.sense(
             array if self._is_flat else array.reshape(sample.shape),
             now,
-            self._limits.values[:, 0],
+            self._effective,
             self._kind,
             self._top,
             self._source,
             self._none if self._noise is None else self._noise.next(),
             self._none if self._drift is None else self._drift.next(),
             self._none if self._dropout is None else self._dropout.next(),
-            frozen[0],
+            self._frozen,
             self._clocks,
             self._walk,
             sample,
@@ -160,7 +174,7 @@ class SensorLimiter:
             for draws in self._draws.values():
                 draws.hold(held)
         arrived: NDArray
-        any_fresh, self._any_fresh = self._any_fresh, held is not None and bool(np.isnan(self._last).any())
+        any_fresh, self._any_fresh = self._any_fresh, held is not None and bool(self._is_fresh().any())
         if self._line is None:
             arrived = sample.copy()
         else:
@@ -169,7 +183,7 @@ class SensorLimiter:
                 fresh = np.flatnonzero(self._is_first)
                 self._line.reset(fresh, sample[fresh])
             released = None if held is None else self._line.released(held)
-            self._line.exchange(sample, now, self._limits["latency"][:, 0], arrived)
+            self._line.exchange(sample, now, self._latency, arrived)
             if held is not None and released is not None:
                 arrived[held] = self._line.hold(held, released)
         if self._integer:
@@ -178,22 +192,21 @@ class SensorLimiter:
             arrived = arrived.astype(self._dtype)
         return arrived if self._is_flat else arrived.reshape(self._shape)
 
-    def _check(self, reading: NDArray, now: float, held: NDArray[np.intp] | None) -> None:
-        """Raise `InvalidCommand` for a clock that ran backwards and a first reading without numbers."""
-        if now < self._latest - ROUNDING:
-            raise InvalidCommand(
-                f"{self.name}: now = {now:g} s is before the last reading's {self._latest:g} s"
-                " (reset restarts the clock)"
-            )
-        if self._kind == sensing.PLAIN and self._any_fresh:
-            rows = np.isnan(self._last)
-            if held is not None:
-                rows[held] = False
-            lost = ~np.isfinite(reading[rows])
-            if lost.any():
-                raise InvalidCommand(
-                    f"{self.name}: the first reading must be finite, got {reading[rows][lost].flat[0]}"
-                )
+    def _is_fresh(self) -> NDArray[np.bool_]:
+        """The robots whose sensor has not been read in this episode, (count,)."""
+        return np.isnan(self._clocks[:, sensing.TAKEN])
+
+    def _check_first(self, reading: NDArray, held: NDArray[np.intp] | None) -> None:
+        """Raise `InvalidCommand` for a first reading of plain numbers that are not finite."""
+        if self._kind != sensing.PLAIN:
+            return
+        rows = self._is_fresh()
+        if held is not None:
+            rows[held] = False
+        lost = ~np.isfinite(reading[rows])
+        if lost.any():
+            value = reading[rows][lost].flat[0]
+            raise InvalidCommand(f"{self.name}: the first reading must be finite, got {value}")
 
     def _begin(self, robots: NDArray[np.intp]) -> None:
         seeds = self._seeds[robots]
