@@ -194,6 +194,10 @@ class RobotDescription(Declared):
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
             raise ValueError(f"channels: {twice[0]!r} is given twice")
+        joints = Counter(row.joint_name for row in self.channels if row.name not in TWIST)
+        shared = [joint for joint, count in joints.items() if count > 1]
+        if shared:
+            raise ValueError(f"channels: two of them command the joint {shared[0]!r}")
         twist = [name for name in names if name in TWIST]
         if self.drive is None and twist:
             raise ValueError(f"channels: {twist[0]!r} needs a drive section (wheel joints, radius, track)")
@@ -216,6 +220,15 @@ class RobotDescription(Declared):
         if not isinstance(data, dict):
             raise InvalidRobot(f"{path}: a robot description is a mapping such as `urdf: ...`")
         return validate(cls, {**data, "folder": path.parent}, str(path), InvalidRobot)
+
+    def commanded_joints(self) -> dict[str, str]:
+        """Joints that channels or the drive command, each with the field that names it."""
+        joints = {row.joint_name: f"channels.{row.name}" for row in self.channels if row.name not in TWIST}
+        if self.drive is not None:
+            joints |= dict.fromkeys(self.drive.driven, "drive")
+        if isinstance(self.drive, AckermannDrive):
+            joints |= dict.fromkeys(self.drive.steering, "drive.steering")
+        return joints
 
     def urdf_path(self) -> Path:
         """Where the URDF is.

@@ -24,6 +24,7 @@ from .description import TWIST, ChannelRow, RobotDescription
 from .drives import Kinematics, kinematics_of
 from .motors import JointSpec, Motors, PositionMotors, SpeedMotors, TwistMotors
 from .servos import ServoMotors, SimulatedServo
+from .urdf import check_urdf
 
 Numbers = NDArray[np.float64] | Sequence[float]
 
@@ -62,6 +63,7 @@ class Robot:
     def __init__(self, client: Client, description: RobotDescription) -> None:
         self.client, self.description = client, description
         path = description.urdf_path()
+        check_urdf(path, description.name, description.commanded_joints(), description.rest)
         flags = client.URDF_USE_INERTIA_FROM_FILE | client.URDF_USE_IMPLICIT_CYLINDER
         try:
             self.body: int = client.loadURDF(str(path), useFixedBase=description.fixed_base, flags=flags)
