@@ -230,6 +230,17 @@ class RobotDescription(Declared):
             joints |= dict.fromkeys(self.drive.steering, "drive.steering")
         return joints
 
+    def wheel_limits(self) -> dict[str, float | None]:
+        """``effort`` (N·m) and ``velocity`` (rad/s) of a driven wheel by the twist channels' own limits."""
+        if self.drive is None:
+            return {"effort": None, "velocity": None}
+        (forward, turning), radius = self.channels[:2], self.drive.wheel_radius
+        effort = None if forward.effort is None else forward.effort * radius / len(self.drive.driven)
+        velocity = None
+        if forward.velocity is not None and turning.velocity is not None:
+            velocity = (forward.velocity + turning.velocity * self.drive.track / 2.0) / radius
+        return {"effort": effort, "velocity": velocity}
+
     def urdf_path(self) -> Path:
         """Where the URDF is.
 

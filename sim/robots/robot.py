@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,11 +107,35 @@ class Robot:
             raise self._unknown(field, name, list(self.links))
         return self.links[name]
 
-    def _joint(self, name: str, row: ChannelRow | None, field: str) -> JointSpec:
-        """A joint with the tighter of the limits that the channel table and the URDF state."""
+    def _info(self, name: str, field: str) -> Any:
         info = next((info for info in self._movable if info[1].decode() == name), None)
         if info is None:
             raise self._unknown(field, name, [info[1].decode() for info in self._movable])
+        return info
+
+    def _wheel(self, name: str) -> JointSpec:
+        """A driven wheel; limits that the URDF leaves at 0 follow from those of the twist channels."""
+        info = self._info(name, "drive")
+        limits: dict[str, float] = {}
+        for limit, stated in self.description.wheel_limits().items():
+            in_urdf = info[10] if limit == "effort" else info[11]
+            if in_urdf <= 0 and stated is None:
+                rows = "linear.x" if limit == "effort" else " and ".join(TWIST)
+                raise InvalidRobot(
+                    f"{self.description.name}: drive: the URDF gives wheel {name!r} {limit} {in_urdf:g};"
+                    f" state the {limit} of {rows} in channels"
+                )
+            limits[limit] = in_urdf if in_urdf > 0 or stated is None else stated
+        turn = self.client.getLinkState(self.body, info[0])[5]
+        across = self.client.multiplyTransforms((0, 0, 0), turn, info[13], (0, 0, 0, 1))[0][1]
+        if across < 0.9:
+            way = "rolls backwards" if across < -0.9 else "does not roll along +x"
+            raise InvalidRobot(f"{self.description.name}: drive: wheel {name!r} {way}: its axis must be +y")
+        return JointSpec(name, info[0], limits["effort"], limits["velocity"], None)
+
+    def _joint(self, name: str, row: ChannelRow | None, field: str) -> JointSpec:
+        """A joint with the tighter of the limits that the channel table and the URDF state."""
+        info = self._info(name, field)
         limits = {}
         for limit, in_table, in_urdf in (
             ("effort", row.effort if row else None, info[10]),
@@ -135,9 +159,9 @@ class Robot:
         self._rolling: list[int] = []
         drive = self.description.drive
         if drive is not None:
-            wheels = [self._joint(name, None, "drive") for name in drive.driven]
+            wheels = [self._wheel(name) for name in drive.driven]
             hinges = [self._joint(name, None, "drive.steering") for name in drive.steering]
-            self._rolling = [self._joint(name, None, "drive.rolling").index for name in drive.rolling]
+            self._rolling = [self._info(name, "drive.rolling")[0] for name in drive.rolling]
             effort, speed = min(wheel.effort for wheel in wheels), min(wheel.velocity for wheel in wheels)
             self._kinematics = kinematics_of(drive, effort, speed)
             limits = [math.inf if row.effort is None else row.effort for row in rows[:2]]

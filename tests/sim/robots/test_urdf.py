@@ -137,3 +137,56 @@ ROBOTS = [
 @pytest.mark.parametrize("path", ROBOTS, ids=[path.stem for path in ROBOTS])
 def test_the_robots_of_pybullet_data_pass(path: Path) -> None:
     check_urdf(path, path.stem, {}, {})
+
+
+HUSKY = {
+    "name": "husky",
+    "urdf": "pybullet_data:husky/husky.urdf",
+    "spawn_height": 0.2,
+    "drive": {
+        "left": ["front_left_wheel", "rear_left_wheel"],
+        "right": ["front_right_wheel", "rear_right_wheel"],
+        "wheel_radius": 0.1775,
+        "track": 0.57,
+    },
+    "channels": [
+        {"name": "linear.x", "mode": "velocity", "unit": "m/s", "effort": 300.0, "velocity": 1.5},
+        {"name": "angular.z", "mode": "velocity", "unit": "rad/s", "effort": 100.0, "velocity": 3.0},
+    ],
+}
+
+
+def test_wheels_without_limits_take_them_from_the_twist(tmp_path: Path) -> None:
+    (tmp_path / "husky.yaml").write_text(yaml.safe_dump(HUSKY))
+    with closing(Client()) as client:
+        plane = client.createCollisionShape(client.GEOM_PLANE)
+        client.createMultiBody(0, plane)
+        husky = Robot(client, RobotDescription.load(tmp_path / "husky.yaml"))
+        for _ in range(240):
+            husky.actuate([0.8, 0.0])
+            client.stepSimulation()
+        assert husky.read().velocity[0] == pytest.approx(0.8, rel=0.03)
+        assert max(husky.efforts()) <= 300.0 * 0.1775 / 4 + 1e-6
+
+
+def test_wheels_whose_limits_are_stated_nowhere_are_refused(tmp_path: Path) -> None:
+    rows = [{key: value for key, value in row.items() if key != "velocity"} for row in HUSKY["channels"]]
+    (tmp_path / "husky.yaml").write_text(yaml.safe_dump({**HUSKY, "channels": rows}))
+    with (
+        closing(Client()) as client,
+        pytest.raises(InvalidRobot, match="wheel 'front_left_wheel' velocity 0; state"),
+    ):
+        Robot(client, RobotDescription.load(tmp_path / "husky.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("axis", "reason"), [("0 -1 0", "rolls backwards"), ("1 0 0", r"does not roll along \+x")]
+)
+def test_a_wheel_that_does_not_roll_forwards_is_refused(tmp_path: Path, axis: str, reason: str) -> None:
+    limit = 'effort="5" velocity="20"'
+    wheels = "".join(joint(f"j{w}", "continuous", "base", w, axis, limit) for w in "lr")
+    (tmp_path / "q.urdf").write_text(robot(link("base") + link("l") + link("r") + wheels))
+    drive = {"left": ["jl"], "right": ["jr"], "wheel_radius": 0.1, "track": 0.4}
+    (tmp_path / "q.yaml").write_text(yaml.safe_dump({**HUSKY, "urdf": "q.urdf", "drive": drive}))
+    with closing(Client()) as client, pytest.raises(InvalidRobot, match=f"wheel 'jl' {reason}"):
+        Robot(client, RobotDescription.load(tmp_path / "q.yaml"))
