@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import json
 from collections.abc import Iterator
 from typing import Annotated, Any, NamedTuple
@@ -95,7 +97,7 @@ def check(
     from nerfbot.sim.robots.description import RobotDescription
 
     loaded, description = NerfSpec.load(spec), RobotDescription.load(robot)
-    description.urdf_path()
+    _load(description)
     limits = list(checked_rows(loaded, description))
     failing = [row for row in limits if row.problem]
     if as_json:
@@ -119,6 +121,25 @@ def check(
         enforced = f"{len(limits) - len(failing)} of {len(limits)} limits enforced"
         console.print(f"{loaded.name} on {description.name}: {enforced}")
     raise typer.Exit(1 if failing else 0)
+
+
+def _load(description: Any) -> None:
+    """Load the robot, so that its URDF, joints and limits are checked too; without PyBullet the URDF alone.
+
+    Raises `InvalidRobot` for what cannot be driven.
+    """
+    from nerfbot.sim.robots.urdf import check_urdf
+
+    if importlib.util.find_spec("pybullet") is None:
+        check_urdf(
+            description.urdf_path(), description.name, description.commanded_joints(), description.rest
+        )
+        return
+    from nerfbot.sim.physics.client import Client
+    from nerfbot.sim.robots.robot import Robot
+
+    with contextlib.closing(Client()) as client:
+        Robot(client, description)
 
 
 def limit_rows(spec: NerfSpec) -> Iterator[Row]:

@@ -7,6 +7,7 @@ PyBullet itself is imported only when a client is opened.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import importlib
 import inspect
@@ -64,6 +65,22 @@ def import_pybullet() -> Any:
             else "install it with pip install 'nerfbot[sim]'"
         )
         raise MissingDependency(f"nerfbot.sim needs pybullet, which cannot be imported; {remedy}") from error
+
+
+@contextlib.contextmanager
+def warnings_on_stderr() -> Iterator[None]:
+    """Send what PyBullet prints to stderr while it loads a file: stdout is for a command's results."""
+    flush = ctypes.CDLL(None).fflush
+    sys.stdout.flush()
+    flush(None)
+    stdout = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        flush(None)
+        os.dup2(stdout, 1)
+        os.close(stdout)
 
 
 class Closable:

@@ -18,7 +18,7 @@ from nerfbot.errors import InvalidCommand
 from nerfbot.limits import Channel, Measured
 
 from ..errors import InvalidRobot, UnknownChannel
-from ..physics.client import Client
+from ..physics.client import Client, warnings_on_stderr
 from ..physics.collision import GROUND, WHEELS
 from .description import TWIST, ChannelRow, RobotDescription
 from .drives import Kinematics, kinematics_of
@@ -66,7 +66,8 @@ class Robot:
         check_urdf(path, description.name, description.commanded_joints(), description.rest)
         flags = client.URDF_USE_INERTIA_FROM_FILE | client.URDF_USE_IMPLICIT_CYLINDER
         try:
-            self.body: int = client.loadURDF(str(path), useFixedBase=description.fixed_base, flags=flags)
+            with warnings_on_stderr():
+                self.body: int = client.loadURDF(str(path), useFixedBase=description.fixed_base, flags=flags)
         except Exception as error:  # pybullet.error, which has no stable name without the module
             raise InvalidRobot(f"{description.name}: urdf: PyBullet cannot load {path}: {error}") from None
         self.channels: tuple[Channel, ...] = tuple(row.channel() for row in description.channels)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -139,6 +142,17 @@ def test_the_robots_of_pybullet_data_pass(path: Path) -> None:
     check_urdf(path, path.stem, {}, {})
 
 
+ENVELOPE = {
+    "channels": {
+        "linear.x": {
+            "max_velocity": 1.5,
+            "max_acceleration": 3.0,
+            "stop_deceleration": 2.0,
+            "max_effort": 300.0,
+        },
+        "angular.z": {"max_velocity": 3.0, "max_acceleration": 12.0, "stop_deceleration": 8.0},
+    }
+}
 HUSKY = {
     "name": "husky",
     "urdf": "pybullet_data:husky/husky.urdf",
@@ -190,3 +204,20 @@ def test_a_wheel_that_does_not_roll_forwards_is_refused(tmp_path: Path, axis: st
     (tmp_path / "q.yaml").write_text(yaml.safe_dump({**HUSKY, "urdf": "q.urdf", "drive": drive}))
     with closing(Client()) as client, pytest.raises(InvalidRobot, match=f"wheel 'jl' {reason}"):
         Robot(client, RobotDescription.load(tmp_path / "q.yaml"))
+
+
+def test_nerf_check_loads_the_robot_and_keeps_its_warnings_off_stdout(tmp_path: Path) -> None:
+    (tmp_path / "husky.yaml").write_text(yaml.safe_dump({**HUSKY, "envelope": ENVELOPE}))
+    words = ["nerf", "check", "none", "--robot", str(tmp_path / "husky.yaml"), "--json"]
+    code = f"import sys; from nerfbot.cli import main; sys.exit(main({words!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["robot"] == "husky"
+    (tmp_path / "husky.yaml").write_text(
+        yaml.safe_dump(
+            {**HUSKY, "envelope": ENVELOPE, "drive": {**HUSKY["drive"], "left": ["chassis_joint"]}}
+        )
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert "joint 'chassis_joint' (drive) is fixed" in done.stderr.replace("\n", " ")
