@@ -41,7 +41,8 @@ def progress_bar(line_per_text: bool = False) -> Iterator[Callable[[str, int, in
     """Show progress on stderr while a command runs: call the result with text, done and total.
 
     On a terminal one line shows the latest text, or with `line_per_text` every text has a line of its own.
-    Elsewhere a line is printed when a text begins or is done, and every `PLAIN_SECONDS` in between.
+    Elsewhere lines are printed: once a part of a text is done, every `PLAIN_SECONDS` from then on, and at its
+    end.
     """
     console = Console(stderr=True)
     columns = (TextColumn("{task.description:<48}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -53,6 +54,8 @@ def progress_bar(line_per_text: bool = False) -> Iterator[Callable[[str, int, in
     def show(text: str, done: int, total: int) -> None:
         if not console.is_terminal:
             now = time.monotonic()
+            if done == 0:  # bad input is one line, and nothing has been done yet
+                return
             if done >= total or now - printed.get(text, -math.inf) >= PLAIN_SECONDS:
                 printed[text] = now
                 console.print(f"{text}: {done} of {total}", markup=False, highlight=False)

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from nerfbot.limits.channel import Floats
 from nerfbot.limits.delay import DelayLine
 from nerfbot.limits.streams import Draws
-from nerfbot.limits.table import LimitTable
-from nerfbot.limits.views import KeepsViews
+from nerfbot.limits.table import KeepsViews, LimitTable
 
 
 class CommandLink(KeepsViews):

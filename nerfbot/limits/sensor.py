@@ -18,8 +18,7 @@ from nerfbot.limits.fields import SENSOR_FIELDS
 from nerfbot.limits.geometry import Geometry, ImageGeometry, PlainGeometry, RayGeometry, resampled
 from nerfbot.limits.spec import NerfSpec
 from nerfbot.limits.streams import Draws, mix
-from nerfbot.limits.table import LimitTable
-from nerfbot.limits.views import KeepsViews
+from nerfbot.limits.table import KeepsViews, LimitTable
 
 _MEMORYLESS = {"range", "field_of_view", "resolution", "bias"}
 _NEXT_EPISODE = np.uint64(0x8CB92BA72F3D8DD7)

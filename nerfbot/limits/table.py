@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,26 @@ def _interpolate(
         between = (1.0 - level) * low + level * high
         # Rounding must not carry a limit past either end: one that no lift changes stays as it is.
         values[robots[n]] = np.minimum(np.maximum(between, np.minimum(low, high)), np.maximum(low, high))
+
+
+class KeepsViews:
+    """Base of a class that keeps NumPy views of arrays that it owns, for speed.
+
+    A copy of a view is an array of its own, which nothing rewrites. So the attributes named in ``VIEWS`` are
+    left out of copies and pickles, and `_bind_views` makes them anew.
+    """
+
+    VIEWS: ClassVar[tuple[str, ...]]
+
+    def _bind_views(self) -> None:
+        raise NotImplementedError
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in self.VIEWS}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._bind_views()
 
 
 class LimitTable:
