@@ -1,7 +1,7 @@
 """What moving from a cell into the next asks of a body: force on slopes and edges, and the time of a gate.
 
-The solver, the grid's levels and the scripted drivers read the same rules, so that what is proved about a
-course is what its plants do.
+The solver and the grid's levels read the same rules, so that what is proved about a course is what the grid
+does. The scripted driver of the simulated robots does not read them.
 """
 
 from __future__ import annotations
