@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 ROS    := $(if $(ROS_DISTRO),,ros,)
 PEERS  := build/peers
 
-.PHONY: install demo test lint bench bench-peers mutation results clean
+.PHONY: install demo test lint bench bench-peers lerobot mutation results clean
 
 install: $(STAMP)
 
@@ -43,6 +43,14 @@ $(PEERS)/.installed: Makefile
 		$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check $$peer \
 			|| echo "bench-peers: $$peer cannot be had here; its figures will be missing"; \
 	done
+	touch $@
+
+# LeRobot in an environment of its own, a witness for calibrations (tests/hardware/test_lerobot_witness.py).
+lerobot: build/lerobot/.installed
+
+build/lerobot/.installed: Makefile
+	test -x build/lerobot/bin/python || $(PYTHON) -m venv build/lerobot
+	build/lerobot/bin/python -m pip install --quiet --disable-pip-version-check 'lerobot[feetech,dynamixel]'
 	touch $@
 
 # A seeded sample of mutants; half an hour or more, goes on where it was cut off.

@@ -18,22 +18,29 @@ from .errors import InvalidServo
 
 ROBOTS = Path(__file__).parent / "robots"
 GRAVITY = 9.80665
+FIRMWARE_OFFSET = 1024
+"""A Dynamixel in Position Control Mode ignores a larger homing offset (ROBOTIS e-manual, address 20)."""
 
 
 class JointConfig(Declared):
     """One joint: ``home`` is the count at 0 rad, ``direction`` the sign of a count in radians.
 
-    ``homing_offset`` goes into the servo's EEPROM where a calibration gives one. Only the emulator uses
-    ``inertia`` (kg·m², about the axis, arm stretched).
+    ``zero``: where a calibration puts 0 rad, in the middle of the range or at a gripper's closed end.
+    ``homing_offset`` goes into the servo's EEPROM where a calibration gives one, as ``eeprom`` does. Only the
+    emulator uses ``inertia`` (kg·m², about the axis, arm stretched) and ``stops``, the mechanical end stops
+    in rad (None: it turns freely).
     """
 
     name: str
     id: Annotated[int, Field(ge=0, le=252)]
     model: str
-    home: Annotated[int, Field(ge=0, le=4095)] = 2048
+    home: Annotated[Number, Field(ge=0, le=4095)] = 2048
     direction: Literal[-1, 1] = 1
+    zero: Literal["middle", "closed"] = "middle"
     homing_offset: int | None = None
+    eeprom: dict[str, int] = Field(default_factory=dict)
     inertia: Positive = 0.01
+    stops: tuple[Number, Number] | None = None
 
     @property
     def servo(self) -> ServoModel:
@@ -42,9 +49,9 @@ class JointConfig(Declared):
 
     def counts(self, position: float) -> int:
         """The count nearest to ``position`` (rad)."""
-        return self.home + self.direction * round(position / self.servo.radians_per_count)
+        return round(self.home + self.direction * position / self.servo.radians_per_count)
 
-    def radians(self, counts: int) -> float:
+    def radians(self, counts: float) -> float:
         """The position (rad) of a count."""
         return self.direction * (counts - self.home) * self.servo.radians_per_count
 
@@ -105,8 +112,18 @@ class ServoRobot(Declared):
                 near = suggestion(link.joint, self.names)
                 raise ValueError(f"gravity: there is no joint {link.joint!r}{near}")
         for joint in self.joints:
+            self._check_offset(joint)
             self._check_range(joint, self.envelope.channel(joint.channel()))
         return self
+
+    def _check_offset(self, joint: JointConfig) -> None:
+        mode = joint.eeprom.get("operating_mode", joint.servo.operating_mode)
+        offset = joint.homing_offset or 0
+        if joint.servo.protocol == "dynamixel" and mode == 3 and abs(offset) > FIRMWARE_OFFSET:
+            raise ValueError(
+                f"joints[{joint.name}].homing_offset: {offset} is ignored in operating_mode 3 beyond"
+                f" {FIRMWARE_OFFSET}: set eeprom: {{operating_mode: 4}}"
+            )
 
     def _check_range(self, joint: JointConfig, limits: ChannelEnvelope) -> None:
         place, stall = f"envelope.{joint.name}", joint.servo.motor.stall_torque

@@ -202,7 +202,7 @@ def envelope_registers(robot: ServoRobot) -> dict[int, dict[str, int]]:
         values["min_position_limit"], values["max_position_limit"] = position_counts(joint, limits)
         if joint.homing_offset is not None:
             values["homing_offset"] = joint.homing_offset
-        for name, value in robot.eeprom.items():
+        for name, value in {**robot.eeprom, **joint.eeprom}.items():
             register = servo.register(name)
             if register.area == "eeprom":
                 values[name] = value
@@ -218,8 +218,8 @@ def position_counts(joint: JointConfig, limits: ChannelEnvelope) -> tuple[int, i
     assert limits.min_position is not None
     assert limits.max_position is not None
     ends = (limits.min_position * joint.direction, limits.max_position * joint.direction)
-    low = joint.home + math.ceil(min(ends) / radians - 1e-9)
-    high_ = joint.home + math.floor(max(ends) / radians + 1e-9)
+    low = math.ceil(joint.home + min(ends) / radians - 1e-9)
+    high_ = math.floor(joint.home + max(ends) / radians + 1e-9)
     return low, high_
 
 

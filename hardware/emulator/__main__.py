@@ -14,34 +14,37 @@ from nerfbot.files import read_yaml
 
 from ..bus.control_table import load_servo
 from ..errors import InvalidServo
+from ..lerobot import calibrated
 from ..robot import ServoRobot
 from .program import Emulator
 from .pty_server import serve
 from .register_map import EmulatedServo
 
-END_STOP = 0.05
-"""How far beyond the envelope's range the mechanical end stops of the emulated joints are, rad."""
-
 
 def build(robot: ServoRobot, link: Path | None, **options: Any) -> Emulator:
-    """An emulator of ``robot`` with its gravity; ``options`` are those of `Emulator`."""
+    """An emulator of ``robot`` at 0 rad, with its end stops, gravity, and a calibration's EEPROM.
+
+    ``options`` are those of `Emulator`.
+    """
     servos = [EmulatedServo(joint.servo, joint.id, joint.inertia) for joint in robot.joints]
     joints = {joint.name: (joint, servo) for joint, servo in zip(robot.joints, servos, strict=True)}
     for joint, servo in joints.values():
-        home, limits = joint.home * joint.servo.radians_per_count, robot.limits(joint.name)
-        ends = sorted(
-            home + joint.direction * (end or 0.0) for end in (limits.min_position, limits.max_position)
-        )
-        servo.motor.stops = (ends[0] - END_STOP, ends[1] + END_STOP)
-        servo.place(home, 0.0)
+        servo.eeprom |= {**joint.eeprom, "homing_offset": joint.homing_offset or 0}
+        servo.power_on(0.0)
+        scale = joint.direction / joint.servo.radians_per_count
+        low, high = joint.stops or (-math.inf, math.inf)
+        ends = sorted(servo.angle_of(joint.home + scale * end) for end in (low, high))
+        servo.motor.stops = (ends[0], ends[1])
+        servo.place(servo.angle_of(joint.home), 0.0)
 
     def gravity(_: Sequence[EmulatedServo]) -> dict[int, float]:
-        angles = {
-            name: joint.direction * (servo.motor.angle - joint.home * joint.servo.radians_per_count)
-            for name, (joint, servo) in joints.items()
-        }
+        angles = {name: joint.radians(servo.position) for name, (joint, servo) in joints.items()}
         torques = robot.gravity_torques(angles)
-        return {joints[n][0].id: joints[n][0].direction * torque for n, torque in torques.items()}
+        return {
+            joint.id: joint.direction * servo.sign * torques[name]
+            for name, (joint, servo) in joints.items()
+            if name in torques
+        }
 
     return Emulator(servos, link, robot.baud, gravity=gravity if robot.gravity else None, **options)
 
@@ -50,6 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run until a signal; returns 0, or 2 for bad input (one line on stderr)."""
     parser = argparse.ArgumentParser(prog="python -m nerfbot.hardware.emulator", description=__doc__)
     parser.add_argument("--robot", default="so101", help="a robot's name or YAML file")
+    parser.add_argument("--calibration", type=Path, help="the robot's, in LeRobot's format")
     parser.add_argument("--servo", action="append", default=[], metavar="MODEL:ID", help="instead of a robot")
     parser.add_argument("--link", required=True, type=Path, help="where the port's link is made")
     parser.add_argument("--log", type=Path, help="append the oracle log here")
@@ -69,7 +73,10 @@ def main(arguments: list[str] | None = None) -> int:
                 servo.place(math.pi, 0.0)
             emulator = Emulator(servos, options.link, options.baud, **common)
         else:
-            emulator = build(ServoRobot.load(options.robot), options.link, **common)
+            robot = ServoRobot.load(options.robot)
+            if options.calibration is not None:
+                robot = calibrated(robot, options.calibration)
+            emulator = build(robot, options.link, **common)
         if options.faults is not None:
             emulator.schedule(read_yaml(options.faults, InvalidServo) or [])
     except NerfbotError as problem:

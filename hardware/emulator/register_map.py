@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ..bus.control_table import Register, ServoModel
 from ..bus.dynamixel import ALERT
+from ..robot import FIRMWARE_OFFSET
 from .motor import MotorCommand, MotorModel
 
 DATA_RANGE, DATA_LIMIT, ACCESS = 4, 6, 7
@@ -17,6 +18,13 @@ BOOT = 0.05
 
 DYNAMIXEL_OVERLOAD_S = 1.0  # s at the duty limit: about the e-manual's overload protection
 _MIDDLE = 2048
+REVERSED = 1
+"""Bit of a Dynamixel's Drive_Mode: it counts the other way round (ROBOTIS e-manual, Drive Mode(10))."""
+
+MULTI_TURN = 0x10
+"""Bit of a Feetech's phase: its position goes on beyond a turn (STS memory table, address 18)."""
+
+POSITION_MODE = 3
 
 
 class EmulatedServo:
@@ -54,11 +62,35 @@ class EmulatedServo:
         return self.values["torque_enable"] == 1
 
     @property
-    def counts(self) -> int:
-        """The position that the encoder reports."""
-        measured = round(self.motor.angle / self.model.radians_per_count) + self.encoder_offset
+    def sign(self) -> int:
+        """-1 where a Dynamixel's Drive_Mode reverses it, else 1."""
+        return -1 if not self.feetech and self.values["drive_mode"] & REVERSED else 1
+
+    @property
+    def homing_offset(self) -> int:
+        """Counts from the encoder to the position; 0 where the firmware ignores the register."""
         offset = self.values["homing_offset"]
-        return measured - offset if self.feetech else measured + offset
+        if self.feetech:
+            return -offset
+        ignored = self.values["operating_mode"] == POSITION_MODE and abs(offset) > FIRMWARE_OFFSET
+        return 0 if ignored else offset
+
+    @property
+    def position(self) -> float:
+        """The shaft's position in the servo's counts, neither rounded nor wrapped."""
+        return self.sign * self.motor.angle / self.model.radians_per_count + self.homing_offset
+
+    @property
+    def counts(self) -> int:
+        """The position that the encoder reports: a Feetech's wraps after a turn, but in multi-turn mode."""
+        measured = round(self.position)
+        if self.feetech and not self.values["phase"] & MULTI_TURN:
+            measured %= self.model.resolution
+        return measured + self.encoder_offset
+
+    def angle_of(self, counts: float) -> float:
+        """The shaft's angle (rad) at a position of ``counts``."""
+        return self.sign * (counts - self.homing_offset) * self.model.radians_per_count
 
     def power_on(self, now: float) -> None:
         """Start from EEPROM, RAM at its initial values, torque off; silent for `BOOT`."""
@@ -163,15 +195,15 @@ class EmulatedServo:
         motor, values = self.motor, self.values
         scale = self.model.registers
         values["present_position"] = self.counts
-        values["present_velocity"] = round(motor.velocity / scale["present_velocity"].scale)
+        values["present_velocity"] = round(self.sign * motor.velocity / scale["present_velocity"].scale)
         values["present_voltage"] = max(0, round(motor.voltage * 10))
         values["present_temperature"] = max(0, min(255, round(motor.temperature)))
         values["moving"] = int(abs(motor.velocity) > 0.02)
         values["hardware_status"] = self.latched
         if "present_load" in values:
-            values["present_load"] = round(1000 * motor.duty)
+            values["present_load"] = round(1000 * self.sign * motor.duty)
         if "present_current" in values:
-            values["present_current"] = round(motor.current / scale["present_current"].scale)
+            values["present_current"] = round(self.sign * motor.current / scale["present_current"].scale)
 
     def error_byte(self, refused: int = 0) -> int:
         """The error byte of a status."""
@@ -195,12 +227,13 @@ class EmulatedServo:
             duty_limit = min(duty_limit, values["max_torque_limit"] / 1000)
             if self.latched & 1 << 5:
                 duty_limit = min(duty_limit, values["protective_torque"] / 100)
-        offset = values["homing_offset"] if self.feetech else -values["homing_offset"]
         fired = values.get("bus_watchdog") == -1
         velocity, acceleration = limits["velocity"].ram, limits["acceleration"].ram
-        offset -= self.encoder_offset  # the servo's own loop uses its encoder, as the driver does
+        # The servo's own loop uses what its encoder reports, as the driver does: beyond the seam, and after a
+        # jump, it goes where that leads.
+        error = round(self.position) - self.counts
         return MotorCommand(
-            goal=(values["goal_position"] + offset) * self.model.radians_per_count,
+            goal=self.angle_of(values["goal_position"] + error),
             velocity=0.0 if fired else abs(values[velocity]) * registers[velocity].scale,
             acceleration=0.0 if fired else values[acceleration] * registers[acceleration].scale,
             duty_limit=duty_limit,

@@ -6,7 +6,7 @@ ones; what is left out is the pseudo terminal, and that processes run side by si
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nerfbot.hardware.bus.bus import Bus
@@ -59,15 +59,18 @@ class LockstepPort(Port):
 
 
 class LockstepArm:
-    """``robot`` emulated, with its driver under ``spec``, as `ServoArm` has it; starts at rest at 0 rad.
+    """``robot`` emulated, with its driver under ``spec``, as `ServoArm` has it.
 
-    ``levels``: the lift that the permits give, by axis; ``stop``: why they are emergency stops, "" where they
-    are none. Both may be set at any time. Raises what `Driver` does.
+    It starts at rest at ``start`` (rad by joint), a joint that is not named there at 0 rad. ``levels``: the
+    lift that the permits give, by axis; ``stop``: why they are emergency stops, "" where they are none. Both
+    may be set at any time. Raises what `Driver` does.
     """
 
-    def __init__(self, robot: ServoRobot, spec: NerfSpec) -> None:
+    def __init__(self, robot: ServoRobot, spec: NerfSpec, start: Mapping[str, float] | None = None) -> None:
         self.robot, self.channels = robot, robot.channels()
         self.emulator = build(robot, None, clock=lambda: 0.0)
+        for joint, servo in zip(robot.joints, self.emulator.servos, strict=True):
+            servo.place(servo.angle_of(joint.counts((start or {}).get(joint.name, 0.0))), 0.0)
         self.port = LockstepPort(self.emulator, robot.baud)
         bus = Bus(self.port, robot.protocol, robot.servos)
         self.driver = ServoDriver(robot, spec, bus, self.port.clock)

@@ -198,7 +198,7 @@ def _table(rows: list[dict[str, Any]]) -> Table:
 
 
 def _load_robot(robot: str, calibration: Path | None) -> ServoRobot:
-    from nerfbot.hardware.driver.calibration import calibrated
+    from nerfbot.hardware.lerobot import calibrated
     from nerfbot.hardware.robot import ServoRobot
 
     description = ServoRobot.load(robot)
@@ -235,7 +235,7 @@ def drive(
     confirm(port, expected_motion(description, loaded, limits), yes)
     sockets = _socket_folder(folder)
     started = f"{description.name} under {loaded.name}: sockets in {sockets}"
-    with opened_port(port, robot) as path:
+    with opened_port(port, robot, calibration) as path:
         audit = sockets / "audit.jsonl"
         config = DriverConfig(description, loaded, path, sockets, audit, allow=limits, supervisor=supervisor)
         serve(config, lambda: print(started, flush=True))
@@ -275,8 +275,8 @@ def teleoperate(
     until = time.monotonic() + seconds if seconds > 0.0 else float("inf")
     console, last_text = Console(), ""
     with (
-        opened_port(leader, robot) as leader_port,
-        opened_port(port, robot) as follower_port,
+        opened_port(leader, robot, leader_calibration) as leader_port,
+        opened_port(port, robot, calibration) as follower_port,
         teleoperating(leading, leader_port, following, follower_port, loaded, sockets, supervised) as arms,
         suppress(KeyboardInterrupt),
     ):

@@ -97,9 +97,9 @@ def _real_arm(
     """
     import yaml
 
-    from nerfbot.hardware.driver.calibration import calibrated
     from nerfbot.hardware.driver.setup import open_bus, set_up
     from nerfbot.hardware.hil.safe_envelope import resting_positions, with_safe_envelope
+    from nerfbot.hardware.lerobot import calibrated
     from nerfbot.hardware.robot import ServoRobot
     from nerfbot.limits import NerfSpec
 

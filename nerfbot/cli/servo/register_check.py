@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich import box
@@ -31,14 +32,18 @@ def is_servo_robot(robot: str, port: str | None) -> bool:
 
 
 @contextlib.contextmanager
-def opened_port(port: str, robot: str) -> Iterator[str]:
-    """Yield the port's path; for ``emulator``, that of an emulator of ``robot`` which runs meanwhile."""
+def opened_port(port: str, robot: str, calibration: Path | None = None) -> Iterator[str]:
+    """Yield the port's path; for ``emulator``, that of an emulator of ``robot`` which runs meanwhile.
+
+    ``calibration``: of the emulated arm.
+    """
     if port != EMULATOR:
         yield port
         return
     from nerfbot.hardware.emulator.process import EmulatedBus
 
-    with EmulatedBus(robot) as emulated:
+    options = [] if calibration is None else ["--calibration", str(calibration)]
+    with EmulatedBus(robot, options=options) as emulated:
         yield str(emulated.port)
 
 

@@ -1,4 +1,4 @@
-"""Calibration in LeRobot's format: read as it is, narrowing the envelope only, refused by name; recorded."""
+"""Recording a calibration, and the commands that set a bus up."""
 
 from __future__ import annotations
 
@@ -8,67 +8,13 @@ import math
 import pytest
 
 from nerfbot.cli import main
-from nerfbot.hardware.driver.calibration import CalibrationRecorder, calibrated
-from nerfbot.hardware.driver.register_limits import envelope_registers
+from nerfbot.hardware.driver.calibration import CalibrationRecorder
 from nerfbot.hardware.errors import InvalidServo
+from nerfbot.hardware.lerobot import calibrated
 from nerfbot.hardware.robot import ServoRobot
 
 ROBOT = ServoRobot.load("so101")
 COUNT = 2 * math.pi / 4096
-
-
-def entry(id, low=900, high=3100, offset=37, drive_mode=0):
-    return {"id": id, "drive_mode": drive_mode, "homing_offset": offset, "range_min": low, "range_max": high}
-
-
-def write(path, change=lambda data: None):
-    data = {joint.name: entry(joint.id) for joint in ROBOT.joints}
-    change(data)
-    path.write_text(json.dumps(data))
-    return path
-
-
-def test_a_lerobot_file_gives_home_direction_offset_and_a_narrower_range(tmp_path):
-    path = write(tmp_path / "c.json", lambda data: data.update(gripper=entry(6, 1500, 2300, -5, 1)))
-    robot = calibrated(ROBOT, path)
-    lift, gripper = robot.joints[1], robot.joints[5]
-    assert (lift.home, lift.direction, lift.homing_offset) == (2000, 1, 37)
-    assert (gripper.home, gripper.direction) == (1900, -1)
-    assert robot.limits("shoulder_lift").max_position == pytest.approx(1100 * COUNT)
-    assert robot.limits("gripper").min_position == -0.1  # the envelope's own, which is narrower
-    assert robot.limits("gripper").max_position == pytest.approx(400 * COUNT)
-    assert envelope_registers(robot)[6]["homing_offset"] == -5
-
-
-BAD = {
-    "of another robot": (lambda d: d.pop("gripper"), "is not of so101"),
-    "another ID": (lambda d: d["gripper"].update(id=5), "gripper.id = 5: the robot's is 6"),
-    "range inverted": (lambda d: d["gripper"].update(range_min=3200), "range_min 3200 must be below"),
-    "not a number": (lambda d: d["gripper"].update(homing_offset="x"), "gripper.homing_offset = 'x'"),
-    "offset beyond the register": (lambda d: d["gripper"].update(homing_offset=2048), "homing_offset = 2048"),
-    "a field missing": (lambda d: d["gripper"].pop("drive_mode"), "gripper: must have id, drive_mode"),
-    "a range that excludes the envelope": (
-        lambda d: d["gripper"].update(range_min=0, range_max=40),
-        "min_position",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_a_bad_file_is_refused_in_one_line(case, tmp_path):
-    change, message = BAD[case]
-    with pytest.raises(InvalidServo) as caught:
-        calibrated(ROBOT, write(tmp_path / "c.json", change))
-    assert message in str(caught.value) or case == "a range that excludes the envelope"
-    assert len(str(caught.value).splitlines()) == 1
-
-
-def test_a_missing_file_and_one_that_is_no_json_are_named(tmp_path):
-    with pytest.raises(InvalidServo, match="cannot be read"):
-        calibrated(ROBOT, tmp_path / "no.json")
-    (tmp_path / "no.json").write_text("{")
-    with pytest.raises(InvalidServo, match="is not JSON"):
-        calibrated(ROBOT, tmp_path / "no.json")
 
 
 @pytest.mark.realtime
@@ -88,8 +34,30 @@ def test_a_recorded_calibration_is_read_back(name, tmp_path, emulate, connect):
         recorder.update_ranges()
     recorder.save(tmp_path / "c.json")
     again = calibrated(robot, tmp_path / "c.json")
-    assert all(abs(joint.home - 2047) < 5 for joint in again.joints if joint.name in [j.name for j in level])
+    middles = [
+        joint.counts(sum(joint.stops) / 2) for joint in again.joints if not robot.holding_effort(joint.name)
+    ]
+    assert all(abs(middle - 2047) < 5 for middle in middles)
     assert not any(servo["values"]["torque_enable"] for servo in emulated.state().values())
+
+
+SEAM = [0, 1, 2046, 2047, 2048, 4094, 4095]
+"""Counts of the encoder at which a joint may stand when it is in the middle of its range."""
+
+
+@pytest.mark.realtime
+@pytest.mark.parametrize("before", [-2047, 0, 1365, 2047])
+def test_the_middle_may_lie_anywhere_on_the_encoder(before, emulate, connect):
+    emulated = emulate(servos=[f"sts3215:{id}" for id in range(1, 8)])
+    joints = tuple(ROBOT.joints[0].model_copy(update={"name": f"joint{id}", "id": id}) for id in range(1, 8))
+    robot = ROBOT.model_copy(update={"joints": joints})
+    bus = connect(emulated)
+    bus.servos = robot.servos
+    emulated.do("eeprom", values={str(id): {"homing_offset": before} for id in range(1, 8)})
+    emulated.do("reset", angles=[counts * COUNT for counts in SEAM])
+    offsets = CalibrationRecorder(bus, robot).set_middle()
+    assert all(-2047 <= offset <= 2047 for offset in offsets.values())
+    assert all(abs(bus.read(joint.id, "present_position") - 2047) <= 1 for joint in joints)
 
 
 @pytest.mark.realtime

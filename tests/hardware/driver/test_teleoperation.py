@@ -95,7 +95,7 @@ def test_a_real_port_is_asked_about_first(capsys, monkeypatch):
     arguments = ("--leader", "emulator", "--port", "/dev/ttyUSB7", "--nerf", "so101-weak")
     assert main(["servo", "teleoperate", *arguments]) == 2
     error = capsys.readouterr().err
-    assert "wrist_roll (servo 5) from -2.7 to 2.7 rad at up to 1 rad/s (3 lifted)" in error
+    assert "wrist_roll (servo 5) from -2.95 to 2.95 rad at up to 1 rad/s (3 lifted)" in error
     assert "--port /dev/ttyUSB7: not touched" in error
     assert main(["servo", "teleoperate", *arguments, "--yes"]) == 2
     assert "there is no such port" in capsys.readouterr().err

@@ -43,7 +43,7 @@ def line(time=1.0, id=1, torque=1, counts=2048, **values):
 
 
 BAD = {
-    "goal outside the range": (line(goal_position=3400, counts=3390), "goal_position = 3400"),
+    "goal outside the range": (line(goal_position=3500, counts=3490), "goal_position = 3500"),
     "more torque than the envelope": (line(torque_limit=800), "torque_limit = 800"),
     "faster than the envelope": (line(goal_velocity=2000), "goal_velocity = 2000"),
     "unlimited speed": (line(goal_velocity=0), "goal_velocity = 0"),
