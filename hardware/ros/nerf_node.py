@@ -23,7 +23,8 @@ from .base_node import run
 from .command_messages import stamp_of
 from .filter_node import FilterNode
 from .parameters import Parameter
-from .sensor_messages import SENSOR_MESSAGES, ImpairedObjects, ImpairedSensor
+from .sensor_formats import SENSOR_MESSAGES
+from .sensor_messages import ImpairedObjects, ImpairedSensor
 
 SENSORS_ELSEWHERE = ("objects",)
 """Sensors that `sensors` does not list, because they always pass through here."""
@@ -117,8 +118,9 @@ class NerfNode(FilterNode):
         level, message, values = super().diagnose()
         values["nerf"] = self.values["nerf"]
         for sensor, _ in self._sensors if hasattr(self, "_sensors") else ():
-            if sensor.problem:
-                values[f"sensor.{sensor.name}"] = sensor.problem
+            values[f"sensor.{sensor.name}"] = sensor.report() or "none yet"
+        if hasattr(self, "_objects"):
+            values["objects_left_out"] = self._objects.left_out
         unenforced = [item.name for item in self.filter.limiter.report if item.problem]
         values["not_enforced"] = ", ".join(unenforced) or "nothing"
         return level, message, values

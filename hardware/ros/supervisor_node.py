@@ -33,7 +33,7 @@ from .base_node import STATE_QOS, BaseNode, run
 from .callback_budget import CallbackBudget, take_newest
 from .command_messages import command_type
 from .parameters import COMMANDS, Parameter, channels_of
-from .sensor_messages import read_odometry
+from .sensor_formats import read_odometry
 
 
 class Threshold(NamedTuple):

@@ -18,6 +18,10 @@ class PlainGeometry:
 
     carries: frozenset[str] = frozenset({"rate", "latency", "noise", "bias", "drift", "dropout", "frozen"})
 
+    def marks(self) -> tuple[float, float, float, float]:
+        """The most and the least that a reading can be, what a lost element and what a too near ray reads."""
+        return 0.0, 0.0, 0.0, 0.0
+
 
 @dataclass(frozen=True)
 class RayGeometry:
@@ -37,6 +41,10 @@ class RayGeometry:
             raise InvalidSpec(f"rays: field_of_view must be from 0 to 2 pi rad, got {self.field_of_view!r}")
         if not self.max_range > 0.0:
             raise InvalidSpec(f"rays: max_range must be above 0 m, got {self.max_range!r}")
+
+    def marks(self) -> tuple[float, float, float, float]:
+        """As of every geometry: a ray that is lost or too near reads like one without a return."""
+        return self.max_range, 0.0, self.max_range, self.max_range
 
     def angles(self, size: int) -> Floats:
         """Angle of each of ``size`` rays from the middle, rad."""
@@ -60,6 +68,10 @@ class ImageGeometry:
             raise InvalidSpec(f"image: field_of_view must be between 0 and pi, got {self.field_of_view!r}")
         if not 0.0 < self.white < math.inf:
             raise InvalidSpec(f"image: white must be above 0, got {self.white!r}")
+
+    def marks(self) -> tuple[float, float, float, float]:
+        """As of every geometry: a lost pixel is black."""
+        return self.white, 0.0, 0.0, 0.0
 
     def angles(self, size: int) -> Floats:
         """Angle of each of ``size`` columns from the middle, rad."""

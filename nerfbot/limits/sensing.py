@@ -22,6 +22,10 @@ _COLUMN = {field: column for column, field in enumerate(SENSOR_FIELDS)}
 _RANGE, _RATE, _NOISE, _BIAS = (_COLUMN[f] for f in ("range", "rate", "noise", "bias"))
 _DRIFT, _DROPOUT = _COLUMN["drift"], _COLUMN["dropout"]
 
+# Columns of the marks: the most and the least that a reading can be, what a lost element reads, and what a
+# ray reads that is too near to measure (-inf). A ray without a return reads the most.
+MOST, LEAST, LOST, NEAR = 0, 1, 2, 3
+
 # Columns of the clocks: when the next sample is due, and when the last was taken (NaN: never).
 NEXT, TAKEN = 0, 1
 
@@ -35,7 +39,7 @@ def sense(
     now: float,
     limits: np.ndarray,
     kind: int,
-    top: float,
+    marks: np.ndarray,
     source: np.ndarray,
     noise: np.ndarray,
     steps: np.ndarray,
@@ -45,21 +49,24 @@ def sense(
     walk: np.ndarray,
     sample: np.ndarray,
     is_first: np.ndarray,
+    is_new: np.ndarray,
 ) -> None:
     """Take the samples that are due at ``now`` (s) and update ``sample`` (count, elements) in place.
 
-    ``reading`` (count, elements); ``limits`` (count, fields); ``top`` what a ray without return reads, or an
-    image's white; ``source`` (count, elements): which element each one shows, or `HIDDEN`; ``noise``,
-    ``losses``: random numbers (count, elements), or one column where there are none; ``walk`` and its
-    ``steps`` (count, elements or 1); ``frozen`` (count,); ``is_first`` (count,) is set where this was the
-    first sample.
+    ``reading`` (count, elements); ``limits`` (count, fields); ``marks`` (4,), see `MOST`; ``source`` (count,
+    elements): which element each one shows, or `HIDDEN`; ``noise``, ``losses``: random numbers (count,
+    elements), or one column where there are none; ``walk`` and its ``steps`` (count, elements or 1);
+    ``frozen`` (count,); ``is_first`` (count,) is set where this was the first sample, ``is_new`` where
+    ``sample`` shows a new one.
     """
     count, elements = reading.shape
+    most, least = marks[MOST], marks[LEAST]
     # One column serves all elements: its index is then multiplied by 0.
     noises, walks, chances = int(noise.shape[1] > 1), int(walk.shape[1] > 1), int(losses.shape[1] > 1)
     for r in range(count):
         taken = clocks[r, TAKEN]
         is_first[r] = math.isnan(taken)
+        is_new[r] = False
         due = clocks[r, NEXT]
         if not is_first[r] and now < due - _ROUNDING:
             continue
@@ -76,18 +83,24 @@ def sense(
                 walk[r, k] += growth * steps[r, k]
         if frozen[r] and not is_first[r]:
             continue
+        is_new[r] = True
         for k in range(elements):
             x = reading[r, source[r, k]]  # the value of a hidden element is not used
-            lost = source[r, k] == HIDDEN or not abs(x) <= _HUGE  # NaN compares false
-            if kind == RAYS:
-                lost = lost or x < 0.0 or x >= top or x > limits[r, _RANGE]
-            lost = lost or losses[r, k * chances] < limits[r, _DROPOUT]
+            lost = source[r, k] == HIDDEN or losses[r, k * chances] < limits[r, _DROPOUT]
+            is_near = kind == RAYS and x == -math.inf
+            is_far = kind == RAYS and (x >= most or x > limits[r, _RANGE])
+            if not (is_near or is_far):
+                lost = lost or not abs(x) <= _HUGE or (kind == RAYS and x < least)  # NaN compares false
             x += limits[r, _NOISE] * noise[r, k * noises]
             x += limits[r, _BIAS] + walk[r, k * walks]
             if kind == PLAIN:
                 if not lost:
                     sample[r, k] = x
             elif lost:
-                sample[r, k] = top if kind == RAYS else 0.0
+                sample[r, k] = marks[LOST]
+            elif is_near:
+                sample[r, k] = marks[NEAR]
+            elif is_far:
+                sample[r, k] = most
             else:
-                sample[r, k] = min(max(x, 0.0), top)
+                sample[r, k] = min(max(x, least), most)

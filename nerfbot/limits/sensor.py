@@ -20,6 +20,7 @@ from nerfbot.limits.spec import NerfSpec
 from nerfbot.limits.streams import Draws, mix
 from nerfbot.limits.table import KeepsViews, LimitTable
 
+_VALUES = [list(SENSOR_FIELDS).index(field) for field in ("noise", "bias", "drift", "dropout")]
 _MEMORYLESS = {"range", "field_of_view", "resolution", "bias"}
 _NEXT_EPISODE = np.uint64(0x8CB92BA72F3D8DD7)
 
@@ -59,35 +60,35 @@ class SensorLimiter(KeepsViews):
                     f"{spec.name}: sensors[{name}].{field}: is not enforceable on a {kind} reading"
                     f" (allow {f'{name}.{field}'!r} to go on without it)"
                 )
-        self._shape, self._dtype = (count, *shape), np.dtype(dtype)
-        self._integer, self._is_flat = np.issubdtype(self._dtype, np.integer), len(shape) == 1
-        elements = math.prod(shape)
+        self._dtype = np.dtype(dtype)
+        self._integer = np.issubdtype(self._dtype, np.integer)
         self._robots, self._seeds = np.arange(count), first_seeds(seed, count)
         self._limits = LimitTable([(name, section)], SENSOR_FIELDS, self._seeds)
         self._lift, self._lift_bytes = np.zeros((count, len(AXES))), b""
-        self._kind, self._top = sensing.PLAIN, 0.0
+        self._kind = sensing.PLAIN
         if isinstance(self.geometry, RayGeometry):
-            self._kind, self._top = sensing.RAYS, self.geometry.max_range
+            self._kind = sensing.RAYS
         elif isinstance(self.geometry, ImageGeometry):
-            self._kind, self._top = sensing.IMAGE, self.geometry.white
-        self._walk = np.zeros((count, elements if self._kind == sensing.PLAIN else 1))
-        sizes = {"noise": elements, "drift": self._walk.shape[1], "dropout": elements}
+            self._kind = sensing.IMAGE
         self._draws = {
-            what: Draws(f"{what}/{name}", self._seeds, size, normal=what != "dropout")
-            for what, size in sizes.items()
+            what: Draws(f"{what}/{name}", self._seeds, 1, normal=what != "dropout")
+            for what in ("noise", "drift", "dropout")
             if what in self._limits.declared
         }
-        self._noise, self._drift, self._dropout = (self._draws.get(what) for what in sizes)
+        self._noise, self._drift, self._dropout = (
+            self._draws.get(what) for what in ("noise", "drift", "dropout")
+        )
         self._none = np.ones((count, 1))  # stands in for numbers that nothing uses
         self._clocks = np.full((count, 2), np.nan)
         self._is_first = np.ones(count, bool)
+        self.is_new = np.ones(count, bool)
+        """Whether the last reading was sampled: a sensor not due, or frozen, repeats its last sample."""
         self._last, self._latest = np.full(count, np.nan), -math.inf
         self._any_fresh = True
-        self._sample = np.zeros((count, elements))
-        self._source = np.tile(np.arange(elements), (count, 1))
+        self._resize(shape)
         self._line: DelayLine | None = None
         if "latency" in self._limits.declared:
-            self._line = DelayLine(count, elements)
+            self._line = DelayLine(count, self._sample.shape[1])
         self._bursts: BurstProcess | None = None
         if section.frozen is not None:
             drawn = np.array([section.frozen.spread == "exponential"])
@@ -96,6 +97,36 @@ class SensorLimiter(KeepsViews):
         """Whether the output depends on more than the present reading and lift."""
         self._bind_views()
         self._begin(self._robots)
+
+    def _resize(self, shape: tuple[int, ...]) -> None:
+        count, elements = len(self._robots), math.prod(shape)
+        self._shape, self._is_flat = (count, *shape), len(shape) == 1
+        self._marks = np.array(self.geometry.marks())
+        self._walk = np.zeros((count, elements if self._kind == sensing.PLAIN else 1))
+        for what, draws in self._draws.items():
+            draws.resize(self._walk.shape[1] if what == "drift" else elements)
+        self._sample = np.zeros((count, elements))
+        self.source = np.tile(np.arange(elements), (count, 1))
+        """Which element of the reading each one shows, (count, elements); `sensing.HIDDEN`: none."""
+
+    def reshape(self, shape: tuple[int, ...], geometry: Geometry) -> None:
+        """Go on with rays or pixels of another number and geometry: clocks, faults, drift, streams continue.
+
+        Raises `InvalidCommand` for plain numbers, for no elements, and where a latency is declared.
+        """
+        if type(geometry) is not type(self.geometry) or self._kind == sensing.PLAIN or 0 in shape:
+            raise InvalidCommand(f"{self.name}: cannot go on with shape {shape} of {geometry}")
+        if self._line is not None:
+            raise InvalidCommand(f"{self.name}: cannot go on with another shape under a latency")
+        walk, self.geometry = self._walk, geometry
+        self._resize(shape)
+        self._walk = walk
+        self._update(self._robots)
+
+    @property
+    def changes_values(self) -> bool:
+        """Whether noise, bias, drift or dropout change readings at the present lift."""
+        return bool((self._effective[:, _VALUES] != 0.0).any() or self._walk.any())
 
     def _bind_views(self) -> None:
         # Rewritten in place by the table and the bursts.
@@ -156,8 +187,8 @@ class SensorLimiter(KeepsViews):
             now,
             self._effective,
             self._kind,
-            self._top,
-            self._source,
+            self._marks,
+            self.source,
             self._none if self._noise is None else self._noise.next(),
             self._none if self._drift is None else self._drift.next(),
             self._none if self._dropout is None else self._dropout.next(),
@@ -166,6 +197,7 @@ class SensorLimiter(KeepsViews):
             self._walk,
             sample,
             self._is_first,
+            self.is_new,
         )
         if held is not None:
             self._clocks[held], self._walk[held], sample[held], self._last[held] = before
@@ -244,7 +276,7 @@ class SensorLimiter(KeepsViews):
         if isinstance(geometry, RayGeometry):
             rays = self._shape[1]
             out_of_view = np.abs(geometry.angles(rays)) > half
-            self._source[robots] = np.where(out_of_view, sensing.HIDDEN, resampled(rays, share))
+            self.source[robots] = np.where(out_of_view, sensing.HIDDEN, resampled(rays, share))
             return
         height, width = self._shape[1:3]
         numbers = np.arange(self._sample.shape[1]).reshape(1, height, width, -1)
@@ -252,4 +284,4 @@ class SensorLimiter(KeepsViews):
         image = np.take_along_axis(image, resampled(height, share)[:, :, None, None], 1)
         image = np.take_along_axis(image, resampled(width, share)[:, None, :, None], 2)
         out_of_view = (np.abs(geometry.angles(width)) > half)[:, None, :, None]
-        self._source[robots] = np.where(out_of_view, sensing.HIDDEN, image).reshape(len(robots), -1)
+        self.source[robots] = np.where(out_of_view, sensing.HIDDEN, image).reshape(len(robots), -1)

@@ -75,11 +75,17 @@ class Draws:
 
     def __init__(self, purpose: str, seeds: NDArray[np.uint64], lanes: int, normal: bool = False) -> None:
         self._stream = Stream(purpose, seeds)
-        self._robots, self._lanes, self._normal = np.arange(len(seeds)), np.arange(lanes), normal
-        self._size = min(64, max(1, self._BLOCK_NUMBERS // (len(seeds) * lanes)))
-        self._row = self._size
-        self._first = np.full(len(seeds), -self._size)  # number of the call that row 0 belongs to
-        self._block = np.empty((self._size, len(seeds), lanes))
+        self._robots, self._normal = np.arange(len(seeds)), normal
+        self._row, self._first = 0, np.zeros(len(seeds), np.int64)  # number of the call that row 0 belongs to
+        self.resize(lanes)
+
+    def resize(self, lanes: int) -> None:
+        """Go on with this many numbers a robot and call; the calls count on."""
+        following = self._first + self._row
+        self._lanes = np.arange(lanes)
+        self._size = min(64, max(1, self._BLOCK_NUMBERS // (len(self._robots) * lanes)))
+        self._row, self._first = self._size, following - self._size
+        self._block = np.empty((self._size, len(self._robots), lanes))
 
     def reset(self, robots: NDArray[np.intp], seeds: NDArray[np.integer]) -> None:
         """Start the numbers of ``robots`` (indices) anew from ``seeds``."""

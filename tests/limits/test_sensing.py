@@ -15,16 +15,17 @@ NAN, INF = math.nan, math.inf
 class Sensor:
     """The arrays of one sensor of four elements; `take` makes one call."""
 
-    def __init__(self, kind: int, top: float = 0.0, **limits: float) -> None:
+    def __init__(self, kind: int, top: float = 0.0, marks: tuple[float, ...] = (), **limits: float) -> None:
         absent = {"resolution": 1.0, "range": UNLIMITED, "field_of_view": UNLIMITED, "rate": UNLIMITED}
         row = {field: 0.0 for field in SENSOR_FIELDS} | absent | limits
         self.limits = np.array([list(row.values())])
-        self.kind, self.top = kind, top
+        lost = top if kind == sensing.RAYS else 0.0
+        self.kind, self.marks = kind, np.array(marks or (top, 0.0, lost, top))
         self.source = np.arange(4)[None].copy()
         self.clocks, self.walk = np.full((1, 2), NAN), np.zeros((1, 4))
         self.sample, self.first = np.zeros((1, 4)), np.ones(1, bool)
         self.noise, self.steps, self.losses = np.ones((1, 1)), np.ones((1, 4)), np.ones((1, 1))
-        self.frozen = np.zeros(1, bool)
+        self.frozen, self.is_new = np.zeros(1, bool), np.zeros(1, bool)
 
     def take(self, *reading: float, now: float = 0.0) -> list[float]:
         sensing.sense(
@@ -32,7 +33,7 @@ class Sensor:
             now,
             self.limits,
             self.kind,
-            self.top,
+            self.marks,
             self.source,
             self.noise,
             self.steps,
@@ -42,6 +43,7 @@ class Sensor:
             self.walk,
             self.sample,
             self.first,
+            self.is_new,
         )
         return self.sample[0].tolist()
 
@@ -50,6 +52,24 @@ def test_rays_out_of_their_bounds_read_no_return():
     rays = Sensor(sensing.RAYS, 10.0)
     assert rays.take(0.0, -0.1, 9.9, 10.0) == [0.0, 10.0, 9.9, 10.0]
     assert rays.take(NAN, INF, -INF, 11.0, now=1.0) == [10.0] * 4
+
+
+def test_lost_rays_and_those_too_near_have_marks_of_their_own():
+    rays = Sensor(sensing.RAYS, marks=(10.0, 0.2, NAN, -INF), bias=-0.5, range=5.0)
+    assert rays.take(1.0, 0.5, 5.5, INF) == [0.5, 0.2, 10.0, 10.0]
+    assert np.array_equal(rays.take(-INF, 0.1, NAN, -0.1, now=1.0), [-INF, NAN, NAN, NAN], equal_nan=True)
+    rays.source[0, 0] = sensing.HIDDEN
+    assert math.isnan(rays.take(-INF, 1.0, 1.0, 1.0, now=2.0)[0])
+
+
+def test_it_says_whether_the_sample_is_new():
+    sensor = Sensor(sensing.PLAIN, rate=4.0)
+    new = []
+    for now, frozen in ((0.0, True), (0.1, False), (0.25, False), (0.5, True)):
+        sensor.frozen[0] = frozen
+        sensor.take(1.0, 1.0, 1.0, 1.0, now=now)
+        new.append(bool(sensor.is_new[0]))
+    assert new == [True, False, True, False]
 
 
 def test_the_range_itself_is_still_seen():
@@ -165,13 +185,15 @@ def test_every_robot_is_sampled_on_its_own():
     sensor = Sensor(sensing.PLAIN, rate=1.0)
     for name in ("limits", "source", "clocks", "walk", "sample", "noise", "steps", "losses"):
         setattr(sensor, name, np.repeat(getattr(sensor, name), 2, axis=0))
-    sensor.first, sensor.frozen = np.ones(2, bool), np.zeros(2, bool)
+    sensor.first, sensor.frozen, sensor.is_new = np.ones(2, bool), np.zeros(2, bool), np.ones(2, bool)
     sensor.limits[1, list(SENSOR_FIELDS).index("rate")] = 2.0
 
     def take(value: float, now: float) -> list[float]:
         arrays = (sensor.noise, sensor.steps, sensor.losses, sensor.frozen, sensor.clocks, sensor.walk)
-        limits = (sensor.limits, sensor.kind, sensor.top, sensor.source)
-        sensing.sense(np.full((2, 4), value), now, *limits, *arrays, sensor.sample, sensor.first)
+        limits = (sensor.limits, sensor.kind, sensor.marks, sensor.source)
+        sensing.sense(
+            np.full((2, 4), value), now, *limits, *arrays, sensor.sample, sensor.first, sensor.is_new
+        )
         return sensor.sample[:, 0].tolist()
 
     assert take(1.0, 0.0) == [1.0, 1.0]

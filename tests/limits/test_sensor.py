@@ -347,3 +347,61 @@ def test_geometries_say_what_they_carry() -> None:
     assert ImageGeometry(field_of_view=2.0).angles(2).tolist() == pytest.approx(
         [-np.arctan(0.5 * np.tan(1.0)), np.arctan(0.5 * np.tan(1.0))]
     )
+
+
+def alternating(limits: dict[str, Any], sizes: list[int], steps: int = 40) -> list[np.ndarray]:
+    """Scans every 0.1 s whose number of rays varies; each reads 1 + 0.01 times its number."""
+    limiter, scans = make(limits, (sizes[0],), geometry=RAYS), []
+    for step in range(steps):
+        size = sizes[step % len(sizes)]
+        limiter.reshape((size,), RAYS)
+        scans.append(limiter.apply([[1.0 + 0.01 * step] * size], 0.1 * step, NERFED)[0])
+    return scans
+
+
+def test_drift_and_the_streams_of_a_scan_go_on_when_its_number_of_rays_varies() -> None:
+    for limits in ({"noise": 0.05}, {"dropout": 0.3}, {"drift": 0.05}):
+        constant, varying = alternating(limits, [8]), alternating(limits, [8, 9])
+        assert all(np.array_equal(a, b[:8]) for a, b in zip(constant, varying, strict=True)), limits
+        assert len({tuple(scan[:8]) for scan in varying}) == 40, limits
+
+
+def test_the_rate_and_frozen_times_of_a_scan_go_on_when_its_number_of_rays_varies() -> None:
+    for limits in (
+        {"rate": {"nerfed": 2.0, "lifted": 100.0}},
+        {"frozen": {"rate": 2.0, "duration": 0.5, "spread": "fixed"}},
+    ):
+        new = []
+        for sizes in ([8], [8, 9]):
+            limiter = make(limits, (8,), geometry=RAYS)
+            new.append([])
+            for step in range(40):
+                size = sizes[step % len(sizes)]
+                limiter.reshape((size,), RAYS)
+                limiter.apply([[1.0] * size], 0.1 * step, NERFED)
+                new[-1].append(bool(limiter.is_new[0]))
+        assert new[0] == new[1]
+        assert 5 < sum(new[0]) < 35
+
+
+def test_a_reading_cannot_go_on_as_another_kind_or_as_nothing() -> None:
+    for limiter, shape, geometry in (
+        (make({"noise": 0.1}, (2,)), (3,), PlainGeometry()),
+        (make({"noise": 0.1}, (2,), geometry=RAYS), (2,), PlainGeometry()),
+        (make({"noise": 0.1}, (2,), geometry=RAYS), (0,), RAYS),
+        (make({"latency": 0.1}, (2,), geometry=RAYS), (3,), RAYS),
+    ):
+        with pytest.raises(InvalidCommand, match="cannot go on"):
+            limiter.reshape(shape, geometry)
+
+
+def test_it_says_whether_it_changes_values() -> None:
+    limiter = make({"drift": {"nerfed": 0.1, "lifted": 0.0}}, (2,))
+    limiter.apply([[1.0, 2.0]], 0.0, LIFTED)
+    assert not limiter.changes_values
+    limiter.apply([[1.0, 2.0]], 0.0, NERFED)
+    assert limiter.changes_values
+    limiter.apply([[1.0, 2.0]], 1.0, NERFED)
+    limiter.apply([[1.0, 2.0]], 1.0, LIFTED)
+    assert limiter.changes_values  # what has drifted stays
+    assert not make({"rate": {"nerfed": 1.0, "lifted": 2.0}}, (2,)).changes_values

@@ -18,7 +18,7 @@ from sensor_msgs.msg import Image, Imu, JointState, LaserScan
 from visualization_msgs.msg import Marker, MarkerArray
 
 from nerfbot.angles import wrap_angle
-from nerfbot.hardware.ros.sensor_messages import read_imu, read_odometry, write_imu
+from nerfbot.hardware.ros.sensor_formats import joint_numbers, read_imu, read_odometry, write_imu
 from nerfbot.hardware.safety.localisation import PlanarPose
 from nerfbot.sim.plant.sensors import Detection, Readings
 from nerfbot.sim.robots.description import RobotDescription
@@ -134,22 +134,27 @@ class ReadingsCollector:
         self._objects: tuple[Detection, ...] = ()
 
     def take_odometry(self, message: Odometry) -> None:
-        """Take pose and twist."""
+        """Take pose and twist, where they are numbers."""
+        if not np.isfinite(read_odometry(message)).all():
+            return
         x, y, heading, *twist = read_odometry(message).tolist()
         here = self._origin.compose(PlanarPose(x, y, heading))
         self._pose, self._twist = np.array([here.x, here.y, wrap_angle(here.heading)]), np.array(twist)
 
     def take_scan(self, message: LaserScan) -> None:
-        """Take ranges, m; a ray without a return reads the sensor's range."""
-        self._lidar = np.minimum(np.asarray(message.ranges, np.float64), message.range_max)
+        """Take ranges, m; a ray without a return or a measurement reads the sensor's range (REP-117)."""
+        ranges = np.nan_to_num(np.asarray(message.ranges, np.float64), nan=np.inf)
+        self._lidar = np.clip(ranges, message.range_min, message.range_max)
 
     def take_imu(self, message: Imu) -> None:
         """Take force and rate."""
         self._imu = read_imu(message)
 
     def take_joints(self, message: JointState) -> None:
-        """Take positions and velocities."""
-        self._joints = np.array([message.position, message.velocity])
+        """Take positions and velocities, where they are whole; a velocity that is not measured reads 0."""
+        position, velocity, _ = joint_numbers(message, message.name)
+        if np.isfinite(position).all():
+            self._joints = np.array([position, np.nan_to_num(velocity)])
 
     def take_objects(self, message: MarkerArray) -> None:
         """Take what is in sight."""
