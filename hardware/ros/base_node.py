@@ -5,14 +5,15 @@ from __future__ import annotations
 import functools
 import gc
 import json
-import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from lifecycle_msgs.msg import State
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
@@ -26,6 +27,7 @@ from nerfbot.errors import NerfbotError
 from .. import priority
 from ..datagram import Mailbox, private_path
 from .parameters import COMMON, Parameter, check, check_names, shared_names
+from .program import EndRequest, Interrupted
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
@@ -65,6 +67,7 @@ class BaseNode(LifecycleNode):
         self.values: dict[str, Any] = {}
         self.refusal = ""
         """Why the node did not configure."""
+        self.configured = False
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._reported: dict[str, str] = {}
         self._defects: set[str] = set()
@@ -88,7 +91,7 @@ class BaseNode(LifecycleNode):
         return "ok", "", {}
 
     def finish(self) -> None:
-        """Leave the robot stopped when the node ends."""
+        """Leave the robot stopped when the node ends; called once it was configured."""
 
     # Topics
 
@@ -127,14 +130,29 @@ class BaseNode(LifecycleNode):
 
     # Lifecycle
 
+    @property
+    def state(self) -> str:
+        """The lifecycle's state, such as "active"; a node does its work in that one only."""
+        return str(self._state_machine.current_state[1])
+
+    @property
+    def active(self) -> bool:
+        """Whether the lifecycle's state is active."""
+        return bool(self._state_machine.current_state[0] == State.PRIMARY_STATE_ACTIVE)
+
     def on_configure(self, state: Any) -> Any:
-        """Configure, or log in one line why not."""
+        """Configure, or log in one line why not; a second time is refused."""
+        if self.configured or self.refusal:
+            self.get_logger().error("configure is refused: it is read once, at start; start the process anew")
+            return FAILURE
         try:
             self.configure()
-        except NerfbotError as error:
-            self.refusal = str(error)
+        except Exception as error:  # the lifecycle would swallow it without a word
+            self.refusal = _one_line(error)
             self.get_logger().error(self.refusal)
+            self.get_logger().debug(traceback.format_exc())
             return FAILURE
+        self.configured = True
         self.call_every(1.0, self.publish_diagnostics)
         self._priority_refused = priority.request(self.values.get("priority", 0))
         if self._priority_refused:
@@ -147,6 +165,11 @@ class BaseNode(LifecycleNode):
     def on_cleanup(self, state: Any) -> Any:
         """Refused: a node of the chain without its state could not stop the robot."""
         self.get_logger().error("cleanup is refused: end the process instead")
+        return FAILURE
+
+    def on_error(self, state: Any) -> Any:
+        """Finalize a node whose transition failed: it is not active, and stays so."""
+        self.get_logger().error(f"a transition from {state.label} failed")
         return FAILURE
 
     def now(self) -> float:
@@ -219,40 +242,43 @@ def sender_of(info: Mapping[str, Any]) -> bytes | None:
     return bytes(gid["data"]) if gid else None
 
 
+def _one_line(error: Exception) -> str:
+    text = str(error) if isinstance(error, NerfbotError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())[:500]
+
+
 def run(node_class: type[BaseNode], arguments: Sequence[str] | None = None) -> int:
-    """Run a node until SIGINT or SIGTERM; the exit code: 0, or 2 with one line where it must not start."""
-    ending: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda caught, frame: ending.append(caught))
-    try:
-        rclpy.init(
-            args=None if arguments is None else list(arguments),
-            signal_handler_options=SignalHandlerOptions.NO,
-        )
-    except Exception as error:  # rclpy's own, for arguments that it cannot parse
-        print(f"ros arguments: {' '.join(str(error).split())[:300]}", file=sys.stderr)
-        return 2
-    node: BaseNode | None = None
+    """Run a node until a signal ends it; the exit code: 0, or 2 with one line where it cannot start."""
+    request, node, refusal = EndRequest(), None, ""
     try:
         try:
+            rclpy.init(
+                args=None if arguments is None else list(arguments),
+                signal_handler_options=SignalHandlerOptions.NO,
+            )
             node = node_class()
             if node.values["autostart"] and node.trigger_configure() is SUCCESS:
                 node.trigger_activate()
             refusal = node.refusal
-        except NerfbotError as error:
-            refusal = str(error)
+            request.starting = False
+        except Interrupted as signal_name:
+            refusal = f"{signal_name} before it started"
+        except Exception as error:  # ours, or rclpy's for arguments that it cannot parse
+            refusal = _one_line(error)
         if node is None or refusal:
             print(f"{node_class.NAME}: {refusal}", file=sys.stderr)
             return 2
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        while not ending:
+        while not request.received:
             executor.spin_once(timeout_sec=0.1)
         return 0
     except ExternalShutdownException:
         return 0
     finally:
+        request.starting = False
         if node is not None:
-            node.finish()
+            if node.configured:
+                node.finish()
             node.destroy_node()
         rclpy.try_shutdown()

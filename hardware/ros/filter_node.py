@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from nav_msgs.msg import Odometry
+from rclpy.duration import Duration
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import JointState
@@ -20,13 +21,16 @@ from nerfbot.limits import Measured, NerfSpec
 from ..datagram import Mailbox
 from ..errors import InvalidSetup
 from ..safety.command_filter import CommandFilter, FilteredCommand
-from .base_node import COMMAND_QOS, NEWEST_QOS, SUCCESS, BaseNode, sender_of
+from .base_node import COMMAND_QOS, NEWEST_QOS, BaseNode, sender_of
 from .callback_budget import CallbackBudget, discard_queue
 from .command_messages import TWIST_PARTS, command_type, stamp_of
 from .parameters import COMMON, Parameter, channels_of, envelope_of, limit_parameters
 
 MOST_SENDERS = 64
 """Senders whose message numbers are remembered."""
+
+ACKNOWLEDGED_WITHIN = 0.5
+"""s that a node which ends waits for its last command to be received."""
 
 MEASUREMENT_TIMEOUT = 0.5
 """A measurement older than this (s) is not used."""
@@ -73,10 +77,10 @@ class FilterNode(BaseNode):
             jump=values["stamp_jump"],
             stamps_are_time=clock == "stamp",
             rate_limit=self.IS_LAST,
+            tick=1.0 / values["timer_rate"],
             seed=values.get("seed", 0),
             allow=[name for name in values.get("allow", ()) if name],
         )
-        self.filter.stop_conditions["inactive"] = "the node is not active"
         self._kind = command_type(values)
         self._message = self._kind.message_class()
         self._measured_at = -1e9
@@ -109,30 +113,21 @@ class FilterNode(BaseNode):
             self.call_every(0.2, self._check_publishers)
         self.get_logger().info(f"envelope {digest[:12]}, {self.TAKES} -> {self.SENDS}")
 
-    def on_activate(self, state: Any) -> Any:
-        """Follow commands."""
-        self.filter.stop_conditions.pop("inactive", None)
-        return super().on_activate(state)
-
-    def on_deactivate(self, state: Any) -> Any:
-        """Stop, and go on sending the stop."""
-        self.filter.stop_conditions["inactive"] = "the node is not active"
-        super().on_deactivate(state)
-        return SUCCESS
-
     def finish(self) -> None:
-        """Stop under the envelope's deceleration before the process ends, for at most two seconds."""
-        if not hasattr(self, "_in"):
-            return  # it did not configure
+        """Stop under the envelope's deceleration until the last command is that of a robot at rest."""
         self.filter.stop_conditions = {"ending": "the node ends"}
-        period = 1.0 / self.values["timer_rate"]
-        for _ in range(int(2.0 / period)):
-            before = None if self.last is None else self.last.values
-            self._tick()
-            if before is not None and self.last is not None and before == self.last.values:
-                break
-            time.sleep(period)
-        self._permits.close()
+        tick, until = self.guarded(self._tick), self.now() + self.filter.longest_stop
+        tick()
+        while not self.filter.at_rest and self.now() < until:
+            time.sleep(1.0 / self.values["timer_rate"])
+            tick()
+        self._out.wait_for_all_acked(Duration(seconds=ACKNOWLEDGED_WITHIN))
+
+    def destroy_node(self) -> None:
+        """Close the socket of permits last: whoever sends them knows by it that nothing is published here."""
+        super().destroy_node()
+        if self.configured:
+            self._permits.close()
 
     # Commands
 
@@ -144,6 +139,7 @@ class FilterNode(BaseNode):
             values: Any = self._kind.read(message, self.filter.channels)
         except InvalidCommand as error:
             values = error
+        self._check_active()
         output = self.filter.command(values, now, stamp, source, self._fresh_measurement(now))
         if output is not None:
             self._send(output, message.header if self._kind.stamped else None)
@@ -164,10 +160,18 @@ class FilterNode(BaseNode):
         if self.filter.recovering:
             discard_queue(self._in, COMMAND_QOS.depth)
         self._read_permits(now)
+        self._check_active()
         output = self.filter.tick(now, self._fresh_measurement(now))
         if output is not None:
             self._send(output, None)
         self.after_tick(now)
+
+    def _check_active(self) -> None:
+        """Stop in every state of the lifecycle but active, however it was left."""
+        if self.active:
+            self.filter.stop_conditions.pop("inactive", None)
+        else:
+            self.filter.stop_conditions["inactive"] = f"the node is {self.state}"
 
     def after_tick(self, now: float) -> None:
         """Whatever else a subclass does at the timer's rate."""

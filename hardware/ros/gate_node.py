@@ -7,7 +7,11 @@ must stop the robot.
 
 from __future__ import annotations
 
-import sys
+if __name__ == "__main__":  # before anything slow is imported
+    from nerfbot.hardware.ros.program import start
+
+    raise SystemExit(start("nerfbot.hardware.ros.gate_node"))
+
 from functools import partial
 from typing import Any
 
@@ -34,7 +38,7 @@ class GateNode(FilterNode):
     def configure(self) -> None:
         """Besides the commands, pass on the nerf's effort limits and serve the probe."""
         super().configure()
-        self._silent_until = -1e9
+        self._silent_until = 0.0
         self.create_service(Trigger, "~/probe_backstop", self._probe)
         self.listen(Float64MultiArray, "effort_limit_nerfed", self._take_effort_limit, NEWEST_QOS)
 
@@ -44,15 +48,29 @@ class GateNode(FilterNode):
         response.success, response.message = not stop, stop
         if not stop:
             self._silent_until = self.now() + PROBE
+            self.filter.stop_conditions["probe"] = "the gate is silent, to see whether the robot stops itself"
         return response
 
+    def _end_probe_when_due(self) -> None:
+        """End the probe when its time is over, or for any other reason to stop: that one is sent at once."""
+        now, conditions = self.now(), self.filter.stop_conditions
+        if now >= self._silent_until or conditions.keys() - {"probe"} or self.filter.permit.stop(now):
+            self._silent_until = 0.0
+            conditions.pop("probe", None)
+            self.filter.stream.reset()  # begin from rest, whatever is commanded
+
+    def _tick(self) -> None:
+        if self._silent_until:
+            self._end_probe_when_due()
+        try:
+            super()._tick()
+        except Exception:  # a defect: stop all the same, then report it
+            self._send(self.filter.bare_stop(self.now()), None)
+            raise
+
     def _send(self, output: FilteredCommand, header: Any) -> None:
-        if self.now() < self._silent_until:
-            return
-        if self._silent_until > 0.0:  # the probe is over: begin from rest, whatever is commanded
-            self._silent_until = -1e9
-            self.filter.stream.reset()
-        super()._send(output, header)
+        if not self._silent_until:
+            super()._send(output, header)
 
     def _take_effort_limit(self, message: Float64MultiArray) -> None:
         try:
@@ -64,6 +82,3 @@ class GateNode(FilterNode):
 
 
 main = partial(run, GateNode)
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,7 +6,11 @@ the steps of a stop.
 
 from __future__ import annotations
 
-import sys
+if __name__ == "__main__":  # before anything slow is imported
+    from nerfbot.hardware.ros.program import start
+
+    raise SystemExit(start("nerfbot.hardware.ros.nerf_node"))
+
 from functools import partial
 from typing import Any
 
@@ -127,6 +131,3 @@ class NerfNode(FilterNode):
 
 
 main = partial(run, NerfNode)
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -5,7 +5,11 @@ Messages are written as received, serialised; their definitions come from the RO
 
 from __future__ import annotations
 
-import sys
+if __name__ == "__main__":  # before anything slow is imported
+    from nerfbot.hardware.ros.program import start
+
+    raise SystemExit(start("nerfbot.hardware.ros.recorder_node"))
+
 import time
 from functools import partial
 from pathlib import Path
@@ -84,6 +88,8 @@ class RecorderNode(BaseNode):
             self.listen(classes[topic], topic, partial(self._write, channel), qos, raw=True)
 
     def _write(self, channel: int, data: bytes) -> None:
+        if not self.active:
+            return
         now = time.time_ns()
         self._writer.add_message(channel, log_time=now, data=data, publish_time=now)
         self.count += 1
@@ -94,12 +100,8 @@ class RecorderNode(BaseNode):
 
     def finish(self) -> None:
         """Write the summary, which completes the file."""
-        if hasattr(self, "_writer"):
-            self._writer.finish()
-            self._file.close()
+        self._writer.finish()
+        self._file.close()
 
 
 main = partial(run, RecorderNode)
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -7,7 +7,11 @@ on, and a driver that receives no commands stops.
 
 from __future__ import annotations
 
-import sys
+if __name__ == "__main__":  # before anything slow is imported
+    from nerfbot.hardware.ros.program import start
+
+    raise SystemExit(start("nerfbot.hardware.ros.servo_node"))
+
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -72,6 +76,8 @@ class ServoNode(BaseNode):
         self._refusal = self._stream.accept(now, stamp_of(message), sender_of(info))
         if not self._refusal and self._stream.has_second_source(now):
             self._refusal = "two publishers send commands"
+        if not self.active:
+            self._refusal = f"the node is {self.state}"
         if self._refusal:
             return
         try:
@@ -130,11 +136,7 @@ class ServoNode(BaseNode):
 
     def finish(self) -> None:
         """Leave the driver, which then stops for want of commands."""
-        if hasattr(self, "_driver"):
-            self._driver.close()
+        self._driver.close()
 
 
 main = partial(run, ServoNode)
-
-if __name__ == "__main__":
-    sys.exit(main())

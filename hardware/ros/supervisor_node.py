@@ -5,8 +5,12 @@ The decisions are in `safety`; this is the node around them: topics, services, s
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before anything slow is imported
+    from nerfbot.hardware.ros.program import start
+
+    raise SystemExit(start("nerfbot.hardware.ros.supervisor_node"))
+
 import json
-import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -140,6 +144,8 @@ class SupervisorNode(BaseNode):
         for request in self._requests.read():
             self._requests.answer(request, self._handle(request))
         self._read_commands(now)
+        inactive = not self.active
+        self.supervision.set_condition("inactive", inactive, Severity.STOP, f"the supervisor is {self.state}")
         self.motion.check(now, self._simulated())
         permit = self._send_permit(now)
         published = (permit.levels, bool(self.supervision.latch.reason), permit.stop)
@@ -249,8 +255,6 @@ class SupervisorNode(BaseNode):
 
     def finish(self) -> None:
         """Withdraw the permit by a last one that stops, and close the log."""
-        if not hasattr(self, "_permits"):
-            return
         self.supervision.set_condition("ending", True, Severity.STOP, "the supervisor ends")
         self._send_permit(self.now())
         self.supervision.audit.listener = None
@@ -260,6 +264,3 @@ class SupervisorNode(BaseNode):
 
 
 main = partial(run, SupervisorNode)
-
-if __name__ == "__main__":
-    sys.exit(main())

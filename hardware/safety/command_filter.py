@@ -50,6 +50,7 @@ class CommandFilter:
         jump: see `StreamMonitor`.
         stamps_are_time: the limiter's time is the commands' stamps (simulation only).
         rate_limit: apply the envelope's own `RateLimiter` after the limiter.
+        tick: time between calls of `tick`, s: no step of a stop is larger than it allows.
         seed: of the impairments.
         allow: limits that may stay unenforced.
 
@@ -67,6 +68,7 @@ class CommandFilter:
         jump: float = 0.5,
         stamps_are_time: bool = False,
         rate_limit: bool = False,
+        tick: float = 0.02,
         seed: int = 0,
         allow: Sequence[str] = (),
     ) -> None:
@@ -85,11 +87,14 @@ class CommandFilter:
         """Further reasons to stop, by name; whoever sets one clears it."""
         self.refusal = ""
         """Why the last refused message was refused."""
-        self._rate_limiter = RateLimiter(channels, envelope, period) if rate_limit else None
-        limits = [self.limiter.envelope.channel(channel) for channel in self.channels]
+        self._rate_limiter = RateLimiter(channels, envelope, period, tick) if rate_limit else None
+        self._tick, self._last_values = tick, [0.0] * len(self.channels)
+        self.at_rest = True
+        """Whether what was sent last is the end of a stop: zeros, or a position or damping that holds."""
+        self._limits = [self.limiter.envelope.channel(channel) for channel in self.channels]
         self._effort_ranges = [
             (item.holding_effort or 0.0, math.inf if item.max_effort is None else item.max_effort)
-            for item in limits
+            for item in self._limits
         ]
         self._stamps_are_time = stamps_are_time
         self._time, self._time_set_at = -math.inf, -math.inf  # the limiter's time, and the steady clock then
@@ -164,6 +169,27 @@ class CommandFilter:
         stop = self.stop_reason(now)
         return self._stop(stop, now, measured) if stop else None
 
+    def bare_stop(self, now: float) -> FilteredCommand:
+        """A step of a stop without the limiter, for a defect in it: to zero, and positions hold."""
+        assert self._rate_limiter is not None
+        self._advance(now)
+        outputs = zip(self.channels, self._last_values, strict=True)
+        target = [last if channel.mode == "position" else 0.0 for channel, last in outputs]
+        values, _ = self._rate_limiter.apply(target, self._time, stopping=True)
+        self._last_values, self.at_rest = values, values == target
+        reasons: list[int] = [Reason.STOP] * len(values)
+        return FilteredCommand(values, None, reasons, self._time, "internal-error: the limiter failed")
+
+    @property
+    def longest_stop(self) -> float:
+        """Seconds that a stop takes at most, from what was sent last; a second for what is no velocity."""
+        times = [
+            abs(value) / (limits.stop_deceleration or math.inf)
+            for channel, limits, value in zip(self.channels, self._limits, self._last_values, strict=True)
+            if channel.mode == "velocity"
+        ]
+        return 1.0 + 2.0 * max(times, default=0.0)  # twice: the ticks of a busy machine are late
+
     def bound_effort_limit(self, values: Sequence[float]) -> list[float]:
         """Effort limits (channels,) no lower than what holds the load and no higher than the envelope's.
 
@@ -202,24 +228,34 @@ class CommandFilter:
         return self._stop(reason, now, measured) if reason and not self._stopping else None
 
     def _stop(self, reason: str, now: float, measured: Measured | None) -> FilteredCommand:
+        self._advance(now)
+        before = self._last_values
+        output = self._output(self.limiter.stop(measured, self._time, self._tick), reason)
+        outputs = list(zip(self.channels, output.values, before, strict=True))
+        self.at_rest = all(
+            abs(value) < 1e-9 if channel.mode == "velocity" else value == last
+            for channel, value, last in outputs
+        )
+        if all(channel.mode == "position" or abs(value) < 1e-9 for channel, value, _ in outputs):
+            self.stream.note_rest()
+        return output
+
+    def _advance(self, now: float) -> None:
+        """Let the limiter's time go on by the steady clock, as a stop does."""
         time = now
         if self._stamps_are_time:
             time = self._time + (now - self._time_set_at) if not math.isinf(self._time_set_at) else 0.0
         self._time, self._time_set_at = max(time, self._time), now
-        output = self._output(self.limiter.stop(measured, time), reason)
-        outputs = zip(self.channels, output.values, strict=True)
-        if all(channel.mode == "position" or abs(value) < 1e-9 for channel, value in outputs):
-            self.stream.note_rest()
-        return output
 
     def _output(self, limited: Limited, stop: str) -> FilteredCommand:
         self._stopping = bool(stop)
         values, effort_limit = limited.value[0].tolist(), limited.effort_limit[0].tolist()
         reasons = limited.reasons[0].tolist()
         if self._rate_limiter is not None:
-            values, change = self._rate_limiter.apply(values, self._time)
+            values, change = self._rate_limiter.apply(values, self._time, stopping=bool(stop))
             if change:
                 reasons = [reason | Reason.ENVELOPE for reason in reasons]
                 self.refusal = f"rate limit: {change}"
+        self._last_values, self.at_rest = values, False
         has_limit = any(map(math.isfinite, effort_limit))
         return FilteredCommand(values, effort_limit if has_limit else None, reasons, self._time, stop)

@@ -14,13 +14,18 @@ class RateLimiter:
     """Bounds each value to the envelope's range, and to one step from the value before.
 
     A step is `max_acceleration` (or the stop's deceleration, if that is larger) times the elapsed time for a
-    velocity, and `max_velocity` times it for a position; an effort has none. Values within pass unchanged.
+    velocity, and `max_velocity` times it for a position; an effort has none. The elapsed time counts up to
+    two `period` (s). Values within pass unchanged. In a stop a velocity's step is the stop's deceleration
+    times the elapsed time, up to one `tick` (s): a silence before it buys nothing.
     """
 
-    def __init__(self, channels: Sequence[Channel], envelope: Envelope, period: float) -> None:
+    def __init__(
+        self, channels: Sequence[Channel], envelope: Envelope, period: float, tick: float = 0.02
+    ) -> None:
         self._names = [channel.name for channel in channels]
         self._ranges: list[tuple[float, float]] = []
         self._rates: list[float] = []
+        self._stop_rates: list[float] = []
         for channel in channels:
             limits = envelope.channel(channel)
             low, high = limits.range(channel.mode)
@@ -31,15 +36,20 @@ class RateLimiter:
                 "effort": math.inf,
             }
             self._rates.append(rates[channel.mode])
+            braking = channel.mode == "velocity"
+            self._stop_rates.append((limits.stop_deceleration or 0.0) if braking else rates[channel.mode])
         self._last: list[float | None] = [0.0 if channel.mode == "velocity" else None for channel in channels]
-        self._period, self._last_time = period, -math.inf
+        self._period, self._tick, self._last_time = period, tick, -math.inf
 
-    def apply(self, values: Sequence[float], now: float) -> tuple[list[float], str]:
+    def apply(self, values: Sequence[float], now: float, stopping: bool = False) -> tuple[list[float], str]:
         """The bounded values at `now` (s), one a channel, and the first change made ("" for none).
 
         A number that is not finite becomes the value before (0 before the first).
         """
-        elapsed = min(max(now - self._last_time, 0.0), 2.0 * self._period)
+        longest, rates = 2.0 * self._period, self._rates
+        if stopping:
+            longest, rates = self._tick, self._stop_rates
+        elapsed = min(max(now - self._last_time, 0.0), longest)
         change, written = "", []
         for k, value in enumerate(values):
             last, (low, high) = self._last[k], self._ranges[k]
@@ -48,7 +58,7 @@ class RateLimiter:
             else:
                 bounded = min(max(value, low), high)
                 if last is not None:
-                    step = self._rates[k] * elapsed * (1.0 + _ROUNDING) + 1e-9
+                    step = rates[k] * elapsed * (1.0 + _ROUNDING) + 1e-9
                     bounded = min(max(bounded, last - step), last + step)
             if bounded != value:
                 change = change or f"{self._names[k]} = {value:g} was held to {bounded:g}"

@@ -156,15 +156,16 @@ class ActuatorLimiter:
             limited.reasons[bad] = Reason.INVALID | Reason.STOP
         return limited
 
-    def stop(self, measured: Measured | None, now: float) -> Limited:
+    def stop(self, measured: Measured | None, now: float, longest: float = math.inf) -> Limited:
         """Make one step of a controlled stop of all robots, by their channels' modes.
 
-        Enters after all impairments: nothing delays or weakens it. Messages under way are lost.
+        Enters after all impairments: nothing delays or weakens it. Messages under way are lost. ``longest``
+        is the longest time (s) that the step takes credit for, however long the last call is ago.
         """
         position, velocity, known = self._measure(measured)
         position, _ = self._finite(position, None)
         velocity, _ = self._finite(velocity, None)
-        elapsed = self._advance(now)
+        elapsed = self._advance(now, longest)
         if self._bursts is not None:
             self._bursts.step(elapsed)
         return self._stop(position, velocity, known, Reason.STOP)
@@ -214,7 +215,7 @@ class ActuatorLimiter:
         if changed:
             self._update(self._changed[:changed])
 
-    def _advance(self, now: float) -> float:
+    def _advance(self, now: float, longest: float = math.inf) -> float:
         """Set the step and return the time since the last call, s.
 
         It is 0 when time stands still or runs backwards; the step is the nominal period then.
@@ -223,10 +224,10 @@ class ActuatorLimiter:
             raise InvalidCommand(f"now must be a finite time in s, got {now!r}")
         elapsed = self._period if self._last is None else now - self._last
         if elapsed < _LEAST_STEP:
-            self._dt = self._period
+            self._dt = min(self._period, longest)
             return 0.0
         self._last = now
-        self._dt = min(elapsed, self._max_dt)
+        self._dt = min(elapsed, self._max_dt, longest)
         return elapsed
 
     def _stop(self, position: Floats, velocity: Floats, known: tuple[bool, bool], reason: Reason) -> Limited:

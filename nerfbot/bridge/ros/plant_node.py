@@ -6,10 +6,14 @@ zones that lose commands, follow the lift that the supervisor publishes.
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before anything slow is imported
+    from nerfbot.hardware.ros.program import start
+
+    raise SystemExit(start("nerfbot.bridge.ros.plant_node"))
+
 import dataclasses
 import json
 import math
-import sys
 from functools import partial
 from typing import Any
 
@@ -136,9 +140,9 @@ class PlantNode(BaseNode):
             self._step()
 
     def _command(self) -> np.ndarray:
-        """The last command, or the robot's own stop where none arrived in time or a zone lost it."""
+        """The last command, or the robot's own stop where none came in time or a zone lost it."""
         stale = self.now() - self._received >= self.values["cmd_vel_timeout"]
-        if not stale and not self._is_lost():
+        if self.active and not stale and not self._is_lost():
             return self._value
         measured = self.plant.robot.measured().position
         position = np.zeros(len(self._holds)) if measured is None else measured[0]
@@ -204,8 +208,7 @@ class PlantNode(BaseNode):
 
     def finish(self) -> None:
         """Close the physics."""
-        if hasattr(self, "plant"):
-            self.plant.close()
+        self.plant.close()
 
 
 def _finite(event: Any) -> dict[str, Any]:
@@ -217,6 +220,3 @@ def _finite(event: Any) -> dict[str, Any]:
 
 
 main = partial(run, PlantNode)
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -5,7 +5,11 @@ Nothing it sends is trusted. It may request leases from the supervisor, as any o
 
 from __future__ import annotations
 
-import sys
+if __name__ == "__main__":  # before anything slow is imported
+    from nerfbot.hardware.ros.program import start
+
+    raise SystemExit(start("nerfbot.bridge.ros.policy_node"))
+
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -129,7 +133,7 @@ class PolicyNode(BaseNode):
 
     def _act(self) -> None:
         readings = self._readings.readings()
-        if readings is None:
+        if readings is None or not self.active:
             return
         now = self.now()
         self._began = now if self._began is None else self._began
@@ -182,11 +186,8 @@ class PolicyNode(BaseNode):
 
     def finish(self) -> None:
         """Close the socket."""
-        if getattr(self, "_client", None) is not None:
-            self._client.close()  # type: ignore[union-attr]
+        if self._client is not None:
+            self._client.close()
 
 
 main = partial(run, PolicyNode)
-
-if __name__ == "__main__":
-    sys.exit(main())

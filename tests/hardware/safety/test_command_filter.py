@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -125,6 +126,78 @@ def test_the_rate_limiter_bounds_range_and_step_and_nothing_else() -> None:
         (held, _), what = limiter.apply([held + 0.1, 0.0], now)
     assert held == 1.5
     assert "held to 1.5" in what
+
+
+def test_in_a_stop_the_rate_limiter_gives_a_silence_no_credit_and_the_acceleration_no_say() -> None:
+    limiter = RateLimiter(CHANNELS, ENVELOPE, period=0.05, tick=0.02)
+    for step in range(10):
+        limiter.apply([0.1 * step, 0.0], 0.05 * step)
+    (braked, _), what = limiter.apply([0.0, 0.0], 5.0, stopping=True)
+    assert braked == pytest.approx(0.9 - 2.0 * 0.02, abs=1e-6)
+    assert "held to" in what
+
+
+SILENCES = (0.021, 0.05, 0.1, 0.4, 3.0)
+
+
+@pytest.mark.parametrize("silence", SILENCES)
+@pytest.mark.parametrize("cause", ["silence", "permit", "condition", "bad command", "second sender", "stall"])
+@pytest.mark.parametrize("rate_limit", [True, False], ids=["gate", "nerf"])
+def test_no_step_of_a_stop_exceeds_one_tick_of_the_deceleration(
+    cause: str, silence: float, rate_limit: bool
+) -> None:
+    filter_ = make_filter(spec=NerfSpec(name="none"), rate_limit=rate_limit, tick=0.02, timeout=0.5)
+    now, sent = 0.0, [0.0]
+    for _ in range(20):
+        now += 0.05
+        permitted(filter_, now)
+        output = filter_.command([1.0, 0.0], now, 0.0, "a", None)
+        assert output is not None
+    assert output.values[0] == pytest.approx(1.0)
+    sent = [output.values[0]]
+    while now < 1.0 + silence:  # ticks go on while commands pause, unless the process stands still
+        now += 0.02 if cause != "stall" else silence
+        permitted(filter_, now)
+        output = filter_.tick(now, None)
+        sent += [] if output is None else [output.values[0]]
+    if cause == "permit":
+        permitted(filter_, now, stop="because")
+    elif cause == "condition":
+        filter_.stop_conditions["any"] = "because"
+    bad = InvalidCommand("linear.x = nan: must be finite")
+    command = {"bad command": (bad, "a"), "second sender": ([1.0, 0.0], "b")}.get(cause)
+    outputs = [filter_.command(command[0], now + 0.001, 0.0, command[1], None)] if command else []  # type: ignore[arg-type]
+    for _ in range(100):
+        now += 0.02
+        outputs.append(filter_.tick(now, None))
+    sent += [output.values[0] for output in outputs if output is not None]
+    assert sent[-1] == 0.0
+    assert max(before - after for before, after in pairwise(sent)) <= 2.0 * 0.02 * (1 + 1e-5)
+    assert filter_.at_rest
+
+
+def test_a_stop_without_the_limiter_brakes_a_velocity_and_holds_a_position() -> None:
+    joint = Channel("elbow", "position", "rad", False)
+    limits = {"min_position": -1.0, "max_position": 1.0, "max_velocity": 2.0}
+    hard = ChannelEnvelope(**limits, max_acceleration=20.0, stop_deceleration=20.0)
+    envelope = Envelope(channels={**ENVELOPE.channels, "elbow": hard})
+    filter_ = CommandFilter(
+        NerfSpec(name="none"), [*CHANNELS, joint], envelope, period=0.05, timeout=0.1, rate_limit=True
+    )
+    now = 0.0
+    for _ in range(20):
+        now += 0.05
+        permitted(filter_, now)
+        filter_.command([0.5, 0.0, 0.3], now, 0.0, "a", None)
+    speeds = []
+    for _ in range(30):
+        now += 0.02
+        output = filter_.bare_stop(now)
+        assert output.values[2] == pytest.approx(0.3)
+        speeds.append(output.values[0])
+    assert speeds[0] == pytest.approx(0.5 - 2.0 * 0.02, abs=1e-6)
+    assert speeds[-1] == 0.0
+    assert filter_.at_rest
 
 
 def test_time_that_stands_or_runs_backwards_moves_nothing_past_the_rate_limiter() -> None:
