@@ -55,6 +55,16 @@ class JointConfig(Declared):
         """The position (rad) of a count."""
         return self.direction * (counts - self.home) * self.servo.radians_per_count
 
+    def ignored_offset(self, offset: int) -> str:
+        """Why the servo would ignore a homing ``offset`` (counts); "" where it does not."""
+        mode = self.eeprom.get("operating_mode", self.servo.operating_mode)
+        if self.servo.protocol != "dynamixel" or mode != 3 or abs(offset) <= FIRMWARE_OFFSET:
+            return ""
+        return (
+            f"homing_offset = {offset}: is ignored beyond {FIRMWARE_OFFSET} in operating_mode 3"
+            " (eeprom: {operating_mode: 4} obeys it)"
+        )
+
     def channel(self) -> Channel:
         """The joint as a channel of the limits."""
         measures = frozenset({"position", "velocity", "effort"})
@@ -112,18 +122,13 @@ class ServoRobot(Declared):
                 near = suggestion(link.joint, self.names)
                 raise ValueError(f"gravity: there is no joint {link.joint!r}{near}")
         for joint in self.joints:
-            self._check_offset(joint)
+            broken = joint.servo.broken_assumption({**self.eeprom, **joint.eeprom})
+            if broken:
+                raise ValueError(f"joints[{joint.name}] ({joint.model}).eeprom: {broken}")
+            if ignored := joint.ignored_offset(joint.homing_offset or 0):
+                raise ValueError(f"joints[{joint.name}]: {ignored}")
             self._check_range(joint, self.envelope.channel(joint.channel()))
         return self
-
-    def _check_offset(self, joint: JointConfig) -> None:
-        mode = joint.eeprom.get("operating_mode", joint.servo.operating_mode)
-        offset = joint.homing_offset or 0
-        if joint.servo.protocol == "dynamixel" and mode == 3 and abs(offset) > FIRMWARE_OFFSET:
-            raise ValueError(
-                f"joints[{joint.name}].homing_offset: {offset} is ignored in operating_mode 3 beyond"
-                f" {FIRMWARE_OFFSET}: set eeprom: {{operating_mode: 4}}"
-            )
 
     def _check_range(self, joint: JointConfig, limits: ChannelEnvelope) -> None:
         place, stall = f"envelope.{joint.name}", joint.servo.motor.stall_torque

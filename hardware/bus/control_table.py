@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -89,10 +90,32 @@ class LimitRegisters(Declared):
     eeprom: str | None = None
 
 
+class Assumption(Declared):
+    """What a register must hold so that the table's units are true: ``low`` to ``high`` in the bits ``mask``.
+
+    ``means`` says in words what it is about; it goes into the message of a refusal.
+    """
+
+    means: str
+    low: int
+    high: int
+    mask: int = 0xFFFFFFFF
+
+    def problem(self, name: str, value: int) -> str:
+        """Why register ``name`` with ``value`` breaks the assumption; "" where it does not."""
+        if self.low <= value & self.mask <= self.high:
+            return ""
+        bits = "" if self.mask == 0xFFFFFFFF else f" in the bits {self.mask:#x}"
+        span = f"{self.low}" if self.low == self.high else f"{self.low} to {self.high}"
+        return f"{name} = {value}: the units of its table assume {span}{bits} ({self.means})"
+
+
 class ServoModel(Declared):
     """One model of servo: registers by name; blocks ``feedback`` and ``goal``, by first and last register.
 
     ``watch`` is a second block that the driver reads in every cycle; its registers lie far from the first.
+    ``assumes``: registers that change what others mean, or tell variants apart. ``bauds``: bit/s by value of
+    the register ``baud_rate``.
     """
 
     model: str
@@ -109,10 +132,12 @@ class ServoModel(Declared):
     registers: dict[str, Register]
     watchdog: str | None = None
     operating_mode: int = 0
+    assumes: dict[str, Assumption] = Field(default_factory=dict)
+    bauds: dict[int, int] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _check(self) -> ServoModel:
-        names = [*self.feedback, *self.goal, *(self.watch or ()), self.watchdog]
+        names = [*self.feedback, *self.goal, *(self.watch or ()), self.watchdog, *self.assumes]
         names += [name for item in self.limits.values() for name in (item.ram, item.eeprom)]
         for name in names:
             if name and name not in self.registers:
@@ -136,6 +161,15 @@ class ServoModel(Declared):
             close = suggestion(name, list(self.registers))
             raise InvalidServo(f"{self.model}: there is no register {name!r}{close}")
         return self.registers[name]
+
+    def broken_assumption(self, values: Mapping[str, int]) -> str:
+        """The first assumption of the units that register ``values`` break, in words; "" where none."""
+        problems = (
+            assumption.problem(name, values[name])
+            for name, assumption in self.assumes.items()
+            if name in values
+        )
+        return next(filter(None, problems), "")
 
     def block(self, first: str, last: str) -> tuple[int, int]:
         """Address and length in bytes from register ``first`` to register ``last``."""
@@ -167,6 +201,11 @@ def _layout(model: str, address: int, length: int) -> tuple[Register, ...]:
 def servo_models() -> list[str]:
     """Names of the models that ship with nerfbot, sorted."""
     return sorted(path.stem for path in SERVOS.glob("*.yaml") if path.stem != "x-series")
+
+
+def models_numbered(number: int) -> list[ServoModel]:
+    """The models that report ``number``: several where variants share one."""
+    return [servo for servo in map(load_servo, servo_models()) if servo.number == number]
 
 
 @functools.lru_cache(maxsize=32)

@@ -10,9 +10,9 @@ from nerfbot.files import write_atomically
 
 from ..bus.bus import Bus
 from ..errors import InvalidServo
-from ..lerobot import EXTENDED_POSITION, POSITION, REVERSED
+from ..lerobot import EXTENDED_POSITION, POSITION
 from ..robot import ServoRobot
-from .setup import torque_off
+from .setup import REVERSED, torque_off
 
 HALF_TURN = 2047
 """Where LeRobot puts the middle of the range, counts."""

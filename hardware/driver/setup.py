@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..bus.bus import MARGIN, Bus
-from ..bus.control_table import load_servo, servo_models
+from ..bus.control_table import models_numbered
 from ..bus.port import Port
 from ..errors import BusError, NoReply
 from ..robot import ServoRobot
 from .register_limits import envelope_registers
 
 PROBES = 3
+REVERSED = 1
+"""Bit of a Dynamixel's Drive_Mode: the servo itself counts the other way round."""
 
 
 class WrongServos(BusError):
@@ -39,7 +41,6 @@ def open_bus(robot: ServoRobot, port: str, margin: float = MARGIN) -> Bus:
 
 def check_servos(bus: Bus, robot: ServoRobot) -> None:
     """Check that exactly the robot's servos answer; raises `WrongServos` as `open_bus` does."""
-    models = {load_servo(model).number: model for model in servo_models()}
     numbers: dict[int, int | None] = {}
     before = bus.strays.copy()
     for joint in robot.joints:
@@ -61,8 +62,41 @@ def check_servos(bus: Bus, robot: ServoRobot) -> None:
     for joint in robot.joints:
         number = numbers[joint.id]
         if number != joint.servo.number:
-            name = models.get(number or 0, f"of model number {number}")
+            name = model_name(bus, joint.id, number or 0)
             raise WrongServos(f"servo {joint.id} ({joint.name}): is {name}, the robot needs {joint.model}")
+
+
+def model_name(bus: Bus, id: int, number: int) -> str:
+    """The model of servo ``id``, which reports ``number``; variants are told apart by what they assume."""
+    models = models_numbered(number)
+    if len(models) > 1:
+        registers = {name: model.registers[name] for model in models for name in model.assumes}
+        values = {
+            name: register.decode(bus.read_bytes(id, register.address, register.size))
+            for name, register in registers.items()
+        }
+        models = [model for model in models if not model.broken_assumption(values)] or models
+    return " or ".join(model.model for model in models) or f"of model number {number}"
+
+
+def check_units(bus: Bus, robot: ServoRobot) -> None:
+    """Read what changes the meaning of registers, and compare it with what the units of the tables assume.
+
+    Raises `WrongServos` for a servo of another variant, firmware or set-up: by ID, register and value.
+    """
+    registers = envelope_registers(robot)
+    for joint in robot.joints:
+        values = {name: bus.read(joint.id, name) for name in joint.servo.assumes}
+        problem = joint.servo.broken_assumption(values)
+        if joint.servo.protocol == "dynamixel" and not problem:
+            if "homing_offset" not in registers[joint.id]:
+                problem = joint.ignored_offset(bus.read(joint.id, "homing_offset"))
+            if "drive_mode" not in registers[joint.id] and values["drive_mode"] & REVERSED:
+                problem = (
+                    f"drive_mode = {values['drive_mode']}: it counts backwards, and no calibration says so"
+                )
+        if problem:
+            raise WrongServos(f"servo {joint.id} ({joint.name}, {joint.model}): {problem}")
 
 
 def torque_off(bus: Bus) -> None:
@@ -78,8 +112,12 @@ def torque_off(bus: Bus) -> None:
 
 
 def set_up(bus: Bus, robot: ServoRobot) -> dict[int, list[str]]:
-    """Torque off, then the envelope into EEPROM where it differs. Returns the written names, by ID."""
+    """Torque off, then the envelope into EEPROM where it differs. Returns the written names, by ID.
+
+    Raises `WrongServos` as `check_units` does, with nothing written.
+    """
     registers = envelope_registers(robot)  # checks every value before anything is written
+    check_units(bus, robot)
     torque_off(bus)
     return {id: bus.write_eeprom(id, values) for id, values in registers.items()}
 

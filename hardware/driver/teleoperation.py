@@ -23,7 +23,7 @@ from ..safety.permit import PermitSource
 from .child import start_driver
 from .service import PERMIT_SOCKET, SHUTDOWN_TIME, DriverConfig
 from .servo_arm import ServoArm
-from .setup import open_bus, torque_off
+from .setup import check_units, open_bus, torque_off
 
 PERMIT_VALID = 0.2
 """How long one permit of a teleoperation holds, s."""
@@ -38,6 +38,7 @@ class LeaderArm:
     def __init__(self, robot: ServoRobot, port: str, margin: float = MARGIN) -> None:
         self.robot, self._bus = robot, open_bus(robot, port, margin)
         try:
+            check_units(self._bus, robot)
             torque_off(self._bus)
         except BaseException:
             self._bus.close()

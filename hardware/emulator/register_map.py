@@ -24,6 +24,12 @@ REVERSED = 1
 MULTI_TURN = 0x10
 """Bit of a Feetech's phase: its position goes on beyond a turn (STS memory table, address 18)."""
 
+STEPS_PER_SECOND = 0x04
+"""Bit of a Feetech's phase: a count of speed is 1 step/s, not 50 (STS memory table, address 18)."""
+
+TIME_BASED = 0x04
+"""Bit of a Dynamixel's Drive_Mode: the profile velocity is a duration in ms."""
+
 POSITION_MODE = 3
 
 
@@ -234,13 +240,20 @@ class EmulatedServo:
         error = round(self.position) - self.counts
         return MotorCommand(
             goal=self.angle_of(values["goal_position"] + error),
-            velocity=0.0 if fired else abs(values[velocity]) * registers[velocity].scale,
+            velocity=0.0 if fired else abs(values[velocity]) * registers[velocity].scale * self._speed_unit,
             acceleration=0.0 if fired else values[acceleration] * registers[acceleration].scale,
             duty_limit=duty_limit,
             gain=values["position_p"] * (1.0 if self.feetech else 0.08),
             enabled=self.enabled,
             brake=fired,
         )
+
+    @property
+    def _speed_unit(self) -> float:
+        """What a count of speed stands for, in units of the table: EEPROM can change it."""
+        if self.feetech:
+            return 1.0 if self.values["phase"] & STEPS_PER_SECOND else 50.0
+        return 0.0 if self.values["drive_mode"] & TIME_BASED else 1.0  # 0: no limit; it would be a duration
 
     def _protect(self, now: float) -> None:
         values, motor = self.values, self.motor

@@ -61,16 +61,26 @@ class LockstepPort(Port):
 class LockstepArm:
     """``robot`` emulated, with its driver under ``spec``, as `ServoArm` has it.
 
-    It starts at rest at ``start`` (rad by joint), a joint that is not named there at 0 rad. ``levels``: the
+    It starts at rest at ``start`` (rad by joint), a joint that is not named there at 0 rad, with changes of
+    ``eeprom`` by ID and register, and on a ``supply`` (V) of the servos' own unless given. ``levels``: the
     lift that the permits give, by axis; ``stop``: why they are emergency stops, "" where they are none. Both
     may be set at any time. Raises what `Driver` does.
     """
 
-    def __init__(self, robot: ServoRobot, spec: NerfSpec, start: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        robot: ServoRobot,
+        spec: NerfSpec,
+        start: Mapping[str, float] | None = None,
+        eeprom: Mapping[int, Mapping[str, int]] | None = None,
+        supply: float | None = None,
+    ) -> None:
         self.robot, self.channels = robot, robot.channels()
         self.emulator = build(robot, None, clock=lambda: 0.0)
         for joint, servo in zip(robot.joints, self.emulator.servos, strict=True):
+            servo.eeprom |= (eeprom or {}).get(joint.id, {})
             servo.place(servo.angle_of(joint.counts((start or {}).get(joint.name, 0.0))), 0.0)
+            servo.motor.supply = supply or servo.motor.supply
         self.port = LockstepPort(self.emulator, robot.baud)
         bus = Bus(self.port, robot.protocol, robot.servos)
         self.driver = ServoDriver(robot, spec, bus, self.port.clock)

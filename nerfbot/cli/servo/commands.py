@@ -48,18 +48,17 @@ def scan(
 ) -> None:
     """Find servos at the usual baud rates, in both protocols. Nothing is written."""
     from nerfbot.hardware.bus.bus import Bus
-    from nerfbot.hardware.bus.control_table import load_servo, servo_models
     from nerfbot.hardware.bus.port import Port
+    from nerfbot.hardware.driver.setup import model_name
 
     if not 0 <= last <= 252:
         raise InvalidCommand(f"--last = {last}: must be from 0 to 252")
-    names = {load_servo(model).number: model for model in servo_models()}
     servos: list[dict[str, Any]] = []
     with opened_port(port, robot) as path:
         for protocol, baud in BUSES:
             with closing(Bus(Port(path, baud), protocol)) as bus:
                 for id, number in bus.scan(range(last + 1)).items():
-                    model = names.get(number, f"model number {number}")
+                    model = model_name(bus, id, number)
                     servos.append({"id": id, "model": model, "protocol": protocol, "baud": baud})
             if servos:
                 break

@@ -50,7 +50,7 @@ def opened_port(port: str, robot: str, calibration: Path | None = None) -> Itera
 def check_registers(spec: str, robot: str, port: str | None, as_json: bool) -> int:
     """Print each limit as its register holds it, read back where a port is given; returns 1 if one fails."""
     from nerfbot.hardware.driver.register_limits import RegisterPlan
-    from nerfbot.hardware.driver.setup import open_bus, torque_off, write_limits
+    from nerfbot.hardware.driver.setup import check_units, open_bus, torque_off, write_limits
     from nerfbot.hardware.robot import ServoRobot
 
     description = ServoRobot.load(robot)
@@ -58,6 +58,7 @@ def check_registers(spec: str, robot: str, port: str | None, as_json: bool) -> i
     report = plan.report
     if port is not None:
         with opened_port(port, robot) as path, contextlib.closing(open_bus(description, path)) as bus:
+            check_units(bus, description)
             torque_off(bus)
             read_back = write_limits(bus, plan.counts_at((0.0, 0.0, 0.0, 0.0)))
         report = plan.with_held(read_back)

@@ -37,7 +37,7 @@ def test_a_table_is_the_makers(model):
 
 
 def test_models_differ_where_the_makers_say():
-    assert servo_models() == ["sts3215", "xl330-m288", "xl430-w250", "xm430-w350"]
+    assert servo_models() == ["sts3215", "sts3215-12v", "xl330-m288", "xl430-w250", "xm430-w350"]
     assert "goal_current" not in load_servo("xl430-w250").registers
     assert load_servo("sts3215").watchdog is None
     assert load_servo("xl430-w250").watchdog == "bus_watchdog"
