@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from operator import attrgetter
 from typing import Any
 
-import numpy as np
 from nav_msgs.msg import Odometry
 from rclpy.duration import Duration
 from rclpy.event_handler import SubscriptionEventCallbacks
@@ -16,7 +14,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
 from nerfbot.errors import InvalidCommand
-from nerfbot.limits import Measured, NerfSpec
+from nerfbot.limits import NerfSpec
 
 from ..datagram import Mailbox
 from ..errors import InvalidSetup
@@ -24,6 +22,7 @@ from ..safety.command_filter import CommandFilter, FilteredCommand
 from .base_node import COMMAND_QOS, NEWEST_QOS, BaseNode, sender_of
 from .callback_budget import CallbackBudget, discard_queue
 from .command_messages import TWIST_PARTS, command_type, stamp_of
+from .measurements import Measurements
 from .parameters import COMMON, Parameter, channels_of, envelope_of, limit_parameters
 
 MOST_SENDERS = 64
@@ -31,9 +30,6 @@ MOST_SENDERS = 64
 
 ACKNOWLEDGED_WITHIN = 0.5
 """s that a node which ends waits for its last command to be received."""
-
-MEASUREMENT_TIMEOUT = 0.5
-"""A measurement older than this (s) is not used."""
 
 
 class FilterNode(BaseNode):
@@ -83,8 +79,7 @@ class FilterNode(BaseNode):
         )
         self._kind = command_type(values)
         self._message = self._kind.message_class()
-        self._measured_at = -1e9
-        self._measured: Measured | None = None
+        self._measurements = Measurements(channels)
         self._stop = ""
         self.last: FilteredCommand | None = None
         self._permits = Mailbox(values["permit_socket"])
@@ -140,7 +135,7 @@ class FilterNode(BaseNode):
         except InvalidCommand as error:
             values = error
         self._check_active()
-        output = self.filter.command(values, now, stamp, source, self._fresh_measurement(now))
+        output = self.filter.command(values, now, stamp, source, self._measurements.fresh(now))
         if output is not None:
             self._send(output, message.header if self._kind.stamped else None)
         self._read_permits(now)  # for the next one: the command goes first, and the timer reads them too
@@ -161,7 +156,7 @@ class FilterNode(BaseNode):
             discard_queue(self._in, COMMAND_QOS.depth)
         self._read_permits(now)
         self._check_active()
-        output = self.filter.tick(now, self._fresh_measurement(now))
+        output = self.filter.tick(now, self._measurements.fresh(now))
         if output is not None:
             self._send(output, None)
         self.after_tick(now)
@@ -245,23 +240,10 @@ class FilterNode(BaseNode):
             self.listen(Odometry, "odom", self._take_odometry, qos_profile_sensor_data)
 
     def _take_odometry(self, message: Any) -> None:
-        velocity = [attrgetter(channel.name)(message.twist.twist) for channel in self.filter.channels]
-        self._measured, self._measured_at = Measured(velocity=np.array([velocity])), self.now()
+        self._measurements.take_odometry(message, self.now())
 
     def _take_joints(self, message: Any) -> None:
-        index = {name: position for position, name in enumerate(message.name)}
-        try:
-            rows = [index[channel.name] for channel in self.filter.channels]
-            measured = [
-                np.array([[numbers[row] for row in rows]]) if len(numbers) else None
-                for numbers in (message.position, message.velocity, message.effort)
-            ]
-        except (KeyError, IndexError):
-            return  # a message about other joints, or a broken one: the measurement ages
-        self._measured, self._measured_at = Measured(*measured), self.now()
-
-    def _fresh_measurement(self, now: float) -> Measured | None:
-        return self._measured if now - self._measured_at < MEASUREMENT_TIMEOUT else None
+        self._measurements.take_joints(message, self.now())
 
     # Diagnostics
 
@@ -279,6 +261,7 @@ class FilterNode(BaseNode):
             "requested": filter_.requested,
             "executed": None if self.last is None else self.last.values,
             "reasons": None if self.last is None else self.last.reasons,
+            "measured": self._measurements.report(now),
             "incompatible_qos": self._wrong_qos,
             "dropped": self.dropped,
             "envelope": filter_.digest,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -11,6 +12,7 @@ pytest.importorskip("rclpy", reason="the ROS 2 wheels are not installed")
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.qos import QoSProfile
+from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
 from tests.hardware.ros_world import Partner, World, partnered
@@ -72,6 +74,36 @@ def gate() -> Iterator[Geared]:
 def test_an_array_of_joint_velocities_is_held_to_the_envelope(gate: Geared) -> None:
     gate.moving()
     gate.until(lambda: gate.received[-1] == [2.0, -2.0], gate.commanding_array(9.0, -3.0))
+
+
+@pytest.mark.parametrize(
+    ("state", "report"),
+    [
+        (
+            {"position": [0.0, 0.0], "velocity": [math.nan, 0.0]},
+            "position; velocity[shoulder] = nan: not used",
+        ),
+        ({"position": [math.nan, 0.0]}, "nothing; position[shoulder] = nan: not used"),
+        ({}, "nothing"),
+        ({"position": [0.0]}, "nothing; position: must have 2 numbers or none, got 1"),
+    ],
+)
+def test_a_measurement_that_is_none_does_not_hold_the_robot_and_is_reported(
+    gate: Geared, state: dict[str, list[float]], report: str
+) -> None:
+    states = gate.node.create_publisher(JointState, "joint_states", 10)
+    command = gate.commanding_array(0.5, -0.25)
+
+    def each() -> None:
+        states.publish(JointState(name=list(JOINTS), **state))
+        command()
+
+    gate.until(lambda: gate.values("gate").get("measured") == report, each)
+    gate.moving()
+    gate.received.clear()
+    gate.until(lambda: len(gate.received) > 5, each)
+    assert all(values == [0.5, -0.25] for values in gate.received)
+    gate.node.destroy_publisher(states)
 
 
 @pytest.mark.parametrize("values", [(0.5,), (0.5, 0.5, 0.5), ()])
