@@ -6,6 +6,7 @@ import functools
 import importlib
 import os
 import re
+import struct
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,13 @@ def message_class(name: str) -> Any:
         return getattr(importlib.import_module(f"{package}.{kind}"), short)
     except (ValueError, ImportError, AttributeError):
         raise InvalidSetup(f"message type {name!r}: is not installed, or no name like pkg/msg/Name") from None
+
+
+def serialized_stamp(data: bytes) -> float:
+    """The stamp (s) of a serialised message that begins with a header: CDR puts it after four bytes."""
+    order = "<" if data[1] & 1 else ">"
+    seconds, nanoseconds = struct.unpack_from(f"{order}iI", data, 4)
+    return float(seconds) + 1e-9 * float(nanoseconds)
 
 
 def definition(name: str) -> str:

@@ -16,9 +16,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from nav_msgs.msg import Odometry
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy, qos_profile_sensor_data
-from sensor_msgs.msg import BatteryState, JointState, Temperature
+from sensor_msgs.msg import BatteryState, JointState, LaserScan, Temperature
 from std_msgs.msg import Bool, Float64MultiArray, String
 from std_srvs.srv import Trigger
 
@@ -36,26 +37,33 @@ from ..safety.supervision import Supervision
 from .base_node import STATE_QOS, BaseNode, run
 from .callback_budget import CallbackBudget, take_newest
 from .command_messages import command_type
+from .message_types import serialized_stamp
 from .parameters import COMMANDS, Parameter, channels_of
 from .sensor_formats import read_odometry
 
 
 class Threshold(NamedTuple):
-    """A raw reading with a threshold: message, topic, the reading, whether it is a maximum, and how bad."""
+    """A raw reading with a threshold: message, topic, reading, whether it is a maximum, and how bad.
+
+    ``read`` returns None for a message that says nothing about it.
+    """
 
     message: Any
     topic: str
-    read: Callable[[Any], float]
+    read: Callable[[Any], float | None]
     is_maximum: bool
     severity: Severity
+
+
+def _largest_effort(message: Any) -> float | None:
+    """NaN where any is; None without efforts, as from a broadcaster of other joints."""
+    return float(np.abs(message.effort).max()) if len(message.effort) else None
 
 
 THRESHOLDS: dict[str, Threshold] = {
     "min_voltage": Threshold(BatteryState, "battery_state", lambda m: m.voltage, False, Severity.NO_LIFT),
     "max_temperature": Threshold(Temperature, "temperature", lambda m: m.temperature, True, Severity.STOP),
-    "max_load": Threshold(
-        JointState, "joint_states", lambda m: max(map(abs, m.effort), default=0.0), True, Severity.NO_LIFT
-    ),
+    "max_load": Threshold(JointState, "joint_states", _largest_effort, True, Severity.NO_LIFT),
 }
 """By the parameter that gives the threshold; 0 disables it (hard limits are the gate's)."""
 
@@ -75,6 +83,7 @@ class SupervisorNode(BaseNode):
         Parameter("max_speed", 1.5, "m/s", "a faster robot has jumped or run away", 0.0, 20.0, True),
         Parameter("drift", 0.02, "m/m", "uncertainty of the odometry by distance", 0.0, 1.0),
         Parameter("odometry_timeout", 0.5, "s", "silence after which it stops", 0.0, 5.0, True),
+        Parameter("scan_timeout", 1.0, "s", "silence of a scan that stops; 0: not watched", 0.0, 60.0),
         Parameter("tracking_tolerance", 0.5, "m/s", "of measured to commanded speed", 0.0, 20.0, True),
         Parameter("backstop", "", "", "what stops the robot when the gate dies; empty: lifts are refused"),
         Parameter("origin_at_start", False, "", "set the origin with the first odometry (simulation)"),
@@ -103,7 +112,7 @@ class SupervisorNode(BaseNode):
             values["backstop"],
         )
         self._kind, self._channels = command_type(values), channels_of(values)
-        names = ("tracking_tolerance", "permit_period", "use_odometry", "use_sim_time")
+        names = ("tracking_tolerance", "permit_period", "use_odometry", "use_sim_time", "scan_timeout")
         self.motion = MotionMonitor(
             self.supervision,
             self.now(),
@@ -119,6 +128,7 @@ class SupervisorNode(BaseNode):
         self.supervision.audit.listener = lambda event: self._audit.publish(String(data=json.dumps(event)))
         self._published: tuple[Any, ...] = ()
         self.listen(Odometry, "odom", self._take_odometry, qos_profile_sensor_data)
+        self.listen(LaserScan, "scan", self._take_scan, qos_profile_sensor_data, raw=True)
         # Read with each permit, and not more often: a flood on a topic must not keep the supervisor busy
         qos = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
         self._commands = {
@@ -228,6 +238,9 @@ class SupervisorNode(BaseNode):
         elif self.values["origin_at_start"] and state.localiser.problem == NO_ORIGIN:
             state.set_origin("at start", now)
 
+    def _take_scan(self, data: bytes) -> None:
+        self.motion.update_scan(serialized_stamp(data), self.now())
+
     def _read_commands(self, now: float) -> None:
         for name, subscription in self._commands.items():
             message = take_newest(subscription)
@@ -241,6 +254,8 @@ class SupervisorNode(BaseNode):
 
     def _check_threshold(self, name: str, item: Threshold, message: Any) -> None:
         reading, threshold = item.read(message), self.values[name]
+        if reading is None:
+            return
         bad = not (reading <= threshold if item.is_maximum else reading >= threshold)  # NaN is bad
         detail = f"{item.topic} reads {reading:g}, {name} = {threshold:g}"
         self.supervision.set_condition(name, bad, item.severity, detail)

@@ -1,4 +1,4 @@
-"""Checks measured speed against commands, watches the clocks, and probes the robot's own time-out.
+"""Checks measured speed against commands, watches clocks and scan, and probes the robot's own time-out.
 
 Its findings become conditions of the `Supervision`. Needs no ROS.
 """
@@ -37,6 +37,8 @@ class MotionMonitor:
     use_odometry: bool
     use_sim_time: bool
     has_position_channels: bool = False
+    scan_timeout: float = 1.0
+    """Age, s, from which a scan that was heard before stops the robot; 0: not watched."""
 
     commands: dict[str, list[float]] = field(default_factory=dict)
     """The last ``requested`` and ``executed`` command; empty for one that could not be read."""
@@ -49,6 +51,13 @@ class MotionMonitor:
         self._off_since: float | None = None
         self._clock_moved, self._clock = self.started, 0.0
         self._probe_began: float | None = None
+        self._scanned: float | None = None
+        self._scan_stamp = 0.0
+
+    def update_scan(self, stamp: float, now: float) -> None:
+        """Record a raw scan with its stamp, s; one that repeats the stamp before (not 0) is not new."""
+        if stamp != self._scan_stamp or stamp == 0.0:
+            self._scanned, self._scan_stamp = now, stamp
 
     def update_speed(self, speed: float) -> None:
         """Record the measured forward speed, m/s."""
@@ -85,6 +94,9 @@ class MotionMonitor:
                 self._clock_moved, self._clock = now, simulated
             frozen = now - self._clock_moved > 2.0
             set_condition("clock", frozen, Severity.STOP, "use_sim_time is set and /clock stands still")
+        if self._scanned is not None and self.scan_timeout > 0.0:
+            stale = now - self._scanned >= self.scan_timeout
+            set_condition("scan", stale, Severity.STOP, f"no new one for {self.scan_timeout:g} s")
         self._check_probe(now)
         fast = abs(self.speed) > 1.2 * localiser.max_speed
         self._fast_since = (self._fast_since or now) if fast else None

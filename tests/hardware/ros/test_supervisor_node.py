@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("rclpy", reason="the ROS 2 wheels are not installed")
 
 from nav_msgs.msg import Odometry
-from sensor_msgs.msg import BatteryState, Temperature
+from sensor_msgs.msg import BatteryState, JointState, LaserScan, Temperature
 from std_srvs.srv import Trigger
 
 from nerfbot.cli import main
@@ -43,6 +43,7 @@ class Supervised(Partner):
             "odometry_timeout": 2.0,  # a busy machine is no silent robot
             "min_voltage": 10.0,
             "max_temperature": 80.0,
+            "max_load": 5.0,
             **more,
         }
         self.battery = self.node.create_publisher(BatteryState, "battery_state", 1)
@@ -134,6 +135,52 @@ def test_silent_odometry_stops_and_takes_the_lease(supervised: Supervised) -> No
     supervised.until(lambda: supervised.stop().startswith("odometry: silent"), silent)
     supervised.until(lambda: supervised.stop() == "")
     assert supervised.request("status")["leases"] == []
+
+
+def test_a_scan_that_goes_stale_stops() -> None:
+    with a_world() as world:
+        partner = Supervised(world)
+        out = partner.node.create_publisher(LaserScan, "scan", 1)
+        scan = LaserScan(ranges=[1.0] * 8)
+
+        def repeating() -> None:
+            partner.alive()
+            out.publish(scan)
+
+        def scanning() -> None:
+            scan.header.stamp = partner.node.get_clock().now().to_msg()
+            repeating()
+
+        partner.until(lambda: out.get_subscription_count() > 0)
+        for step in (partner.alive, repeating):
+            until = time.monotonic() + 1.5
+            partner.until(lambda until=until: time.monotonic() > until, scanning)
+            partner.until(lambda: partner.stop() == "", scanning)
+            partner.until(lambda: partner.stop().startswith("scan: no new one"), step)
+        partner.until(lambda: partner.stop() == "", scanning)
+        partner.box.close()
+        partner.close()
+
+
+@pytest.mark.parametrize("efforts", [[math.nan, 1.0], [1.0, math.nan], [1.0, 9.0]])
+def test_a_large_or_unknown_effort_refuses_lifts_and_a_message_without_efforts_says_nothing(
+    supervised: Supervised, efforts: list[float]
+) -> None:
+    states = supervised.node.create_publisher(JointState, "joint_states", 1)
+
+    def each(values: list[float] = efforts) -> None:
+        supervised.alive()
+        states.publish(JointState(name=["a", "b"], effort=values))
+
+    supervised.until(lambda: "max_load" in supervised.request("status", each)["conditions"], each)
+    for _ in range(5):
+        each([])
+        supervised.spin(0.02)
+    assert "max_load" in supervised.request("status")["conditions"]
+    supervised.until(
+        lambda: "max_load" not in supervised.request("status")["conditions"], lambda: each([1.0, 1.0])
+    )
+    supervised.node.destroy_publisher(states)
 
 
 @pytest.mark.parametrize("voltage", [9.0, math.nan])

@@ -143,3 +143,29 @@ def test_a_robot_that_drives_on_has_none(tmp_path: Path) -> None:
     run(monitor, now, 1.0, executed=0.3)
     assert monitor.supervision.backstop == ""
     assert "did not stop" in (tmp_path / "audit.jsonl").read_text()
+
+
+@pytest.mark.parametrize("repeats", [False, True], ids=["silent", "repeats its stamp"])
+def test_a_scan_that_goes_stale_stops_until_it_is_there_again(tmp_path: Path, repeats: bool) -> None:
+    monitor, now = make_monitor(tmp_path), 100.0
+    now = run(monitor, now, 3.0)
+    assert "scan" not in held(monitor)  # there is none to watch
+    for stamp in (5.0, 5.1, 5.2):
+        monitor.update_scan(stamp, now)
+        now = run(monitor, now, 0.9)
+        assert "scan" not in held(monitor)
+    if repeats:
+        monitor.update_scan(5.2, now)
+    now = run(monitor, now, 0.2)
+    assert held(monitor)["scan"] is Severity.STOP
+    monitor.update_scan(5.3, now)
+    run(monitor, now, 0.1)
+    assert "scan" not in held(monitor)
+
+
+def test_a_scan_without_stamps_ages_by_receipt(tmp_path: Path) -> None:
+    monitor, now = make_monitor(tmp_path), 100.0
+    for _ in range(3):
+        monitor.update_scan(0.0, now)
+        now = run(monitor, now, 0.9)
+    assert "scan" not in held(monitor)
