@@ -45,7 +45,7 @@ def check_urdf(path: Path, robot: str, commanded: Mapping[str, str], rest: Mappi
     _check_tree(root, joints, refuse)
     for name, field in commanded.items():
         if name in joints:
-            reason = _undrivable(joints[name])
+            reason = undrivable(joints[name])
             if reason:
                 raise refuse(f"joint {name!r} ({field}) {reason}")
     for name, position in rest.items():
@@ -90,7 +90,7 @@ def _check_tree(root: Element, joints: Mapping[str, Element], refuse: Refuse) ->
             visited.add(link)
 
 
-def _undrivable(joint: Element) -> str:
+def undrivable(joint: Element) -> str:
     """Why a channel cannot command a joint; "" where it can."""
     kind = joint.get("type", "")
     if kind not in COMMANDED:

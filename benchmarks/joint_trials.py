@@ -1,0 +1,307 @@
+"""Trials of a URDF's joints under limits: what `urdf_sweep` does with one file.
+
+A trial puts one limit on all joints, in one channel mode, moves them and reads them after every physics step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.etree.ElementTree import Element
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nerfbot.errors import InvalidSpec
+from nerfbot.limits import NerfSpec
+from nerfbot.sim.physics.client import GRAVITY, SUBSTEP
+from nerfbot.sim.plant.nerfed_plant import NerfedPlant
+from nerfbot.sim.robots.description import RobotDescription
+from nerfbot.sim.robots.urdf import undrivable
+
+Floats = NDArray[np.float64]
+
+MODES = {"position": "{base}", "velocity": "{base}/s", "effort": "{effort}"}
+LIMITS = {
+    "velocity": "{base}/s",
+    "acceleration": "{base}/s²",
+    "deceleration": "{base}/s²",
+    "effort": "{effort}",
+    "position": "{base}",
+}
+DRIVES = ("driven", "gravity", "push")
+UNITS = {"angle": {"base": "rad", "effort": "N·m"}, "length": {"base": "m", "effort": "N"}}
+
+TOLERANCE = {"velocity": 0.05, "acceleration": 0.1, "deceleration": 0.1, "effort": 0.02, "position": 0.05}
+"""Share of a limit by which a joint may pass it; of half the range for a position."""
+SATURATED = 0.95
+"""Share of the effort that a motor may use from which on it counts as all of it."""
+PHASE, BLOW = 12, 2
+"""Control steps of each third of a run, and of a push that is stronger than the motor."""
+HEIGHT = 20.0
+"""m above the floor, out of everything's way."""
+
+
+class Joint(NamedTuple):
+    """A joint: name, URDF type, "angle" or "length", what its motor can do, and the limits to test.
+
+    ``low`` and ``high`` are its URDF's stops (infinite: none); the position limit is ``caps["position"]``
+    either way from ``middle``.
+    """
+
+    name: str
+    type: str
+    kind: str
+    effort: float
+    velocity: float
+    low: float
+    high: float
+    caps: dict[str, float]
+
+    @property
+    def middle(self) -> float:
+        """Where its range is centred, rad or m."""
+        return 0.5 * (self.low + self.high) if math.isfinite(self.low) else 0.0
+
+    def unit(self, text: str) -> str:
+        """A unit such as ``{base}/s`` for this joint."""
+        return text.format(**UNITS[self.kind])
+
+
+class Finding(NamedTuple):
+    """One limit on all joints of a type, in a channel mode, under a drive: the joint that went furthest.
+
+    ``measured``: largest while its motor had effort to spare, ``largest``: at any time; ``refused``: why the
+    limit was not accepted, "" where it was.
+    """
+
+    type: str
+    limit: str
+    mode: str
+    drive: str
+    joint: Joint
+    measured: float
+    largest: float
+    refused: str = ""
+
+    @property
+    def share(self) -> float:
+        """What was measured, as a share of the limit."""
+        return self.measured / self.joint.caps[self.limit]
+
+    @property
+    def failed(self) -> bool:
+        """Whether the joint went beyond its limit."""
+        return not self.share <= 1.0 + TOLERANCE[self.limit]
+
+
+def joints_of(root: Element) -> tuple[list[Joint], list[str]]:
+    """The joints that can be commanded, and why others cannot."""
+    joints, others = [], []
+    for item in root.findall("joint"):
+        name, kind = item.get("name", ""), item.get("type", "")
+        if kind == "fixed":
+            continue
+        reason = undrivable(item)
+        if reason:
+            others.append(f"joint {name!r} {reason}")
+        else:
+            joints.append(_joint(name, kind, item.find("limit")))
+    return joints, others
+
+
+def _joint(name: str, kind: str, limit: Element | None) -> Joint:
+    """A joint with its URDF's limits, or guessed ones where that states none, and limits below them."""
+    angle = kind != "prismatic"
+    stated = {key: float(text) for key, text in ({} if limit is None else limit.attrib).items()}
+    effort = stated.get("effort", 0.0) or (50.0 if angle else 100.0)
+    velocity = stated.get("velocity", 0.0) or (5.0 if angle else 1.0)
+    low, high = stated.get("lower", 0.0), stated.get("upper", 0.0)
+    if kind == "continuous" or low >= high:
+        low, high = -math.inf, math.inf
+    caps = {
+        "velocity": min(0.5 * velocity, 0.5 if angle else 0.1),
+        "acceleration": 4.0 if angle else 1.0,
+        "deceleration": 4.0 if angle else 1.0,
+        "effort": 0.5 * effort,
+        "position": min(0.4 * (high - low), 1.0),
+    }
+    return Joint(name, kind, "angle" if angle else "length", effort, velocity, low, high, caps)
+
+
+def without_shapes(root: Element) -> bytes:
+    """The URDF without what is seen or touched: meshes may be missing, and joints are measured in the air."""
+    for link in root.findall("link"):
+        for shape in [*link.findall("visual"), *link.findall("collision")]:
+            link.remove(shape)
+    return ElementTree.tostring(root)
+
+
+def trials(urdf: Path, folder: Path) -> Iterator[Finding | str]:
+    """Measure one URDF; texts say what is left out. ``folder`` receives a copy of it without shapes.
+
+    Raises `NerfbotError`, `ValueError` or `ParseError` for a URDF that cannot be measured.
+    """
+    root = ElementTree.fromstring(urdf.read_bytes().rstrip(b"\0"))
+    joints, others = joints_of(root)
+    yield from others
+    if not joints:
+        raise ValueError("no joint that can be commanded")
+    (folder / urdf.name).write_bytes(without_shapes(root))
+    for limit in LIMITS:
+        for mode in MODES:
+            try:
+                plant = _plant(folder / urdf.name, joints, limit, mode)
+            except InvalidSpec as error:
+                for joint in {joint.type: joint for joint in joints}.values():
+                    yield Finding(joint.type, limit, mode, "", joint, 0.0, 0.0, str(error))
+                continue
+            with contextlib.closing(plant):
+                for drive in DRIVES:
+                    trace = _run(plant, joints, mode, drive)
+                    for found in _furthest(joints, limit, trace):
+                        yield Finding(found[0].type, limit, mode, drive, *found)
+
+
+def _plant(urdf: Path, joints: list[Joint], limit: str, mode: str) -> NerfedPlant:
+    """The robot in the air, with a channel for each joint and one limit on all of them."""
+    nerf = {}
+    if limit != "position":
+        nerf = {
+            joint.name: {limit: {"nerfed": joint.caps[limit], "lifted": joint.caps[limit]}}
+            for joint in joints
+        }
+    robot = RobotDescription.model_validate(
+        {
+            "name": urdf.stem,
+            "urdf": urdf.name,
+            "folder": urdf.parent,
+            "channels": [
+                {
+                    "name": joint.name,
+                    "mode": mode,
+                    "unit": joint.unit(MODES[mode]),
+                    "effort": joint.effort,
+                    "velocity": joint.velocity,
+                }
+                for joint in joints
+            ],
+            "envelope": {"channels": {joint.name: _envelope(joint, limit, mode) for joint in joints}},
+            "rest": {joint.name: joint.middle for joint in joints},
+            "fixed_base": True,
+            "spawn_height": HEIGHT,
+            "sensors": {"lidar": {"rays": 1}},
+        }
+    )
+    spec = NerfSpec.parse({"name": "sweep", "channels": nerf})
+    return NerfedPlant("corner", spec, robot, pictures=False)
+
+
+def _envelope(joint: Joint, limit: str, mode: str) -> dict[str, float]:
+    """What the machine can do, with the range to test where that is the limit."""
+    hard = {"max_effort": joint.effort}
+    if mode != "effort":
+        hard |= {"max_velocity": joint.velocity, "max_acceleration": 1000.0}
+        hard |= {"stop_deceleration": joint.caps["deceleration"]}
+    if mode == "position" or limit == "position":
+        half = joint.caps["position"]
+        hard |= {"min_position": joint.middle - half, "max_position": joint.middle + half}
+    return hard
+
+
+def _run(plant: NerfedPlant, joints: list[Joint], mode: str, drive: str) -> Floats:
+    """Position, velocity and motor effort of each joint after each physics step: (3, steps + 1, joints)."""
+    client, robot = plant.plant.client, plant.plant.robot
+    trace: list[list[tuple[float, float, float]]] = []
+    push = np.zeros(len(joints))
+    advance = client.stepSimulation
+
+    def read() -> None:
+        states = client.getJointStates(robot.body, robot.joint_indices)
+        trace.append([(state[0], state[1], state[3]) for state in states])
+
+    def watched() -> None:
+        if push.any():
+            _push(client, robot.body, robot.joint_indices, joints, push)
+        advance()
+        read()
+
+    plant.reset()
+    read()
+    tilt = -GRAVITY / math.sqrt(3.0)
+    client.setGravity(*((tilt, tilt, tilt) if drive == "gravity" else (0.0, 0.0, -GRAVITY)))
+    most = np.array([{"position": 10.0, "velocity": j.velocity, "effort": j.effort}[mode] for j in joints])
+    rest = np.array([joint.middle if mode == "position" else 0.0 for joint in joints])
+    effort = np.array([joint.effort for joint in joints])
+    client.stepSimulation = watched
+    try:
+        for step in range(3 * PHASE):
+            third, begun = divmod(step, PHASE)
+            way = (1.0, -1.0, 0.0)[third] if drive == "driven" else 0.0
+            if drive == "push":
+                push[:] = effort * (0.5, -2.0 if begun < BLOW else 0.0, 0.0)[third]
+            plant.step(rest + way * most)
+    finally:
+        client.stepSimulation = advance
+    if len(trace) <= 3 * PHASE:
+        raise RuntimeError("the plant's physics steps were not seen")
+    return np.moveaxis(np.array(trace), 2, 0)
+
+
+def _push(client: Any, body: int, indices: list[int], joints: list[Joint], push: Floats) -> None:
+    """Push joints along their axes from outside: a link one way, the link before it the other way."""
+    for link, joint, size in zip(indices, joints, push.tolist(), strict=True):
+        info, state = client.getJointInfo(body, link), client.getLinkState(body, link)
+        x, y, z = client.multiplyTransforms((0.0, 0.0, 0.0), state[5], info[13], (0.0, 0.0, 0.0, 1.0))[0]
+        for index, amount in ((link, size), (info[16], -size)):
+            vector = (amount * x, amount * y, amount * z)
+            if joint.kind == "angle":
+                client.applyExternalTorque(body, index, vector, client.WORLD_FRAME)
+            else:
+                client.applyExternalForce(body, index, vector, state[4], client.WORLD_FRAME)
+
+
+def _furthest(joints: list[Joint], limit: str, trace: Floats) -> Iterator[tuple[Joint, float, float]]:
+    """Of each joint type the joint that went furthest with effort to spare: that much, and at any time."""
+    worst: dict[str, tuple[Joint, float, float]] = {}
+    for number, joint in enumerate(joints):
+        amount, excused = judge(joint, limit, *trace[:, :, number])
+        measured, cap = float(amount[~excused].max(initial=0.0)), joint.caps[limit]
+        best = worst.get(joint.type)
+        if best is None or measured / cap > best[1] / best[0].caps[limit]:
+            worst[joint.type] = (joint, measured, float(amount.max()))
+    yield from worst.values()
+
+
+def judge(
+    joint: Joint, limit: str, position: Floats, velocity: Floats, effort: Floats
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """What ``limit`` bounds, at each physics step, and whether an excess there is excused.
+
+    The three arrays (steps + 1,) begin before the first step. An excess is excused while the motor works
+    against it with all its effort, at a stop of the URDF, and on the way back into a range.
+    """
+    before, after, push = velocity[:-1], velocity[1:], effort[1:]
+    turned = before * after < 0.0
+    if limit == "effort":
+        return np.abs(push), np.zeros(len(push), bool)
+    if limit == "position":
+        away = position[1:] - joint.middle
+        saturated = -np.sign(away) * push >= SATURATED * joint.effort
+        return np.abs(away), saturated | (away * after < -1e-3 * np.abs(away))
+    if limit == "velocity":
+        amount, way = np.abs(after), np.sign(after)
+    elif limit == "acceleration":
+        amount = np.where(turned, np.abs(after), np.abs(after) - np.abs(before)) / SUBSTEP
+        way = np.sign(after)
+    else:
+        amount = np.where(turned, np.abs(before), np.abs(before) - np.abs(after)) / SUBSTEP
+        way = -np.sign(before)
+    margin = SUBSTEP * np.abs(velocity) + 0.01 * min(joint.high - joint.low, 1.0)
+    at_stop = (position < joint.low + margin) | (position > joint.high - margin)
+    saturated = -way * push >= SATURATED * joint.effort
+    return np.maximum(amount, 0.0), saturated | at_stop[1:] | at_stop[:-1]
