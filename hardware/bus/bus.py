@@ -160,18 +160,45 @@ class Bus:
             raise NoReply(f"port {self.port.path}: servo {id} does not answer")
         if self.identify(new, TRIES) is not None:
             raise BusError(f"port {self.port.path}: there is a servo {new} already")
-        self.write_checked(id, "torque_enable", 0)
-        lock = servo.registers.get("lock")
-        if lock is not None:
-            self._write_checked(id, lock, 0)
+        self._unlock(id)
         self.send(self.protocol.write(id, register.address, data))
         self.servos[new] = servo
         self.wait_until_quiet()
         if self.identify(new, TRIES) is None:
             raise NotAcknowledged(f"servo {id}: id = {new}: no servo answers to it")
-        if lock is not None:
-            self._write_checked(new, lock, 1)
+        self._lock(new)
         del self.servos[id]
+
+    def change_baud(self, id: int, baud: int) -> None:
+        """Make servo ``id``, torque off, and this port speak at ``baud`` bit/s.
+
+        Raises `InvalidServo` for a rate that its table does not have, `NoReply` where it does not answer
+        before, `NotAcknowledged` where it does not answer after, at its new rate.
+        """
+        servo, register = self.servos[id], self.servos[id].register("baud_rate")
+        codes = {rate: code for code, rate in servo.bauds.items()}
+        if baud not in codes:
+            known = ", ".join(map(str, sorted(codes)))
+            raise InvalidServo(f"baud = {baud}: {servo.model} speaks {known}")
+        if self.identify(id, TRIES) is None:
+            raise NoReply(f"port {self.port.path}: servo {id} does not answer at {self.port.baud} bit/s")
+        self._unlock(id)
+        self.send(self.protocol.write(id, register.address, register.encode(codes[baud])))
+        self.wait_until_quiet()
+        self.port.set_baud(baud)
+        if self.identify(id, TRIES) is None:
+            raise NotAcknowledged(f"servo {id}: baud_rate = {codes[baud]}: no servo answers at {baud} bit/s")
+        self._lock(id)
+
+    def _unlock(self, id: int) -> None:
+        """Torque off, and the EEPROM of a servo that has a lock open."""
+        self.write_checked(id, "torque_enable", 0)
+        if "lock" in self.servos[id].registers:
+            self.write_checked(id, "lock", 0)
+
+    def _lock(self, id: int) -> None:
+        if "lock" in self.servos[id].registers:
+            self.write_checked(id, "lock", 1)
 
     def reboot(self, id: int) -> None:
         """Restart a Dynamixel, which clears a latched hardware error and resets RAM to its initial values."""

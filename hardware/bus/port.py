@@ -69,6 +69,13 @@ class Port:
         self._fd = self._device.fileno()
         self._failures = 0
 
+    def set_baud(self, baud: int) -> None:
+        """Go on at another baud rate; raises `PortError` where the port cannot do it."""
+        try:
+            self._device.baudrate = self.baud = baud
+        except (OSError, ValueError) as problem:
+            raise PortError(f"port {self.path}: {_reason(problem, baud)}") from None
+
     def close(self) -> None:
         """Close the port; a second call does nothing."""
         device, self._device, self._fd = self._device, None, -1

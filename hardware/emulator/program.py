@@ -46,6 +46,9 @@ class Emulator(PtyServer):
     ) -> None:
         super().__init__(servos[0].model.protocol, link, baud, **options)
         self.servos, self.gravity = list(servos), gravity
+        for servo in servos:
+            servo.set_baud(baud)
+        self._rate = baud
         self._bus_free = 0.0
         self._simulated = self.clock()
 
@@ -58,6 +61,11 @@ class Emulator(PtyServer):
             loads = self.gravity(self.servos) if self.gravity else {}
             for servo in self.servos:
                 servo.step(loads.get(servo.id, 0.0), self._simulated, STEP)
+
+    def hears(self, rate: int | None) -> bool:
+        """Whether a servo listens at ``rate``; only those that do are addressed."""
+        self._rate = rate or 0
+        return any(servo.baud == rate for servo in self.servos)
 
     def receive(self, data: bytes, now: float) -> None:
         """Handle bytes that the driver sent by ``now`` (s)."""
@@ -81,7 +89,9 @@ class Emulator(PtyServer):
     # Instructions
 
     def _addressed(self, id: int, now: float) -> list[EmulatedServo]:
-        return [s for s in self.servos if now >= s.ready_at and (id in (BROADCAST, s.id))]
+        return [
+            s for s in self.servos if now >= s.ready_at and s.baud == self._rate and id in (BROADCAST, s.id)
+        ]
 
     def _handle(self, packet: Packet, now: float) -> None:
         if packet.code in (SYNC_READ, BULK_READ):

@@ -74,6 +74,10 @@ class PtyServer:
         """Handle bytes that the driver sent by ``now`` (s)."""
         raise NotImplementedError
 
+    def hears(self, rate: int | None) -> bool:
+        """Whether anything on the line understands what is sent at ``rate`` (bit/s)."""
+        return rate == self.baud
+
     def extra_handles(self) -> list[int]:
         """Further descriptors to wait for; `receive_extra` handles what arrives there."""
         return []
@@ -156,7 +160,7 @@ class PtyServer:
         except OSError:
             return
         rate = SPEEDS.get(termios.tcgetattr(self._master)[5])
-        if rate != self.baud:
+        if not self.hears(rate):
             self._note(now, "x", rate)
             self._send(now + 0.001, self.line.rng.randbytes(4))  # what a wrong baud rate looks like
             return

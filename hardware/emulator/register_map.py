@@ -63,6 +63,16 @@ class EmulatedServo:
         return self.values["id"]
 
     @property
+    def baud(self) -> int:
+        """The rate at which it listens, bit/s."""
+        return self.model.bauds.get(self.values["baud_rate"], 0)
+
+    def set_baud(self, baud: int) -> None:
+        """Start at ``baud`` bit/s, one of its table's."""
+        codes = {rate: code for code, rate in self.model.bauds.items()}
+        self.eeprom["baud_rate"] = self.values["baud_rate"] = codes[baud]
+
+    @property
     def enabled(self) -> bool:
         """Whether the motor has torque."""
         return self.values["torque_enable"] == 1

@@ -1,11 +1,12 @@
-"""`nerfbot servo scan|id|calibrate|monitor|drive|teleoperate`: set-up of a servo robot, and its driver."""
+"""`nerfbot servo scan|id|baud|calibrate|monitor|drive|teleoperate`: set-up of a servo robot; its driver."""
 
 from __future__ import annotations
 
 import json
 import tempfile
 import time
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +21,7 @@ from nerfbot.cli.servo.register_check import opened_port
 from nerfbot.errors import InvalidCommand
 
 if TYPE_CHECKING:
+    from nerfbot.hardware.bus.bus import Bus
     from nerfbot.hardware.robot import ServoRobot
 
 app = typer.Typer(
@@ -28,6 +30,7 @@ app = typer.Typer(
 
 PORT = Annotated[str, typer.Option(help="/dev/ttyUSB0 or the like, or `emulator`.")]
 ROBOT = Annotated[str, typer.Option(help="A robot on a servo bus, by name or YAML file.")]
+MODEL = Annotated[str | None, typer.Option(help="The servo's model; default: that of the robot.")]
 FOLDER = Annotated[
     Path | None, typer.Option(help="Folder for the driver's sockets; default: a temporary one.")
 ]
@@ -80,24 +83,50 @@ def change_id(
     old: Annotated[int, typer.Option("--from", help="The servo's present ID.")],
     new: Annotated[int, typer.Option("--to", help="Its new ID.")],
     robot: ROBOT = "so101",
-    model: Annotated[str | None, typer.Option(help="The servo's model; default: that of the robot.")] = None,
+    model: MODEL = None,
+    baud: Annotated[int | None, typer.Option(help="The servo's baud rate; default: the robot's.")] = None,
     yes: YES = False,
 ) -> None:
     """Change the ID of one servo. Connect it alone, or make sure that no other has either ID."""
+    with _one_servo(port, old, robot, model, baud, f"its EEPROM gets the ID {new}", yes) as bus:
+        bus.change_id(old, new)
+    print(f"servo {old} is servo {new} now")
+
+
+@app.command("baud")
+def change_baud(
+    port: PORT,
+    id: Annotated[int, typer.Option("--id", help="The servo's ID.")],
+    old: Annotated[int, typer.Option("--from", help="Its present baud rate: 57600 for a new Dynamixel.")],
+    new: Annotated[int, typer.Option("--to", help="Its new baud rate.")],
+    robot: ROBOT = "so101",
+    model: MODEL = None,
+    yes: YES = False,
+) -> None:
+    """Change the baud rate of one servo: all servos of a robot speak at the same one."""
+    with _one_servo(port, id, robot, model, old, f"its EEPROM gets the baud rate {new}", yes) as bus:
+        bus.change_baud(id, new)
+    print(f"servo {id} speaks at {new} bit/s now")
+
+
+@contextmanager
+def _one_servo(
+    port: str, id: int, robot: str, model: str | None, baud: int | None, effect: str, yes: bool
+) -> Iterator[Bus]:
+    """Ask, and yield a bus at ``baud`` with the servo ``id`` of ``robot``, or of ``model``."""
     from nerfbot.hardware.bus.bus import Bus
     from nerfbot.hardware.bus.control_table import load_servo
     from nerfbot.hardware.bus.port import Port
     from nerfbot.hardware.robot import ServoRobot
 
     description = ServoRobot.load(robot)
-    servo = load_servo(model) if model else description.servos.get(old, description.joints[0].servo)
-    confirm(port, f"the torque of servo {old} goes off, and its EEPROM gets the ID {new}.", yes)
+    servo = load_servo(model) if model else description.servos.get(id, description.joints[0].servo)
+    confirm(port, f"the torque of servo {id} goes off, and {effect}.", yes)
     with (
         opened_port(port, robot) as path,
-        closing(Bus(Port(path, description.baud), servo.protocol, {old: servo})) as bus,
+        closing(Bus(Port(path, baud or description.baud), servo.protocol, {id: servo})) as bus,
     ):
-        bus.change_id(old, new)
-    print(f"servo {old} is servo {new} now")
+        yield bus
 
 
 @app.command()

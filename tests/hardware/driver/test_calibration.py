@@ -96,6 +96,32 @@ def test_an_id_is_changed_only_to_a_free_one(emulate, capsys):
 
 
 @pytest.mark.realtime
+def test_a_dynamixel_from_the_factory_gets_the_robots_id_and_baud_rate(emulate, capsys):
+    emulated = emulate(servos=["xl330-m288:1"], options=["--baud", "57600"])
+    servo = ("--yes", "--port", str(emulated.port), "--robot", "koch")
+    assert main(["servo", "id", *servo, "--from", "1", "--to", "3"]) == 2
+    assert "servo 1 does not answer" in capsys.readouterr().err
+    assert main(["servo", "id", *servo, "--baud", "57600", "--from", "1", "--to", "3"]) == 0
+    change = ("--id", "3", "--from", "57600", "--to")
+    assert main(["servo", "baud", *servo, *change, "12345"]) == 2
+    assert "baud = 12345: xl330-m288 speaks 9600" in capsys.readouterr().err
+    assert main(["servo", "baud", *servo, *change, "1000000"]) == 0
+    assert emulated.state()[3]["values"]["baud_rate"] == 3
+    assert main(["servo", "scan", "--port", str(emulated.port), "--last", "3", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])[0]["baud"] == 1_000_000
+
+
+@pytest.mark.realtime
+def test_a_feetech_changes_its_baud_rate_and_is_locked_again(emulate, capsys):
+    emulated = emulate(servos=["sts3215:1", "sts3215:2"])
+    arguments = ("--yes", "--port", str(emulated.port), "--id", "2", "--from", "1000000", "--to", "115200")
+    assert main(["servo", "baud", *arguments]) == 0
+    values = emulated.state()[2]["values"]
+    assert (values["baud_rate"], values["lock"]) == (4, 1)
+    assert emulated.state()[1]["values"]["baud_rate"] == 0
+
+
+@pytest.mark.realtime
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
