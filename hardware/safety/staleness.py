@@ -20,6 +20,9 @@ class StreamMonitor:
     After a jump, messages are refused until `note_rest`; then the stream begins anew. A stamp of 0 means
     none: age and source are checked, order is not; one among stamped messages is refused.
 
+    A stamp that repeats is refused, as from a sender that hangs, except where the sender's clock is coarse:
+    where stamps repeated before they moved on, each may repeat for twice that step, at most for ``jump``.
+
     """
 
     def __init__(self, timeout: float, jump: float = 0.5) -> None:
@@ -29,16 +32,20 @@ class StreamMonitor:
         self._jump_refusal = ""
         self._last_stamp = 0.0  # survives `reset`: a frozen repeat must not begin a new stream
         self._delay = 0.0
+        self._repeats, self._coarse_step = False, 0.0
+        self._stamp_since = -math.inf  # receipt of the first message with the last stamp
         self._source: object = None
         self._other_source_at = -math.inf
 
     def accept(self, received: float, stamp: float, source: object = None) -> str:
         """Check a message `received` (s, steady) with a `stamp` (s); "" or why it is refused."""
+        if 0.0 < stamp == self._last_stamp:
+            self._repeats = True
         if self.is_stale(received):
             if self._jump_refusal:
                 return self._jump_refusal
             before = self._last_stamp
-            if stamp > 0.0 and before - self.jump < stamp <= before:
+            if stamp > 0.0 and before - self.jump < stamp <= before and not self._may_repeat(received, stamp):
                 return f"stamp = {stamp:g}: the same as the message before, or older"  # a frozen sender
             self._stamp, self._source = None, source
         elif source is not None and self._source is not None and source != self._source:
@@ -47,8 +54,17 @@ class StreamMonitor:
         problem = self._out_of_order(received, stamp)
         if problem:
             return problem
+        if stamp != self._last_stamp:
+            step = stamp - self._last_stamp
+            self._coarse_step = step if self._repeats and 0.0 < step <= self.jump else 0.0
+            self._stamp_since, self._repeats = received, False
         self._received, self._source, self._last_stamp = received, self._source or source, stamp
         return ""
+
+    def _may_repeat(self, received: float, stamp: float) -> bool:
+        """Whether a stamp may come again, because the sender's clock moves in steps."""
+        longest = min(2.0 * self._coarse_step, self.jump)
+        return stamp == self._last_stamp and received - self._stamp_since < longest
 
     def _out_of_order(self, received: float, stamp: float) -> str:
         if not math.isfinite(stamp) or stamp < 0.0:
@@ -59,6 +75,8 @@ class StreamMonitor:
             return "stamp = 0 in a stream that was stamped" if before else ""
         if before:
             if stamp == before:
+                if self._may_repeat(received, stamp):
+                    return ""
                 return f"stamp = {stamp:g}: the same as the message before"
             if stamp < before and before - stamp < self.jump:
                 return f"stamp = {stamp:g}: older than the message before, {before:g}"

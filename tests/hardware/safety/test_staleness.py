@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -94,3 +95,41 @@ def test_a_new_sender_is_followed_once_the_first_is_silent() -> None:
     stream.accept(1.0, 0.0, "a")
     assert stream.accept(1.2, 0.0, "b") == ""
     assert not stream.has_second_source(1.2)
+
+
+def coarse(step: float, until: float, period: float = 0.05) -> tuple[StreamMonitor, list[float], float]:
+    """A sender every 0.05 s whose clock moves in steps; when its messages were accepted, and the end."""
+    stream, accepted, now = StreamMonitor(timeout=0.1), [], 100.0
+    while now < until:
+        if not stream.accept(now, 5000.0 + step * math.floor((now - 100.0) / step + 1e-6)):
+            accepted.append(now)
+        now += period
+    return stream, accepted, now
+
+
+@pytest.mark.parametrize("step", [0.1, 0.2, 0.25])
+def test_a_coarse_clock_does_not_starve_the_robot_once_it_is_known(step: float) -> None:
+    _, accepted, _ = coarse(step, 110.0)
+    later = [now for now in accepted if now > 101.0]
+    assert max(b - a for a, b in itertools.pairwise(later)) < 0.051
+    assert len(later) >= 178
+
+
+@pytest.mark.parametrize(("step", "bound"), [(0.05, 0.1), (0.1, 0.3), (0.2, 0.5), (0.4, 0.6)])
+def test_a_sender_with_a_coarse_clock_that_hangs_goes_stale(step: float, bound: float) -> None:
+    stream, accepted, now = coarse(step, 104.0)
+    hangs = 5000.0 + step * math.floor((now - 0.05 - 100.0) / step + 1e-6)
+    since, last = now, accepted[-1]
+    while now < since + 5.0:
+        if not stream.accept(now, hangs):
+            last = now
+        now += 0.05
+    assert last - since < bound
+    assert stream.is_stale(now)
+
+
+def test_a_clock_that_becomes_fine_again_allows_no_repeats() -> None:
+    stream, _, now = coarse(0.2, 103.0)
+    for step in range(4):
+        assert stream.accept(now + 0.05 * step, 5003.0 + 0.05 * step) == ""
+    assert "same" in stream.accept(now + 0.16, 5003.15)
