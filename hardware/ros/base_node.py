@@ -28,6 +28,7 @@ from .. import priority
 from ..datagram import Mailbox, private_path
 from .parameters import COMMON, Parameter, check, check_names, shared_names
 from .program import EndRequest, Interrupted
+from .type_mismatch import type_mismatch
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
@@ -203,6 +204,8 @@ class BaseNode(LifecycleNode):
     def publish_diagnostics(self) -> None:
         """Publish one status by REP-107."""
         level, message, values = self.diagnose()
+        if mismatch := type_mismatch(self):
+            level, message = "warn" if level == "ok" else level, f"{message}; {mismatch}"
         if "priority" in self.values:
             values["priority"] = self._priority_refused or self.values["priority"]
         status = DiagnosticStatus(

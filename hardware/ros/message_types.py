@@ -30,6 +30,11 @@ def message_class(name: str) -> Any:
         raise InvalidSetup(f"message type {name!r}: is not installed, or no name like pkg/msg/Name") from None
 
 
+def type_name(message: Any) -> str:
+    """The name of a message class, such as `geometry_msgs/msg/Twist`."""
+    return f"{message.__module__.split('.')[0]}/msg/{message.__name__}"
+
+
 def serialized_stamp(data: bytes) -> float:
     """The stamp (s) of a serialised message that begins with a header: CDR puts it after four bytes."""
     order = "<" if data[1] & 1 else ">"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
+import rclpy
+from geometry_msgs.msg import Twist
+from rclpy.context import Context
 from sensor_msgs.msg import Image, LaserScan
 
 from nerfbot.hardware.ros.parameters import channels_of, envelope_of
@@ -96,6 +101,32 @@ def test_a_publisher_of_another_quality_of_service_is_reported(nerf: Nerfed) -> 
     other = nerf.node.create_publisher(type(nerf.message(0.0)), "cmd_vel_policy", best_effort)
     nerf.until(lambda: int(nerf.values("nerf").get("incompatible_qos", 0)) > 0, nerf.permit)
     nerf.node.destroy_publisher(other)
+
+
+@contextlib.contextmanager
+def another_participant(world: World) -> Iterator[Any]:
+    """A node in a context of its own: one participant cannot use a topic with two types."""
+    context = Context()
+    rclpy.init(context=context, domain_id=world.domain)
+    node = rclpy.create_node("other", context=context)
+    yield node
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+def test_a_command_of_another_type_is_named_with_its_remedy(nerf: Nerfed) -> None:
+    with another_participant(nerf.world) as other:
+        other.create_publisher(Twist, "cmd_vel_policy", 10)
+        nerf.until(lambda: "published as geometry_msgs/msg/Twist," in nerf.reasons("nerf")[-1], nerf.permit)
+        assert "geometry_msgs/msg/TwistStamped here (command_type: twist)" in nerf.reasons("nerf")[-1]
+    nerf.until(lambda: "published as" not in nerf.reasons("nerf")[-1], nerf.permit)
+
+
+def test_a_robot_that_expects_another_type_is_named(nerf: Nerfed) -> None:
+    with another_participant(nerf.world) as other:
+        other.create_subscription(Twist, "cmd_vel_nerfed", lambda _: None, 10)
+        named = "/cmd_vel_nerfed is expected as geometry_msgs/msg/Twist"
+        nerf.until(lambda: named in nerf.reasons("nerf")[-1], nerf.permit)
 
 
 def test_a_scan_loses_its_range_and_comes_late_with_its_stamp(nerf: Nerfed) -> None:
