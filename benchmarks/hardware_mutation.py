@@ -34,6 +34,7 @@ SHAPING, COMMAND = "../nerfbot/limits/shaping.py", "driver/joint_command.py"
 PERMIT, SUPERVISION, LATCH = "safety/permit.py", "safety/supervision.py", "safety/estop_latch.py"
 BUS, SETUP, REGISTERS = "bus/bus.py", "driver/setup.py", "driver/register_limits.py"
 DRIVER, GOALS, FEEDBACK = "driver/driver.py", "driver/goal_writer.py", "driver/feedback.py"
+RECOVERY, TEST_RECOVERY = "driver/recovery.py", "driver/test_recovery.py"
 
 TEST_SHAPING, TEST_COMMAND = "test_shaping.py", "driver/test_joint_command.py"
 TEST_PERMIT, TEST_SUPERVISION = "safety/test_permit.py", "safety/test_supervision.py"
@@ -113,8 +114,32 @@ MUTANTS = [
     Mutant("stop follows what is measured", GOALS,
            "                goal.follow_measured()\n                values |=", "                values |=",
            TEST_STOP),
-    Mutant("a clear needs its number", DRIVER, "and permit.clear == self.latch",
-           "and permit.clear is not None", f"{TEST_DRIVER} -k emergency"),
+    Mutant("a clear needs its number", DRIVER, "permit.clear != self.latch", "permit.clear is None",
+           f"{TEST_DRIVER} -k emergency"),
+    Mutant("a driver clears once the cause is gone", DRIVER, "if blocking or permit", "if permit",
+           f"{TEST_RECOVERY} -k another_stop"),
+    Mutant("a clear waits for a still command", DRIVER, " or not self._command_holds_still():\n            return\n        try",
+           ":\n            return\n        try", f"{TEST_DRIVER} -k emergency"),
+    Mutant("torque waits for the permit", DRIVER, "if blocking or permit.clear != self.latch",
+           "if blocking", f"{TEST_RECOVERY} -k table"),
+    Mutant("a fired watchdog is acknowledged", RECOVERY, "self._bus.write(joint.id, name, 0)", "pass",
+           f"{TEST_RECOVERY} -k koch"),
+    Mutant("a lost lock is written again", RECOVERY, "self._bus.write(joint.id, name, value)", "pass",
+           f"{TEST_RECOVERY} -k brown"),
+    Mutant("a servo with torque is let down before it restarts", DRIVER,
+           "if not any(state.torque_on for state in self._servos.to_service()):", "if True:",
+           f"{TEST_RECOVERY} -k table"),
+    Mutant("changed EEPROM is written", RECOVERY, "if finding.eeprom:", "if False:",
+           f"{TEST_RECOVERY} -k table"),
+    Mutant("a Dynamixel's error is cleared", RECOVERY, "self._bus.reboot(joint.id)", "pass",
+           f"{TEST_RECOVERY} -k koch"),
+    Mutant("torque returns where the joint stands", RECOVERY, "goal.shape.begin(state.position)", "pass",
+           f"{TEST_RECOVERY} -k returns"),
+    Mutant("joints that hold keep their torque", RECOVERY, "if state.torque_on:\n                continue",
+           "if False:\n                continue", f"{TEST_RECOVERY} -k others_hold"),
+    Mutant("a let-down ends with torque off everywhere", DRIVER,
+           "return not any(state.torque_on for state in self.joints)",
+           "return now - self._phase_began > self.robot.release_s", f"{TEST_RECOVERY} -k every_servo_says"),
     Mutant("no goal without torque", GOALS, "if not state.torque_on or unreachable:", "if unreachable:",
            TEST_STOP),
     Mutant("a stop at rest writes what is measured", GOALS,
@@ -142,7 +167,7 @@ MUTANTS = [
     Mutant("the leader is heard or the follower stops", "driver/teleoperation.py",
            "if len(replies) < len(self._blocks):\n            return None",
            "if False:\n            return None", "driver/test_teleoperation.py -k not_heard"),
-    Mutant("bus watchdog", DRIVER, "self.bus.write_checked(joint.id, watchdog, counts)", "pass",
+    Mutant("bus watchdog", RECOVERY, "self._bus.write_checked(id, servo.watchdog, marks[servo.watchdog])", "pass",
            f"{TEST_DRIVER} -k own_watchdog"),
     Mutant("a lift is gone at once", DRIVER, "[min(target, level + step) for",
            "[target if target > level else level - step / 9 for", f"{TEST_DRIVER} -k ramp"),

@@ -14,13 +14,15 @@ from nerfbot.limits import NerfSpec
 
 from ..bus.bus import Bus
 from ..errors import BusError, PortError
-from ..robot import ServoRobot
+from ..robot import JointConfig, ServoRobot
 from ..safety.permit import NERFED, PermitState, PermitWatch
 from ..safety.severity import Severity
-from .feedback import ExpectedRegisters, Feedback
+from .feedback import Feedback
 from .goal_writer import AT_REST, GoalWriter
-from .guards import COMMAND_TIMEOUT, MAX_PERIODS, BusCycle, check_guards
+from .guards import COMMAND_TIMEOUT, MAX_PERIODS, OPERATOR_ACTS, BusCycle, check_guards
 from .joint_command import CommandInbox
+from .joint_state import JointState
+from .recovery import Recovery, ServoRecovery
 from .register_limits import RegisterPlan, position_counts
 from .report import DriverReport, Phase
 from .setup import set_up, torque_off, write_limits
@@ -72,12 +74,15 @@ class ServoDriver:
         self.feedback = Feedback(robot, bus, ranges)
         self.joints = self.feedback.joints
         self.goals = GoalWriter(robot, self._envelope, self.plan, self.feedback, bus)
+        self._servos = ServoRecovery(robot, bus, self.plan, self.feedback, self.goals, self._record)
         self.phase = Phase.OFF
         self.levels = list(NERFED)
         self.hold_s = robot.hold_s
         self.latch, self.latched = 0, ""
         self.reasons: list[str] = []
         self.guards: list[str] = []
+        self.recovery = Recovery.NONE
+        self.needs: list[str] = []
         self._last_cycle = -math.inf
         self._phase_began = self._last_stop = 0.0
         self._without_permit = 0.0
@@ -138,6 +143,7 @@ class ServoDriver:
         ))  # fmt: skip
         self._raise_levels(permit.levels if not stop else NERFED, gap)
         try:
+            self._recover(permit, now)
             self._act(stop, permit.alive, now, min(max(gap, 0.0), 2.0 * period))
         except PortError:
             self.feedback.count_missed()
@@ -159,7 +165,8 @@ class ServoDriver:
     def report(self, now: float) -> DriverReport:
         """The state after the last cycle."""
         return DriverReport(
-            now, self.phase.value, self.reasons, self.guards, self.latch, self.latched, list(self.levels),
+            now, self.phase.value, self.reasons, self.guards, self.latch, self.latched, self.recovery.value,
+            self.needs, list(self.levels),
             [j.position for j in self.joints], [j.velocity for j in self.joints],
             [j.effort for j in self.joints], [goal.shape.at for goal in self.goals.joints], self.digest,
         )  # fmt: skip
@@ -168,33 +175,71 @@ class ServoDriver:
 
     def _check(self, cycle: BusCycle) -> bool:
         """Run the guards and update the latch; whether the arm must stop."""
-        speaking = check_guards(cycle)
-        self.reasons = [f"{guard.name}: {reason}" for guard, reason in speaking]
-        self.guards = [guard.name for guard, _ in speaking]
-        worst = max((guard.severity for guard, _ in speaking), default=Severity.FINE)
-        latching = [f"{guard.name}: {why}" for guard, why in speaking if guard.severity is Severity.LATCH]
-        self._update_latch(worst, latching, cycle.permit)
-        stop = worst > Severity.FINE or bool(self.latched)
+        self._speaking = check_guards(cycle)
+        self.reasons = [f"{guard.name}: {reason}" for guard, reason in self._speaking]
+        self.guards = [guard.name for guard, _ in self._speaking]
+        self._update_latch()
+        stop = bool(self.latched) or any(guard.severity > Severity.FINE for guard, _ in self._speaking)
         if stop:
             self._last_stop = cycle.now
         return stop
 
-    def _update_latch(self, worst: Severity, latching: Sequence[str], permit: PermitState) -> None:
-        if worst is Severity.LATCH:
-            if not self.latched:
-                self.latch += 1
-                self.latched = latching[0]
-                self._record("latch", number=self.latch, reasons=self.reasons)
-            self.permits.acknowledge_estop()
-        elif (
-            self.latched
-            and permit.clear == self.latch
-            and worst is Severity.FINE
-            and self._command_holds_still()
-        ):
-            self._record("clear", number=self.latch)
-            self.latched = ""
-            self.phase = Phase.OFF if not all(state.torque_on for state in self.joints) else self.phase
+    def _update_latch(self) -> None:
+        latching = [item for item in self._speaking if item[0].severity is Severity.LATCH]
+        if not latching:
+            return
+        if not self.latched:
+            self.latch += 1
+            guard, reason = latching[0]
+            self.latched = f"{guard.name}: {reason}"
+            self._record("latch", number=self.latch, reasons=self.reasons)
+        if not all(guard.waits_for_permit for guard, _ in latching):
+            self._servos.forget()
+        self.permits.acknowledge_estop()
+
+    def _recover(self, permit: PermitState, now: float) -> None:
+        """While a stop is latched: examine the servos, and clear the latch with the permit for it."""
+        if not self.latched:
+            self.recovery, self.needs = Recovery.NONE, []
+            return
+        if self.phase in (Phase.RUN, Phase.STOP):
+            self.recovery = Recovery.DIAGNOSE
+            return  # the stop comes first
+        self._servos.examine_next()
+        blocking = [item for item in self._speaking if not item[0].waits_for_permit]
+        causes = [guard for guard, _ in blocking if guard.severity is Severity.LATCH]
+        recovery = self._servos.state(causes)
+        if recovery is not self.recovery:
+            self._record("recovery", state=recovery.value, reasons=self.reasons)
+        self.recovery = recovery
+        self.needs = self._servos.needs() + [
+            f"{guard.name}: {reason}: {OPERATOR_ACTS[guard.name]}"
+            for guard, reason in self._speaking
+            if guard.name in OPERATOR_ACTS
+        ]
+        if blocking or permit.clear != self.latch or not self._command_holds_still():
+            return
+        try:
+            if recovery is Recovery.SERVICE:
+                self._service(now)
+            elif recovery is Recovery.READY and self.phase is not Phase.RELEASE:
+                if self.phase is not Phase.OFF:
+                    self._servos.switch_on()
+                self._record("clear", number=self.latch)
+                self.latched = ""
+        except PortError:
+            raise
+        except BusError as problem:
+            self._record("recovery-failed", problem=str(problem))
+            self._servos.forget()
+        self._last_cycle = self.clock()
+
+    def _service(self, now: float) -> None:
+        """Service servos that have no torque; where one has, let the arm down first."""
+        if not any(state.torque_on for state in self._servos.to_service()):
+            self._servos.service()
+        elif self.phase is not Phase.RELEASE:
+            self._enter(Phase.RELEASE, now)
 
     def _command_holds_still(self) -> bool:
         """Whether there is a command and it asks for no motion: required to clear a latch or switch on."""
@@ -230,8 +275,8 @@ class ServoDriver:
         waited = min(self._without_permit, now - self._phase_began)
         if self.phase is Phase.HOLD and waited > self.hold_s:
             self._enter(Phase.RELEASE, now)
-        if self.phase is Phase.RELEASE and now - self._phase_began > self.robot.release_s:
-            self._let_go()
+        if self.phase is Phase.RELEASE and self._is_let_down(now):
+            self.phase = Phase.OFF
             return
         self.goals.write(self.phase, now - self._phase_began, self.commands.positions, self.levels, dt)
 
@@ -246,52 +291,39 @@ class ServoDriver:
         for joint, state in zip(self.robot.joints, self.joints, strict=True):
             outside = max(state.low - state.position, state.position - state.high)
             if outside > LOST and state.torque_on:
-                try:
-                    self.bus.write(joint.id, "torque_enable", 0)
-                except PortError:
-                    raise
-                except BusError as problem:
-                    self._record("release-failed", joint=joint.name, problem=str(problem))
-                    continue
-                state.torque_on = False
-                self._record("release", joint=joint.name, position=state.position)
+                self._switch_off(joint, state)
 
     def _enable(self, now: float) -> None:
         """Torque on, with nerfed limits and the goal where each joint stands; checked servo by servo."""
         try:
             torque_off(self.bus)
-            write_limits(self.bus, self.plan.counts_at(NERFED))
-            for joint, state in zip(self.robot.joints, self.joints, strict=True):
-                state.position = joint.radians(self.bus.read(joint.id, "present_position"))
-                watchdog = joint.servo.watchdog
-                if watchdog is not None:
-                    self.bus.write_checked(joint.id, watchdog, 0)
-                marks = {}
-                if "lock" in joint.servo.registers:
-                    marks["lock"] = 1
-                    self.bus.write_checked(joint.id, "lock", 1)
-                self.bus.write_checked(joint.id, "torque_enable", 1)
-                if watchdog is not None and self.robot.watchdog_s is not None:
-                    counts = max(1, round(self.robot.watchdog_s / 0.02))
-                    self.bus.write_checked(joint.id, watchdog, counts)
-                    marks[watchdog] = counts
-                state.torque_on, state.missed, state.stuck_for = True, 0, 0.0
-                state.mismatches, state.rotation_mismatches = 0, 0
-                self.feedback.expected[joint.id] = ExpectedRegisters(marks=marks)
+            for state in self.joints:
+                state.torque_on = False
+            self._servos.switch_on()
+            self._enter(Phase.RUN, now)
         except BusError as problem:
             self._record("enable-failed", problem=str(problem))
-            self._let_go()
-            return
+            self._enter(Phase.RELEASE, now)  # some may have torque
         self.feedback.reset_strays()
         self._last_cycle = self.clock()
-        self._enter(Phase.RUN, now)
 
-    def _let_go(self) -> None:
+    def _is_let_down(self, now: float) -> bool:
+        """Whether no servo has torque; switches off those that answer once the let-down is over."""
+        for joint, state in zip(self.robot.joints, self.joints, strict=True):
+            if state.torque_on and not state.missed and now - self._phase_began > self.robot.release_s:
+                self._switch_off(joint, state)
+        return not any(state.torque_on for state in self.joints)
+
+    def _switch_off(self, joint: JointConfig, state: JointState) -> None:
         try:
-            torque_off(self.bus)
+            self.bus.write(joint.id, "torque_enable", 0)
+        except PortError:
+            raise
         except BusError as problem:
-            self._record("torque-off-failed", problem=str(problem))
-        self.phase = Phase.OFF
+            self._record("torque-off-failed", joint=joint.name, problem=str(problem))
+            return
+        state.torque_on = False
+        self._record("torque-off", joint=joint.name, position=state.position)
 
     # Events and envelope
 

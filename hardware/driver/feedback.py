@@ -48,11 +48,11 @@ class Feedback:
         self._blocks = {j.id: j.servo.block(*j.servo.feedback) for j in robot.joints}
         self._watch_blocks = {j.id: j.servo.block(*j.servo.watch) for j in robot.joints if j.servo.watch}
         self._rotation = [
-            (j, state, _around(j.servo, {*self._eeprom[j.id], *_assumed_eeprom(j.servo)}), True)
+            (j, state, around(j.servo, {*self._eeprom[j.id], *assumed_eeprom(j.servo)}), True)
             for j, state in self._pairs
         ]
         self._rotation += [
-            (joint, state, _around(joint.servo, names), False)
+            (joint, state, around(joint.servo, names), False)
             for joint, state in self._pairs
             if (names := self._written_outside_block(joint))
         ]
@@ -171,7 +171,7 @@ class Feedback:
                     for name, value in self._eeprom[joint.id].items()
                     if values[name] != value
                 ),
-                joint.servo.broken_assumption({name: values[name] for name in _assumed_eeprom(joint.servo)}),
+                joint.servo.broken_assumption({name: values[name] for name in assumed_eeprom(joint.servo)}),
             )
             return
         state.watchdog_fired = values.get("bus_watchdog") == -1
@@ -199,14 +199,14 @@ class Feedback:
         )  # fmt: skip
 
 
-def _around(servo: ServoModel, names: Collection[str]) -> tuple[int, int]:
+def around(servo: ServoModel, names: Collection[str]) -> tuple[int, int]:
     """The smallest block, (address, length), that holds the registers ``names``."""
     registers = [servo.register(name) for name in names]
     start = min(register.address for register in registers)
     return start, max(register.end for register in registers) - start
 
 
-def _assumed_eeprom(servo: ServoModel) -> list[str]:
+def assumed_eeprom(servo: ServoModel) -> list[str]:
     """Registers in EEPROM that the units of ``servo`` assume."""
     return [name for name in servo.assumes if servo.registers[name].area == "eeprom"]
 

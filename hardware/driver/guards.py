@@ -1,7 +1,8 @@
 """What makes the driver stop: a table of guards, each a name, a severity and one check of a bus cycle.
 
 A check returns the reason in a few words, or "". The driver runs all of them in every cycle, and the worst
-severity wins. A STOP ends by itself when its cause has gone; a LATCH stays until a permit clears it.
+severity wins. A STOP ends by itself when its cause has gone; a LATCH stays until a permit clears it, and
+`Clears` says what comes before that.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import NamedTuple
 
 from ..safety.permit import PermitState
@@ -68,16 +70,50 @@ class BusCycle:
         return self.first(check) if self.enabled else ""
 
 
+class Clears(Enum):
+    """What clears a guard's stop; the permit is the one with the latch's number."""
+
+    ITSELF = "itself"
+    PERMIT = "permit"
+    RESTORE = "restored, permit"
+    """The driver writes the registers again."""
+    TORQUE = "permit, torque on"
+    """With the permit, at the measured position."""
+    SERVICE = "permit, serviced"
+    """With the permit: torque off after a let-down, then a restart or EEPROM."""
+    OPERATOR = "operator, permit"
+    """`OPERATOR_ACTS` says what to do."""
+    RESTART = "a new driver"
+
+
 class Guard(NamedTuple):
-    """One guard: its name, how bad it is, and its check, which returns a reason or ""."""
+    """One guard: its name, how bad it is, what clears it, and its check, which returns a reason or ""."""
 
     name: str
     severity: Severity
+    clears: Clears
     check: Callable[[BusCycle], str]
+
+    @property
+    def waits_for_permit(self) -> bool:
+        """Whether its cause ends only with the permit that clears the latch."""
+        return self.clears in (Clears.TORQUE, Clears.SERVICE)
+
+
+def _permit_conflict(cycle: BusCycle) -> str:
+    return "two sources of permits" if cycle.permit.conflict else ""
 
 
 def _command_age(cycle: BusCycle) -> str:
     return "" if cycle.now - cycle.command_received <= COMMAND_TIMEOUT else "no new command"
+
+
+def _command_conflict(cycle: BusCycle) -> str:
+    return "two sources of commands" if cycle.command_conflict else ""
+
+
+def _pause(cycle: BusCycle) -> str:
+    return f"a pause of {cycle.gap:.3f} s" if cycle.gap > MAX_PERIODS * cycle.period else ""
 
 
 def _reopened(cycle: BusCycle) -> str:
@@ -135,32 +171,45 @@ def _stuck(joint: JointState) -> str:
 
 
 STOP, LATCH = Severity.STOP, Severity.LATCH
+ITSELF, PERMIT, RESTORE, TORQUE, SERVICE, OPERATOR, RESTART = Clears
 
 GUARDS: list[Guard] = [
-    Guard("permit", STOP, lambda c: c.permit.stop),
-    Guard("permit-conflict", LATCH, lambda c: "two sources of permits" if c.permit.conflict else ""),
-    Guard("estop", LATCH, lambda c: "a permit requests an emergency stop" if c.permit.estop else ""),
-    Guard("command-age", STOP, _command_age),
-    Guard("command-invalid", STOP, lambda c: c.command_problem),
-    Guard("command-conflict", STOP, lambda c: "two sources of commands" if c.command_conflict else ""),
-    Guard("port", STOP, lambda c: "" if c.port_open else "the port is lost"),
-    Guard("port-reopened", LATCH, _reopened),
-    Guard("answers", STOP, lambda c: c.first(_answers)),
-    Guard("strays", LATCH, lambda c: f"{c.strays} stray answers" if c.strays >= STRAYS else ""),
-    Guard("hardware-status", LATCH, lambda c: c.first(_hardware)),
-    Guard("temperature", LATCH, lambda c: c.first(_temperature)),
-    Guard("voltage", LATCH, lambda c: c.first(_voltage)),
-    Guard("torque-dropped", LATCH, lambda c: c.first_enabled(_torque)),
-    Guard("bus-watchdog", LATCH, lambda c: c.first_enabled(_watchdog)),
-    Guard("registers-held", LATCH, lambda c: c.first_enabled(_registers)),
-    Guard("eeprom", LATCH, lambda c: c.first(lambda joint: joint.eeprom_mismatch)),
-    Guard("range", LATCH, lambda c: c.first_enabled(_range)),
-    Guard("encoder-jump", LATCH, lambda c: c.first(_jump)),
-    Guard("stuck", LATCH, lambda c: c.first(_stuck)),
-    Guard("pause", STOP, lambda c: f"a pause of {c.gap:.3f} s" if c.gap > MAX_PERIODS * c.period else ""),
-    Guard("envelope-frozen", LATCH, _envelope),
+    Guard("permit", STOP, ITSELF, lambda c: c.permit.stop),
+    Guard("permit-conflict", LATCH, OPERATOR, _permit_conflict),
+    Guard("estop", LATCH, PERMIT, lambda c: "a permit requests an emergency stop" if c.permit.estop else ""),
+    Guard("command-age", STOP, ITSELF, _command_age),
+    Guard("command-invalid", STOP, ITSELF, lambda c: c.command_problem),
+    Guard("command-conflict", STOP, ITSELF, _command_conflict),
+    Guard("port", STOP, PERMIT, lambda c: "" if c.port_open else "the port is lost"),
+    Guard("port-reopened", LATCH, PERMIT, _reopened),
+    Guard("answers", STOP, ITSELF, lambda c: c.first(_answers)),
+    Guard("strays", LATCH, OPERATOR, lambda c: f"{c.strays} stray answers" if c.strays >= STRAYS else ""),
+    Guard("hardware-status", LATCH, SERVICE, lambda c: c.first(_hardware)),
+    Guard("temperature", LATCH, OPERATOR, lambda c: c.first(_temperature)),
+    Guard("voltage", LATCH, OPERATOR, lambda c: c.first(_voltage)),
+    Guard("torque-dropped", LATCH, TORQUE, lambda c: c.first_enabled(_torque)),
+    Guard("bus-watchdog", LATCH, RESTORE, lambda c: c.first_enabled(_watchdog)),
+    Guard("registers-held", LATCH, RESTORE, lambda c: c.first_enabled(_registers)),
+    Guard("eeprom", LATCH, SERVICE, lambda c: c.first(lambda joint: joint.eeprom_mismatch)),
+    Guard("range", LATCH, OPERATOR, lambda c: c.first_enabled(_range)),
+    Guard("encoder-jump", LATCH, OPERATOR, lambda c: c.first(_jump)),
+    Guard("stuck", LATCH, OPERATOR, lambda c: c.first(_stuck)),
+    Guard("pause", STOP, ITSELF, _pause),
+    Guard("envelope-frozen", LATCH, RESTART, _envelope),
 ]
 """Every guard. The mutation check removes each in turn; nothing at run time can."""
+
+OPERATOR_ACTS = {
+    "permit-conflict": "end one of the two supervisors",
+    "strays": "give each servo an ID of its own",
+    "temperature": "let it cool",
+    "voltage": "correct the supply",
+    "range": "move it by hand into its range; where that is no use, switch the servos off and on",
+    "encoder-jump": "check that the positions shown are true",
+    "stuck": "free the joint",
+    "envelope-frozen": "end the driver and start it again",
+}
+"""What an operator does before the permit, by guard."""
 
 
 def check_guards(cycle: BusCycle) -> list[tuple[Guard, str]]:

@@ -20,7 +20,8 @@ class Phase(Enum):
 class DriverReport:
     """The driver after the cycle at ``now`` (s); the fields are the keys of its JSON.
 
-    ``reasons`` and ``guards`` that speak, number and reason of the latch, lift ``levels``; position,
+    ``reasons`` and ``guards`` that speak, number and reason of the latch, how far the ``recovery`` from it is
+    and what it ``needs`` an operator to do, lift ``levels``; position,
     velocity, effort and goal by joint (rad, rad/s, N·m, rad); the envelope's ``digest``.
     """
 
@@ -30,6 +31,8 @@ class DriverReport:
     guards: list[str]
     latch: int
     latched: str
+    recovery: str
+    needs: list[str]
     levels: list[float]
     position: list[float]
     velocity: list[float]

@@ -166,8 +166,8 @@ class EmulatedServo:
         if register.area == "eeprom":
             return self._write_eeprom(name, value)
         if not self.feetech:
-            if self.values["bus_watchdog"] == -1 and name in GOALS:
-                return DATA_RANGE
+            if self.values["bus_watchdog"] == -1 and (name in GOALS or (name == "bus_watchdog" and value)):
+                return DATA_RANGE  # e-manual, Bus Watchdog (98): only 0 clears the error
             if not self._inside_limits(name, value):
                 return DATA_LIMIT
             if name == "bus_watchdog" and value < 0:

@@ -63,8 +63,9 @@ class LockstepArm:
 
     It starts at rest at ``start`` (rad by joint), a joint that is not named there at 0 rad, with changes of
     ``eeprom`` by ID and register, and on a ``supply`` (V) of the servos' own unless given. ``levels``: the
-    lift that the permits give, by axis; ``stop``: why they are emergency stops, "" where they are none. Both
-    may be set at any time. Raises what `Driver` does.
+    lift that the permits give, by axis; ``stop``: why they are emergency stops, "" where they are none;
+    ``clearing``: whether they clear the latch; ``permits`` and ``commands``: whether there are any. All may
+    be set at any time. Raises what `Driver` does.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class LockstepArm:
         self.driver.start()
         self.levels: tuple[float, ...] = (0.0,) * len(AXES)
         self.stop = ""
+        self.clearing, self.permits, self.commands = False, True, True
         self._source = PermitSource(PERMIT_VALID)
         self._sequence = 0
         self.state: dict[str, Any] = {"position": [joint.position for joint in self.driver.joints]}
@@ -98,12 +100,15 @@ class LockstepArm:
 
     def read(self, wait: float = 0.5) -> dict[str, Any]:
         """Let one bus cycle pass; the driver's state after it."""
-        now = self.port.now
+        now, driver = self.port.now, self.driver
         self._sequence += 1
-        permit = self._source.next(self.levels, self.stop, now=now, estop=bool(self.stop))
-        self.driver.permits.take(permit.encode(), 1, now)
-        command = encode(self._sequence, "lockstep", dict(zip(self.robot.names, self._goal, strict=True)))
-        self.driver.commands.receive(command, now, COMMAND_TIMEOUT)
+        if self.permits:
+            clear = driver.latch if self.clearing and driver.latched else None
+            permit = self._source.next(self.levels, self.stop, now=now, estop=bool(self.stop), clear=clear)
+            driver.permits.take(permit.encode(), 1, now)
+        if self.commands:
+            command = encode(self._sequence, "lockstep", dict(zip(self.robot.names, self._goal, strict=True)))
+            driver.commands.receive(command, now, COMMAND_TIMEOUT)
         self.state = dict(vars(self.driver.cycle(now)))
         self.port.wait(max(self.port.now, now + self.robot.period))
         return self.state

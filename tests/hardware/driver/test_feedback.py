@@ -146,7 +146,7 @@ def test_a_dynamixel_that_its_own_watchdog_stopped_is_found_within_a_round(koch)
     koch.emulator.servos[2].values["bus_watchdog"] = -1
     for _ in range(12):
         koch.read()
-    assert "bus-watchdog" in koch.state["guards"]
+    assert "bus-watchdog" in koch.state["latched"]
 
 
 def test_what_happens_is_told_after_the_stop_was_written(arm):
