@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import select
+import termios
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from nerfbot.errors import MissingDependency
@@ -36,9 +39,10 @@ def _serial() -> Any:
 
 
 class Port:
-    """An open serial port at ``path`` with ``baud`` bit/s, 8N1, locked against other programs.
+    """An open serial port at ``path`` with ``baud`` bit/s, 8N1, exclusively (TIOCEXCL).
 
-    Raises `PortError`: no such port, busy, no permission, or a baud rate that it cannot do.
+    The kernel then lets no other program open it but root's. Raises `PortError`: no such port, busy, open in
+    another process before, no permission, or a baud rate that it cannot do.
     """
 
     def __init__(self, path: str, baud: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -68,6 +72,11 @@ class Port:
             raise PortError(f"port {self.path}: {_reason(problem, self.baud)}") from None
         self._fd = self._device.fileno()
         self._failures = 0
+        others = other_holders(self.path)
+        if others:
+            self.close()
+            raise PortError(f"port {self.path}: is open in {', '.join(others)}: end it first")
+        fcntl.ioctl(self._fd, termios.TIOCEXCL)
 
     def set_baud(self, baud: int) -> None:
         """Go on at another baud rate; raises `PortError` where the port cannot do it."""
@@ -81,6 +90,7 @@ class Port:
         device, self._device, self._fd = self._device, None, -1
         if device is not None:
             with contextlib.suppress(OSError):  # the device has gone already
+                fcntl.ioctl(device.fileno(), termios.TIOCNXCL)
                 device.close()
 
     def try_reopen(self) -> bool:
@@ -130,13 +140,40 @@ class Port:
         raise PortError(f"port {self.path}: {_reason(problem, self.baud)}") from None
 
 
+def other_holders(path: str) -> list[str]:
+    """The other processes that have the terminal at ``path`` open, as "process 12 (name)".
+
+    A program that opened it before keeps it in spite of TIOCEXCL. Those of other users show only to root. The
+    master of a pseudo terminal does not count: it is the line's other end.
+    """
+    holders = []
+    device = os.path.realpath(path)
+    for process in Path("/proc").glob("[0-9]*"):
+        if process.name == str(os.getpid()):
+            continue
+        try:
+            opened = {os.readlink(fd) for fd in (process / "fd").iterdir()}
+            if device in opened and not _is_master(process, device):
+                holders.append(f"process {process.name} ({(process / 'comm').read_text().strip()})")
+        except OSError:
+            continue  # it has ended, or belongs to another user
+    return holders
+
+
+def _is_master(process: Path, device: str) -> bool:
+    """Whether a process holds the other end of the pseudo terminal ``device`` (proc(5), fdinfo tty-index)."""
+    index = f"tty-index:\t{device.rpartition('/')[2]}\n"
+    infos = (info.read_text() for info in (process / "fdinfo").iterdir())
+    return device.startswith("/dev/pts/") and any(index in info for info in infos)
+
+
 def _reason(problem: Exception, baud: int) -> str:
     number = getattr(problem, "errno", None)
     text = str(problem)
     if number == errno.ENOENT:
         return "there is no such port"
     if number in (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK) or "exclusively lock" in text:
-        return "is busy: another program has it open"
+        return "is busy: another program has it open exclusively"
     if number in (errno.EACCES, errno.EPERM):
         return "no permission to open it (the udev rule in docs/hardware.md gives it)"
     if isinstance(problem, ValueError):

@@ -9,6 +9,7 @@ an unreadable baud rate.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import heapq
 import json
 import os
@@ -29,6 +30,9 @@ from .faults import LineFault, LineFaults, parse_fault
 
 IDLE = 0.01
 """The server looks for work at least this often, s."""
+
+ABANDONED = 0.5
+"""After so long without a byte whoever had the port exclusively has gone, s."""
 
 SPEEDS = {getattr(termios, f"B{rate}"): rate for rate in (9600, 57600, 115200, 500000, 1000000, 2000000)}
 
@@ -63,6 +67,7 @@ class PtyServer:
             self._control = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._control.bind(str(control))
         self._master = self._slave = -1
+        self._heard = clock()
         self.plug()
 
     # What a subclass provides
@@ -139,6 +144,9 @@ class PtyServer:
         ready = select.select(handles, [], [], max(0.0, due - now))[0]
         now = self.clock()
         self.advance(now)
+        if now - self._heard > ABANDONED and self._slave >= 0:
+            fcntl.ioctl(self._slave, termios.TIOCNXCL)  # a real port loses it with its last owner
+            self._heard = now
         for handle in ready:
             if handle is self._control:
                 self._answer_control()
@@ -159,6 +167,7 @@ class PtyServer:
             data = os.read(self._master, 4096)
         except OSError:
             return
+        self._heard = now
         rate = SPEEDS.get(termios.tcgetattr(self._master)[5])
         if not self.hears(rate):
             self._note(now, "x", rate)
