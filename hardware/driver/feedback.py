@@ -22,15 +22,34 @@ STRAY_TIME = 0.2
 """How long a stray answer counts, s."""
 
 
+EARLIER = 8
+"""So many cycles of writes may have been lost before a value counts as somebody else's."""
+
+NEAR_GOAL = 33
+"""A servo that restarts has its goal where it stands: one this near (counts) may be its own."""
+
+
 @dataclass
 class ExpectedRegisters:
     """What a servo must hold, by register: ``values`` of the last cycle, ``marks`` since torque went on.
 
-    A servo that restarts loses the marks: a Feetech its lock, a Dynamixel its watchdog.
+    A servo that restarts loses the marks: a Feetech its lock, a Dynamixel its watchdog. ``earlier``: values
+    of the cycles before, which it still holds where a write was lost.
     """
 
     values: dict[str, int] = field(default_factory=dict)
     marks: dict[str, int] = field(default_factory=dict)
+    earlier: deque[dict[str, int]] = field(default_factory=lambda: deque(maxlen=EARLIER))
+
+    def write(self, values: dict[str, int]) -> None:
+        """Note what is written in this cycle."""
+        self.earlier.append(self.values)
+        self.values = values
+
+    def was_written(self, name: str, value: int) -> bool:
+        """Whether the register can hold ``value`` by this driver's writes, as far as it has written any."""
+        written = [cycle[name] for cycle in (self.values, *self.earlier) if name in cycle]
+        return not written or value in written
 
 
 class Feedback:
@@ -74,6 +93,7 @@ class Feedback:
         replies = self.bus.read_blocks(self._blocks)
         for joint, state in self._pairs:
             reply = replies.get(joint.id)
+            state.foreign_goal = self._foreign_goal(joint, reply)
             state.silent_for += max(gap, self.robot.period)
             if reply is None:
                 state.unconfirmed = math.nan  # only the very next answer confirms one
@@ -130,6 +150,24 @@ class Feedback:
         state.mismatches = state.mismatches + 1 if mismatch else 0
         state.mismatch = mismatch or state.mismatch
         return True
+
+    def _foreign_goal(self, joint: JointConfig, reply: Reply | None) -> str:
+        """A goal that only another program can have written, in words; "" where there is none.
+
+        It is read again at once, so that garbage does not count and another's goal acts for one cycle only.
+        """
+        address, length = self._blocks[joint.id]
+        for again in (False, True):
+            if again:
+                reply = self.bus.read_blocks({joint.id: (address, length)}).get(joint.id)
+            if reply is None:
+                return ""
+            values = joint.servo.decode_block(address, reply.data)
+            goal = values["goal_position"]
+            at_power_on = abs(goal - values["present_position"]) <= NEAR_GOAL
+            if at_power_on or self.expected[joint.id].was_written("goal_position", goal):
+                return ""
+        return f"goal_position = {goal}, which this driver has not written"
 
     def _mismatch(self, joint: JointConfig, values: Mapping[str, int]) -> str:
         """The first of the read ``values`` that is not what was written, in words; "" where all are."""

@@ -146,9 +146,9 @@ class GoalWriter:
             silent = state.missed > 0 and state.silent_for > WRITE_TIMEOUT
             unreachable = silent and not (phase is Phase.STOP and elapsed == 0.0)
             if not state.torque_on or unreachable:
-                self._feedback.expected[id].values = {}
+                self._feedback.expected[id].write({})
                 continue
-            self._feedback.expected[id].values = values
+            self._feedback.expected[id].write(values)
             block, others = goal.split(values)
             goal_blocks[id] = self._bus.block_of(id, block)
             if others:

@@ -191,6 +191,7 @@ GUARDS: list[Guard] = [
     Guard("bus-watchdog", LATCH, RESTORE, lambda c: c.first_enabled(_watchdog)),
     Guard("registers-held", LATCH, RESTORE, lambda c: c.first_enabled(_registers)),
     Guard("eeprom", LATCH, SERVICE, lambda c: c.first(lambda joint: joint.eeprom_mismatch)),
+    Guard("foreign-goal", LATCH, OPERATOR, lambda c: c.first_enabled(lambda joint: joint.foreign_goal)),
     Guard("range", LATCH, OPERATOR, lambda c: c.first_enabled(_range)),
     Guard("encoder-jump", LATCH, OPERATOR, lambda c: c.first(_jump)),
     Guard("stuck", LATCH, OPERATOR, lambda c: c.first(_stuck)),
@@ -201,7 +202,8 @@ GUARDS: list[Guard] = [
 
 OPERATOR_ACTS = {
     "permit-conflict": "end one of the two supervisors",
-    "strays": "give each servo an ID of its own",
+    "strays": "give each servo an ID of its own, and end other programs on the port",
+    "foreign-goal": "end the other program on the port",
     "temperature": "let it cool",
     "voltage": "correct the supply",
     "range": "move it by hand into its range; where that is no use, switch the servos off and on",

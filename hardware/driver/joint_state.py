@@ -31,7 +31,7 @@ class JointState:
     can have moved. ``unconfirmed``: position of a doubtful answer that a second one must confirm.
     ``silent_for``: time since the last good answer, s. ``mismatches``: reads in a row in which a register did
     not hold what was written, ``rotation_mismatches`` for registers that are read in turn; ``mismatch``
-    describes it.
+    describes it. ``foreign_goal``: a goal that another program has written, in words.
     """
 
     name: str
@@ -60,6 +60,7 @@ class JointState:
     torque_on: bool = True
     watchdog_fired: bool = False
     eeprom_mismatch: str = ""
+    foreign_goal: str = ""
     stuck_for: float = 0.0
 
     def reach(self, seconds: float) -> float:

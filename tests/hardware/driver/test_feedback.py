@@ -174,3 +174,42 @@ def test_torque_that_goes_is_seen_in_the_next_cycle_whatever_the_servo(name, id)
     arm.emulator.do({"do": "fault", "name": "torque_dropped", "servo": id})
     arm.read()
     assert "torque-dropped" in arm.state["guards"]
+
+
+@pytest.mark.parametrize("name", ["so101", "koch"])
+def test_a_goal_of_another_program_is_seen_in_the_next_cycle(name):
+    arm = moving(name)
+    servo, bus = arm.emulator.servos[1], arm.driver.bus
+    address, data = bus.block_of(2, {"goal_position": servo.counts + 60})
+    servo.write(address, data)
+    arm.read()
+    assert arm.state["latched"].startswith("foreign-goal: shoulder_lift: goal_position = ")
+
+
+@pytest.mark.parametrize("name", ["so101", "koch"])
+def test_garbage_that_looks_like_another_goal_does_not_count(name):
+    arm = moving(name)
+    servo, read = arm.emulator.servos[1], arm.emulator.servos[1].read
+
+    def garbage(address, length):
+        servo.read = read
+        kept, servo.values["goal_position"] = servo.values["goal_position"], 777
+        data = read(address, length)
+        servo.values["goal_position"] = kept
+        return data
+
+    servo.read = garbage
+    for _ in range(5):
+        arm.read()
+    assert servo.read == read
+    assert arm.state["latched"] == ""
+
+
+def moving(name):
+    """An arm that runs and stays where it is."""
+    arm = LockstepArm(ServoRobot.load(name), NerfSpec.load(f"{name}-weak"))
+    for _ in range(20):
+        arm.actuate(arm.state["position"])
+        arm.read()
+    assert arm.state["phase"] == "run"
+    return arm

@@ -51,6 +51,7 @@ SPEAKS = {
         "torque_limit = 9",
     ),
     "eeprom": (cycle(joint(name="grip", eeprom_mismatch="position_p = 9")), "grip: position_p = 9"),
+    "foreign-goal": (cycle(joint(name="grip", foreign_goal="goal_position = 9")), "grip: goal_position = 9"),
     "range": (cycle(joint(name="grip", position=1.09)), "grip: measured at 1.090"),
     "encoder-jump": (
         cycle(joint(name="grip", displacement=0.21, max_displacement=0.2)),

@@ -151,6 +151,15 @@ def widen(arm):
     arm.driver._envelope.channels["shoulder_pan"] = limits.model_copy(update={"max_velocity": 99.0})
 
 
+def intrude(arm):
+    """Another program on the port sends the servo elsewhere, once in every cycle."""
+    goal = servo(arm).counts + 300
+    bus = arm.driver.bus
+    block = bus.block_of(ID, {"goal_position": goal})
+    arm.emulator.receive(bus.protocol.write(ID, *block), arm.port.now)
+    arm.emulator.pop_output(arm.port.now + 1.0)  # the answer goes to that program
+
+
 @dataclass
 class Cause:
     """What makes a guard stop the arm, at once and in every cycle, and what ends it, likewise."""
@@ -181,6 +190,7 @@ CAUSES = {
     "bus-watchdog": Cause(fire_watchdog, persists=False),
     "registers-held": Cause(spoil, unspoil),
     "eeprom": Cause(fault("eeprom_changed", value=4000), persists=False),
+    "foreign-goal": Cause(intrude, each=intrude),
     "range": Cause(creep, each=creep, back=creep_back),
     "encoder-jump": Cause(fault("encoder_jump", value=300), persists=False),
     "stuck": Cause(jam, persists=False),
