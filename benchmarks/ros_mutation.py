@@ -58,7 +58,7 @@ MUTANTS = [
     Mutant("array's length", "ros/command_messages.py", "if len(message.data) != len(channels):", "if False:", COMMANDS),
     Mutant("names twice", "ros/command_messages.py", "if names.count(name) > 1:", "if False:", COMMANDS),
     Mutant("names", "ros/command_messages.py", "if sorted(names) != sorted(known):", "if False:", COMMANDS),
-    Mutant("one point", "ros/command_messages.py", "if len(points) != 1:", "if False:", COMMANDS),
+    Mutant("one point", "ros/command_messages.py", "if len(message.points) != 1:", "if False:", COMMANDS),
     # Parameters
     Mutant("zero is not off", "ros/parameters.py", 'if not field.startswith("min_") and field != "max_position" and value <= 0.0:', "if False:", PARAMETERS),
     Mutant("finite limits", "ros/parameters.py", "if not math.isfinite(value):", "if False:", PARAMETERS),

@@ -10,15 +10,21 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from nerfbot.declared import suggestion
 from nerfbot.errors import InvalidCommand
 from nerfbot.limits import Channel
+from nerfbot.limits.channel import Floats
 
 from ..errors import InvalidSetup
 from .message_types import message_class
 
 TWIST_PARTS = ("linear.x", "linear.y", "linear.z", "angular.x", "angular.y", "angular.z")
 _TRAJECTORY_FIELDS = {"position": "positions", "velocity": "velocities", "effort": "effort"}
+
+PERIOD = 0.05
+"""Nominal time between commands, s."""
 
 LARGEST = 1e6
 """Largest command in SI units; a larger one is garbage or in another unit."""
@@ -28,13 +34,14 @@ class CommandType(NamedTuple):
     """How a kind of command message is read and written.
 
     ``read(message, channels)`` returns one finite number a channel, in their order, or raises
-    `InvalidCommand`; ``write(message, values, channels)`` fills a new message; ``stamped``: whether it has a
-    header; ``type_name``: such as geometry_msgs/msg/Twist.
+    `InvalidCommand`; ``write(message, values, channels, period=PERIOD)`` fills a new message, which is to be
+    reached in ``period`` s where the kind says so; ``stamped``: whether it has a header; ``type_name``: such
+    as geometry_msgs/msg/Twist.
     """
 
     type_name: str
     read: Callable[[Any, Sequence[Channel]], list[float]]
-    write: Callable[[Any, Sequence[float], Sequence[Channel]], None]
+    write: Callable[..., None]
     stamped: bool
 
     def message_class(self) -> Any:
@@ -54,7 +61,9 @@ def _read_twist(message: Any, channels: Sequence[Channel]) -> list[float]:
     return values
 
 
-def _write_twist(message: Any, values: Sequence[float], channels: Sequence[Channel]) -> None:
+def _write_twist(
+    message: Any, values: Sequence[float], channels: Sequence[Channel], period: float = PERIOD
+) -> None:
     twist = getattr(message, "twist", message)
     parts = {"linear": twist.linear, "angular": twist.angular}
     for channel, value in zip(channels, values, strict=True):
@@ -70,11 +79,34 @@ def _read_array(message: Any, channels: Sequence[Channel]) -> list[float]:
     ]
 
 
-def _write_array(message: Any, values: Sequence[float], channels: Sequence[Channel]) -> None:
+def _write_array(
+    message: Any, values: Sequence[float], channels: Sequence[Channel], period: float = PERIOD
+) -> None:
     message.data = [float(value) for value in values]
 
 
 def _read_trajectory(message: Any, channels: Sequence[Channel]) -> list[float]:
+    if len(message.points) != 1:
+        raise InvalidCommand(f"points: must be one, the next, got {len(message.points)}")
+    points = trajectory_points(message, channels)
+    values = []
+    for column, channel in enumerate(channels):
+        field = _TRAJECTORY_FIELDS[channel.mode]
+        if field not in points:
+            raise InvalidCommand(f"points[0].{field}: must have {len(channels)} numbers, got 0")
+        values.append(float(points[field][0, column]))
+    return values
+
+
+POINT_FIELDS = ("positions", "velocities", "accelerations", "effort")
+
+
+def trajectory_points(message: Any, channels: Sequence[Channel]) -> dict[str, Floats]:
+    """The fields that a trajectory's points have, each (points, channels), and ``time_from_start`` in s.
+
+    Joints may come in any order. Raises `InvalidCommand` for other joints, a field of another length or that
+    only some of the points have, a number that is none, and times that do not increase.
+    """
     names, points = list(message.joint_names), message.points
     for name in names:
         if names.count(name) > 1:
@@ -82,23 +114,40 @@ def _read_trajectory(message: Any, channels: Sequence[Channel]) -> list[float]:
     known = [channel.name for channel in channels]
     if sorted(names) != sorted(known):
         raise InvalidCommand(f"joint_names: must be {known} in any order, got {names}")
-    if len(points) != 1:
-        raise InvalidCommand(f"points: must be one, the next, got {len(points)}")
-    values = []
-    for channel in channels:
-        field = _TRAJECTORY_FIELDS[channel.mode]
-        numbers = getattr(points[0], field)
-        if len(numbers) != len(names):
-            raise InvalidCommand(f"points[0].{field}: must have {len(names)} numbers, got {len(numbers)}")
-        values.append(_number(numbers[names.index(channel.name)], f"points[0].{field}[{channel.name}]"))
-    return values
+    order = [names.index(name) for name in known]
+    read: dict[str, Floats] = {}
+    for field in POINT_FIELDS:
+        rows = [getattr(point, field) for point in points]
+        if not any(len(row) for row in rows):
+            continue
+        for number, row in enumerate(rows):
+            place = f"points[{number}].{field}"
+            if len(row) != len(names):
+                raise InvalidCommand(f"{place}: must have {len(names)} numbers, got {len(row)}")
+            for name, value in zip(names, row, strict=True):
+                _number(value, f"{place}[{name}]")
+        read[field] = np.array(rows, np.float64)[:, order]
+    times = np.array([item.time_from_start.sec + 1e-9 * item.time_from_start.nanosec for item in points])
+    for number, (before, time) in enumerate(zip([-1.0, *times], times, strict=False)):
+        if time < 0.0 or time <= before:
+            raise InvalidCommand(f"points[{number}].time_from_start = {time:g}: must be above the one before")
+    read["time_from_start"] = times
+    return read
 
 
-def _write_trajectory(message: Any, values: Sequence[float], channels: Sequence[Channel]) -> None:
+def _write_trajectory(
+    message: Any, values: Sequence[float], channels: Sequence[Channel], period: float = PERIOD
+) -> None:
+    """One point to be reached in a period.
+
+    A point due at once is in the past when it arrives, and joint_trajectory_controller rejects it.
+    """
     point = message_class("trajectory_msgs/msg/JointTrajectoryPoint")()
     numbers = [float(value) for value in values]
     for mode in {channel.mode for channel in channels}:
         setattr(point, _TRAJECTORY_FIELDS[mode], numbers)
+    due = point.time_from_start
+    due.sec, due.nanosec = divmod(round(period * 1e9), 1_000_000_000)
     message.joint_names = [channel.name for channel in channels]
     message.points = [point]
 

@@ -178,7 +178,7 @@ class FilterNode(BaseNode):
     def _send(self, output: FilteredCommand, header: Any) -> None:
         self.last = output
         message = self._outgoing
-        self._kind.write(message, output.values, self.filter.channels)
+        self._kind.write(message, output.values, self.filter.channels, self.values["control_period"])
         if self._kind.stamped:
             message.header.frame_id = "" if header is None else header.frame_id
             # One clock for all nodes downstream; in simulated time the stamp is that of the request

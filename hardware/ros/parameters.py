@@ -16,7 +16,7 @@ from nerfbot.limits import Channel, ChannelEnvelope, Envelope
 from nerfbot.limits.channel import Mode
 
 from ..errors import InvalidSetup
-from .command_messages import COMMAND_TYPES, TWIST_PARTS, command_type
+from .command_messages import COMMAND_TYPES, PERIOD, TWIST_PARTS, command_type
 
 
 class Parameter(NamedTuple):
@@ -38,7 +38,7 @@ COMMON: tuple[Parameter, ...] = (
     Parameter("command_mode", "velocity", "", "what a joint's command means: position, velocity or effort"),
     Parameter("cmd_vel_timeout", 0.1, "s", "a command older than this is stale", 0.0, 2.0, True),
     Parameter("stamp_jump", 0.5, "s", "how far a stamp's delay may jump", 0.0, 10.0, True),
-    Parameter("control_period", 0.05, "s", "nominal time between commands", 0.001, 1.0),
+    Parameter("control_period", PERIOD, "s", "nominal time between commands", 0.001, 1.0),
     Parameter("timer_rate", 50.0, "Hz", "how often ages are checked", 5.0, 1000.0),
     Parameter("limiter_clock", "steady", "", "steady, or stamp: simulated time, with use_sim_time only"),
     Parameter("permit_socket", "", "", "path of the socket that receives permits; the bring-up sets it"),

@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="the ROS 2 wheels are not installed")
 
+from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import Twist, TwistStamped
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
@@ -62,6 +63,10 @@ def trajectory(names: list[str], *points: list[float]) -> Any:
     )
 
 
+def a_point(**fields: Any) -> Any:
+    return JointTrajectory(joint_names=["shoulder", "elbow"], points=[JointTrajectoryPoint(**fields)])
+
+
 @pytest.mark.parametrize(
     ("message", "named"),
     [
@@ -72,6 +77,15 @@ def trajectory(names: list[str], *points: list[float]) -> Any:
         (trajectory(["shoulder", "elbow"]), "points: must be one"),
         (trajectory(["shoulder", "elbow"], [0.1, 0.2], [0.1, 0.2]), "points: must be one"),
         (trajectory(["shoulder", "elbow"], []), "positions: must have 2"),
+        (
+            a_point(positions=[0.1, 0.2], velocities=[0.1]),
+            r"velocities: must have 2 numbers, got 1",
+        ),
+        (a_point(positions=[0.1, 0.2], velocities=[0.1, math.nan]), r"velocities\[elbow\] = nan"),
+        (a_point(positions=[0.1, 0.2], accelerations=[math.inf, 0.0]), r"accelerations\[shoulder\] = inf"),
+        (a_point(positions=[0.1, 0.2], effort=[0.0, 1e9]), r"effort\[elbow\] = 1e\+09"),
+        (a_point(velocities=[0.1, 0.2]), "positions: must have 2 numbers, got 0"),
+        (a_point(positions=[0.1, 0.2], time_from_start=Duration(sec=-1)), "time_from_start = -1"),
         (trajectory(["shoulder", "elbow"], [0.1]), "positions: must have 2"),
     ],
 )
@@ -83,6 +97,14 @@ def test_a_trajectory_that_is_not_one_whole_point_is_refused(message: Any, named
 def test_joints_are_found_by_name_in_any_order() -> None:
     message = trajectory(["elbow", "shoulder"], [0.1, 0.2])
     assert COMMAND_TYPES["joint_trajectory"].read(message, ARM) == [0.2, 0.1]
+
+
+def test_a_point_is_due_after_a_period_as_joint_trajectory_controller_requires() -> None:
+    message = JointTrajectory()
+    COMMAND_TYPES["joint_trajectory"].write(message, [0.1, 0.2], ARM, 0.02)
+    assert message.points[0].time_from_start == Duration(nanosec=20_000_000)
+    COMMAND_TYPES["joint_trajectory"].write(message, [0.1, 0.2], ARM)
+    assert message.points[0].time_from_start == Duration(nanosec=50_000_000)
 
 
 def test_the_stamp_is_in_seconds_and_0_without_a_header() -> None:
