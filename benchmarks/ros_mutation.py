@@ -24,7 +24,7 @@ MUTANTS = [
     Mutant("stale by receipt", "safety/staleness.py", "return not 0.0 <= self.age(now) < self.timeout", "return False", STREAM),
     Mutant("clock runs back", "safety/staleness.py", "not 0.0 <= self.age(now) < self", "not self.age(now) < self", STREAM),
     Mutant("frozen repeat", "safety/staleness.py", "if stamp > 0.0 and before - self.jump < stamp <= before:", "if False:", STREAM),
-    Mutant("second sender", "safety/staleness.py", "elif source is not None and self._source is not None and source != self._source:", "elif False:", STREAM),
+    Mutant("second sender", "safety/staleness.py", "elif self.is_another(source):", "elif False:", STREAM),
     Mutant("second sender is reported", "safety/staleness.py", "return now - self._other_source_at < 1.0", "return False", STREAM),
     Mutant("duplicate", "safety/staleness.py", "if stamp == before:", "if False:", STREAM),
     Mutant("out of order", "safety/staleness.py", "if stamp < before and before - stamp < self.jump:", "if False:", STREAM),

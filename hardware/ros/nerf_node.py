@@ -11,6 +11,7 @@ if __name__ == "__main__":  # before anything slow is imported
 
     raise SystemExit(start("nerfbot.hardware.ros.nerf_node"))
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -19,11 +20,13 @@ from numpy.typing import NDArray
 from rclpy.qos import qos_profile_sensor_data, qos_profile_system_default
 from visualization_msgs.msg import MarkerArray
 
-from nerfbot.errors import InvalidSpec
+from nerfbot.errors import InvalidCommand, InvalidSpec
 from nerfbot.limits import AXES, NerfSpec, SensorLimiter
 
 from ..errors import InvalidSetup
-from .base_node import run
+from ..safety.trajectory_player import CHOICES, TrajectoryPlayer
+from . import trajectories
+from .base_node import run, sender_of
 from .command_messages import stamp_of
 from .filter_node import FilterNode
 from .parameters import Parameter
@@ -46,6 +49,7 @@ class NerfNode(FilterNode):
         Parameter("effort_limit", False, "", "the robot accepts effort limits on the topic effort_limit"),
         Parameter("sensors", ["lidar", "imu", "joints", "odometry"], "", "which sensors pass through here"),
         Parameter("camera_field_of_view", 1.3, "rad", "horizontal, of the camera", 0.0, 3.14, True),
+        *trajectories.PARAMETERS,
     )
 
     def spec(self) -> NerfSpec:
@@ -89,6 +93,65 @@ class NerfNode(FilterNode):
             self._sensors.append((sensor, out))
             self.listen(message, topic, partial(self._take_sensor, sensor, out), qos_profile_sensor_data)
 
+        self._configure_trajectories()
+
+    # Whole trajectories
+
+    def _configure_trajectories(self) -> None:
+        values = self.values
+        choice = values["trajectory_limits"]
+        if choice not in CHOICES:
+            raise InvalidSetup(f"trajectory_limits: must be {' or '.join(CHOICES)}, got {choice!r}")
+        self._player = TrajectoryPlayer(self.filter, choice)
+        self._action: trajectories.TrajectoryAction | None = None
+        self._has_trajectories = (
+            values["command_type"] == "joint_trajectory" and values["command_mode"] == "position"
+        )
+        action, name = trajectories.action_type(), values["trajectory_action"]
+        if self._has_trajectories and name and action is not None:
+            self._action = trajectories.TrajectoryAction(self, self._player, name, action)
+
+    def _take(self, message: Any, info: Mapping[str, Any]) -> None:
+        """As of every filter; a whole trajectory is followed from here on, and replaces the one before."""
+        source = sender_of(info)
+        if self._has_trajectories and trajectories.is_whole(message, self.values["cmd_vel_timeout"]):
+            try:
+                self.begin_trajectory(message, None, source, stamp_of(message))
+            except InvalidCommand as error:
+                self.filter.refusal = f"trajectory: {error}"
+                self.get_logger().warning(f"trajectory refused: {error}")
+            return
+        if self._player.is_playing and self._player.source == source:
+            self._player.release()
+        super()._take(message, info)
+
+    def begin_trajectory(
+        self, message: Any, goal: Any, source: object, stamp: float, on_end: Any = lambda code, text: None
+    ) -> None:
+        """Follow a `JointTrajectory` from ``source``; ``goal``: of an action. Raises `InvalidCommand`."""
+        now, channels, values = self.now(), self.filter.channels, self.values
+        defaults = (values["path_tolerance"], values["goal_tolerance"], values["goal_time"])
+        tolerances = trajectories.tolerances_of(goal, channels, *defaults)
+        points = trajectories.points_of(message, channels)
+        measured = self._measurements.fresh(now)
+        self._check_active()
+        self._player.start(points, tolerances, now, self._time(), stamp, source, measured, on_end)
+
+    def _time(self) -> float:
+        """The clock that trajectories follow, s: simulated, or the machine's steady one."""
+        if self.values["limiter_clock"] == "stamp":
+            return 1e-9 * float(self.get_clock().now().nanoseconds)
+        return self.now()
+
+    def _follow(self, now: float) -> None:
+        output = self._player.step(now, self._time(), self._measurements.fresh(now))
+        if output is not None:
+            self._send(output, None)
+        if self._action is not None:
+            self._action.step()
+
+    # Sensors
+
     def _take_sensor(self, sensor: ImpairedSensor, out: Any, message: Any) -> None:
         now = self.now()
         time = stamp_of(message)
@@ -112,7 +175,8 @@ class NerfNode(FilterNode):
         self._objects_out.publish(self._objects.impair(message, self._lift(self.now())))
 
     def after_tick(self, now: float) -> None:
-        """Release the samples whose latency is over."""
+        """Follow a trajectory, and release the samples whose latency is over."""
+        self._follow(now)
         time = self._newest_stamp if self.values["limiter_clock"] == "stamp" else now
         for sensor, out in self._sensors:
             self._release(sensor, out, time)
@@ -125,6 +189,12 @@ class NerfNode(FilterNode):
             values[f"sensor.{sensor.name}"] = sensor.report() or "none yet"
         if hasattr(self, "_objects"):
             values["objects_left_out"] = self._objects.left_out
+        if self._has_trajectories:
+            values["trajectory"] = self._player.outcome or "none yet"
+            missing = "no action: control_msgs is not installed"
+            values["trajectory_action"] = (
+                missing if self._action is None else self.values["trajectory_action"]
+            )
         unenforced = [item.name for item in self.filter.limiter.report if item.problem]
         values["not_enforced"] = ", ".join(unenforced) or "nothing"
         return level, message, values

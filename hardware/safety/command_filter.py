@@ -96,7 +96,7 @@ class CommandFilter:
             (item.holding_effort or 0.0, math.inf if item.max_effort is None else item.max_effort)
             for item in self._limits
         ]
-        self._stamps_are_time = stamps_are_time
+        self.stamps_are_time = stamps_are_time
         self._time, self._time_set_at = -math.inf, -math.inf  # the limiter's time, and the steady clock then
         self._has_stamp, self._stamp_offset, self._seed = False, 0.0, seed
         self._last_call, self._recovered_at = -math.inf, -math.inf
@@ -110,6 +110,14 @@ class CommandFilter:
 
     def stop_reason(self, now: float) -> str:
         """Why nothing may move at `now` (s, steady); "" where it may."""
+        held = self.held_reason(now)
+        if not held and self.stream.is_stale(now):
+            age = self.stream.age(now)
+            return "command: none yet" if math.isinf(age) else f"command: {self.refusal or 'stale'}"
+        return held
+
+    def held_reason(self, now: float) -> str:
+        """Why nothing may move at `now` (s, steady) whatever is commanded; "" where it may."""
         if self.stop_conditions:
             name, detail = next(iter(self.stop_conditions.items()))
             return f"{name}: {detail}"
@@ -118,9 +126,6 @@ class CommandFilter:
             return f"permit: {forbidden}"
         if self.stream.has_second_source(now):
             return "second-publisher: two publishers send commands"
-        if self.stream.is_stale(now):
-            age = self.stream.age(now)
-            return "command: none yet" if math.isinf(age) else f"command: {self.refusal or 'stale'}"
         return ""
 
     def command(
@@ -206,7 +211,7 @@ class CommandFilter:
         The steps of a stop follow the steady clock, and may have run ahead of a slower simulation: then the
         stamps count on from there.
         """
-        if not self._stamps_are_time or stamp <= 0.0:
+        if not self.stamps_are_time or stamp <= 0.0:
             return now
         if not self._has_stamp:
             self._has_stamp = True
@@ -243,7 +248,7 @@ class CommandFilter:
     def _advance(self, now: float) -> None:
         """Let the limiter's time go on by the steady clock, as a stop does."""
         time = now
-        if self._stamps_are_time:
+        if self.stamps_are_time:
             time = self._time + (now - self._time_set_at) if not math.isinf(self._time_set_at) else 0.0
         self._time, self._time_set_at = max(time, self._time), now
 

@@ -48,7 +48,7 @@ class StreamMonitor:
             if stamp > 0.0 and before - self.jump < stamp <= before and not self._may_repeat(received, stamp):
                 return f"stamp = {stamp:g}: the same as the message before, or older"  # a frozen sender
             self._stamp, self._source = None, source
-        elif source is not None and self._source is not None and source != self._source:
+        elif self.is_another(source):
             self._other_source_at = received
             return "a second publisher sends commands"
         problem = self._out_of_order(received, stamp)
@@ -60,6 +60,10 @@ class StreamMonitor:
             self._stamp_since, self._repeats = received, False
         self._received, self._source, self._last_stamp = received, self._source or source, stamp
         return ""
+
+    def is_another(self, source: object) -> bool:
+        """Whether a sender is another than the one that is followed."""
+        return source is not None and self._source is not None and source != self._source
 
     def _may_repeat(self, received: float, stamp: float) -> bool:
         """Whether a stamp may come again, because the sender's clock moves in steps."""
