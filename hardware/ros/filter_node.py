@@ -19,6 +19,7 @@ from nerfbot.limits import NerfSpec
 from ..datagram import Mailbox
 from ..errors import InvalidSetup
 from ..safety.command_filter import CommandFilter, FilteredCommand
+from ..safety.writer_lock import WriterLock
 from .base_node import COMMAND_QOS, NEWEST_QOS, BaseNode, sender_of
 from .callback_budget import CallbackBudget, discard_queue
 from .command_messages import TWIST_PARTS, command_type, stamp_of
@@ -30,6 +31,9 @@ MOST_SENDERS = 64
 
 ACKNOWLEDGED_WITHIN = 0.5
 """s that a node which ends waits for its last command to be received."""
+
+LOCK_WITHIN = 2.0
+"""s that a gate waits for the supervisor, which may be stopping the robot in place of the gate before."""
 
 
 class FilterNode(BaseNode):
@@ -83,6 +87,12 @@ class FilterNode(BaseNode):
         self._stop = ""
         self.last: FilteredCommand | None = None
         self._permits = Mailbox(values["permit_socket"])
+        if self.IS_LAST:
+            self._lock = WriterLock(values["permit_socket"])
+            if not self._lock.take(LOCK_WITHIN):
+                raise InvalidSetup(
+                    f"permit_socket: another process holds {self._lock.path} and writes to the robot"
+                )
         effort_topic = self.SENDS.replace("cmd_vel", "effort_limit")
         self._effort_limit_out = self.create_publisher(Float64MultiArray, effort_topic, NEWEST_QOS)
         self._out = self.create_publisher(self._message, self.SENDS, COMMAND_QOS)

@@ -11,7 +11,8 @@ if __name__ == "__main__":  # before anything slow is imported
     raise SystemExit(start("nerfbot.hardware.ros.supervisor_node"))
 
 import json
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,8 +38,9 @@ from ..safety.supervision import Supervision
 from .base_node import STATE_QOS, BaseNode, run
 from .callback_budget import CallbackBudget, take_newest
 from .command_messages import command_type
+from .last_writer import LastWriter
 from .message_types import serialized_stamp
-from .parameters import COMMANDS, Parameter, channels_of
+from .parameters import COMMANDS, Parameter, channels_of, envelope_of, limit_parameters
 from .sensor_formats import read_odometry
 
 
@@ -78,6 +80,9 @@ class SupervisorNode(BaseNode):
         Parameter("permit_period", 0.05, "s", "time between permits", 0.005, 1.0),
         Parameter("permit_valid", 0.2, "s", "how long a permit holds", 0.01, 2.0),
         Parameter("state_folder", "", "", "folder of the latch and the audit log"),
+        Parameter(
+            "gate_socket", "", "", "the gate's permit_socket: if the gate dies, the stop is sent from here"
+        ),
         Parameter("course", "gauntlet", "", "a course's name or path: its lift zones allow leases"),
         Parameter("max_lease", 30.0, "s", "longest lease", 0.0, 600.0, True),
         Parameter("max_speed", 1.5, "m/s", "a faster robot has jumped or run away", 0.0, 20.0, True),
@@ -91,6 +96,10 @@ class SupervisorNode(BaseNode):
         Parameter("max_temperature", 0.0, "degC", "above it a stop; 0: not checked", 0.0, 500.0),
         Parameter("max_load", 0.0, "N·m", "joint effort above which no lift; 0: not checked", 0.0, 1e4),
     )
+
+    def parameters(self, values: Mapping[str, Any]) -> Sequence[Parameter]:
+        """As of every node, with the limits of the channels: for the stop in place of a gate that died."""
+        return (*super().parameters(values), *limit_parameters(values.get("channels", ())))
 
     def configure(self) -> None:
         """Open the latch and the log, the sockets and the topics."""
@@ -137,6 +146,17 @@ class SupervisorNode(BaseNode):
             )
             for topic, name in (("cmd_vel_policy", "requested"), ("cmd_vel", "executed"))
         }
+        self._last_writer: LastWriter | None = None
+        if values["gate_socket"]:
+            self._last_writer = LastWriter(
+                self,
+                "cmd_vel",
+                self._kind,
+                self._channels,
+                envelope_of(values, self._channels),
+                values["gate_socket"],
+                values["permit_period"],
+            )
         for name, item in THRESHOLDS.items():
             if values[name] > 0.0:
                 check = partial(self._check_threshold, name, item)
@@ -157,6 +177,7 @@ class SupervisorNode(BaseNode):
         inactive = not self.active
         self.supervision.set_condition("inactive", inactive, Severity.STOP, f"the supervisor is {self.state}")
         self.motion.check(now, self._simulated())
+        self._replace_gate(now)
         permit = self._send_permit(now)
         published = (permit.levels, bool(self.supervision.latch.reason), permit.stop)
         if published != self._published:
@@ -165,6 +186,16 @@ class SupervisorNode(BaseNode):
             self._lease.publish(Float64MultiArray(data=self.supervision.lease_remaining()))
             self._estop.publish(Bool(data=published[1]))
             self.publish_diagnostics()
+
+    def _replace_gate(self, now: float) -> bool:
+        """Send the stop where the gate has died; whether it is being sent."""
+        writer = self._last_writer
+        if writer is None:
+            return False
+        writer.update(self.motion.commands.get("executed", ()), now)
+        detail = "the gate has died; the supervisor sends the stop in its place"
+        self.supervision.set_condition("gate-died", writer.gate_died, Severity.NO_LIFT, detail)
+        return writer.writes
 
     def _send_permit(self, now: float) -> Permit:
         permit = self.supervision.tick(now, self._simulated())
@@ -269,9 +300,11 @@ class SupervisorNode(BaseNode):
         return level, status["stop"] or conditions.reason(Severity.NOTE) or "permitted", status
 
     def finish(self) -> None:
-        """Withdraw the permit by a last one that stops, and close the log."""
+        """Withdraw the permit by a last one that stops, finish a stop in place of the gate, close the log."""
         self.supervision.set_condition("ending", True, Severity.STOP, "the supervisor ends")
         self._send_permit(self.now())
+        while self._replace_gate(self.now()):
+            time.sleep(self.values["permit_period"])
         self.supervision.audit.listener = None
         self.supervision.close()
         self._requests.close()

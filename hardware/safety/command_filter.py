@@ -178,10 +178,8 @@ class CommandFilter:
         """A step of a stop without the limiter, for a defect in it: to zero, and positions hold."""
         assert self._rate_limiter is not None
         self._advance(now)
-        outputs = zip(self.channels, self._last_values, strict=True)
-        target = [last if channel.mode == "position" else 0.0 for channel, last in outputs]
-        values, _ = self._rate_limiter.apply(target, self._time, stopping=True)
-        self._last_values, self.at_rest = values, values == target
+        values = self._rate_limiter.stop(self._time)
+        self.at_rest, self._last_values = values == self._last_values, values
         reasons: list[int] = [Reason.STOP] * len(values)
         return FilteredCommand(values, None, reasons, self._time, "internal-error: the limiter failed")
 

@@ -38,8 +38,21 @@ class RateLimiter:
             self._rates.append(rates[channel.mode])
             braking = channel.mode == "velocity"
             self._stop_rates.append((limits.stop_deceleration or 0.0) if braking else rates[channel.mode])
+        self._modes = [channel.mode for channel in channels]
         self._last: list[float | None] = [0.0 if channel.mode == "velocity" else None for channel in channels]
         self._period, self._tick, self._last_time = period, tick, -math.inf
+
+    def begin(self, values: Sequence[float], now: float) -> None:
+        """Go on from values (channels,) that were written at `now` (s)."""
+        self._last, self._last_time = [*values], now
+
+    def stop(self, now: float) -> list[float]:
+        """One step of a stop at `now` (s): velocities brake, positions stay, efforts become zero."""
+        target = [
+            (last or 0.0) if mode == "position" else 0.0
+            for mode, last in zip(self._modes, self._last, strict=True)
+        ]
+        return self.apply(target, now, stopping=True)[0]
 
     def apply(self, values: Sequence[float], now: float, stopping: bool = False) -> tuple[list[float], str]:
         """The bounded values at `now` (s), one a channel, and the first change made ("" for none).

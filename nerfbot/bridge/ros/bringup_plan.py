@@ -154,9 +154,11 @@ def make_plan(kind: str, given: Mapping[str, str]) -> BringupPlan:
     common: dict[str, Any] = {"supervisor_socket": str(sockets / "supervisor"), "use_sim_time": kind == "sim"}
     if kind == "sim":
         common["limiter_clock"] = "stamp"
+    commands: dict[str, Any] = {} if on_hardware else commands_of(robot)
+    commands |= _only(file_values(params), ("command_type", "channels", "command_mode"))
+    common |= commands
     if not on_hardware:
-        common |= {"cmd_vel_timeout": 0.2, **commands_of(robot)}
-    common |= _only(file_values(params), ("command_type", "channels", "command_mode"))
+        common["cmd_vel_timeout"] = 0.2
 
     nodes = []
     if _flag(values, "record"):
@@ -173,8 +175,10 @@ def make_plan(kind: str, given: Mapping[str, str]) -> BringupPlan:
         }
         nodes.append(NodePlan("plant", NODES["plant"], plant))
     supervisor = {
-        **_only(common, ("use_sim_time", *COMMANDS, "supervisor_socket")),
+        **_only(common, ("use_sim_time", "supervisor_socket")),
+        **commands,
         "permit_sockets": [str(sockets / "permit.gate"), str(sockets / "permit.nerf")],
+        "gate_socket": str(sockets / "permit.gate"),
         "state_folder": str(folder),
         "course": values["course"],
         "origin_at_start": not on_hardware,

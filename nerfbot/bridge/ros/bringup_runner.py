@@ -20,8 +20,8 @@ from nerfbot.hardware.ros.transport import transport
 
 from .bringup_plan import BringupPlan, NodePlan
 
-GRACE = 4.0
-"""Seconds that a node has to end after SIGINT before it is killed."""
+GRACE = 10.0
+"""Seconds that a node has to end after SIGINT before it is killed: first it brakes the robot."""
 
 READY_WITHIN = 30.0
 """Seconds within which the supervisor's socket must be there."""
