@@ -14,6 +14,7 @@ install: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fast,grid,sim,train,hardware,$(ROS)dev]'
+	$(BIN)/python -m nerfbot.hardware.safety.warm_up
 	touch $(STAMP)
 
 demo: install

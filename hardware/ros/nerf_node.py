@@ -21,7 +21,7 @@ from rclpy.qos import qos_profile_sensor_data, qos_profile_system_default
 from visualization_msgs.msg import MarkerArray
 
 from nerfbot.errors import InvalidCommand, InvalidSpec
-from nerfbot.limits import AXES, NerfSpec, SensorLimiter
+from nerfbot.limits import NerfSpec
 
 from ..errors import InvalidSetup
 from ..safety.trajectory_player import CHOICES, TrajectoryPlayer
@@ -76,10 +76,6 @@ class NerfNode(FilterNode):
         spec, values = self.filter.limiter.spec, self.values
         allow = tuple(name for name in values["allow"] if name)
         self._newest_stamp = 0.0
-        # Compile now, not with the first message
-        SensorLimiter(NerfSpec(name="warm-up"), "none", (2,)).apply(
-            np.zeros((1, 2)), 0.0, np.zeros((1, len(AXES)))
-        )
         self._objects = ImpairedObjects(spec, values["seed"], allow)
         self._objects_out = self.create_publisher(MarkerArray, "objects_nerfed", qos_profile_system_default)
         self.listen(MarkerArray, "objects", self._take_objects, qos_profile_sensor_data)

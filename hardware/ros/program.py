@@ -5,13 +5,25 @@ Importing ROS 2, the physics and compiled code takes seconds, so this module imp
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import signal
 import sys
+from collections.abc import Iterator
 from types import FrameType
 
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What asks a program to end: Ctrl-C, a service manager, a terminal that closes."""
+
+
+@contextlib.contextmanager
+def blocked() -> Iterator[None]:
+    """Hold back the signals of `END_SIGNALS` here, and from what is started here until its `EndRequest`."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, END_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Interrupted(BaseException):
@@ -21,6 +33,7 @@ class Interrupted(BaseException):
 class EndRequest:
     """Whether a signal of `END_SIGNALS` has asked this process to end.
 
+    A process may be started with these signals blocked, so that one that comes before this is not lost.
     While `starting`, the first signal raises `Interrupted`, whatever runs then; afterwards a signal only sets
     `received`, so that none interrupts a stop.
     """
@@ -29,6 +42,7 @@ class EndRequest:
         self.starting, self.received = True, False
         for number in END_SIGNALS:
             signal.signal(number, self._take)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, END_SIGNALS)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         self.received = True

@@ -14,11 +14,12 @@ from typing import NamedTuple
 import numpy as np
 
 from nerfbot.errors import InvalidCommand
-from nerfbot.limits import AXES, ActuatorLimiter, Channel, Envelope, Limited, Measured, NerfSpec, Reason
+from nerfbot.limits import ActuatorLimiter, Channel, Envelope, Limited, Measured, NerfSpec, Reason
 
 from .permit import PermitWatch
 from .rate_limit import RateLimiter
 from .staleness import StreamMonitor
+from .warm_up import warm_up
 
 STALL_RECOVERY = 0.02
 """s that the middleware has, after this process was held up, to deliver what arrived meanwhile."""
@@ -76,11 +77,7 @@ class CommandFilter:
         self.limiter = ActuatorLimiter(
             spec, channels, seed=seed, envelope=envelope, period=period, allow=allow
         )
-        # Compile now: neither the first command nor the first step of a stop may wait for it
-        rest = Measured(*np.zeros((3, 1, len(self.channels))))
-        self.limiter.apply(np.zeros((1, len(self.channels))), rest, 0.0, np.zeros((1, len(AXES))))
-        self.limiter.stop(rest, 1.0)
-        self.limiter.reset()
+        warm_up()  # neither the first command nor the first step of a stop may wait for it
         self.permit = PermitWatch()
         self.stream = StreamMonitor(timeout, jump)
         self.stop_conditions: dict[str, str] = {}

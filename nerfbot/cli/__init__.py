@@ -81,10 +81,10 @@ def main(arguments: list[str] | None = None) -> int:
     """
     words = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in words
-    _join_groups()
     try:
+        _join_groups()
         code = app(args=[word for word in words if word != "--debug"], standalone_mode=False)
-    except typer.Abort:
+    except (typer.Abort, KeyboardInterrupt):
         print("nerfbot: interrupted", file=sys.stderr)
         return 130
     except (NerfbotError, UsageProblem) as error:

@@ -16,7 +16,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from nerfbot.hardware.ros.program import END_SIGNALS, EndRequest, Interrupted, blocked
 from nerfbot.hardware.ros.transport import transport
+from nerfbot.hardware.safety.warm_up import warm_up
 
 from .bringup_plan import BringupPlan, NodePlan
 
@@ -46,6 +48,7 @@ class Runner:
         self._selector = selectors.DefaultSelector()
         self.failure = ""
         """Which essential node ended by itself, and how; "" for none."""
+        self._code = 0
 
     def start(self) -> None:
         """Start every node, in order; the policy once the supervisor is ready."""
@@ -68,18 +71,19 @@ class Runner:
             **os.environ,
             "PYTHONUNBUFFERED": "1",
         }
-        process = subprocess.Popen(
-            [sys.executable, *arguments],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        assert process.stdout is not None
-        os.set_blocking(process.stdout.fileno(), False)
-        self.processes[node.name] = process
-        self._selector.register(process.stdout, selectors.EVENT_READ, node.name)
+        with blocked():  # a process that is started is also stopped
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            assert process.stdout is not None
+            os.set_blocking(process.stdout.fileno(), False)
+            self.processes[node.name] = process
+            self._selector.register(process.stdout, selectors.EVENT_READ, node.name)
 
     def poll(self, seconds: float) -> bool:
         """Pass on output for this long and handle nodes that ended; false when everything has to end."""
@@ -116,7 +120,7 @@ class Runner:
                 del self.processes[node.name]
                 self._start_node(node)
             elif node.essential:
-                self.failure = f"{node.name} ended with {code}"
+                self.failure, self._code = f"{node.name} ended with {code}", 2 if code == 2 else 1
                 return
             else:
                 self._on_output(node.name, f"ended with {code}")
@@ -128,23 +132,25 @@ class Runner:
             self._forward(name, stream)
 
     def run(self) -> int:
-        """Run until SIGINT or SIGTERM, or until an essential node ends; the exit code."""
-        ending: list[int] = []
-        before = {
-            number: signal.signal(number, lambda caught, frame: ending.append(caught))
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        """Run until a signal ends it, or an essential node does; the exit code, 2 where it did not start."""
+        before = {number: signal.getsignal(number) for number in END_SIGNALS}
+        request = EndRequest()
         try:
+            warm_up(lambda line: self._on_output("bringup", line))
             self.start()
-            while not ending and self.poll(0.2):
+            request.starting = False
+            while not request.received and self.poll(0.2):
                 pass
+        except Interrupted as signal_name:
+            self.failure, self._code = f"{signal_name} before it started", 2
         finally:
+            request.starting = False
             self.stop()
             for number, handler in before.items():
                 signal.signal(number, handler)
         if self.failure:
             self._on_output("bringup", self.failure)
-        return 1 if self.failure else 0
+        return self._code
 
     def stop(self) -> None:
         """End every process, in the reverse of their start."""

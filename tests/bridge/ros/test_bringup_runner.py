@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -42,7 +45,10 @@ def long_lived() -> NodePlan:
 
 @pytest.fixture(autouse=True)
 def long_lived_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / f"{LONG_LIVED}.py").write_text("import time\ntime.sleep(60)\n")
+    code = (
+        "import signal, time\nsignal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])\ntime.sleep(60)\n"
+    )
+    (tmp_path / f"{LONG_LIVED}.py").write_text(code)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
 
 
@@ -80,3 +86,86 @@ def test_a_node_that_ignores_its_signal_is_killed(tmp_path: Path, monkeypatch) -
         assert runner.poll(0.05)
     runner.stop()
     assert "gate: does not end; killing it" in lines
+
+
+NODE = """
+import sys, time
+from nerfbot.hardware.ros.program import EndRequest
+time.sleep({imports})
+request = EndRequest()
+print("ready", flush=True)
+request.starting = False
+while not request.received:
+    time.sleep(0.01)
+"""
+
+
+def started(tmp_path: Path, imports: float, *names: str) -> subprocess.Popen[str]:
+    """A process that runs a plan of such nodes, as `nerfbot bringup` does."""
+    (tmp_path / "nerfbot_node.py").write_text(NODE.format(imports=imports))
+    code = (
+        "import sys; from pathlib import Path;"
+        "from nerfbot.bridge.ros.bringup_plan import BringupPlan, NodePlan;"
+        "from nerfbot.bridge.ros.bringup_runner import Runner;"
+        f"nodes = tuple(NodePlan(name, 'nerfbot_node') for name in {names!r});"
+        f"here = Path({str(tmp_path)!r});"
+        "sys.exit(Runner(BringupPlan(nodes, '', here / 'run', here / 'sockets', None)).run())"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def nodes_of(tmp_path: Path) -> list[str]:
+    """The nodes that run, by the run folder in their arguments."""
+    words = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    return [text.decode() for text in words if f"{tmp_path}/run/params".encode() in text]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_every_node_and_the_bring_up(tmp_path: Path, number: int) -> None:
+    process = started(tmp_path, 0.0, "gate", "nerf")
+    lines: list[str] = []
+    while sorted(lines) != ["[gate] ready\n", "[nerf] ready\n"]:
+        lines += [line for line in [process.stdout.readline()] if "ready" in line]  # type: ignore[union-attr]
+    process.send_signal(number)
+    rest, _ = process.communicate(timeout=20.0)
+    assert process.returncode == 0
+    assert "killing" not in rest
+    assert nodes_of(tmp_path) == []
+
+
+def test_a_signal_before_a_node_listens_is_not_lost(tmp_path: Path) -> None:
+    process = started(tmp_path, 1.0, "gate")
+    while not nodes_of(tmp_path):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=20.0)
+    assert process.returncode in (0, 2)  # 2 where it came before all nodes had been started
+    assert "Interrupted: SIGINT" in rest  # what `program.start` makes one line of
+    assert "killing" not in rest
+    assert nodes_of(tmp_path) == []
+
+
+def test_a_signal_during_the_start_ends_what_has_been_started(tmp_path: Path) -> None:
+    process = started(tmp_path, 0.0, "gate", *(f"more{k}" for k in range(40)))
+    while not nodes_of(tmp_path):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=30.0)
+    assert process.returncode == 2
+    assert "[bringup] SIGINT before it started" in rest
+    assert nodes_of(tmp_path) == []
+
+
+def test_from_an_empty_cache_it_says_that_it_compiles_and_answers_signals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("numba")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "empty"))
+    process = started(tmp_path, 0.0, "gate")
+    assert "compiling the limits" in process.stdout.readline()  # type: ignore[union-attr]
+    process.send_signal(signal.SIGTERM)
+    rest, _ = process.communicate(timeout=5.0)
+    assert process.returncode == 2
+    assert rest == "[bringup] SIGTERM before it started\n"
