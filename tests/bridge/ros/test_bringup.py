@@ -175,6 +175,26 @@ def test_the_hardware_bring_up_drives_a_robot_that_has_topics_of_its_own(bring_u
 
 
 @pytest.mark.slow
+def test_a_robot_without_a_time_out_is_braked_when_the_gate_is_killed(bring_up, tmp_path: Path) -> None:
+    """The test is the robot: it would go on by the last command that it has received."""
+    settings = {k: v for k, v in commands_of(RobotDescription.load("rover")).items() if "effort" not in k}
+    params = tmp_path / "robot.yaml"
+    settings |= {"cmd_vel_timeout": 0.5, "use_odometry": False}
+    params.write_text(yaml.safe_dump({"/**": {"ros__parameters": settings}}))
+    with a_world() as world:
+        robot = Partner(world, "cmd_vel_policy", "cmd_vel")
+        arguments = ["record:=false", "policy:=none", "nerf:=rover-slow", f"params_file:={params}"]
+        run = bring_up(*arguments, kind="hardware", domain=world.domain)
+        robot.until(lambda: robot.speed > 0.3, lambda: robot.send(1.5))
+        os.kill(run.node("gate"), signal.SIGKILL)
+        robot.until(lambda: robot.speed == 0.0, lambda: robot.send(1.5))
+        robot.until(lambda: run.process.poll() is not None)
+        assert run.process.returncode == 1
+        assert robot.speed == 0.0
+        robot.close()
+
+
+@pytest.mark.slow
 def test_a_nerf_that_dies_is_started_again(bring_up) -> None:
     run = bring_up("record:=false", "policy:=none")
     run.until(lambda: "[nerf]: envelope" in run.log.read_text())
