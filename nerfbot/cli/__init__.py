@@ -34,6 +34,7 @@ def _join_groups() -> None:
         course,
         demo,
         experiment,
+        from_urdf,
         lift,
         measure,
         nerf,
@@ -52,6 +53,7 @@ def _join_groups() -> None:
     app.command("play")(play.play)
     app.command("bringup")(bringup.bringup)
     nerf.app.command("measure")(measure.measure)
+    nerf.app.command("from-urdf")(from_urdf.from_urdf)
     app.command("estop")(lift.estop)
     app.command("watch")(watch.watch)
     for group in (nerf, course, audit_log, lift, commands, hil):
