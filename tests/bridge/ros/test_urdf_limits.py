@@ -26,6 +26,7 @@ URDF = """<robot name="arm">
   <joint name="base" type="fixed"/>
   {control}
 </robot>"""
+XACRO = '<robot xmlns:xacro="http://www.ros.org/wiki/xacro"><xacro:include filename="x"/></robot>'
 CONTROL = """<ros2_control name="x" type="system">
   <joint name="shoulder">
     <command_interface name="position">
