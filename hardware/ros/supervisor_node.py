@@ -32,6 +32,7 @@ from ..errors import InvalidSetup
 from ..safety.localisation import NO_ORIGIN, Localiser, PlanarPose
 from ..safety.motion_monitor import PROBE_SPEED, MotionMonitor
 from ..safety.permit import Permit
+from ..safety.registry import register
 from ..safety.requests import Request, RequestServer
 from ..safety.severity import Severity
 from ..safety.supervision import Supervision
@@ -129,6 +130,8 @@ class SupervisorNode(BaseNode):
             has_position_channels=self._channels[0].mode == "position",
         )
         self._requests = RequestServer(values["supervisor_socket"])
+        place = (Path(values["supervisor_socket"]), Path(values["state_folder"]))
+        self._registered = register(self.get_namespace(), *place)
         self._permits = Mailbox(private_path(values["supervisor_socket"]))
         self._lift = self.create_publisher(Float64MultiArray, "lift", STATE_QOS)
         self._lease = self.create_publisher(Float64MultiArray, "lease", STATE_QOS)
@@ -220,7 +223,8 @@ class SupervisorNode(BaseNode):
     def _answer(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         state, now = self.supervision, self.now()
         if kind == "status":
-            return {**state.status(now), **self.motion.commands, "speed": round(self.motion.speed, 3)}
+            motion = {"commanded": self.motion.commanded(now), "speed": round(self.motion.speed, 3)}
+            return {**state.status(now), **self.motion.commands, **motion}
         if kind == "grant":
             return state.grant(fields, now)
         if kind == "revoke":
@@ -307,6 +311,7 @@ class SupervisorNode(BaseNode):
             time.sleep(self.values["permit_period"])
         self.supervision.audit.listener = None
         self.supervision.close()
+        self._registered.unlink(missing_ok=True)
         self._requests.close()
         self._permits.close()
 

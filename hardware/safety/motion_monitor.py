@@ -83,6 +83,20 @@ class MotionMonitor:
         requested = self.commands["requested"]
         return bool(requested) and all(abs(value) < 1e-3 for value in requested)
 
+    def commanded(self, now: float) -> str:
+        """What the gate commands at `now`: "rest", "nothing yet", or why it is neither.
+
+        In a stop, a position holds where it was measured: any counts as rest.
+        """
+        executed, silence = self.commands.get("executed"), now - self._received["executed"]
+        if executed is None:
+            return "nothing yet"
+        if silence > COMMAND_SILENCE:
+            return f"nothing for {silence:.1f} s: the gate is silent"
+        if executed and (self.has_position_channels or all(abs(value) < 1e-3 for value in executed)):
+            return "rest"
+        return f"motion: {', '.join(f'{value:.3f}' for value in executed) or 'unreadable'}"
+
     def check(self, now: float, simulated: float) -> None:
         """Set or clear every condition at `now`; `simulated` is the simulated time, s."""
         set_condition, localiser = self.supervision.set_condition, self.supervision.localiser

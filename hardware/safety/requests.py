@@ -110,6 +110,10 @@ class SupervisorClient:
             pass  # answers that came too late for an earlier request
         if not self.send(kind, **fields):
             raise NoAnswer(f"supervisor {self.path}: nobody reads there")
+        return self.answer(timeout)
+
+    def answer(self, timeout: float = 1.0) -> dict[str, Any]:
+        """Wait for the answer to what `send` has sent; raises as `request` does."""
         until = time.monotonic() + timeout
         while self._mailbox.wait(until - time.monotonic()):
             for data, _, _ in self._mailbox.read():

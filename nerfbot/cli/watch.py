@@ -13,20 +13,20 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from nerfbot.cli.supervisor import RUN, client
+from nerfbot.cli.supervisor import ROBOT, client
 
 AXIS_STYLES = {"strength": "red", "speed": "yellow", "sensing": "cyan", "reliability": "magenta"}
 
 
 def watch(
-    run: RUN = None,
+    robot: ROBOT = None,
     rate: Annotated[float, typer.Option(help="Updates a second.", min=0.2, max=20.0)] = 5.0,
     seconds: Annotated[float | None, typer.Option(help="End after so many seconds.", min=0.0)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """Show requested and executed command, lift, lease countdown, permit and faults; Ctrl-C ends it."""
     until = None if seconds is None else time.monotonic() + seconds
-    with client(run) as supervisor:
+    with client(robot) as supervisor:
         if as_json:
             while True:
                 typer.echo(json.dumps(supervisor.request("status")))
