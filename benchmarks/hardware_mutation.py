@@ -34,6 +34,7 @@ SHAPING, COMMAND = "../nerfbot/limits/shaping.py", "driver/joint_command.py"
 PERMIT, SUPERVISION, LATCH = "safety/permit.py", "safety/supervision.py", "safety/estop_latch.py"
 BUS, SETUP, REGISTERS = "bus/bus.py", "driver/setup.py", "driver/register_limits.py"
 DRIVER, GOALS, FEEDBACK = "driver/driver.py", "driver/goal_writer.py", "driver/feedback.py"
+SERVICE, TEST_ENDING = "driver/service.py", "driver/test_ending.py"
 RECOVERY, TEST_RECOVERY = "driver/recovery.py", "driver/test_recovery.py"
 
 TEST_SHAPING, TEST_COMMAND = "test_shaping.py", "driver/test_joint_command.py"
@@ -167,6 +168,16 @@ MUTANTS = [
     Mutant("the leader is heard or the follower stops", "driver/teleoperation.py",
            "if len(replies) < len(self._blocks):\n            return None",
            "if False:\n            return None", "driver/test_teleoperation.py -k not_heard"),
+    Mutant("an exception ends with a let-down", SERVICE, "        service.finish()\n", "", f"{TEST_ENDING} -k for_good"),
+    Mutant("a cycle that fails for good has a last resort", SERVICE,
+           "left = let_down(self.bus, self.config.robot, limits, self.clock, self.sleep)", "left = []",
+           f"{TEST_ENDING} -k for_good"),
+    Mutant("the last resort lowers the effort", "driver/let_down.py", "* (1.0 - step / STEPS)", "",
+           f"{TEST_ENDING} -k for_good"),
+    Mutant("a signal ends with a let-down", SERVICE, "    signal.SIGHUP,\n", "", f"{TEST_ENDING} -k SIGHUP"),
+    Mutant("a log that raises ends nothing", DRIVER, "except Exception as problem:  # a log",
+           "except KeyError as problem:  # a log", f"{TEST_RECOVERY} -k log_that_raises"),
+    Mutant("the log is tried again", SERVICE, "self._audit.retry(now)", "pass", f"{TEST_ENDING} -k disk"),
     Mutant("bus watchdog", RECOVERY, "self._bus.write_checked(id, servo.watchdog, marks[servo.watchdog])", "pass",
            f"{TEST_DRIVER} -k own_watchdog"),
     Mutant("a lift is gone at once", DRIVER, "[min(target, level + step) for",

@@ -83,6 +83,8 @@ class ServoDriver:
         self.guards: list[str] = []
         self.recovery = Recovery.NONE
         self.needs: list[str] = []
+        self.log_problem = ""
+        """Why events cannot be logged; a reason to stop."""
         self._last_cycle = -math.inf
         self._phase_began = self._last_stop = 0.0
         self._without_permit = 0.0
@@ -139,6 +141,7 @@ class ServoDriver:
             reopened=reopened,
             strays=self.feedback.strays,
             envelope_intact=self._fingerprint() == self._fingerprint_at_start,
+            log_problem=self.log_problem,
             enabled=self.phase not in (Phase.OFF, Phase.RELEASE),
         ))  # fmt: skip
         self._raise_levels(permit.levels if not stop else NERFED, gap)
@@ -332,9 +335,12 @@ class ServoDriver:
         self._events.append((event, details))
 
     def _flush_events(self) -> None:
-        for event, details in self._events:
-            self._log(event, **details)
-        self._events.clear()
+        events, self._events = self._events, []
+        for event, details in events:
+            try:
+                self._log(event, **details)
+            except Exception as problem:  # a log must not end the last writer
+                self.log_problem = f"{type(problem).__name__}: {problem}"
 
     def _fingerprint(self) -> int:
         limits = (self._envelope.channels[joint.name] for joint in self.robot.joints)

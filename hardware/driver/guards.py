@@ -56,6 +56,7 @@ class BusCycle:
     strays: int = 0
     envelope_intact: bool = True
     enabled: bool = False
+    log_problem: str = ""
 
     def first(self, check: Callable[[JointState], str]) -> str:
         """The first joint's reason that is not empty, with the joint's name."""
@@ -196,6 +197,7 @@ GUARDS: list[Guard] = [
     Guard("encoder-jump", LATCH, OPERATOR, lambda c: c.first(_jump)),
     Guard("stuck", LATCH, OPERATOR, lambda c: c.first(_stuck)),
     Guard("pause", STOP, ITSELF, _pause),
+    Guard("audit-log", STOP, ITSELF, lambda c: c.log_problem),
     Guard("envelope-frozen", LATCH, RESTART, _envelope),
 ]
 """Every guard. The mutation check removes each in turn; nothing at run time can."""

@@ -1,4 +1,4 @@
-"""The driver as a process: port, two datagram sockets, a steady cycle, and an orderly end.
+"""The driver as a process: port, two datagram sockets, a steady cycle, and an end that lets the arm down.
 
 Sockets in ``folder``: `permit` for the supervisor; `command` for policies. Who sends a command, or an empty
 datagram, gets the driver's state after each cycle. `nerfbot servo drive` starts it, or `child` forks it.
@@ -6,8 +6,10 @@ datagram, gets the driver's state after each cycle. `nerfbot servo drive` starts
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,12 +19,14 @@ from typing import Any
 from nerfbot.limits import NerfSpec
 
 from .. import priority
-from ..bus.bus import MARGIN
+from ..bus.bus import MARGIN, Bus
 from ..datagram import Mailbox, has_reader, private_path
 from ..robot import ServoRobot
+from ..safety.permit import NERFED
 from .driver import ServoDriver
 from .guards import COMMAND_TIMEOUT, MAX_PERIODS
 from .joint_command import encode
+from .let_down import let_down
 from .report import Phase
 from .setup import open_bus
 
@@ -38,6 +42,30 @@ PRIORITY = 20
 """Real-time priority of driver and gate: what must stop the robot runs before what commands it."""
 
 MAX_CLIENTS = 4
+
+MAX_FAILURES = 5
+"""After so many cycles that fail, an ending driver lets the arm down without them."""
+
+ENDING = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGTSTP,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+    signal.SIGVTALRM,
+    signal.SIGPROF,
+    signal.SIGIO,
+    signal.SIGXCPU,
+)
+"""Signals that would end, or stop, a process with the arm under torque: the driver lets it down instead.
+
+SIGKILL and SIGSTOP cannot be handled, and a crash of the interpreter (SIGSEGV) must not be.
+"""
 
 
 @dataclass(frozen=True)
@@ -62,13 +90,20 @@ class DriverConfig:
 class DriverService:
     """A driver with its sockets: `step` makes one cycle and sends the state.
 
-    Raises what `ServoDriver` and `open_bus` do, torque off.
+    ``bus``: one that is open already, instead of the port; ``sleep`` goes with ``clock``. Raises what
+    `ServoDriver` and `open_bus` do, torque off.
     """
 
-    def __init__(self, config: DriverConfig, clock: Callable[[], float] = time.monotonic) -> None:
-        self.config, self.clock = config, clock
+    def __init__(
+        self,
+        config: DriverConfig,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        bus: Bus | None = None,
+    ) -> None:
+        self.config, self.clock, self.sleep = config, clock, sleep
         self._audit = _audit_log(config.audit)
-        self.bus = open_bus(config.robot, config.port, config.margin)
+        self.bus = bus or open_bus(config.robot, config.port, config.margin)
         try:
             self.driver = ServoDriver(
                 config.robot, config.spec, self.bus, clock, config.allow, log=self.log_event
@@ -97,6 +132,9 @@ class DriverService:
                 self.driver.commands.receive(data, now, COMMAND_TIMEOUT)
             if sender and sender not in self._clients:
                 self._clients = [*self._clients[-MAX_CLIENTS + 1 :], sender]
+        if self._audit is not None:
+            self._audit.retry(now)
+            self.driver.log_problem = self._audit.problem
         report = self.driver.cycle(now)
         self._report_latch(now)
         if self._clients:
@@ -115,27 +153,44 @@ class DriverService:
             due += period
             remaining = due - self.clock()
             if remaining > 0.0:
-                time.sleep(remaining)
+                self.sleep(remaining)
             elif remaining < -period:
                 due = self.clock()
 
     def finish(self) -> None:
-        """Stop the robot, let it down, and switch torque off."""
-        driver = self.driver
+        """Stop the robot, let it down, switch torque off; whatever fails, it goes on and raises nothing."""
+        with contextlib.suppress(BaseException):
+            self._finish_by_cycles()
+        if self.driver.phase is Phase.OFF:
+            return
+        limits = self.driver.plan.counts_at(NERFED)
+        left = let_down(self.bus, self.config.robot, limits, self.clock, self.sleep)
+        if left:
+            self.log_event("torque-unknown", joints=left)
+
+    def _finish_by_cycles(self) -> None:
+        driver, failures = self.driver, 0
         driver.permits.withdraw()
         driver.commands.forget()
         driver.hold_s = 0.0
         until = self.clock() + SHUTDOWN_TIME + driver.robot.release_s
-        while driver.phase is not Phase.OFF and self.clock() < until:
-            driver.cycle(self.clock())
-            time.sleep(driver.robot.period)
+        while driver.phase is not Phase.OFF and self.clock() < until and failures < MAX_FAILURES:
+            try:
+                driver.cycle(self.clock())
+            except BaseException as problem:
+                failures += 1
+                self.log_event("cycle-failed", problem=f"{type(problem).__name__}: {problem}")
+            self.sleep(driver.robot.period)
 
     def close(self) -> None:
-        """Close port, sockets and log."""
-        for resource in (self.permits, self.commands, self._reports, self.bus):
-            resource.close()
-        if self._audit is not None:
-            self._audit.close()
+        """Close port, sockets and log; says on standard error how many entries the log could not take."""
+        for resource in (self.permits, self.commands, self._reports, self.bus, self._audit):
+            if resource is not None:
+                with contextlib.suppress(OSError):
+                    resource.close()
+        if self._audit is not None and self._audit.problem:
+            with contextlib.suppress(OSError):
+                print(f"{self._audit.waiting} events are not logged: {self._audit.problem}", file=sys.stderr)
 
     def _report_latch(self, now: float) -> None:
         """Report the latch when it changes, and again while it holds: a supervisor may have restarted."""
@@ -156,25 +211,33 @@ class DriverService:
 def _audit_log(path: Path | None) -> Any:
     if path is None:
         return None
-    from nerfbot.powers import AuditLog, utc_now
+    from nerfbot.powers import PatientAuditLog, utc_now
 
-    return AuditLog(path, repair=True, wall=utc_now)
+    return PatientAuditLog(path, wall=utc_now)
 
 
 def serve(config: DriverConfig, ready: Callable[[], None] = lambda: None) -> None:
-    """Run a driver until SIGTERM or SIGINT; calls ``ready`` once it accepts permits."""
+    """Run a driver until one of `ENDING`; calls ``ready`` once it accepts permits.
+
+    However it ends, by a signal or an exception, the arm is let down first.
+    """
     signals: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ENDING:
         signal.signal(number, lambda signum, _: signals.append(signum))
     refused = priority.request(config.priority)
     service = DriverService(config)
     if refused:
         service.log_event("no-real-time-priority", problem=refused)
+    run_to_end(service, lambda: bool(signals), ready)
+
+
+def run_to_end(service: DriverService, done: Callable[[], bool], ready: Callable[[], None]) -> None:
+    """Run ``service`` until ``done()`` or an exception, let the arm down, and close everything."""
     try:
         ready()
-        service.run(lambda: bool(signals))
-        service.finish()
+        service.run(done)
     finally:
+        service.finish()
         service.close()
 
 

@@ -17,6 +17,7 @@ from nerfbot.powers.authority import ActiveLease, Decision, LeaseAuthority
 from nerfbot.powers.catalogue import SCHEDULES, load_schedule
 from nerfbot.powers.lease import Lease
 from nerfbot.powers.model import EDITS
+from nerfbot.powers.patient_audit import PatientAuditLog
 from nerfbot.powers.policy import LeasePolicy, Refusal, Return, Zone
 from nerfbot.powers.region import Cells, Circle, Place, Rectangle, Region
 from nerfbot.powers.schedule import Always, Never, Occasional, Schedule, Window
@@ -40,6 +41,7 @@ __all__ = [
     "LeasePolicy",
     "Never",
     "Occasional",
+    "PatientAuditLog",
     "Place",
     "Rectangle",
     "Refusal",

@@ -59,6 +59,7 @@ SPEAKS = {
     ),
     "stuck": (cycle(joint(name="grip", goal_error=0.2, stuck_for=0.3)), "grip: stuck 0.200"),
     "pause": (cycle(gap=0.031), "a pause of 0.031 s"),
+    "audit-log": (cycle(log_problem="audit.jsonl: No space left on device"), "No space left"),
     "envelope-frozen": (cycle(envelope_intact=False), "not the one"),
 }
 

@@ -146,6 +146,14 @@ def jam(arm):
     arm.actuate([0.5] * 6)
 
 
+def full_disk(arm):
+    arm.driver.log_problem = "audit.jsonl: No space left on device"
+
+
+def room(arm):
+    arm.driver.log_problem = ""
+
+
 def widen(arm):
     limits = arm.driver._envelope.channels["shoulder_pan"]
     arm.driver._envelope.channels["shoulder_pan"] = limits.model_copy(update={"max_velocity": 99.0})
@@ -195,6 +203,7 @@ CAUSES = {
     "encoder-jump": Cause(fault("encoder_jump", value=300), persists=False),
     "stuck": Cause(jam, persists=False),
     "pause": Cause(lambda arm: arm.port.wait(arm.port.now + 0.05), persists=False),
+    "audit-log": Cause(full_disk, room),
     "envelope-frozen": Cause(widen),
 }
 WALK = [
@@ -255,6 +264,18 @@ def test_a_latch_stays_while_another_stop_holds():
     arm.clearing = True
     assert not until(arm, lambda: not arm.state["latched"], 0.4, lambda: bad_command(arm))
     assert until(arm, lambda: running(arm), 0.5)
+
+
+def test_a_log_that_raises_stops_the_arm_and_ends_nothing():
+    arm = make("so101")
+
+    def log(event, **details):
+        raise ValueError("no log")
+
+    arm.driver._log = log
+    fault("encoder_jump", value=300)(arm)
+    until(arm, lambda: False, 0.3)
+    assert "audit-log: ValueError: no log" in arm.state["reasons"]
 
 
 def brown_out(arm):
