@@ -21,7 +21,7 @@ from nerfbot.limits import NerfSpec
 from nerfbot.sim.physics.client import GRAVITY, SUBSTEP
 from nerfbot.sim.plant.nerfed_plant import NerfedPlant
 from nerfbot.sim.robots.description import RobotDescription
-from nerfbot.sim.robots.urdf import undrivable
+from nerfbot.sim.robots.urdf import read_urdf, undrivable
 
 Floats = NDArray[np.float64]
 
@@ -146,7 +146,7 @@ def trials(urdf: Path, folder: Path) -> Iterator[Finding | str]:
 
     Raises `NerfbotError`, `ValueError` or `ParseError` for a URDF that cannot be measured.
     """
-    root = ElementTree.fromstring(urdf.read_bytes().rstrip(b"\0"))
+    root = read_urdf(urdf)
     joints, others = joints_of(root)
     yield from others
     if not joints:

@@ -33,7 +33,7 @@ def check_urdf(path: Path, robot: str, commanded: Mapping[str, str], rest: Mappi
         return InvalidRobot(f"{robot}: urdf: {path.name}: {text}")
 
     try:
-        root = ElementTree.fromstring(path.read_bytes().rstrip(b"\0"))  # as PyBullet's humanoid ends
+        root = read_urdf(path)
     except (ElementTree.ParseError, OSError) as problem:
         raise refuse(f"is no XML: {problem}") from None
     if root.tag != "robot":
@@ -57,6 +57,15 @@ def check_urdf(path: Path, robot: str, commanded: Mapping[str, str], rest: Mappi
         file = mesh.get("filename", "")
         if not _exists(path, file):
             raise refuse(f"mesh {file!r} does not exist")
+
+
+def read_urdf(path: Path) -> Element:
+    """The root element of a URDF. White space before the XML and zero bytes after it are ignored, as PyBullet
+    does: some of its own robots have them.
+
+    Raises `ParseError` or `OSError`.
+    """
+    return ElementTree.fromstring(path.read_bytes().strip(b"\0 \t\r\n"))
 
 
 def _check_tree(root: Element, joints: Mapping[str, Element], refuse: Refuse) -> None:

@@ -127,7 +127,18 @@ def test_two_channels_on_one_joint_are_refused(tmp_path: Path) -> None:
         describe(tmp_path, GOOD, channels=rows)
 
 
-FOLDERS = ("a1", "franka_panda", "husky", "humanoid", "kuka_iiwa", "laikago", "quadruped", "racecar", "xarm")
+FOLDERS = (
+    "a1",
+    "biped",
+    "franka_panda",
+    "husky",
+    "humanoid",
+    "kuka_iiwa",
+    "laikago",
+    "quadruped",
+    "racecar",
+    "xarm",
+)
 BROKEN = {"model_for_sdf.urdf"}  # its meshes do not ship
 ROBOTS = [
     path
