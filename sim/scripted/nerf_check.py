@@ -82,7 +82,13 @@ CHECK_CASES: dict[str, CheckCase] = {
     "rover": CheckCase("rover", "rover-weak", "strength", ("strength",)),
     "racecar": CheckCase("racecar", "racecar-weak", "chicane", ("speed",)),
     "a1": CheckCase("a1", "a1-weak", "dash", ("strength", "speed")),
+    "husky": CheckCase("husky", "husky-weak", "dash", ("strength", "speed")),
     "panda": CheckCase("panda", "panda-weak", "raise-load", ("strength",), drives=False),
+    "kuka": CheckCase("kuka", "kuka-weak", "raise-kuka", ("strength",), drives=False),
+    "xarm": CheckCase("xarm", "xarm-weak", "raise-xarm", ("strength",), drives=False),
+    "laikago": CheckCase("laikago", "laikago-weak", "raise-laikago", ("strength",), drives=False),
+    "minitaur": CheckCase("minitaur", "minitaur-weak", "raise-minitaur", ("strength",), drives=False),
+    "humanoid": CheckCase("humanoid", "humanoid-weak", "raise-humanoid", ("strength",), drives=False),
 }
 """The cases by robot. To add one, write its robot, preset and course, and a line here."""
 

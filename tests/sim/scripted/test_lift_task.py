@@ -13,6 +13,7 @@ pytest.importorskip("pybullet")
 
 from nerfbot.limits import NerfSpec
 from nerfbot.sim.errors import InvalidRobot
+from nerfbot.sim.robots.arm import SimulatedArm
 from nerfbot.sim.scripted.lift_task import TASKS, RaiseTask, RaiseTaskRunner
 
 
@@ -45,27 +46,54 @@ def test_the_load_hangs_in_the_hand_and_weighs_on_the_joints(raising: RaiseTaskR
     assert torque[1] - alone[1] == pytest.approx(lever, rel=0.25)
 
 
-def test_torque_and_speed_stay_under_the_caps(raising: RaiseTaskRunner) -> None:
-    raising.run(3)
-    caps, seen = [60.0] * 3 + [25.0] + [8.0] * 3, []
-    raising.reset(3)
-    step = raising.arm.client.stepSimulation
+@pytest.mark.parametrize("name", sorted(path.stem for path in TASKS.glob("*.yaml")))
+def test_torque_and_speed_of_every_body_stay_under_their_caps(name: str) -> None:
+    with RaiseTaskRunner(name) as raising:
+        arm, client, seen = raising.arm, raising.arm.client, []
+        limits = [
+            arm.spec.channel(channel.name, arm.limiter.envelope.find(channel.name))
+            for channel in arm.channels
+        ]
+        caps = np.array([[item.effort.nerfed, item.velocity.nerfed] for item in limits])
+        raising.reset(3)
+        step = client.stepSimulation
 
-    def watched() -> None:
-        step()
-        states = raising.arm.client.getJointStates(raising.arm.robot.body, raising.arm.robot.joint_indices)
-        seen.append([[abs(state[3]) for state in states], [abs(state[1]) for state in states]])
+        def watched() -> None:
+            step()
+            states = client.getJointStates(arm.robot.body, arm.robot.joint_indices)
+            seen.append([[abs(state[3]), abs(state[1])] for state in states])
 
-    raising.arm.client.stepSimulation = watched
-    try:
+        client.stepSimulation = watched
+        goal = [
+            raising.task.goal.get(channel.name, at)
+            for channel, at in zip(arm.channels, arm.state["position"], strict=True)
+        ]
+        for _ in range(150):
+            raising.step(goal)
+        effort, speed = np.moveaxis(np.array(seen) / caps, 2, 0)
+        assert effort.max() == pytest.approx(1.0)
+        assert (effort[speed > 1.05] > 0.95).all()  # only a load that is too heavy moves a joint faster
+        assert raising.arm.state["position"] != pytest.approx(goal, abs=0.1)  # the nerf bites
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in TASKS.glob("*.yaml")))
+def test_a_body_without_its_load_moves_at_its_speed_limit(name: str) -> None:
+    task = RaiseTask.load_task(name)
+    with SimulatedArm(task.robot, task.nerf) as arm:
+        arm.place(task.start)
+        goal = [
+            task.goal.get(channel.name, at)
+            for channel, at in zip(arm.channels, arm.state["position"], strict=True)
+        ]
+        moved = int(np.argmax(np.abs(np.subtract(goal, arm.state["position"]))))
+        speeds = []
         for _ in range(100):
-            raising.step([0.0, 0.0, 0.0, -1.57, 0.0, 1.57, 0.785])
-    finally:
-        raising.arm.client.stepSimulation = step
-    torques, speeds = np.array(seen).max(axis=0)
-    assert (torques <= np.array(caps) * (1 + 1e-6)).all()
-    assert torques[3] == pytest.approx(25.0)
-    assert speeds.max() <= 0.8 * 1.05
+            arm.actuate(goal)
+            speeds.append(abs(arm.read()["velocity"][moved]))
+        cap = arm.spec.channel(
+            arm.channels[moved].name, arm.limiter.envelope.find(arm.channels[moved].name)
+        ).velocity
+        assert max(speeds) == pytest.approx(cap.nerfed, rel=0.03)
 
 
 def test_a_lift_raises_it_and_only_one_on_strength(raising: RaiseTaskRunner) -> None:
