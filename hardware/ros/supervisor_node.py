@@ -30,7 +30,7 @@ from nerfbot.errors import AuditLogError
 from ..datagram import Mailbox, private_path
 from ..errors import InvalidSetup
 from ..safety.localisation import NO_ORIGIN, Localiser, PlanarPose
-from ..safety.motion_monitor import PROBE_SPEED, MotionMonitor
+from ..safety.motion_monitor import PROBE_SPEED, PROVE_SPEED, MotionMonitor
 from ..safety.permit import Permit
 from ..safety.registry import register
 from ..safety.requests import Request, RequestServer
@@ -71,6 +71,11 @@ THRESHOLDS: dict[str, Threshold] = {
 """By the parameter that gives the threshold; 0 disables it (hard limits are the gate's)."""
 
 
+UNPROVEN = (
+    f"the robot's own time-out is not shown yet: drive at {PROBE_SPEED:g} to {PROVE_SPEED:g} m/s for a second"
+)
+
+
 class SupervisorNode(BaseNode):
     """Permits by a Unix socket to each of `permit_sockets`; requests at `supervisor_socket`."""
 
@@ -92,6 +97,9 @@ class SupervisorNode(BaseNode):
         Parameter("scan_timeout", 1.0, "s", "silence of a scan that stops; 0: not watched", 0.0, 60.0),
         Parameter("tracking_tolerance", 0.5, "m/s", "of measured to commanded speed", 0.0, 20.0, True),
         Parameter("backstop", "", "", "what stops the robot when the gate dies; empty: lifts are refused"),
+        Parameter(
+            "prove_backstop", False, "", "no lift before a probe has shown it, in the first slow drive"
+        ),
         Parameter("origin_at_start", False, "", "set the origin with the first odometry (simulation)"),
         Parameter("min_voltage", 0.0, "V", "below it no lift; 0: not checked", 0.0, 1000.0),
         Parameter("max_temperature", 0.0, "degC", "above it a stop; 0: not checked", 0.0, 500.0),
@@ -119,14 +127,17 @@ class SupervisorNode(BaseNode):
             values["permit_valid"],
             localiser,
             values["max_lease"],
-            values["backstop"],
+            "" if values["prove_backstop"] else values["backstop"],
         )
         self._kind, self._channels = command_type(values), channels_of(values)
+        if values["prove_backstop"]:
+            self.supervision.no_backstop = UNPROVEN
         names = ("tracking_tolerance", "permit_period", "use_odometry", "use_sim_time", "scan_timeout")
         self.motion = MotionMonitor(
             self.supervision,
             self.now(),
             **{name: values[name] for name in names},
+            prove_backstop=values["prove_backstop"],
             has_position_channels=self._channels[0].mode == "position",
         )
         self._requests = RequestServer(values["supervisor_socket"])
@@ -181,6 +192,8 @@ class SupervisorNode(BaseNode):
         self.supervision.set_condition("inactive", inactive, Severity.STOP, f"the supervisor is {self.state}")
         self.motion.check(now, self._simulated())
         self._replace_gate(now)
+        if self.motion.is_time_to_prove(now):
+            self._begin_probe()
         permit = self._send_permit(now)
         published = (permit.levels, bool(self.supervision.latch.reason), permit.stop)
         if published != self._published:

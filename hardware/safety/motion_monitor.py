@@ -18,6 +18,15 @@ COMMAND_SILENCE = 1.0
 PROBE_SPEED = 0.05
 """Slowest speed, m/s, at which a probe of the robot's own time-out is conclusive."""
 
+PROVE_SPEED = 0.3
+"""Fastest speed, m/s, at which the supervisor probes by itself: without a time-out the robot goes on so."""
+
+PROVE_AFTER = 0.5
+"""s of such a drive after which it does."""
+
+SILENT = 0.8
+"""s of the gate's silence (of its `PROBE`) after which a robot that drives on has no time-out of its own."""
+
 REST_SPEED = 0.02
 """A robot slower than this, m/s, is at rest."""
 
@@ -37,6 +46,8 @@ class MotionMonitor:
     use_odometry: bool
     use_sim_time: bool
     has_position_channels: bool = False
+    prove_backstop: bool = False
+    """Whether the robot's own time-out is still to be shown."""
     scan_timeout: float = 1.0
     """Age, s, from which a scan that was heard before stops the robot; 0: not watched."""
 
@@ -51,6 +62,7 @@ class MotionMonitor:
         self._off_since: float | None = None
         self._clock_moved, self._clock = self.started, 0.0
         self._probe_began: float | None = None
+        self._silence, self._slow_since = 0.0, math.inf
         self._scanned: float | None = None
         self._scan_stamp = 0.0
 
@@ -112,6 +124,8 @@ class MotionMonitor:
             stale = now - self._scanned >= self.scan_timeout
             set_condition("scan", stale, Severity.STOP, f"no new one for {self.scan_timeout:g} s")
         self._check_probe(now)
+        slow = self._commands_motion and PROBE_SPEED <= abs(self.speed) <= PROVE_SPEED
+        self._slow_since = min(self._slow_since, now) if slow else math.inf
         fast = abs(self.speed) > 1.2 * localiser.max_speed
         self._fast_since = (self._fast_since or now) if fast else None
         if self._fast_since is None or now - self._fast_since > 0.3:
@@ -125,21 +139,38 @@ class MotionMonitor:
         silent = now - self._received["executed"] > COMMAND_SILENCE and now - self.started > 5.0
         set_condition("gate", silent, Severity.NO_LIFT, "the gate sends nothing")
 
+    @property
+    def _commands_motion(self) -> bool:
+        return abs((self.commands.get("executed") or [0.0])[0]) >= PROBE_SPEED
+
+    def is_time_to_prove(self, now: float) -> bool:
+        """Whether a time-out is to be shown, and the robot has driven slowly for long enough to do it now."""
+        return self.prove_backstop and self._probe_began is None and now - self._slow_since > PROVE_AFTER
+
     def begin_probe(self, now: float) -> None:
         """Watch, from now on, whether the robot stops itself while the gate is silent."""
-        self._probe_began = now
+        self._probe_began, self._silence = now, 0.0
         self.supervision.backstop = ""
 
     def _check_probe(self, now: float) -> None:
-        """A robot that rests while the gate is silent has a time-out of its own; else lifts are refused."""
+        """A robot that rests while the gate is silent has a time-out of its own; else lifts are refused.
+
+        Only the silence that follows a command for motion shows that; what interrupts it shows nothing.
+        """
         if self._probe_began is None:
             return
-        silence = now - self._received["executed"]
-        if silence > 2.0 * self.permit_period and self.is_at_rest:
+        silence, before = now - self._received["executed"], self._silence
+        self._silence = silence
+        evidence = ""
+        if silence > 2.0 * self.permit_period and self.is_at_rest and self._commands_motion:
             evidence = f"shown: at rest {silence:.2f} s after the gate fell silent"
+        elif max(silence, before) >= SILENT and (silence < before or now - self._probe_began > 1.5):
+            pass  # the gate is heard again, and the robot has driven on
         elif now - self._probe_began > 1.5:
-            evidence = ""
+            self._probe_began = None
+            self.supervision.note_probe("inconclusive: the gate was not silent, or motion was not commanded")
+            return
         else:
             return
         self.supervision.set_backstop(evidence)
-        self._probe_began = None
+        self._probe_began, self.prove_backstop = None, False

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,10 @@ class PublishedAuditLog(AuditLog):
         return digest
 
 
+STATES_ZERO = re.compile(r"[:=\s]0+(\.0*)?\s*(s|ms)?\s*$")
+"""A mechanism that states a 0, such as `cmd_vel_timeout: 0`: ros2_controllers has no time-out then."""
+
+
 class LeaseClock:
     """The time by which leases run: the faster of the steady clock and the simulated one.
 
@@ -66,7 +71,7 @@ class Supervision:
         valid_for: how long a permit holds, s.
         localiser: where the robot is on the course.
         max_duration: of a lease, s.
-        backstop: what stops the robot when the gate dies; "" refuses every lift.
+        backstop: what stops the robot when the gate dies; "" refuses every lift, and so does a time-out of 0.
 
     Raises `InvalidSetup`, `AuditLogError` or `LeaseError` where it must not start.
 
@@ -81,7 +86,10 @@ class Supervision:
         max_duration: float = 30.0,
         backstop: str = "",
     ) -> None:
-        self.course, self.localiser, self.backstop = course, localiser, backstop
+        self.course, self.localiser = course, localiser
+        self.backstop = "" if STATES_ZERO.search(backstop) else backstop
+        self.no_backstop = "nothing is known to stop the robot when the gate dies (nerfbot lift backstop)"
+        """Why there is no backstop, where there is none."""
         self.latch = EstopLatch(folder / "estop.json")
         self.audit = PublishedAuditLog(folder / "audit.jsonl", repair=True, wall=utc_now)
         self.policy = course_policy(course, max_duration)
@@ -194,8 +202,7 @@ class Supervision:
             return {"error": str(error)}
         worst = self.conditions.reason(Severity.NO_LIFT)
         if not self.backstop:
-            detail = "nothing is known to stop the robot when the gate dies (nerfbot lift backstop)"
-            return self._refuse(lease, "no-backstop", detail)
+            return self._refuse(lease, "no-backstop", self.no_backstop)
         if worst and not self.authority.latched:
             return self._refuse(lease, "not-now", worst)
         where = self.localiser.worst_point(now, self.policy.zones)
@@ -233,7 +240,12 @@ class Supervision:
     def set_backstop(self, evidence: str) -> None:
         """Record how the robot stopped itself when the gate fell silent ("": it did not)."""
         self.backstop = evidence
-        self._log("backstop", detail=evidence or "the robot did not stop when the gate fell silent")
+        self.no_backstop = "the robot did not stop when the gate fell silent"
+        self.note_probe(evidence or self.no_backstop)
+
+    def note_probe(self, detail: str) -> None:
+        """Log what a probe has shown."""
+        self._log("backstop", detail=detail)
 
     def status(self, now: float) -> dict[str, Any]:
         """The state for an operator, ready for JSON."""

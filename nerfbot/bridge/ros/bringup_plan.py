@@ -52,7 +52,9 @@ ARGUMENTS: tuple[Argument, ...] = (
     Argument("seed", "0", "of everything random"),
     Argument("real_time_factor", "1.0", "simulation only: simulated by real seconds; 0: as fast as it goes"),
     Argument("allow", "", "limits that may stay unenforced, by name, separated by commas"),
-    Argument("backstop", "", "hardware: what stops the robot when the gate dies; empty: no lifts"),
+    Argument(
+        "backstop", "", "hardware: what stops joints when the gate dies; empty: no lifts. A base shows it"
+    ),
 )
 """The arguments of every bring-up and of the launch files."""
 
@@ -184,6 +186,7 @@ def make_plan(kind: str, given: Mapping[str, str]) -> BringupPlan:
         "origin_at_start": not on_hardware,
         "priority": TRUSTED,
         "drift": 0.02 if on_hardware else 0.005,
+        "prove_backstop": on_hardware and commands.get("command_type", "twist_stamped").startswith("twist"),
         "backstop": values["backstop"] if on_hardware else "the simulated robot's cmd_vel_timeout",
     }
     nodes.append(NodePlan("supervisor", NODES["supervisor"], supervisor))

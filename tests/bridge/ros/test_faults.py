@@ -162,6 +162,24 @@ def test_the_robots_own_time_out_is_shown_by_a_silent_gate_before_any_lift(chain
     chain.until(lambda: chain.measured < -0.2, chain.back)
 
 
+def test_a_supervisor_that_is_to_prove_it_probes_in_the_first_slow_drive(chain: Chain) -> None:
+    settings = chain.settings["supervisor"][1]
+    settings |= {"prove_backstop": True, "backstop": "a name is no proof"}
+    try:
+        chain.restart("supervisor")
+        chain.until(lambda: answers(chain))
+        grant = {"axes": {"strength": 1.0}, "duration": 1.0, "ramp": 0.0, "reason": "test"}
+        refused = request(chain, "grant", **grant)
+        assert refused["reason"] == "no-backstop"
+        assert "is not shown yet" in refused["detail"]
+        chain.until(lambda: request(chain, "status")["backstop"].startswith("shown: at rest"), chain.drive)
+        chain.until(lambda: chain.measured > 0.2, chain.drive)  # ... and the robot is followed again
+    finally:
+        for name in ("prove_backstop", "backstop"):
+            settings.pop(name)
+        chain.restart("supervisor")
+
+
 def test_a_robot_without_a_time_out_of_its_own_gets_no_lift(chain: Chain) -> None:
     """The plant is stopped, so that its odometry goes on telling the speed it had last."""
     before = len(logged(chain, "backstop"))

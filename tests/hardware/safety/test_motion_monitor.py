@@ -145,6 +145,42 @@ def test_a_robot_that_drives_on_has_none(tmp_path: Path) -> None:
     assert "did not stop" in (tmp_path / "audit.jsonl").read_text()
 
 
+def test_a_time_out_to_be_shown_is_probed_once_in_the_first_slow_steady_drive(tmp_path: Path) -> None:
+    monitor = make_monitor(tmp_path, prove_backstop=True)
+    for speed in (0.0, 0.04, 0.5):  # at rest, or too slow or too fast to show it without harm
+        monitor.update_speed(speed)
+        now = run(monitor, 100.0, 1.0, executed=speed)
+        assert not monitor.is_time_to_prove(now)
+    monitor.update_speed(0.2)
+    now = run(monitor, now, 0.4, executed=0.2)
+    assert not monitor.is_time_to_prove(now)
+    now = run(monitor, now, 0.3, executed=0.2)
+    assert monitor.is_time_to_prove(now)
+    monitor.begin_probe(now)
+    monitor.update_speed(0.0)
+    now = run(monitor, now, 0.3, silent_gate=True)
+    assert monitor.supervision.backstop.startswith("shown")
+    monitor.update_speed(0.2)
+    now = run(monitor, now, 1.0, executed=0.2)
+    assert not monitor.is_time_to_prove(now)
+
+
+def test_a_stop_that_was_commanded_shows_nothing_and_is_probed_again(tmp_path: Path) -> None:
+    monitor = make_monitor(tmp_path, prove_backstop=True)
+    monitor.update_speed(0.2)
+    now = run(monitor, 100.0, 1.0, executed=0.2)
+    monitor.begin_probe(now)
+    now = run(monitor, now, 0.3, executed=0.0)
+    monitor.update_speed(0.0)
+    now = run(monitor, now, 0.5, silent_gate=True)
+    now = run(monitor, now, 1.0, executed=0.0)
+    assert monitor.supervision.backstop == ""
+    assert "inconclusive" in (tmp_path / "audit.jsonl").read_text()
+    monitor.update_speed(0.2)
+    now = run(monitor, now, 1.0, executed=0.2)
+    assert monitor.is_time_to_prove(now)
+
+
 @pytest.mark.parametrize("repeats", [False, True], ids=["silent", "repeats its stamp"])
 def test_a_scan_that_goes_stale_stops_until_it_is_there_again(tmp_path: Path, repeats: bool) -> None:
     monitor, now = make_monitor(tmp_path), 100.0

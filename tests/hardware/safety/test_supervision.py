@@ -57,6 +57,18 @@ def test_a_lease_outside_the_zones_is_refused_with_its_reason(tmp_path: Path) ->
     assert state.grant(STRENGTH, 0.0)["reason"] == "outside-region"
 
 
+@pytest.mark.parametrize(
+    "text", ["cmd_vel_timeout: 0", "cmd_vel_timeout=0.0", "cmd_vel_timeout := 0 s", "x 0"]
+)
+def test_a_time_out_of_zero_counts_as_none(tmp_path: Path, text: str) -> None:
+    for given, expected in ((text, ""), (f"{text}.5", f"{text}.5"), ("base 10", "base 10")):
+        folder = tmp_path / str(len(given))
+        folder.mkdir(exist_ok=True)
+        assert (
+            Supervision(COURSE, folder / given[-1], 0.2, Localiser(1.5), backstop=given).backstop == expected
+        )
+
+
 def test_no_lift_without_a_backstop(tmp_path: Path) -> None:
     state = in_a_zone(Supervision(COURSE, tmp_path, 0.2, Localiser(1.5)))
     assert state.grant(STRENGTH, 0.4)["reason"] == "no-backstop"
