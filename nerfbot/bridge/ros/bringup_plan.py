@@ -165,7 +165,8 @@ def make_plan(kind: str, given: Mapping[str, str]) -> BringupPlan:
     nodes = []
     if _flag(values, "record"):
         record = {**_only(common, ("use_sim_time", "command_type")), "file": str(folder / "recording.mcap")}
-        nodes.append(NodePlan("recorder", NODES["recorder"], record, essential=False))
+        record["resume"] = True
+        nodes.append(NodePlan("recorder", NODES["recorder"], record, restarts=2, essential=False))
     if not on_hardware:
         plant = {
             **_only(common, ("command_type", "supervisor_socket")),

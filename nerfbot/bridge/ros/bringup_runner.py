@@ -18,6 +18,7 @@ from typing import Any
 
 from nerfbot.hardware.ros.program import END_SIGNALS, EndRequest, Interrupted, blocked
 from nerfbot.hardware.ros.transport import transport
+from nerfbot.hardware.safety.requests import SupervisorClient
 from nerfbot.hardware.safety.warm_up import warm_up
 
 from .bringup_plan import BringupPlan, NodePlan
@@ -116,15 +117,21 @@ class Runner:
             code = process.returncode
             if self._restarts_left[node.name] > 0 and code != 2:  # 2: it refused its parameters
                 self._restarts_left[node.name] -= 1
-                self._on_output(node.name, f"ended with {code}; starting it again")
+                self._report(node.name, f"ended with {code}; starting it again")
                 del self.processes[node.name]
                 self._start_node(node)
             elif node.essential:
                 self.failure, self._code = f"{node.name} ended with {code}", 2 if code == 2 else 1
                 return
             else:
-                self._on_output(node.name, f"ended with {code}")
+                self._report(node.name, f"ended with {code}")
                 del self.processes[node.name]
+
+    def _report(self, name: str, text: str) -> None:
+        """Print what became of a node, and tell the supervisor: for its audit log and `nerfbot watch`."""
+        self._on_output(name, text)
+        with SupervisorClient(self.plan.supervisor) as client:
+            client.send("fault", source=name, name="process", detail=text)
 
     def _drain(self, name: str) -> None:
         stream = self.processes[name].stdout

@@ -12,6 +12,7 @@ import pytest
 
 from nerfbot.bridge.ros.bringup_plan import BringupPlan, NodePlan
 from nerfbot.bridge.ros.bringup_runner import Runner
+from nerfbot.hardware.safety.requests import RequestServer
 
 pytestmark = pytest.mark.realtime
 
@@ -58,6 +59,33 @@ def test_a_policy_that_ends_is_started_twice_more_and_the_rest_goes_on_without_i
     assert lines.count("second: ended with 0") == 1
     assert lines[-1] == "alive: gate"
     assert runner.failure == ""
+
+
+def test_a_node_that_ends_is_reported_to_the_supervisor(tmp_path: Path) -> None:
+    plan = BringupPlan(
+        (long_lived(), NodePlan("recorder", ENDS, restarts=1, essential=False)),
+        "",
+        tmp_path / "run",
+        tmp_path / "sockets",
+        None,
+    )
+    runner = Runner(plan, lambda name, line: None)
+    faults: list[dict] = []
+    try:
+        runner.start()
+        server = RequestServer(plan.supervisor)
+        end = time.monotonic() + 20.0
+        while len(faults) < 2 and time.monotonic() < end:
+            runner.poll(0.1)
+            faults += [request.fields for request in server.read() if request.kind == "fault"]
+        server.close()
+    finally:
+        runner.stop()
+    expected = {"source": "recorder", "name": "process"}
+    assert faults == [
+        {**expected, "detail": "ended with 0; starting it again"},
+        {**expected, "detail": "ended with 0"},
+    ]
 
 
 def test_an_essential_node_that_ends_for_good_ends_everything(tmp_path: Path) -> None:

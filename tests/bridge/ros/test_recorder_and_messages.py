@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
 
 from nerfbot.bridge.ros import reading_messages
 from nerfbot.bridge.rover_observation import observation
 from nerfbot.errors import InvalidCommand
 from nerfbot.hardware.errors import InvalidSetup
+from nerfbot.hardware.ros.base_node import STATE_QOS
 from nerfbot.hardware.ros.message_types import definition, message_class
 from nerfbot.hardware.ros.recorder_node import TOPICS
 from nerfbot.hardware.safety.localisation import PlanarPose
@@ -131,3 +136,73 @@ def test_a_recording_ended_by_a_signal_is_whole(tmp_path: Path) -> None:
     ]
     assert len(speeds) >= 15
     assert speeds == sorted(speeds)
+
+
+def counts(folder: Path) -> dict[str, int]:
+    """Messages by topic, as the metadata has them."""
+    text = yaml.safe_load((folder / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
+    return {row["topic_metadata"]["name"]: row["message_count"] for row in text["topics_with_message_count"]}
+
+
+@pytest.mark.realtime
+def test_a_recorder_that_is_killed_goes_on_in_the_same_bag_and_its_qualities_of_service_are_there(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("mcap", reason="mcap is not installed")
+    path = tmp_path / "run.mcap"
+    with a_world() as world:
+        partner = Partner(world, "cmd_vel", "nothing")
+        lift = partner.node.create_publisher(Float64MultiArray, "lift", STATE_QOS)
+        lift.publish(Float64MultiArray(data=[0.0, 0.5, 0.0, 0.0]))
+        seen = partner.node.create_publisher(JointState, "joint_states_nerfed", 10)
+        random = np.random.default_rng(0)
+        for attempt in range(2):
+            process = world.start("hardware.ros.recorder_node", file=path, resume=True)
+            partner.diagnostics.clear()
+            partner.until(lambda: "recording" in partner.reasons("recorder"))
+            partner.until(lambda: partner.publisher.get_subscription_count() > 0)
+            partner.until(lambda: seen.get_subscription_count() > 0)
+            end = time.monotonic() + 3.0  # so long that most is on the disk
+            while time.monotonic() < end:
+                partner.send(0.1)
+                seen.publish(JointState(position=random.random(400).tolist()))
+                partner.spin(0.005)
+            process.send_signal(signal.SIGINT if attempt else signal.SIGKILL)
+            assert process.wait(timeout=30.0) == (0 if attempt else -signal.SIGKILL)
+        assert "run.mcap" in partner.values("recorder")["repaired"]
+        partner.close()
+    information = yaml.safe_load((tmp_path / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
+    assert information["relative_file_paths"] == ["run.mcap", "run_1.mcap"]
+    first, second = (row["message_count"] for row in information["files"])
+    assert first > 50
+    assert second > 50
+    assert information["message_count"] == first + second == sum(counts(tmp_path).values())
+    assert {"/cmd_vel", "/lift", "/joint_states_nerfed"} <= counts(tmp_path).keys()
+    topics = {
+        row["topic_metadata"]["name"]: row["topic_metadata"]
+        for row in information["topics_with_message_count"]
+    }
+    (offered,) = yaml.safe_load(topics["/lift"]["offered_qos_profiles"])
+    assert (offered["reliability"], offered["durability"]) == (1, 1)  # reliable, transient local
+    assert yaml.safe_load(topics["/cmd_vel"]["offered_qos_profiles"])[0]["durability"] == 2  # volatile
+    read_with_rosbags(tmp_path, counts(tmp_path))
+
+
+def read_with_rosbags(folder: Path, expected: dict[str, int]) -> None:
+    """An independent reader finds the same, where it is installed."""
+    highlevel = pytest.importorskip("rosbags.highlevel", reason="rosbags is not installed")
+    with highlevel.AnyReader([folder]) as reader:
+        found = {connection.topic: connection.msgcount for connection in reader.connections}
+        assert found == expected
+        (lift,) = [item for item in reader.connections if item.topic == "/lift"]
+        (qos,) = lift.ext.offered_qos_profiles
+        assert qos.durability.name.lower() == "transient_local"
+        read = [reader.deserialize(raw, item.msgtype) for item, _, raw in reader.messages(connections=[lift])]
+    assert [message.data.tolist() for message in read] == [[0.0, 0.5, 0.0, 0.0]] * 2
+
+
+def test_what_a_policy_sees_is_recorded() -> None:
+    from nerfbot.hardware.ros.sensor_formats import SENSOR_MESSAGES
+
+    topics = [item.topic for item in SENSOR_MESSAGES.values()] + ["objects"]
+    assert {f"{topic}_nerfed" for topic in topics} <= TOPICS.keys()
