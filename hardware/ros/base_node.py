@@ -26,9 +26,10 @@ from nerfbot.errors import NerfbotError
 
 from .. import priority
 from ..datagram import Mailbox, private_path
+from .command_messages import COMMAND_TYPES
+from .message_types import type_mismatch
 from .parameters import COMMON, Parameter, check, check_names, shared_names
 from .program import EndRequest, Interrupted
-from .type_mismatch import type_mismatch
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
@@ -48,6 +49,7 @@ STATE_QOS = QoSProfile(
 )
 """States such as the lift or the e-stop: a late subscriber gets the last one."""
 
+_REMEDIES = {kind.type_name: f"command_type: {name}" for name, kind in COMMAND_TYPES.items()}
 _LEVELS = {"ok": DiagnosticStatus.OK, "warn": DiagnosticStatus.WARN, "error": DiagnosticStatus.ERROR}
 
 
@@ -204,7 +206,7 @@ class BaseNode(LifecycleNode):
     def publish_diagnostics(self) -> None:
         """Publish one status by REP-107."""
         level, message, values = self.diagnose()
-        if mismatch := type_mismatch(self):
+        if mismatch := type_mismatch(self, _REMEDIES):
             level, message = "warn" if level == "ok" else level, f"{message}; {mismatch}"
         if "priority" in self.values:
             values["priority"] = self._priority_refused or self.values["priority"]

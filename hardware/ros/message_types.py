@@ -1,4 +1,4 @@
-"""ROS 2 message types by name: their classes, and their full definitions for recordings."""
+"""ROS 2 message types by name: classes, full definitions for recordings, and topics with two of them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import re
 import struct
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +80,24 @@ def _contained(text: str, package: str) -> list[str]:
             where, _, short = base.rpartition("/")
             types.append(f"{(where or package).removesuffix('/msg')}/msg/{short}")
     return types
+
+
+def type_mismatch(node: Any, remedies: Mapping[str, str]) -> str:
+    """The first topic of ``node`` that others use with another type ("" for none): DDS joins none of these.
+
+    ``remedies``: what to set for a type.
+    """
+    own = {item.topic_name: type_name(item.msg_type) for item in (*node.publishers, *node.subscriptions)}
+    sends = {item.topic_name for item in node.publishers}
+    for topic, types in sorted(node.get_topic_names_and_types()):
+        if topic not in own or set(types) <= {own[topic]}:
+            continue
+        ends = node.get_publishers_info_by_topic(topic), node.get_subscriptions_info_by_topic(topic)
+        published, expected = ({end.topic_type for end in side} - {own[topic]} for side in ends)
+        # Two that listen, or two that send, do not miss each other
+        others = expected if topic in sends else published
+        if others:
+            other, verb = min(others), "expected" if topic in sends else "published"
+            remedy = f" ({remedies[other]})" if other in remedies else ""
+            return f"{topic} is {verb} as {other}, and {own[topic]} here{remedy}"
+    return ""
