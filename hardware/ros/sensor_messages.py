@@ -132,8 +132,6 @@ class ImpairedSensor:
 
     def _stream(self, group: tuple[str, ...], first: Reading) -> _Stream:
         if group not in self._streams:
-            if len(self._streams) >= MOST_GROUPS:
-                raise InvalidCommand(f"name: more than {MOST_GROUPS} groups of joints, last {list(group)}")
             seed = (self._seed + (len(self._streams) << 32)) % 2**64  # streams of their own
             self._streams[group] = _Stream(self._spec, self.name, first, seed, self._allow)
         return self._streams[group]
@@ -160,6 +158,8 @@ class ImpairedSensor:
             raise InvalidCommand("name: is empty, the message is about no joint")
         joint_numbers(message, names)  # whole, or refused
         fresh = tuple(name for name in names if name not in self._groups)
+        if fresh and len(self._streams) >= MOST_GROUPS:
+            raise InvalidCommand(f"name: more than {MOST_GROUPS} groups of joints, last {list(fresh)}")
         self._groups.update(dict.fromkeys(fresh, fresh))
         limited: dict[str, NDArray[Any]] = {}
         for group in dict.fromkeys(self._groups[name] for name in names):

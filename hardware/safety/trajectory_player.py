@@ -51,6 +51,7 @@ class TrajectoryPlayer:
     def __init__(self, filter_: CommandFilter, choice: str) -> None:
         self._filter, self._choice = filter_, choice
         self._trajectory: Trajectory | None = None
+        self._sent = self._stamp = 0.0  # stamps of its message, and of the last command made of it
         self.source: object = None
         """Who sent the trajectory that is under way."""
         self.progress: Progress | None = None
@@ -83,6 +84,10 @@ class TrajectoryPlayer:
             stream = self._filter.stream
             if stream.is_another(source) and not stream.is_stale(now):
                 raise InvalidCommand("another sender's commands are being followed")
+            if self.is_playing:
+                if 0.0 < stamp <= self._sent:
+                    raise InvalidCommand(f"stamp = {stamp:g}: the same as the one under way, or older")
+                stream.reset()  # its stamps have stood still meanwhile
             if problem := stream.accept(now, stamp, source):
                 raise InvalidCommand(problem)
         except InvalidCommand as error:
@@ -90,7 +95,8 @@ class TrajectoryPlayer:
             raise
         self.end(REPLACED, "replaced by another trajectory")
         self._trajectory, self._tolerances, self._on_end = trajectory, tolerances, on_end
-        self.source, self._stamp, self._last, self._at, self._over = source, stamp, time, 0.0, 0.0
+        self.source, self._sent, self._stamp = source, stamp, stamp
+        self._last, self._at, self._over = time, 0.0, 0.0
         self.outcome = "under way"
 
     def step(self, now: float, time: float, measured: Measured | None) -> FilteredCommand | None:

@@ -16,7 +16,7 @@ from sensor_msgs.msg import Image, Imu, JointState, LaserScan
 from visualization_msgs.msg import Marker, MarkerArray
 
 from nerfbot.errors import InvalidSpec
-from nerfbot.hardware.ros.sensor_messages import ImpairedObjects, ImpairedSensor
+from nerfbot.hardware.ros.sensor_messages import MOST_GROUPS, ImpairedObjects, ImpairedSensor
 from nerfbot.limits import NerfSpec
 
 NERFED, LIFTED = np.zeros((1, 4)), np.ones((1, 4))
@@ -269,6 +269,15 @@ def test_a_joint_gets_no_more_samples_by_coming_in_several_companies() -> None:
         out = through(impaired, message, 0.05 * step)
         heard.add(dict(zip(out.name, out.position, strict=True))["a"])
     assert len(heard) == 10
+
+
+def test_names_without_end_are_refused() -> None:
+    impaired = sensor("joints", noise=0.1)
+    for number in range(MOST_GROUPS + 5):
+        through(impaired, joints(f"joint{number}", position=[1.0]), 0.1 * number)
+    assert impaired.used == MOST_GROUPS
+    assert f"more than {MOST_GROUPS} groups of joints" in impaired.problem
+    assert through(impaired, joints("joint0", position=[1.0]), 99.0) is not None
 
 
 def test_an_effort_is_blanked_where_the_nerf_changes_what_joints_read() -> None:

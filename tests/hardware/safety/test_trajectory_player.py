@@ -220,7 +220,7 @@ def test_a_new_one_of_the_same_sender_replaces_it_from_where_the_robot_is() -> N
         arm.tick()
     with pytest.raises(InvalidCommand, match=r"same as|older"):
         arm.start([0.0, 0.0], times=[1.0], stamp=50.0)
-    arm.filter.stream.reset()
+    assert arm.player.is_playing
     arm.start([0.0, 0.0], times=[1.0], stamp=51.0)
     assert arm.ended == (REPLACED, "replaced by another trajectory")
     arm.ended = None
