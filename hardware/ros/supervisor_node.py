@@ -25,7 +25,6 @@ from std_msgs.msg import Bool, Float64MultiArray, String
 from std_srvs.srv import Trigger
 
 from nerfbot.course import load_course
-from nerfbot.errors import AuditLogError
 
 from ..datagram import Mailbox, private_path
 from ..errors import InvalidSetup
@@ -33,7 +32,7 @@ from ..safety.localisation import NO_ORIGIN, Localiser, PlanarPose
 from ..safety.motion_monitor import PROBE_SPEED, PROVE_SPEED, MotionMonitor
 from ..safety.permit import Permit
 from ..safety.registry import register
-from ..safety.requests import Request, RequestServer
+from ..safety.requests import RequestServer
 from ..safety.severity import Severity
 from ..safety.supervision import Supervision
 from .base_node import STATE_QOS, BaseNode, run
@@ -186,7 +185,7 @@ class SupervisorNode(BaseNode):
     def _beat(self) -> None:
         now = self.now()
         for request in self._requests.read():
-            self._requests.answer(request, self._handle(request))
+            self._requests.answer(request, self._handle(request.kind, request.fields))
         self._read_commands(now)
         inactive = not self.active
         self.supervision.set_condition("inactive", inactive, Severity.STOP, f"the supervisor is {self.state}")
@@ -226,12 +225,13 @@ class SupervisorNode(BaseNode):
 
     # Requests
 
-    def _handle(self, request: Request) -> dict[str, Any]:
+    def _handle(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to a request; a defect or a full disk is one, too, and does not end the supervisor."""
         try:
-            return self._answer(request.kind, request.fields)
-        except AuditLogError as error:
-            self.supervision.conditions.set("audit", Severity.NO_LIFT, str(error))
-            return {"error": str(error)}
+            return self._answer(kind, fields)
+        except Exception as error:
+            self.internal_error(f"{type(error).__name__}: {error}")
+            return {"ok": False, "error": str(error), "detail": str(error)}
 
     def _answer(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         state, now = self.supervision, self.now()
@@ -269,7 +269,7 @@ class SupervisorNode(BaseNode):
         return {"ok": True, "detail": "probing"}
 
     def _serve(self, kind: str, request: Any, response: Any) -> Any:
-        answer = self._answer(kind, {"reason": "service"})
+        answer = self._handle(kind, {"reason": "service"})
         response.success, response.message = bool(answer["ok"]), str(answer.get("detail", ""))
         return response
 

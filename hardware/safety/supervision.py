@@ -16,7 +16,7 @@ import numpy as np
 from nerfbot.course import Course
 from nerfbot.errors import NerfbotError
 from nerfbot.limits import AXES
-from nerfbot.powers import AuditLog, Lease, LeaseAuthority
+from nerfbot.powers import Lease, LeaseAuthority, PatientAuditLog
 from nerfbot.powers.audit import utc_now
 
 from ..errors import InvalidPermit, InvalidSetup
@@ -26,13 +26,13 @@ from .permit import NERFED, Permit, PermitSource
 from .severity import Conditions, Severity
 
 
-class PublishedAuditLog(AuditLog):
-    """An audit log that also passes each event to a listener, once it is written."""
+class PublishedAuditLog(PatientAuditLog):
+    """An audit log that also passes each event to a listener, whether or not it could be written."""
 
     listener: Callable[[Mapping[str, Any]], None] | None = None
 
     def append(self, event: str, now: float, /, **fields: Any) -> str:
-        """Write one line, then call the listener."""
+        """Write one line, or keep it until that is possible; then call the listener."""
         digest = super().append(event, now, **fields)
         if self.listener is not None:
             self.listener({"event": event, "now": now, **fields, "hash": digest})
@@ -91,7 +91,7 @@ class Supervision:
         self.no_backstop = "nothing is known to stop the robot when the gate dies (nerfbot lift backstop)"
         """Why there is no backstop, where there is none."""
         self.latch = EstopLatch(folder / "estop.json")
-        self.audit = PublishedAuditLog(folder / "audit.jsonl", repair=True, wall=utc_now)
+        self.audit = PublishedAuditLog(folder / "audit.jsonl", wall=utc_now)
         self.policy = course_policy(course, max_duration)
         self.authority = LeaseAuthority(policy=self.policy, audit=self.audit)
         self.conditions, self.clock = Conditions(), LeaseClock()
@@ -177,6 +177,8 @@ class Supervision:
     def tick(self, now: float, simulated: float = 0.0) -> Permit:
         """The next permit, at `now` (s) and the simulated time (s)."""
         moment = self.clock.tick(now, simulated)
+        self.audit.retry(moment)
+        self.set_condition("audit", bool(self.audit.problem), Severity.NO_LIFT, self.audit.problem)
         point = self.localiser.worst_point(now, self.policy.zones)
         where = np.array([[math.nan, math.nan] if point is None else point])
         self.levels = tuple(self.authority.update(moment, where)[0].tolist())
@@ -207,6 +209,9 @@ class Supervision:
             return self._refuse(lease, "not-now", worst)
         where = self.localiser.worst_point(now, self.policy.zones)
         decision = self.authority.request(lease, self.clock.now, where)
+        if decision.granted and self.audit.problem:  # a grant that cannot be logged is not given
+            self.authority.revoke_all(self.clock.now, "the audit log cannot be written")
+            return self._refuse(lease, "not-now", f"audit: {self.audit.problem}")
         return {
             "ok": decision.granted,
             "reason": decision.reason,

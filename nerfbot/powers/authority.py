@@ -17,6 +17,7 @@ from nerfbot.errors import InvalidCommand
 from nerfbot.powers.audit import AuditLog
 from nerfbot.powers.grants import Grant, GrantTable
 from nerfbot.powers.lease import Lease
+from nerfbot.powers.patient_audit import PatientAuditLog
 from nerfbot.powers.policy import LeasePolicy, Refusal, Return, names
 from nerfbot.powers.region import Place
 
@@ -67,7 +68,10 @@ class LeaseAuthority:
     """
 
     def __init__(
-        self, count: int = 1, policy: LeasePolicy | None = None, audit: AuditLog | None = None
+        self,
+        count: int = 1,
+        policy: LeasePolicy | None = None,
+        audit: AuditLog | PatientAuditLog | None = None,
     ) -> None:
         if count < 1:
             raise InvalidCommand(f"count = {count}: there must be at least one robot")

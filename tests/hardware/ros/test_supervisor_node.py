@@ -223,6 +223,40 @@ def test_services_mirror_the_socket(supervised: Supervised) -> None:
         assert future.result().success is succeeds
 
 
+def call(supervised: Supervised, name: str) -> Any:
+    client = supervised.node.create_client(Trigger, f"/supervisor/{name}")
+    supervised.until(client.service_is_ready)
+    future = client.call_async(Trigger.Request())
+    supervised.until(future.done)
+    return future.result()
+
+
+def test_a_service_answers_while_the_audit_log_cannot_be_written(supervised: Supervised) -> None:
+    with (supervised.world.folder / "state/audit.jsonl").open("ab") as file:
+        file.write(b"x")
+    assert call(supervised, "revoke").success
+    assert call(supervised, "set_origin").success
+    supervised.until(lambda: "audit" not in supervised.request("status")["conditions"])
+    assert "gap" in [event["event"] for event in supervised.events()]
+
+
+def test_a_service_that_fails_says_so_and_the_supervisor_goes_on(supervised: Supervised) -> None:
+    latch = supervised.world.folder / "state/estop.json"
+    assert call(supervised, "estop").success
+    latch.unlink()
+    latch.mkdir()
+    try:
+        answers = []
+        supervised.until(
+            lambda: answers.append(call(supervised, "clear_estop")) or "rest" not in answers[-1].message
+        )
+        assert not answers[-1].success
+        assert "estop.json" in answers[-1].message
+    finally:
+        latch.rmdir()
+    supervised.until(lambda: supervised.request("clear-estop", reason="test")["ok"])
+
+
 def test_the_operators_commands_at_the_terminal(supervised: Supervised, capsys: Any) -> None:
     run = ["--run", str(supervised.world.folder / "sup")]
 

@@ -166,3 +166,32 @@ def test_leases_run_by_the_faster_clock_and_never_stand() -> None:
     assert clock.tick(101.0, 7.0) == 1.0
     assert clock.tick(102.0, 12.0) == 6.0
     assert clock.tick(101.0, 3.0) == 6.0
+
+
+def test_a_log_that_cannot_be_written_ends_lifts_and_stops_nothing_else(tmp_path: Path) -> None:
+    state = in_a_zone(make_supervision(tmp_path))
+    assert state.grant(STRENGTH, 0.4)["ok"]
+    with (tmp_path / "audit.jsonl").open("ab") as file:
+        file.write(b"x")
+    state.log_fault("test", "any", "event")
+    permit = state.tick(0.45)
+    assert (permit.levels[0], permit.stop) == (0.0, "")
+    assert state.grant(STRENGTH, 0.45)["reason"] == "not-now"
+    state.estop("button")
+    assert state.tick(0.5).estop
+    assert state.clear_estop("operator", at_rest=True) == ""
+    state.localiser.update(PlanarPose(0.6, 0.0, 0.0), 1.6)
+    state.tick(1.6)
+    assert state.grant(STRENGTH, 1.6)["ok"]
+    state.close()
+    names = [event["event"] for event in events(tmp_path)]
+    assert {"gap", "repair", "estop", "clear-estop"} <= set(names)
+    verify(tmp_path / "audit.jsonl")
+
+
+def test_a_grant_that_cannot_be_logged_is_not_given(tmp_path: Path) -> None:
+    state = in_a_zone(make_supervision(tmp_path))
+    with (tmp_path / "audit.jsonl").open("ab") as file:
+        file.write(b"x")
+    assert state.grant(STRENGTH, 0.4)["reason"] == "not-now"
+    assert state.tick(0.42).levels[0] == 0.0
