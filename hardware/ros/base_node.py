@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import rclpy
+import rclpy.subscription
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from lifecycle_msgs.msg import State
 from rcl_interfaces.msg import ParameterDescriptor
@@ -50,6 +51,13 @@ STATE_QOS = QoSProfile(
 """States such as the lift or the e-stop: a late subscriber gets the last one."""
 
 _REMEDIES = {kind.type_name: f"command_type: {name}" for name, kind in COMMAND_TYPES.items()}
+
+_MESSAGE_INFO = getattr(rclpy.subscription, "MessageInfo", None)
+NAMES_SENDERS = "publisher_gid" in getattr(_MESSAGE_INFO, "__annotations__", {})
+"""Whether this rclpy says who sent a message: Kilted's does (ros2/rclpy issue 1465), Jazzy's does not."""
+
+WITHOUT_SENDERS = "this rclpy does not say who sent a message: a second sender is known by the graph only"
+
 _LEVELS = {"ok": DiagnosticStatus.OK, "warn": DiagnosticStatus.WARN, "error": DiagnosticStatus.ERROR}
 
 
@@ -110,6 +118,11 @@ class BaseNode(LifecycleNode):
         """As in `Node`, without rclpy's default event handlers (see `create_publisher`)."""
         named.setdefault("event_callbacks", SubscriptionEventCallbacks(use_default_callbacks=False))
         return super().create_subscription(*arguments, **named)
+
+    def crowded(self, *topics: str) -> str:
+        """Which topic has more than one publisher in the graph, in words; "" for none."""
+        counts = {topic: self.count_publishers(topic) for topic in topics}
+        return next((f"{count} publishers on {topic}" for topic, count in counts.items() if count > 1), "")
 
     def listen(self, kind: Any, topic: str, callback: Callable[..., None], qos: Any, **more: Any) -> Any:
         """Subscribe with a `guarded` callback."""

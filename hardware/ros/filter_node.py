@@ -20,7 +20,7 @@ from ..datagram import Mailbox
 from ..errors import InvalidSetup
 from ..safety.command_filter import CommandFilter, FilteredCommand
 from ..safety.writer_lock import WriterLock
-from .base_node import COMMAND_QOS, NEWEST_QOS, BaseNode, sender_of
+from .base_node import COMMAND_QOS, NAMES_SENDERS, NEWEST_QOS, WITHOUT_SENDERS, BaseNode, sender_of
 from .callback_budget import CallbackBudget, discard_queue
 from .command_messages import TWIST_PARTS, command_type, stamp_of
 from .measurements import Measurements
@@ -114,8 +114,10 @@ class FilterNode(BaseNode):
         )
         self._listen_to_measurements()
         self.call_every(1.0 / values["timer_rate"], self._tick)
-        if self.IS_LAST:
-            self.call_every(0.2, self._check_publishers)
+        self._names_senders = NAMES_SENDERS
+        if not NAMES_SENDERS:
+            self.get_logger().warning(WITHOUT_SENDERS)
+        self.call_every(0.2, self._check_publishers)
         self.get_logger().info(f"envelope {digest[:12]}, {self.TAKES} -> {self.SENDS}")
 
     def finish(self) -> None:
@@ -139,6 +141,7 @@ class FilterNode(BaseNode):
     def _take(self, message: Any, info: Mapping[str, Any]) -> None:
         now, source = self.now(), sender_of(info)
         self._count_dropped(source, info.get("publication_sequence_number"))
+        self._names_senders = self._names_senders and source is not None
         stamp = stamp_of(message)
         try:
             values: Any = self._kind.read(message, self.filter.channels)
@@ -224,15 +227,15 @@ class FilterNode(BaseNode):
     def _check_publishers(self) -> None:
         """Stop while the graph shows another publisher of a topic that only this node may publish.
 
-        For the topic it takes, the senders of the messages decide instead: the graph goes on showing a killed
-        process until its lease ends.
+        For the topic it takes, the senders of the messages decide where they are known: the graph goes on
+        showing a killed process until its lease ends.
         """
-        for topic in (self._out.topic_name, self._effort_limit_out.topic_name):
-            count = self.count_publishers(topic)
-            if count > 1:
-                self.filter.stop_conditions["second-publisher"] = f"{count} publishers on {topic}"
-                return
-        self.filter.stop_conditions.pop("second-publisher", None)
+        topics = [self._out.topic_name, self._effort_limit_out.topic_name] if self.IS_LAST else []
+        crowded = self.crowded(*topics, *([] if self._names_senders else [self._in.topic_name]))
+        if crowded:
+            self.filter.stop_conditions["second-publisher"] = crowded
+        else:
+            self.filter.stop_conditions.pop("second-publisher", None)
 
     def _on_wrong_qos(self, event: Any) -> None:
         self._wrong_qos = event.total_count
@@ -274,6 +277,7 @@ class FilterNode(BaseNode):
             "measured": self._measurements.report(now),
             "incompatible_qos": self._wrong_qos,
             "dropped": self.dropped,
+            "second_sender_known_by": "its messages" if self._names_senders else "the graph only",
             "envelope": filter_.digest,
         }
         return ("error" if stop else "ok"), stop or "following", values

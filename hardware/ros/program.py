@@ -60,5 +60,7 @@ def start(module: str) -> int:
     except Interrupted as signal_name:
         print(f"{name}: {signal_name} before it started", file=sys.stderr)
     except ImportError as error:
-        print(f"{name}: needs {error.name}, with ROS 2 sourced or nerfbot[ros] installed", file=sys.stderr)
+        newer = str(error.name).startswith("rclpy.")
+        hint = "of ROS 2 Jazzy or newer" if newer else "with ROS 2 sourced or nerfbot[ros] installed"
+        print(f"{name}: needs {error.name}, {hint}", file=sys.stderr)
     return 2

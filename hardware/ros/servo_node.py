@@ -26,7 +26,7 @@ from ..driver.service import DriverClient
 from ..errors import InvalidSetup
 from ..robot import ServoRobot
 from ..safety.staleness import StreamMonitor
-from .base_node import COMMAND_QOS, BaseNode, run, sender_of
+from .base_node import COMMAND_QOS, NAMES_SENDERS, WITHOUT_SENDERS, BaseNode, run, sender_of
 from .command_messages import COMMAND_TYPES, stamp_of
 from .parameters import Parameter
 
@@ -67,8 +67,15 @@ class ServoNode(BaseNode):
         self._states = self.create_publisher(JointState, "joint_states", qos_profile_system_default)
         self._goals = self.create_publisher(self._message, SENDS, COMMAND_QOS)
         self.listen(self._message, TAKES, self._take, COMMAND_QOS)
+        self._crowded = ""
+        if not NAMES_SENDERS:
+            self.get_logger().warning(WITHOUT_SENDERS)
+            self.call_every(0.2, self._check_publishers)
         self._driver.subscribe()
         self.call_every(robot.period, self._publish_state)
+
+    def _check_publishers(self) -> None:
+        self._crowded = self.crowded(self.resolve_topic_name(TAKES))
 
     def _take(self, message: Any, info: Mapping[str, Any]) -> None:
         """Pass a command on to the driver, or refuse it."""
@@ -76,6 +83,7 @@ class ServoNode(BaseNode):
         self._refusal = self._stream.accept(now, stamp_of(message), sender_of(info))
         if not self._refusal and self._stream.has_second_source(now):
             self._refusal = "two publishers send commands"
+        self._refusal = self._refusal or self._crowded
         if not self.active:
             self._refusal = f"the node is {self.state}"
         if self._refusal:

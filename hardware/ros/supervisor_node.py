@@ -35,7 +35,7 @@ from ..safety.registry import register
 from ..safety.requests import RequestServer
 from ..safety.severity import Severity
 from ..safety.supervision import Supervision
-from .base_node import STATE_QOS, BaseNode, run
+from .base_node import NAMES_SENDERS, STATE_QOS, WITHOUT_SENDERS, BaseNode, run
 from .callback_budget import CallbackBudget, take_newest
 from .command_messages import command_type
 from .last_writer import LastWriter
@@ -139,6 +139,9 @@ class SupervisorNode(BaseNode):
             prove_backstop=values["prove_backstop"],
             has_position_channels=self._channels[0].mode == "position",
         )
+        if not NAMES_SENDERS:
+            self.get_logger().warning(f"{WITHOUT_SENDERS}; lifts are refused")
+        self.supervision.set_condition("senders", not NAMES_SENDERS, Severity.NO_LIFT, WITHOUT_SENDERS)
         self._requests = RequestServer(values["supervisor_socket"])
         place = (Path(values["supervisor_socket"]), Path(values["state_folder"]))
         self._registered = register(self.get_namespace(), *place)

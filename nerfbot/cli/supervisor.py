@@ -53,7 +53,8 @@ def robots(named: str | None) -> list[Robot]:
     found = [robot for robot in known if robot.name == named.strip("/")]
     if not found:
         names = ", ".join(robot.name for robot in known) or "none"
-        raise InvalidCommand(f"--robot = {named!r}: is no robot that runs ({names}), run folder or socket")
+        kinds = f"neither a run folder nor a socket nor a robot that runs ({names})"
+        raise InvalidCommand(f"--robot = {named!r}: is {kinds}")
     if len(found) > 1:
         folders = ", ".join(str(robot.folder) for robot in found)
         raise InvalidCommand(

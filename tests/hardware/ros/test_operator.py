@@ -98,7 +98,7 @@ def test_a_robot_that_is_named_is_stopped_alone(fleet: Fleet) -> None:
     assert "not latched" in fleet.nerfbot("lift", "status", "--robot", "left")[1]
     code, text = fleet.nerfbot("estop", "--robot", "middle")
     assert code == 2
-    assert "'middle': is no robot that runs (left, right)" in text
+    assert "nor a robot that runs (left, right)" in text
 
 
 def test_a_robot_that_does_not_confirm_fails_the_command_and_the_others_stop(fleet: Fleet) -> None:
