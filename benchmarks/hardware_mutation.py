@@ -34,6 +34,7 @@ SHAPING, COMMAND = "../nerfbot/limits/shaping.py", "driver/joint_command.py"
 PERMIT, SUPERVISION, LATCH = "safety/permit.py", "safety/supervision.py", "safety/estop_latch.py"
 BUS, SETUP, REGISTERS = "bus/bus.py", "driver/setup.py", "driver/register_limits.py"
 DRIVER, GOALS, FEEDBACK = "driver/driver.py", "driver/goal_writer.py", "driver/feedback.py"
+TEST_CONTACT = "driver/test_contact.py"
 SERVICE, TEST_ENDING = "driver/service.py", "driver/test_ending.py"
 RECOVERY, TEST_RECOVERY = "driver/recovery.py", "driver/test_recovery.py"
 
@@ -178,6 +179,17 @@ MUTANTS = [
     Mutant("a log that raises ends nothing", DRIVER, "except Exception as problem:  # a log",
            "except KeyError as problem:  # a log", f"{TEST_RECOVERY} -k log_that_raises"),
     Mutant("the log is tried again", SERVICE, "self._audit.retry(now)", "pass", f"{TEST_ENDING} -k disk"),
+    Mutant("a gripper may hold for long", "driver/guards.py", " and not joint.is_gripper", "", f"{TEST_CONTACT} -k holds"),
+    Mutant("an arm joint may not", "driver/guards.py", "joint.pressing_for > CONTACT_TIME", "False",
+           f"{TEST_CONTACT} -k moment"),
+    Mutant("nor press too hard", "driver/guards.py", "abs(joint.effort) > joint.max_pressing:", "False:",
+           f"{TEST_CONTACT} -k sustained"),
+    Mutant("nor hot", "driver/guards.py", "joint.temperature > joint.temperature_limit - PRESSING_MARGIN:", "False:",
+           f"{TEST_CONTACT} -k hot"),
+    Mutant("what does not push is stuck", "driver/guards.py", "joint.blocked_for - joint.pressing_for > STUCK_TIME",
+           "False", f"{TEST_CONTACT} -k hot"),
+    Mutant("what pushes presses", GOALS, "if push >= PRESSING * effort_counts * self.effort.scale:", "if False:",
+           f"{TEST_CONTACT} -k holds"),
     Mutant("bus watchdog", RECOVERY, "self._bus.write_checked(id, servo.watchdog, marks[servo.watchdog])", "pass",
            f"{TEST_DRIVER} -k own_watchdog"),
     Mutant("a lift is gone at once", DRIVER, "[min(target, level + step) for",

@@ -43,6 +43,11 @@ class JointConfig(Declared):
     stops: tuple[Number, Number] | None = None
 
     @property
+    def is_gripper(self) -> bool:
+        """Whether the joint grips: 0 rad is its closed end."""
+        return self.zero == "closed"
+
+    @property
     def servo(self) -> ServoModel:
         """The joint's control table."""
         return load_servo(self.model)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from ..bus.bus import Bus, Reply
 from ..bus.control_table import ServoModel
 from ..robot import JointConfig, ServoRobot
-from .joint_state import CONFIRM_CYCLES, MAX_MISSED, JointState
+from .joint_state import CONFIRM_CYCLES, MAX_MISSED, MAX_PRESSING, JointState
 from .register_limits import envelope_registers
 
 STRAY_TIME = 0.2
@@ -234,6 +234,7 @@ class Feedback:
             self.robot.limits(joint.name).max_velocity or servo.motor.no_load_velocity,
             initial["temperature_limit"], initial["min_voltage_limit"] * 0.1,
             initial["max_voltage_limit"] * 0.1,
+            is_gripper=joint.is_gripper, max_pressing=MAX_PRESSING * servo.motor.stall_torque,
         )  # fmt: skip
 
 

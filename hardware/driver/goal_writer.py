@@ -6,6 +6,7 @@ driver decides in which phase the arm is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from nerfbot.limits import ChannelEnvelope, Envelope
@@ -18,6 +19,9 @@ from .guards import STUCK_ERROR, STUCK_SPEED
 from .joint_state import JointState
 from .register_limits import RegisterPlan, position_counts, stop_acceleration
 from .report import Phase
+
+PRESSING = 0.6
+"""A blocked joint with this share of its effort limit presses on something; with less it is stuck."""
 
 AT_REST = 0.06
 """A joint slower than this (rad/s) has stopped."""
@@ -80,12 +84,20 @@ class JointGoal:
         low, high = self._count_range
         return min(max(self.joint.counts(self.shape.at), low), high)
 
-    def note_progress(self, running: bool, dt: float) -> None:
-        """Update how far the joint is from its goal (rad), and for how long (s) it has been stuck."""
+    def note_progress(self, running: bool, effort_counts: int, dt: float) -> None:
+        """Update how far the joint is from its goal (rad), and for how long (s) something has blocked it.
+
+        ``effort_counts``: its effort limit.
+        """
         state = self.state
         state.goal_error = self.shape.at - state.position
-        stuck = abs(state.goal_error) > STUCK_ERROR and abs(state.velocity) < STUCK_SPEED
-        state.stuck_for = state.stuck_for + dt if stuck and running else 0.0
+        if not (running and abs(state.goal_error) > STUCK_ERROR and abs(state.velocity) < STUCK_SPEED):
+            state.blocked_for = state.pressing_for = 0.0
+            return
+        state.blocked_for += dt
+        push = math.copysign(1.0, state.goal_error) * state.effort
+        if push >= PRESSING * effort_counts * self.effort.scale:
+            state.pressing_for += dt
 
     def split(self, values: dict[str, int]) -> tuple[dict[str, int], dict[str, int]]:
         """``values`` of the block that each cycle writes, and the others."""
@@ -140,7 +152,7 @@ class GoalWriter:
                 share = max(0.0, 1.0 - elapsed / self._robot.release_s)
                 values[goal.effort.name] = int(values[goal.effort.name] * share)
             values["goal_position"] = goal.counts()
-            goal.note_progress(phase is Phase.RUN, dt)
+            goal.note_progress(phase is Phase.RUN, values[goal.effort.name], dt)
             # A goal would switch on the torque of a Feetech that has none or that restarts; but the first
             # write of a stop also goes to a servo that merely does not answer.
             silent = state.missed > 0 and state.silent_for > WRITE_TIMEOUT

@@ -30,7 +30,17 @@ TEMPERATURE_MARGIN = 3.0
 """The driver stops this far below the servo's own limit, K."""
 
 STUCK_ERROR, STUCK_SPEED, STUCK_TIME = 0.06, 0.05, 0.25
-"""A joint that is this far from its goal (rad) and this slow (rad/s) for this long (s) is stuck."""
+"""A joint this far from its goal (rad), this slow (rad/s), for this long (s) is blocked.
+
+One that does not push, or too hard, is stuck; else it presses on something, as a gripper does for as long as
+it holds an object.
+"""
+
+CONTACT_TIME = 1.0
+"""A joint that is no gripper may press on something for this long, s."""
+
+PRESSING_MARGIN = 15.0
+"""No joint presses on something within this of the servo's own temperature limit, K."""
 
 STRAYS = 3
 """So many stray answers within `feedback.STRAY_TIME` mean a second servo with that ID."""
@@ -168,7 +178,18 @@ def _jump(joint: JointState) -> str:
 
 
 def _stuck(joint: JointState) -> str:
-    return f"stuck {joint.goal_error:.3f} rad from its goal" if joint.stuck_for > STUCK_TIME else ""
+    where = f"{joint.goal_error:.3f} rad from its goal"
+    if joint.blocked_for - joint.pressing_for > STUCK_TIME:
+        return f"stuck {where}, and does not push"
+    if joint.pressing_for <= STUCK_TIME:
+        return ""
+    if abs(joint.effort) > joint.max_pressing:
+        return f"stuck {where} with {abs(joint.effort):.2f} N·m, more than {joint.max_pressing:.2f}"
+    if joint.temperature > joint.temperature_limit - PRESSING_MARGIN:
+        return f"presses {where} at {joint.temperature:g} degC"
+    if joint.pressing_for > CONTACT_TIME and not joint.is_gripper:
+        return f"presses {where} for {CONTACT_TIME:g} s"
+    return ""
 
 
 STOP, LATCH = Severity.STOP, Severity.LATCH

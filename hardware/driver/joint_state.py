@@ -21,6 +21,12 @@ The driver does not believe one such reading (a Feetech's checksum is one byte: 
 times); a second one like it is a jump of the encoder.
 """
 
+MAX_PRESSING = 0.6
+"""Share of its stall torque with which a joint may press on something.
+
+Above 0.8 an STS3215 protects itself after 2 s (memory table, 35 and 36).
+"""
+
 
 @dataclass
 class JointState:
@@ -32,6 +38,8 @@ class JointState:
     ``silent_for``: time since the last good answer, s. ``mismatches``: reads in a row in which a register did
     not hold what was written, ``rotation_mismatches`` for registers that are read in turn; ``mismatch``
     describes it. ``foreign_goal``: a goal that another program has written, in words.
+    ``blocked_for``: how long (s) the joint has been still and far from its goal, ``pressing_for`` how much of
+    that at its effort limit; ``max_pressing``: effort with which it may do so, N·m.
     """
 
     name: str
@@ -61,7 +69,10 @@ class JointState:
     watchdog_fired: bool = False
     eeprom_mismatch: str = ""
     foreign_goal: str = ""
-    stuck_for: float = 0.0
+    blocked_for: float = 0.0
+    pressing_for: float = 0.0
+    is_gripper: bool = False
+    max_pressing: float = math.inf
 
     def reach(self, seconds: float) -> float:
         """How far the joint may appear to move in ``seconds`` since its last good answer, rad.

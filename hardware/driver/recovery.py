@@ -187,7 +187,8 @@ class ServoRecovery:
             if servo.watchdog in marks:
                 self._bus.write_checked(id, servo.watchdog, marks[servo.watchdog])
             self._feedback.expected[id] = ExpectedRegisters(marks=marks)
-            state.torque_on, state.missed, state.stuck_for = True, 0, 0.0
+            state.torque_on, state.missed = True, 0
+            state.blocked_for = state.pressing_for = 0.0
             _forget_mismatches(state)
 
     def _finding(self, joint: JointConfig) -> Finding:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..bus.port import Port
 from ..datagram import Mailbox, private_path
-from ..driver.guards import COMMAND_TIMEOUT
+from ..driver.guards import COMMAND_TIMEOUT, CONTACT_TIME
 from ..driver.joint_command import encode
 from ..driver.service import PERMIT_SOCKET
 from ..errors import BusError
@@ -313,7 +313,13 @@ FAULTS: list[Fault] = [
     _serial("lost sync-writes", _fault("lost_sync_write", count=4), expect="ride"),
     _serial("one lost sync-write", _fault("lost_sync_write", count=1), expect="ride"),
     _servo("duplicate ID", _fault("duplicate_id", True), visible=True, emulated=False),
-    _servo("stuck", _fault("stuck", True, value=1.0), moving=True, seconds=0.8, allowance=0.45),
+    _servo(
+        "stuck",
+        _fault("stuck", True, value=1.0),
+        moving=True,
+        seconds=CONTACT_TIME + 0.6,
+        allowance=CONTACT_TIME + 0.2,
+    ),
     _servo(
         "encoder jumps", _fault("encoder_jump", True, value=_signed(250, 900)), visible=True, restart=True
     ),

@@ -7,6 +7,7 @@ ones; what is left out is the pseudo terminal, and that processes run side by si
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from nerfbot.hardware.bus.bus import Bus
@@ -16,6 +17,7 @@ from nerfbot.hardware.driver.guards import COMMAND_TIMEOUT
 from nerfbot.hardware.driver.joint_command import encode
 from nerfbot.hardware.emulator.__main__ import build
 from nerfbot.hardware.emulator.program import STEP, Emulator
+from nerfbot.hardware.emulator.register_map import EmulatedServo
 from nerfbot.hardware.errors import PortError
 from nerfbot.hardware.robot import ServoRobot
 from nerfbot.hardware.safety.permit import PermitSource
@@ -112,3 +114,9 @@ class LockstepArm:
         self.state = dict(vars(self.driver.cycle(now)))
         self.port.wait(max(self.port.now, now + self.robot.period))
         return self.state
+
+
+def lame(servo: EmulatedServo) -> None:
+    """Make the servo's motor push no more; `del servo._command` mends it."""
+    command = servo._command
+    servo._command = lambda: replace(command(), duty_limit=0.0)  # type: ignore[method-assign]

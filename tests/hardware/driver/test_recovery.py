@@ -15,7 +15,7 @@ from nerfbot.hardware.robot import ServoRobot
 from nerfbot.hardware.safety.permit import PermitSource
 from nerfbot.hardware.safety.severity import Severity
 from nerfbot.limits import NerfSpec
-from tests.hardware.lockstep import LockstepArm
+from tests.hardware.lockstep import LockstepArm, lame
 
 ROBOTS = ("so101", "koch")
 RELEASE = 0.3
@@ -140,10 +140,15 @@ def creep_back(arm):
     servo(arm).encoder_offset -= min(80, servo(arm).encoder_offset)
 
 
-def jam(arm):
-    """The servo jams on its way."""
-    fault("stuck", value=1.0)(arm)
+def lame_on_its_way(arm):
+    lame(servo(arm))
+    servo(arm).motor.stuck = True  # or the arm would sink
     arm.actuate([0.5] * 6)
+
+
+def mended(arm):
+    del servo(arm)._command
+    relieve(arm)
 
 
 def full_disk(arm):
@@ -201,7 +206,7 @@ CAUSES = {
     "foreign-goal": Cause(intrude, each=intrude),
     "range": Cause(creep, each=creep, back=creep_back),
     "encoder-jump": Cause(fault("encoder_jump", value=300), persists=False),
-    "stuck": Cause(jam, persists=False),
+    "stuck": Cause(lame_on_its_way, mended, persists=False),
     "pause": Cause(lambda arm: arm.port.wait(arm.port.now + 0.05), persists=False),
     "audit-log": Cause(full_disk, room),
     "envelope-frozen": Cause(widen),
