@@ -165,7 +165,8 @@ class BaseNode(LifecycleNode):
             self.configure()
         except Exception as error:  # the lifecycle would swallow it without a word
             self.refusal = _one_line(error)
-            self.get_logger().error(self.refusal)
+            if not self.values["autostart"]:  # else the program says it, and ends
+                self.get_logger().error(self.refusal)
             self.get_logger().debug(traceback.format_exc())
             return FAILURE
         self.configured = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
@@ -52,10 +53,14 @@ class Walker:
         self.partner.until(future.done, each)
         return str(future.result().current_state.label)
 
+    def request(self, number: int) -> Any:
+        """Request a transition; the future answer."""
+        return self._change.call_async(ChangeState.Request(transition=Transition(id=number)))
+
     def change(self, number: int, each: Callable[[], None] = lambda: None) -> None:
         """Request a transition; whether it is done or refused must be by `WAYS`."""
         after = WAYS.get((self.expected, number), self.expected)
-        future = self._change.call_async(ChangeState.Request(transition=Transition(id=number)))
+        future = self.request(number)
         self.partner.until(future.done, each)
         assert bool(future.result().success) == ((self.expected, number) in WAYS)
         self.expected = after

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hardware.lifecycle_walk import SHUTDOWNS, Walker
+from tests.hardware.lifecycle_walk import DEACTIVATE, SHUTDOWNS, Walker
 from tests.hardware.ros_world import TWIST_LIMITS, Partner, World, a_world
 
 pytestmark = pytest.mark.realtime
@@ -90,6 +90,23 @@ def test_a_shutdown_of_the_active_node_brakes_under_the_envelope(name: str) -> N
         node.until(lambda: node.speed == 0.0, node.each)
         node.braked()
         node.until(lambda: "inactive: the node is finalized" in node.reasons(name), node.each)
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_a_transition_that_fails_brakes_and_is_final(name: str) -> None:
+    code = (
+        f"import sys; from nerfbot.hardware.ros import {name}_node as module;"
+        f"module.{name.capitalize()}Node.on_deactivate = lambda *_: 1 / 0;"
+        "sys.exit(module.main())"
+    )
+    with driven(name, code) as node:
+        node.moves()
+        walker = Walker(node, name)
+        future = walker.request(DEACTIVATE)
+        node.until(future.done, node.each)
+        node.until(lambda: node.speed == 0.0, node.each)
+        node.braked()
+        assert walker.state(node.each) == "finalized"
 
 
 ON_SIGNAL = """
@@ -185,3 +202,26 @@ def test_a_signal_while_it_compiles_is_answered_at_once() -> None:
         assert process.wait(3.0) == 2
         (line,) = world.output(process).splitlines()
         assert line == "gate: SIGTERM before it started"
+
+
+REFUSED = {
+    "gate": ("hardware.ros.gate_node", {"permit_socket": "p"}, "linear.x"),
+    "nerf": ("hardware.ros.nerf_node", {"permit_socket": "p", "sensors": "[sonar]", **TWIST_LIMITS}, "sonar"),
+    "supervisor": ("hardware.ros.supervisor_node", {"supervisor_socket": "s"}, "state_folder"),
+    "recorder": ("hardware.ros.recorder_node", {"file": "/proc/no/file"}, "/proc/no/file"),
+    "servo": ("hardware.ros.servo_node", {"command_type": "twist"}, "command_type"),
+    "plant": ("bridge.ros.plant_node", {"course": "nowhere"}, "nowhere"),
+    "policy": ("bridge.ros.policy_node", {"policy": "/nowhere"}, "/nowhere"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refused_configuration_is_one_line_and_exit_code_2(name: str) -> None:
+    module, settings, named = REFUSED[name]
+    with a_world() as world:
+        sockets = {key: world.folder / value for key, value in settings.items() if key.endswith("_socket")}
+        process = world.start(module, **{**settings, **sockets})
+        assert process.wait(60.0) == 2
+        (line,) = world.output(process).splitlines()
+        assert line.startswith(f"{name}: ")
+        assert named in line

@@ -22,6 +22,7 @@ from nerfbot.hardware.driver.service import PERMIT_SOCKET, DriverConfig
 from nerfbot.hardware.robot import ServoRobot
 from nerfbot.hardware.safety.requests import SupervisorClient
 from nerfbot.limits import NerfSpec
+from tests.hardware.lifecycle_walk import Walker
 from tests.hardware.ros_world import PATIENCE, Partner, World, a_world
 
 pytestmark = pytest.mark.realtime
@@ -116,6 +117,16 @@ def test_commands_move_the_arm_under_the_supervisors_permit_and_its_stop_stops_i
     arm.until(lambda: arm.phase() == "run", arm.hold)
     other = arm.node.create_publisher(KINDS[arm.kind], "cmd_vel_nerfed", QoSProfile(depth=1))
     arm.until(lambda: "command-age" in arm.reason(), lambda: (arm.hold(), arm.send_command(target, other)))
+
+
+@pytest.mark.slow
+def test_in_every_order_of_transitions_the_arm_follows_only_while_the_node_is_active(arm: Arm) -> None:
+    arm.until(lambda: arm.phase() == "run", arm.hold)
+
+    def check(active: bool) -> None:
+        arm.until(lambda: (arm.phase() == "run") == active, arm.hold)
+
+    Walker(arm, "servo").walk(2, arm.hold, check)
 
 
 @pytest.mark.parametrize(
