@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from nerfbot.declared import Declared, validate
+from nerfbot.files import read_text
 from nerfbot.limits import Envelope
 
 from .errors import InvalidServo
@@ -237,10 +238,8 @@ def _entries(robot: ServoRobot, data: Any, path: Path) -> list[JointCalibration]
 
 
 def _read(path: Path) -> Any:
+    text = read_text(path, InvalidServo)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as problem:
-        reason = getattr(problem, "strerror", None) or str(problem)
-        raise InvalidServo(f"{path}: cannot be read: {reason}") from None
+        return json.loads(text)
     except (ValueError, RecursionError):
         raise InvalidServo(f"{path}: is not JSON") from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, NamedTuple, TypeVar, get_args
 
@@ -72,6 +73,21 @@ def dotted(path: DataPath, where: str = "") -> str:
         else:
             where += f".{text}" if where else text
     return where
+
+
+def printable(text: str, keep: str = "") -> str:
+    """``text`` with every control character but those in ``keep`` as its escape sequence.
+
+    A name from elsewhere could otherwise steer a terminal, or turn the direction of what follows.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char
+        if char in keep or unicodedata.category(char)[0] != "C"
+        else char.encode("unicode_escape").decode()
+        for char in text
+    )
 
 
 def shown(value: object) -> str:

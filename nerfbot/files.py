@@ -8,14 +8,15 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import tempfile
-from collections.abc import Collection, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from nerfbot.declared import suggestion
+from nerfbot.declared import printable, shown, suggestion
 from nerfbot.errors import InvalidCommand, InvalidSpec
 
 
@@ -79,10 +80,85 @@ def _check_folder(out: Path, outputs: Collection[str]) -> None:
         raise InvalidCommand(f"out = {out}: holds {other[0]!r}, which no demo wrote: choose another folder")
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice instead of keeping the last one."""
+MAX_BYTES = 16_000_000
+"""Largest file that is read whole, unless the caller says otherwise."""
+
+MAX_DEPTH = 100
+"""How deep YAML or JSON may be nested."""
+
+MAX_NODES = 100_000
+"""Aliases can make a small YAML file very large; one beyond this many values is refused."""
+
+MAX_DIGITS = 100
+"""Digits of the longest whole number in YAML."""
+
+
+def read_file(path: Path, error: Callable[[str], Exception] = InvalidSpec, limit: int = MAX_BYTES) -> bytes:
+    """The bytes of a plain file; raises ``error`` for one that is missing, too large, or no plain file.
+
+    A pipe would keep the reader waiting, and a device never ends.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise error(f"{path}: cannot be read: is not a file")
+        if status.st_size > limit:
+            raise error(f"{path}: cannot be read: has {status.st_size} bytes, must be at most {limit}")
+        return path.read_bytes()
+    except OSError as problem:
+        raise error(f"{path}: cannot be read: {problem.strerror or problem}") from None
+
+
+def read_text(path: Path, error: Callable[[str], Exception] = InvalidSpec, limit: int = MAX_BYTES) -> str:
+    """The text of a plain file in UTF-8; raises ``error`` as `read_file` does, and for other bytes."""
+    try:
+        return read_file(path, error, limit).decode("utf-8")
+    except UnicodeDecodeError as problem:
+        raise error(f"{path}: cannot be read: {problem}") from None
+
+
+class StrictLoader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice instead of keeping the last one, and texts that attack."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = 0
+
+    def get_single_node(self) -> yaml.Node | None:
+        """The document, whose size is known to be bearable."""
+        root = super().get_single_node()
+        if root is not None:
+            _check_size(root)
+        return root
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """A node that is not too deep."""
+        if self._depth > MAX_DEPTH:
+            mark = self.peek_event().start_mark
+            raise yaml.MarkedYAMLError(problem=f"is nested more than {MAX_DEPTH} deep", problem_mark=mark)
+        self._depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
+
+    def compose_scalar_node(self, anchor: dict[Any, yaml.Node]) -> yaml.ScalarNode:
+        """A text without control characters."""
+        node = super().compose_scalar_node(anchor)
+        if printable(node.value, keep="\n\t") != node.value:
+            problem = f"a text must not hold control characters, got {shown(node.value)}"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        return node
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """A whole number of bearable length."""
+        if len(node.value) > MAX_DIGITS:
+            problem = f"a number of {len(node.value)} digits: must have at most {MAX_DIGITS}"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        return super().construct_yaml_int(node)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping with each key once."""
         seen: set[Any] = set()
         for key_node, _ in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":
@@ -95,6 +171,35 @@ class _StrictLoader(yaml.SafeLoader):
                 raise yaml.MarkedYAMLError(problem=f"key {key!r} is given twice", problem_mark=mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+StrictLoader.add_constructor("tag:yaml.org,2002:int", StrictLoader.construct_yaml_int)
+
+
+def _check_size(root: yaml.Node) -> None:
+    """Refuse a document that its aliases make endless, enormous or too deep."""
+    measured: dict[int, tuple[int, int]] = {}
+
+    def measure(node: yaml.Node, depth: int) -> tuple[int, int]:
+        """Values and height of what ``node`` stands for."""
+        size, height = measured.get(id(node), (0, 0))
+        if not size:
+            inside = []
+            if depth <= MAX_DEPTH and isinstance(node, yaml.CollectionNode):
+                items = (
+                    node.value if isinstance(node, yaml.SequenceNode) else [n for p in node.value for n in p]
+                )
+                inside = [measure(item, depth + 1) for item in items]
+            size = 1 + sum(part for part, _ in inside)
+            height = 1 + max((part for _, part in inside), default=0)
+            measured[id(node)] = size, height
+        if size > MAX_NODES or depth + height > MAX_DEPTH + 1:
+            raise yaml.MarkedYAMLError(
+                problem="an alias makes this document endless or enormous", problem_mark=node.start_mark
+            )
+        return size, height
+
+    measure(root, 0)
 
 
 def shipped(folder: Path, source: str | Path, what: str, error: type[Exception]) -> Path:
@@ -113,17 +218,18 @@ def shipped(folder: Path, source: str | Path, what: str, error: type[Exception])
 
 
 def read_yaml(path: Path, error: type[Exception] = InvalidSpec) -> Any:
-    """Parse ``path``; raises ``error`` with file, line and column for unreadable or malformed YAML."""
+    """Parse ``path``; raises ``error`` with file, line and column for unreadable or malformed YAML.
+
+    Neither aliases nor nesting can make it slow or large, and no text in it holds control characters.
+    """
+    text = read_text(path, error)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
-        reason = getattr(problem, "strerror", None) or str(problem)
-        raise error(f"{path}: cannot be read: {reason}") from None
-    try:
-        return yaml.load(text, _StrictLoader)
+        return yaml.load(text, StrictLoader)
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         raise error(f"{place}: {problem.problem or problem.context}") from None
     except yaml.YAMLError as problem:
         raise error(f"{path}: {str(problem).splitlines()[0]}") from None
+    except ValueError as problem:
+        raise error(f"{path}: cannot read a value: {problem}") from None

@@ -22,9 +22,9 @@ class NetworkConfig(Declared):
     """
 
     kind: Literal["mlp", "conv", "egocentric", "planning"] = "mlp"
-    hidden: tuple[PositiveInt, ...] = (256, 256)
+    hidden: Annotated[tuple[PositiveInt, ...], Field(max_length=64)] = (256, 256)
     channels: PositiveInt = 32
-    blocks: PositiveInt = 2
+    blocks: Annotated[PositiveInt, Field(le=64)] = 2
     embedding: PositiveInt = 8
     memory: Annotated[int, Field(ge=0)] = 0
     activation: Literal["tanh", "relu", "silu"] = "tanh"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -22,9 +23,16 @@ from nerfbot.agents.networks import ActorCritic
 from nerfbot.agents.normalization import RunningNorm, norm_key, normalize
 from nerfbot.agents.tensor_env import Observation
 from nerfbot.errors import InvalidCommand
+from nerfbot.files import read_file, read_text
 
 FORMAT = 1
 WEIGHTS, DESCRIPTION = "policy.safetensors", "policy.json"
+
+MAX_WEIGHTS = 2**32
+"""Bytes of the largest file of weights that is read."""
+
+MAX_VALUES = 10**7
+"""Values of the largest box of an observation or action."""
 
 
 class Policy:
@@ -176,7 +184,7 @@ def load_policy(path: str | Path, device: str = "cpu", seed: int = 0) -> Policy:
     place = Path(path)
     folder = place.parent if place.name in (WEIGHTS, DESCRIPTION) else place
     described = _read(folder / DESCRIPTION)
-    weights = _bytes(folder / WEIGHTS)
+    weights = read_file(_existing(folder / WEIGHTS), _error, MAX_WEIGHTS)
     try:
         if hashlib.sha256(weights).hexdigest() != described["sha256"]:
             raise ValueError(
@@ -185,14 +193,15 @@ def load_policy(path: str | Path, device: str = "cpu", seed: int = 0) -> Policy:
         parts = {name: cast("spaces.Box", space_of(box)) for name, box in described["observation"].items()}
         action_space = space_of(described["action"])
         head = head_for(action_space, described["squash"])
-        network = ActorCritic(
-            parts, head, NetworkConfig.model_validate(described["network"]), described["values"]
-        )
+        config, values = NetworkConfig.model_validate(described["network"]), described["values"]
+        tensors = weights_file.load(weights)
+        with torch.device("meta"):  # costs no memory: a description may ask for more than there is
+            _check_shapes(ActorCritic(parts, head, config, values), tensors)
+        network = ActorCritic(parts, head, config, values)
         norms = torch.nn.ModuleDict(
             {norm_key(name): RunningNorm(parts[name].shape) for name in described["normalised"]}
         )
         returns = RunningNorm(()) if described.get("scaled", False) else None
-        tensors = weights_file.load(weights)
         for name, value in tensors.items():
             if not value.isfinite().all():
                 raise ValueError(f"{WEIGHTS}: {name} holds a number that is not finite")
@@ -215,6 +224,17 @@ def load_policy(path: str | Path, device: str = "cpu", seed: int = 0) -> Policy:
     return Policy(network, parts, norms, action_space, about, seed, returns)
 
 
+def _check_shapes(network: ActorCritic, tensors: Mapping[str, Tensor]) -> None:
+    """Compare the described network with the weights; raises `ValueError` for the first that differs."""
+    for name, value in network.state_dict().items():
+        held = tensors.get(f"network.{name}")
+        if held is None or held.shape != value.shape:
+            shape = "missing" if held is None else tuple(held.shape)
+            raise ValueError(
+                f"{DESCRIPTION} asks for {name} {tuple(value.shape)}, in {WEIGHTS} it is {shape}"
+            )
+
+
 UNUSABLE = (
     *(KeyError, TypeError, ValueError, AttributeError, AssertionError, RuntimeError, MemoryError),
     *(OverflowError, SafetensorError),
@@ -223,9 +243,10 @@ UNUSABLE = (
 
 
 def _read(path: Path) -> dict[str, Any]:
+    text = read_text(_existing(path), _error)
     try:
-        content = json.loads(_bytes(path).decode())
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as problem:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as problem:
         raise InvalidCommand(f"policy: {path} cannot be read: {problem}") from None
     file_format = content.get("format") if isinstance(content, dict) else None
     if not isinstance(content, dict) or file_format != FORMAT:
@@ -233,13 +254,14 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise InvalidCommand(f"policy: {path} does not exist") from None
-    except OSError as problem:
-        raise InvalidCommand(f"policy: {path} cannot be read: {problem.strerror}") from None
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise InvalidCommand(f"policy: {path} does not exist")
+    return path
+
+
+def _error(text: str) -> InvalidCommand:
+    return InvalidCommand(f"policy: {text}")
 
 
 def describe(space: spaces.Space[Any]) -> dict[str, Any]:
@@ -284,6 +306,8 @@ def space_of(described: Mapping[str, Any]) -> spaces.Space[Any]:
         return spaces.MultiDiscrete(described["n"], start=described["start"])
     if kind == "box":
         shape = tuple(described["shape"])
+        if math.prod(shape) > MAX_VALUES:
+            raise ValueError(f"shape {shape}: must hold at most {MAX_VALUES} values")
         low, high = (
             np.broadcast_to(
                 np.asarray(described[end], float).reshape(shape if isinstance(described[end], list) else ()),

@@ -8,6 +8,7 @@ import sys
 import typer
 
 from nerfbot import __version__
+from nerfbot.declared import printable
 from nerfbot.errors import NerfbotError
 
 app = typer.Typer(
@@ -103,4 +104,4 @@ def _one_line(error: Exception) -> str:
     """The error's text; a usage error names its parameter."""
     message = getattr(error, "format_message", None)
     text = str(error) if message is None else str(message())
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))

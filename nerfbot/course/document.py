@@ -14,11 +14,9 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from nerfbot.declared import DataPath, ModelT, dotted, find_mistake, shown, unknown_field
 from nerfbot.errors import InvalidCourse
+from nerfbot.files import MAX_NODES, StrictLoader
 
 Place = tuple[int, int]
-
-MAX_NODES = 100_000
-"""Aliases can make a small file very large; a document beyond this many nodes is refused."""
 
 
 class Document:
@@ -37,7 +35,7 @@ class Document:
         self._literal: set[DataPath] = set()
         self._nodes = 0
         try:
-            loader = yaml.SafeLoader(text)
+            loader = StrictLoader(text)
             root = loader.get_single_node()
             if not isinstance(root, MappingNode):
                 raise self.error_at((1, 1), "a course file is a mapping such as `name: ...`")

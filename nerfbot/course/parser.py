@@ -21,6 +21,7 @@ from nerfbot.course.scatter import Scatter
 from nerfbot.course.task import Matcher, Task
 from nerfbot.declared import DataPath, shown, suggestion
 from nerfbot.errors import InvalidCourse
+from nerfbot.files import read_text
 
 CATALOGUE = pathlib.Path(__file__).parent / "catalogue"
 
@@ -58,11 +59,7 @@ def load_plan(course: str | pathlib.Path) -> CoursePlan:
         source = str(course)
         if not path.is_file():
             raise InvalidCourse(f"unknown course {str(course)!r}{suggestion(str(course), names)}")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidCourse(f"{source}: cannot be read: {error}") from None
-    return parse(text, source)
+    return parse(read_text(path, InvalidCourse), source)
 
 
 def load_course(course: str | pathlib.Path, seed: int | None = None, training: bool = False) -> Course:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
+from nerfbot.files import read_file
+
 from ..errors import InvalidRobot
 
 Refuse = Callable[[str], InvalidRobot]
@@ -65,7 +67,7 @@ def read_urdf(path: Path) -> Element:
 
     Raises `ParseError` or `OSError`.
     """
-    return ElementTree.fromstring(path.read_bytes().strip(b"\0 \t\r\n"))
+    return ElementTree.fromstring(read_file(path, OSError).strip(b"\0 \t\r\n"))
 
 
 def _check_tree(root: Element, joints: Mapping[str, Element], refuse: Refuse) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,10 @@ from safetensors import torch as weights_file
 
 import nerfbot
 from nerfbot.agents.explorers import Explorer
+from nerfbot.agents.heads import head_for
 from nerfbot.agents.learner import Learner
 from nerfbot.agents.network_config import NetworkConfig
+from nerfbot.agents.networks import ActorCritic
 from nerfbot.agents.policy import DESCRIPTION, WEIGHTS, Policy, describe, load_policy, space_of
 from nerfbot.agents.tensor_env import TensorVectorEnv
 from nerfbot.errors import InvalidCommand
@@ -319,3 +323,52 @@ def test_what_json_cannot_hold_is_refused_before_anything_is_written(tmp_path: P
 )
 def test_spaces_survive_json(space: spaces.Space) -> None:
     assert space_of(json.loads(json.dumps(describe(space)))) == space
+
+
+DEMANDS = {
+    "wide layers": lambda d: d["network"].update(hidden=[30000, 30000]),
+    "many layers": lambda d: d["network"].update(hidden=[1] * 20000),
+    "a large memory": lambda d: d["network"].update(memory=30000),
+    "a large observation": lambda d: next(iter(d["observation"].values())).update(shape=[10**9, 10**9]),
+    "many actions": lambda d: d.update(action={"kind": "discrete", "n": 10**12, "start": 0}),
+    "many critics": lambda d: d.update(values=["a"] * 10**5),
+}
+
+
+@pytest.mark.parametrize("demand", DEMANDS)
+def test_a_description_that_demands_more_than_the_weights_hold_is_refused_at_once(demand, tmp_path):
+    folder = save_small(tmp_path)
+    described = json.loads((folder / "policy.json").read_text())
+    DEMANDS[demand](described)
+    (folder / "policy.json").write_text(json.dumps(described))
+    began = time.process_time()
+    with pytest.raises(InvalidCommand) as caught:
+        load_policy(folder)
+    assert "\n" not in str(caught.value)
+    assert time.process_time() - began < 2.0
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "[" * 5000])
+def test_a_description_of_endless_numbers_or_lists_is_refused(text, tmp_path):
+    folder = save_small(tmp_path)
+    (folder / "policy.json").write_text(text)
+    with pytest.raises(InvalidCommand, match="cannot be read"):
+        load_policy(folder)
+
+
+@pytest.mark.parametrize("name", ["policy.json", "policy.safetensors"])
+def test_a_pipe_is_not_waited_for(name, tmp_path):
+    folder = save_small(tmp_path)
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(InvalidCommand, match="is not a file"):
+        load_policy(folder)
+
+
+def save_small(folder):
+    """A saved policy of two layers."""
+    parts = {"": spaces.Box(-1, 1, (4,), np.float32)}
+    action = spaces.Box(-1, 1, (2,), np.float32)
+    network = ActorCritic(parts, head_for(action, False), NetworkConfig(), ["value"])
+    Policy(network, parts, torch.nn.ModuleDict(), action).save(folder)
+    return folder
