@@ -57,10 +57,11 @@ def utc_now() -> str:
 class AuditLog:
     """Appends to the log at `path`, which is begun if there is none and continued if there is.
 
-    An existing log is continued only after its first and its last two lines have been verified (`verify`
-    checks them all). A last line that a crash left incomplete is refused, unless `repair` is true: then
-    that piece alone is cut off, and a `repair` record says so. `fsync` forces every line to the disk;
-    without it every line is handed to the operating system at once. `wall` gives each line's `time`.
+    An existing log is continued only after all of its lines have been verified; `thorough=False` checks the
+    first and the last two alone, for a log that this process has verified before. A last line that a crash
+    left incomplete is refused, unless `repair` is true: then that piece alone is cut off, and a `repair`
+    record says so. `fsync` forces every line to the disk; without it every line is handed to the operating
+    system at once. `wall` gives each line's `time`.
     Raises `AuditLogBroken`, or `AuditLogUnreadable` where the file cannot be opened or written.
     """
 
@@ -71,6 +72,7 @@ class AuditLog:
         repair: bool = False,
         fsync: bool = False,
         wall: Callable[[], str] | None = None,
+        thorough: bool = True,
     ) -> None:
         self.path = Path(path)
         self._fsync = fsync
@@ -81,7 +83,7 @@ class AuditLog:
         except OSError as error:
             raise _unreadable(self.path, error) from None
         try:
-            self._resume(repair)
+            self._resume(repair, thorough)
         except BaseException:
             self._file.close()
             raise
@@ -154,22 +156,32 @@ class AuditLog:
             raise AuditLogUnreadable(f"{self.path}: only {written} of {len(line)} bytes could be written")
         self._size += len(line)
 
-    def _resume(self, repair: bool) -> None:
-        whole, torn = _tail(self._file)
+    def _resume(self, repair: bool, thorough: bool) -> None:
         last: dict[str, Any] = {"now": 0.0}
-        for raw in whole:
-            # The first line read gives its own number; the chain ties it to the next.
-            last = _check(self.path, self._lines + 1 if self._lines else None, raw, self._head)
-            self._lines, self._head = last["seq"] + 1, last["hash"]
-        if whole:
-            self._file.seek(0)
-            _check(self.path, 1, _first_line(self._file), NO_LINE)
+        torn = b""
+        if thorough:
+            with open(self.path, "rb") as file:
+                for raw in file:
+                    if not raw.endswith(b"\n"):
+                        torn = raw
+                        break
+                    last = _check(self.path, self._lines + 1, raw, self._head)
+                    self._lines, self._head = self._lines + 1, last["hash"]
+        else:
+            whole, torn = _tail(self._file)
+            for raw in whole:
+                # The first line read gives its own number; the chain ties it to the next.
+                last = _check(self.path, self._lines + 1 if self._lines else None, raw, self._head)
+                self._lines, self._head = last["seq"] + 1, last["hash"]
+            if whole:
+                self._file.seek(0)
+                _check(self.path, 1, _first_line(self._file), NO_LINE)
         if torn and not repair:
             raise AuditLogBroken(self.path, self._lines + 1, _incomplete(torn))
         self._size = os.fstat(self._file.fileno()).st_size - len(torn)
         if torn:
             self._file.truncate(self._size)
-        if not whole:
+        if not self._lines:
             self.append("genesis", last["now"], format=FORMAT)
         if torn:
             self.append("repair", last["now"], bytes=len(torn), sha256=hashlib.sha256(torn).hexdigest())

@@ -113,14 +113,23 @@ def test_long_lines_do_not_hide_the_tail(path):
     assert verify(path).lines == 6
 
 
-def test_a_long_log_is_continued_after_reading_its_ends_only(path, monkeypatch):
+def test_a_long_log_that_is_known_is_continued_after_reading_its_ends_only(path, monkeypatch):
     write(path, 400)
     checked = []
     check = audit_module._check
     monkeypatch.setattr(audit_module, "_check", lambda *given: checked.append(given[1]) or check(*given))
-    with AuditLog(path) as log:
+    with AuditLog(path, thorough=False) as log:
         assert log.lines == 401
     assert checked == [None, 401, 1]
+
+
+def test_a_log_that_was_changed_in_its_middle_is_not_continued(path):
+    write(path, 40)
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[20] = lines[20].replace(b'"now":', b'"now":1')
+    path.write_bytes(b"".join(lines))
+    with pytest.raises(AuditLogBroken, match="line 21"):
+        AuditLog(path)
 
 
 def test_the_wall_clock_is_noted_only_where_given(path):
