@@ -28,8 +28,16 @@ SINGLE_MARGIN = 0.03
 
 SCAN_MARGIN = 0.006
 TRIES = 3
-MAX_OUTSTANDING = 3
-"""At most this many answers of a servo may still be under way."""
+LATE_TIME = 0.2
+"""How long after an answer that did not come in time a packet of its servo is that answer, s."""
+
+LATE_CURE = "set the adapter's latency timer to 1 ms (docs/hardware.md), or give more time with --margin"
+
+QUIET_TIMEOUT = 1.0
+"""How long `Bus.wait_until_quiet` waits, s."""
+
+MAX_DISCARDED = 8
+"""Reads in which the input is discarded before a request: a line that never rests must not hold the bus."""
 
 _MODEL_NUMBER = {"feetech": (3, 2), "dynamixel": (0, 2)}  # address and length
 
@@ -62,7 +70,7 @@ class Bus:
         self.margin = margin
         self.strays: Counter[int] = Counter()
         self.late = 0
-        self._outstanding: Counter[int] = Counter()
+        self._late_until: dict[int, float] = {}
         self._buffer = bytearray()
 
     def close(self) -> None:
@@ -256,9 +264,17 @@ class Bus:
         self.port.write(packet)
 
     def wait_until_quiet(self, seconds: float = 0.01) -> None:
-        """Wait until no byte has come for ``seconds``, and discard what came before."""
+        """Wait until no byte has come for ``seconds``, and discard what came before.
+
+        Raises `BusError` where the line does not rest within `QUIET_TIMEOUT`.
+        """
+        until = self.port.clock() + QUIET_TIMEOUT
         while self.port.read(self.port.clock() + seconds):
-            pass
+            if self.port.clock() > until:
+                raise BusError(
+                    f"port {self.port.path}: is never quiet for {1000 * seconds:g} ms: another device sends"
+                    " all the time, or the line is noisy (wrong port? wrong baud rate? ground not connected?)"
+                )
         self._buffer.clear()
 
     def probe_echo(self) -> bool:
@@ -291,10 +307,13 @@ class Bus:
             self._buffer += data
             while (received := self.protocol.parse(self._buffer)) is not None:
                 self._accept(received, packet, expected, replies, ambiguous)
+            if self.port.clock() >= deadline:
+                break  # what comes without a rest is no answer
         for id in ambiguous:
             del replies[id]
         for id in expected:
-            self._outstanding[id] = 0 if id in replies else min(self._outstanding[id] + 1, MAX_OUTSTANDING)
+            if id not in replies:
+                self._late_until[id] = self.port.clock() + LATE_TIME
         return replies
 
     def _accept(
@@ -318,16 +337,18 @@ class Bus:
         replies[id] = reply
 
     def _count_stray(self, id: int) -> None:
-        """Count a packet that answers no request: a late one where its servo owes one, else a stray."""
-        if self._outstanding[id] > 0:
-            self._outstanding[id] -= 1
+        """Count a packet that answers no request: a late one of a servo that owed one, else a stray."""
+        if self.port.clock() < self._late_until.get(id, 0.0):
             self.late += 1
         else:
             self.strays[id] += 1
 
     def _discard_input(self) -> None:
         """Discard what lies in the input, and count the packets in it."""
-        while data := self.port.read(0.0):
+        for _ in range(MAX_DISCARDED):
+            data = self.port.read(0.0)
+            if not data:
+                break
             self._buffer += data
         while (packet := self.protocol.parse(self._buffer)) is not None:
             self._count_stray(packet.id)

@@ -140,6 +140,7 @@ class ServoDriver:
             port_open=self.bus.port.is_open,
             reopened=reopened,
             strays=self.feedback.strays,
+            late=self.feedback.late,
             envelope_intact=self._fingerprint() == self._fingerprint_at_start,
             log_problem=self.log_problem,
             enabled=self.phase not in (Phase.OFF, Phase.RELEASE),

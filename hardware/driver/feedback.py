@@ -76,17 +76,22 @@ class Feedback:
             if (names := self._written_outside_block(joint))
         ]
         self._turn = 0
-        self._strays: deque[tuple[float, int]] = deque()
-        self._stray_count = 0
+        self._unasked: deque[tuple[float, int, int]] = deque()
+        self._counted = (0, 0)
 
     @property
     def strays(self) -> int:
         """Stray answers within the last `STRAY_TIME`."""
-        return sum(count for _, count in self._strays)
+        return sum(strays for _, strays, _ in self._unasked)
+
+    @property
+    def late(self) -> int:
+        """Late answers within the last `STRAY_TIME`."""
+        return sum(late for _, _, late in self._unasked)
 
     def reset_strays(self) -> None:
-        """Count strays from here on: earlier ones belong to the set-up."""
-        self._stray_count = self.bus.stray_count
+        """Count stray and late answers from here on: earlier ones belong to the set-up."""
+        self._counted = (self.bus.stray_count, self.bus.late)
 
     def read(self, now: float, gap: float) -> None:
         """Read every servo at ``now`` (s), ``gap`` s after the last time; raises `PortError`."""
@@ -105,11 +110,12 @@ class Feedback:
             self._read_watched()
         if not any(state.missed for state in self.joints):
             self._check_next()
-        while self._strays and now - self._strays[0][0] > STRAY_TIME:
-            self._strays.popleft()
-        if self.bus.stray_count > self._stray_count:
-            self._strays.append((now, self.bus.stray_count - self._stray_count))
-            self._stray_count = self.bus.stray_count
+        while self._unasked and now - self._unasked[0][0] > STRAY_TIME:
+            self._unasked.popleft()
+        strays, late = self._counted
+        self.reset_strays()
+        if self._counted != (strays, late):
+            self._unasked.append((now, self._counted[0] - strays, self._counted[1] - late))
 
     def count_missed(self) -> None:
         """Count a cycle without any answer: the port is lost."""
@@ -170,7 +176,12 @@ class Feedback:
         return f"goal_position = {goal}, which this driver has not written"
 
     def _mismatch(self, joint: JointConfig, values: Mapping[str, int]) -> str:
-        """The first of the read ``values`` that is not what was written, in words; "" where all are."""
+        """The first of the read ``values`` that is not what was written, in words; "" where all are.
+
+        While answers are late, one may be that to an earlier read: it says nothing about the last write.
+        """
+        if self.late:
+            return ""
         expected = self.expected[joint.id]
         for name, value in {**expected.marks, **expected.values}.items():
             if values.get(name, value) != value:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
+from ..bus.bus import LATE_CURE
 from ..safety.permit import PermitState
 from ..safety.severity import Severity
 from .joint_state import MAX_MISSED, JointState
@@ -45,6 +46,9 @@ PRESSING_MARGIN = 15.0
 STRAYS = 3
 """So many stray answers within `feedback.STRAY_TIME` mean a second servo with that ID."""
 
+MAX_LATE = 6
+"""So many late answers within `feedback.STRAY_TIME` are no accident."""
+
 MAX_PERIODS = 3.0
 """A longer gap between cycles, in periods, is a pause, after which no message that waited is believed."""
 
@@ -64,6 +68,7 @@ class BusCycle:
     port_open: bool = True
     reopened: bool = False
     strays: int = 0
+    late: int = 0
     envelope_intact: bool = True
     enabled: bool = False
     log_problem: str = ""
@@ -125,6 +130,10 @@ def _command_conflict(cycle: BusCycle) -> str:
 
 def _pause(cycle: BusCycle) -> str:
     return f"a pause of {cycle.gap:.3f} s" if cycle.gap > MAX_PERIODS * cycle.period else ""
+
+
+def _late(cycle: BusCycle) -> str:
+    return f"{cycle.late} answers came too late: {LATE_CURE}" if cycle.late >= MAX_LATE else ""
 
 
 def _reopened(cycle: BusCycle) -> str:
@@ -205,6 +214,7 @@ GUARDS: list[Guard] = [
     Guard("port", STOP, PERMIT, lambda c: "" if c.port_open else "the port is lost"),
     Guard("port-reopened", LATCH, PERMIT, _reopened),
     Guard("answers", STOP, ITSELF, lambda c: c.first(_answers)),
+    Guard("late-answers", STOP, ITSELF, _late),
     Guard("strays", LATCH, OPERATOR, lambda c: f"{c.strays} stray answers" if c.strays >= STRAYS else ""),
     Guard("hardware-status", LATCH, SERVICE, lambda c: c.first(_hardware)),
     Guard("temperature", LATCH, OPERATOR, lambda c: c.first(_temperature)),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..bus.bus import MARGIN, Bus
+from ..bus.bus import LATE_CURE, MARGIN, Bus
 from ..bus.control_table import models_numbered
 from ..bus.port import Port
 from ..errors import BusError, NoReply
@@ -42,7 +42,7 @@ def open_bus(robot: ServoRobot, port: str, margin: float = MARGIN) -> Bus:
 def check_servos(bus: Bus, robot: ServoRobot) -> None:
     """Check that exactly the robot's servos answer; raises `WrongServos` as `open_bus` does."""
     numbers: dict[int, int | None] = {}
-    before = bus.strays.copy()
+    before, late = bus.strays.copy(), bus.late
     for joint in robot.joints:
         answers = [bus.identify(joint.id, tries=2) for _ in range(PROBES)]
         numbers[joint.id] = next((number for number in answers if number is not None), None)
@@ -51,6 +51,8 @@ def check_servos(bus: Bus, robot: ServoRobot) -> None:
         if bus.strays[joint.id] - before[joint.id] > 1:  # one may be a late answer
             raise WrongServos(f"servo {joint.id} ({joint.name}): two servos answer to this ID")
     missing = [joint for joint in robot.joints if numbers[joint.id] is None]
+    if bus.late - late >= len(robot.joints):
+        raise WrongServos(f"port {bus.port.path}: {bus.late - late} answers came too late: {LATE_CURE}")
     if len(missing) == len(robot.joints):
         raise WrongServos(
             f"port {bus.port.path}: no servo answers at baud = {robot.baud}: wrong port, wrong baud"

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from nerfbot.hardware.bus.bus import Bus
+from nerfbot.hardware.bus.bus import MARGIN, Bus
 from nerfbot.hardware.bus.port import Port
 from nerfbot.hardware.driver.driver import ServoDriver
 from nerfbot.hardware.driver.guards import COMMAND_TIMEOUT
@@ -64,10 +64,10 @@ class LockstepArm:
     """``robot`` emulated, with its driver under ``spec``, as `ServoArm` has it.
 
     It starts at rest at ``start`` (rad by joint), a joint that is not named there at 0 rad, with changes of
-    ``eeprom`` by ID and register, and on a ``supply`` (V) of the servos' own unless given. ``levels``: the
-    lift that the permits give, by axis; ``stop``: why they are emergency stops, "" where they are none;
-    ``clearing``: whether they clear the latch; ``permits`` and ``commands``: whether there are any. All may
-    be set at any time. Raises what `Driver` does.
+    ``eeprom`` by ID and register, and on a ``supply`` (V) of the servos' own unless given; ``margin`` is the
+    bus's. ``levels``: the lift that the permits give, by axis; ``stop``: why they are emergency stops, ""
+    where they are none; ``clearing``: whether they clear the latch; ``permits`` and ``commands``: whether
+    there are any. All may be set at any time. Raises what `Driver` does.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class LockstepArm:
         start: Mapping[str, float] | None = None,
         eeprom: Mapping[int, Mapping[str, int]] | None = None,
         supply: float | None = None,
+        margin: float = MARGIN,
     ) -> None:
         self.robot, self.channels = robot, robot.channels()
         self.emulator = build(robot, None, clock=lambda: 0.0)
@@ -85,7 +86,7 @@ class LockstepArm:
             servo.place(servo.angle_of(joint.counts((start or {}).get(joint.name, 0.0))), 0.0)
             servo.motor.supply = supply or servo.motor.supply
         self.port = LockstepPort(self.emulator, robot.baud)
-        bus = Bus(self.port, robot.protocol, robot.servos)
+        bus = Bus(self.port, robot.protocol, robot.servos, margin)
         self.driver = ServoDriver(robot, spec, bus, self.port.clock)
         self.driver.start()
         self.levels: tuple[float, ...] = (0.0,) * len(AXES)

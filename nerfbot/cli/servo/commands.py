@@ -35,6 +35,11 @@ FOLDER = Annotated[
     Path | None, typer.Option(help="Folder for the driver's sockets; default: a temporary one.")
 ]
 
+MARGIN = Annotated[
+    float,
+    typer.Option(help="Time for an answer beyond its bits, s; more where the adapter holds answers back."),
+]
+
 BUSES = (
     *(("feetech", baud) for baud in (1_000_000, 500_000, 115_200)),
     *(("dynamixel", baud) for baud in (1_000_000, 57_600, 115_200)),
@@ -233,6 +238,11 @@ def _load_robot(robot: str, calibration: Path | None) -> ServoRobot:
     return description if calibration is None else calibrated(description, calibration)
 
 
+def _check_margin(margin: float) -> None:
+    if not 0.0 < margin <= 0.2:
+        raise InvalidCommand(f"--margin = {margin:g}: must be above 0 and at most 0.2 s")
+
+
 def _socket_folder(folder: Path | None) -> Path:
     sockets = folder or Path(tempfile.mkdtemp(prefix="nerfbot-driver-"))
     sockets.mkdir(parents=True, exist_ok=True)
@@ -252,6 +262,7 @@ def drive(
     allow: Annotated[
         list[str] | None, typer.Option(help="A limit that may stay unenforced, by name; may be repeated.")
     ] = None,
+    margin: MARGIN = 0.004,
     yes: YES = False,
 ) -> None:
     """Run the driver until Ctrl-C. Without a permit and a command it moves nothing."""
@@ -260,12 +271,13 @@ def drive(
 
     description, loaded = _load_robot(robot, calibration), NerfSpec.load(spec)
     limits = tuple(allow or ())
+    _check_margin(margin)
     confirm(port, expected_motion(description, loaded, limits), yes)
     sockets = _socket_folder(folder)
     started = f"{description.name} under {loaded.name}: sockets in {sockets}"
     with opened_port(port, robot, calibration) as path:
         audit = sockets / "audit.jsonl"
-        config = DriverConfig(description, loaded, path, sockets, audit, allow=limits, supervisor=supervisor)
+        config = DriverConfig(description, loaded, path, sockets, audit, margin, limits, supervisor)
         serve(config, lambda: print(started, flush=True))
 
 

@@ -70,6 +70,10 @@ def relieve(arm):
         each.motor.temperature = 25.0
 
 
+def late(arm):
+    arm.emulator.do({"do": "fault", "name": "late", "value": 0.013})
+
+
 def overload(arm):
     servo(arm).latched |= 1 << 5
     servo(arm)._overload_since = -9.0
@@ -195,6 +199,7 @@ CAUSES = {
     "port": Cause(unplug, replug),
     "port-reopened": Cause(unplug_briefly, persists=False),
     "answers": Cause(fault("silence")),
+    "late-answers": Cause(late),
     "strays": Cause(fault("duplicate_id")),
     "hardware-status": Cause(overload, persists=False),
     "temperature": Cause(fault("over_temperature")),
