@@ -22,7 +22,7 @@ BOUND = 2.0 * PERIOD + PERMIT + SPEED / DECELERATION
 PROCESSES = {"policy": "sender", "nerf": "nerf", "supervisor": "supervisor", "gate": "gate"}
 """The process of the rig that gets the faults, by the name in the figures."""
 
-FAULTS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "hang": signal.SIGUSR1}
+FAULTS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "hang": signal.SIGUSR1, "end": signal.SIGTERM}
 
 
 def start_chain(rig: Rig) -> None:
@@ -32,6 +32,7 @@ def start_chain(rig: Rig) -> None:
     filters = {**common, "use_odometry": False, "timer_rate": TIMER_RATE, **LIMITS}
     plant = {"course": "corner", "publish_clock": False, "cmd_vel_timeout": 0.2}
     supervision = {"permit_sockets": f"[{gate}, {nerf}]", "state_folder": rig.folder / "state"}
+    supervision |= {"gate_socket": gate, **LIMITS}
     rig.start("plant", plant)
     rig.start("supervisor", {**common, **supervision, "permit_valid": PERMIT})
     rig.start("gate", {**filters, "permit_socket": gate})
