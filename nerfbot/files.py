@@ -6,6 +6,7 @@ Every mistake becomes one line that names the file, the place and what is wrong.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import stat
@@ -43,6 +44,29 @@ def write_atomically(path: Path, content: str | bytes, error: type[Exception] = 
     """Write ``content`` to ``path``, whole or not at all; a str as UTF-8. Raises ``error`` as `replacing`."""
     with replacing(path, error) as part:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def owned_folder(folder: Path, error: type[Exception] = InvalidCommand) -> Iterator[None]:
+    """Create ``folder`` and own it until the block ends, or the process dies (flock on the folder).
+
+    Raises ``error`` where another process owns it, or the system refuses.
+    """
+    handle = -1
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as problem:
+        if handle >= 0:
+            os.close(handle)
+        if isinstance(problem, BlockingIOError):
+            raise error(f"{folder}: another process writes results there; wait, or choose --out") from None
+        raise error(f"{folder}: cannot be used: {problem.strerror or problem}") from None
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager

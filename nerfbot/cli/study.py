@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rich.console import Console
 
 from nerfbot.cli.console import needs_training, output_folder, progress_bar, table_of
+from nerfbot.files import owned_folder
 
 if TYPE_CHECKING:
     from nerfbot.experiment.protocol.config import ExperimentConfig
@@ -99,7 +100,7 @@ def run_study(
     config = load_experiment(BASE, [f"nerf={nerf}", *changes], quick=True)
     if final:
         note_test_use(folder, name)
-    with progress_bar() as show:
+    with owned_folder(folder), progress_bar() as show:
         result = run(config, folder, quick, "test" if final else "development", show)
     if as_json:
         print(json.dumps(json_ready(result.figures)))

@@ -20,6 +20,7 @@ from nerfbot.experiment.runs.results import FILE, Row, arm_values, read_rows, wr
 from nerfbot.experiment.runs.run_folder import note_test_use, write_text
 from nerfbot.experiment.runs.training import RunPlan, RunProgress, draw_levels, run
 from nerfbot.experiment.runs.workers import Workers
+from nerfbot.files import owned_folder
 from nerfbot.grid.action_menu import MOVES
 
 Job = tuple[str, int]
@@ -146,8 +147,15 @@ class Experiment:
     def run(self, show: Callable[[Progress], None]) -> list[Row]:
         """Run what has no row yet; all rows. `show` is called about twice a second.
 
-        A job that fails is listed in `Progress.failed` and leaves no row; the others continue.
+        A job that fails is listed in `Progress.failed` and leaves no row; the others continue. Raises
+        `InvalidExperiment` where another process runs an experiment in the folder.
         """
+        with owned_folder(self.folder, InvalidExperiment):
+            self.rows = read_rows(self.folder / FILE)
+            self._check_same()
+            return self._run(show)
+
+    def _run(self, show: Callable[[Progress], None]) -> list[Row]:
         progress = Progress(self.jobs)
         for row in self.rows:
             progress.done[(row["arm"], int(row["seed"]))] = row

@@ -22,6 +22,7 @@ from nerfbot.experiment.runs.results import column, read_rows, write_rows
 from nerfbot.experiment.runs.run_folder import CHECKPOINT, read_metrics
 from nerfbot.experiment.runs.scheduler import Experiment, jobs_of
 from nerfbot.experiment.runs.training import RunPlan, run
+from nerfbot.files import owned_folder
 
 SMALL = [
     "steps=2048",
@@ -134,6 +135,14 @@ def children(parent):
             if its_own and b"spawn_main" in (status.parent / "cmdline").read_bytes():
                 children.append(int(status.parent.name))
     return children
+
+
+def test_a_second_experiment_in_the_same_folder_is_refused(tmp_path):
+    with owned_folder(tmp_path), pytest.raises(InvalidExperiment, match="another process writes"):
+        Experiment(small(), tmp_path, ["plain"], 1, 1).run(lambda progress: None)
+    assert not (tmp_path / "config.yaml").exists()
+    with owned_folder(tmp_path):
+        pass
 
 
 def test_results_of_something_else_are_not_added_to(tmp_path):
