@@ -7,6 +7,7 @@ bounds the result. A leader that does not answer sends no commands, and the driv
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,11 @@ from .child import start_driver
 from .service import PERMIT_SOCKET, SHUTDOWN_TIME, DriverConfig
 from .servo_arm import ServoArm
 from .setup import check_units, open_bus, torque_off
+
+LEADER_JUMP, LEADER_SPEED, LEADER_SILENCE = 1.0, 20.0, 0.1
+"""A leader's joint may be this far (rad) from where it was, and further at this speed (rad/s) for the time
+since its last answer, at most this long (s). A turn of an encoder is 6.3 rad.
+"""
 
 PERMIT_VALID = 0.2
 """How long one permit of a teleoperation holds, s."""
@@ -68,10 +74,16 @@ class LeaderArm:
 class Teleoperation:
     """``leader`` commands ``arm`` under ``spec``; call `step` again and again, the driver sets the pace.
 
-    Each step calls ``permit``. Raises what `ActuatorLimiter` does.
+    Each step calls ``permit`` with the number of the latch to clear, or None. ``problem``: why the leader's
+    positions are not believed, "" where they are. Raises what `ActuatorLimiter` does.
     """
 
-    def __init__(self, leader: LeaderArm, arm: ServoArm, spec: NerfSpec, permit: Callable[[], Any]) -> None:
+    def __init__(
+        self, leader: LeaderArm, arm: ServoArm, spec: NerfSpec, permit: Callable[[int | None], Any]
+    ) -> None:
+        self.problem = ""
+        self._clear: int | None = None
+        self._last: tuple[float, list[float]] | None = None
         self.leader, self.arm, self._permit = leader, arm, permit
         robot = arm.robot
         self._limiter = ActuatorLimiter(spec, arm.channels, envelope=robot.hard_limits(), period=robot.period)
@@ -83,9 +95,11 @@ class Teleoperation:
         Until the driver follows commands, the follower is to stay where it is. Returns the state; raises
         `BusError` where the driver sends none.
         """
-        self._permit()
+        self._permit(self._clear)
         state = self.arm.read()
-        command = self.leader.read()
+        if not state["latched"]:
+            self._clear = None
+        command = self._believed(self.leader.read(), time.monotonic())
         if command is None:
             self._following = False
             return state
@@ -101,6 +115,31 @@ class Teleoperation:
         )
         self.arm.actuate(limited.value[0])
         return state
+
+    def clear(self) -> None:
+        """Clear the driver's latch: permits carry its number until it is gone, or another one comes."""
+        state = self.arm.state
+        self._clear = state["latch"] if state.get("latched") else None
+
+    def _believed(self, command: list[float] | None, now: float) -> list[float] | None:
+        """``command``, or None where a joint is further from where it was than a hand can have turned it.
+
+        Its encoder has passed the end of its turn, and the follower would sweep through all of it.
+        """
+        if command is None:
+            return None
+        if self._last is not None:
+            then, before = self._last
+            reach = LEADER_JUMP + LEADER_SPEED * min(now - then, LEADER_SILENCE)
+            for name, position, old in zip(self.leader.robot.names, command, before, strict=True):
+                if abs(position - old) > reach:
+                    self.problem = (
+                        f"leader: {name} jumped from {old:.2f} to {position:.2f} rad: it passed the end of"
+                        " its encoder's turn; turn it back, or calibrate the leader"
+                    )
+                    return None
+        self.problem, self._last = "", (now, command)
+        return command
 
 
 @contextlib.contextmanager
@@ -132,8 +171,8 @@ def teleoperating(
         mailbox = stack.enter_context(contextlib.closing(Mailbox(private_path(folder / PERMIT_SOCKET))))
         source = PermitSource(PERMIT_VALID)
 
-        def permit() -> None:
+        def permit(clear: int | None) -> None:
             if not supervised:
-                mailbox.send(source.next().encode(), folder / PERMIT_SOCKET)
+                mailbox.send(source.next(clear=clear).encode(), folder / PERMIT_SOCKET)
 
         yield Teleoperation(leader_arm, arm, spec, permit)

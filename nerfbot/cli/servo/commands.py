@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.table import Table
 
 from nerfbot.cli.options import JSON
-from nerfbot.cli.servo.confirmation import YES, confirm, expected_motion
+from nerfbot.cli.servo.confirmation import YES, confirm, enter_pressed, expected_motion
 from nerfbot.cli.servo.register_check import opened_port
 from nerfbot.errors import InvalidCommand
 
@@ -298,17 +298,20 @@ def teleoperate(
     ] = False,
     folder: FOLDER = None,
     seconds: Annotated[float, typer.Option(help="Duration; 0: until Ctrl-C.")] = 0.0,
+    margin: MARGIN = 0.004,
     yes: YES = False,
 ) -> None:
     """Let a leader arm command a nerfed follower of the same kind, through the driver and its guards.
 
-    The command permits the follower to move while it runs; at its end the follower stops and is let down.
+    The command permits the follower to move while it runs, and Enter clears its latch once the cause is
+    gone; at its end the follower stops and is let down.
     """
     from nerfbot.hardware.driver.teleoperation import teleoperating
     from nerfbot.limits import NerfSpec
 
     loaded = NerfSpec.load(nerf)
     leading, following = _load_robot(robot, leader_calibration), _load_robot(robot, calibration)
+    _check_margin(margin)
     confirm(leader, f"the torque of the leader {leading.name} goes off: hold the arm, or it falls.", yes)
     confirm(port, expected_motion(following, loaded), yes)
     sockets = _socket_folder(folder)
@@ -317,13 +320,25 @@ def teleoperate(
     with (
         opened_port(leader, robot, leader_calibration) as leader_port,
         opened_port(port, robot, calibration) as follower_port,
-        teleoperating(leading, leader_port, following, follower_port, loaded, sockets, supervised) as arms,
+        teleoperating(
+            leading, leader_port, following, follower_port, loaded, sockets, supervised, margin
+        ) as arms,
         suppress(KeyboardInterrupt),
     ):
         console.print(f"{following.name} under {loaded.name} follows; Ctrl-C ends it (sockets in {sockets})")
         while time.monotonic() < until:
             state = arms.step()
-            text = state["phase"] + ": " + (state["latched"] or "; ".join(state["reasons"]) or "follows")
+            if enter_pressed():
+                arms.clear()
+            text = arms.problem or _teleoperation_text(state, supervised)
             if text != last_text:
-                console.print(text)
+                console.print(text, markup=False)
                 last_text = text
+
+
+def _teleoperation_text(state: dict[str, Any], supervised: bool) -> str:
+    """The follower's state in a line: what stops it, and what the operator does about it."""
+    if not state["latched"]:
+        return f"{state['phase']}: {'; '.join(state['reasons']) or 'follows'}"
+    ready = "waits for the supervisor" if supervised else "press Enter to clear it"
+    return f"{state['phase']}: {state['latched']}: {'; '.join(state['needs']) or ready}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -34,6 +35,14 @@ def confirm(port: str, effect: str, yes: bool) -> None:
         confirmed = False
     if not confirmed:
         raise InvalidCommand(f"--port {port}: not touched; answer y, or give --yes")
+
+
+def enter_pressed() -> bool:
+    """Whether a line has been entered at the terminal since the last call; it does not wait."""
+    try:
+        return bool(select.select([sys.stdin], [], [], 0.0)[0]) and bool(sys.stdin.readline())
+    except (OSError, ValueError):  # closed, or not a file
+        return False
 
 
 def expected_motion(robot: ServoRobot, spec: NerfSpec, allow: Sequence[str] = ()) -> str:

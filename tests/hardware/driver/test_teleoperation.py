@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import math
+import os
 
 import pytest
 
 from nerfbot.cli import main
+from nerfbot.cli.servo.confirmation import enter_pressed
 from nerfbot.hardware.driver.teleoperation import teleoperating
 from nerfbot.hardware.errors import InvalidServo
 from nerfbot.hardware.robot import ServoRobot
@@ -99,3 +101,40 @@ def test_a_real_port_is_asked_about_first(capsys, monkeypatch):
     assert "--port /dev/ttyUSB7: not touched" in error
     assert main(["servo", "teleoperate", *arguments, "--yes"]) == 2
     assert "there is no such port" in capsys.readouterr().err
+
+
+def test_a_leader_that_passes_the_end_of_its_encoders_turn_stops_the_follower_and_sweeps_nothing(arms):
+    led, _, operation = arms
+    turn(led, 0.5)
+    assert followed(operation, 0.5)
+    for value in (-2600, 2600):
+        led.fault("encoder_jump", servo=ROLL, value=value)
+        states = [operation.step() for _ in range(40)]
+        if value < 0:
+            assert operation.problem.startswith("leader: wrist_roll jumped from 0.5")
+            assert "command-age" in states[-1]["guards"]
+            assert all(abs(state["position"][ROLL - 1] - 0.5) < 0.15 for state in states)
+    assert followed(operation, 0.5)
+    assert operation.problem == ""
+
+
+def test_an_operator_clears_the_followers_latch(arms):
+    _, driven, operation = arms
+    assert any(operation.step()["phase"] == "run" for _ in range(200))
+    driven.fault("encoder_jump", servo=PAN, value=300)
+    assert any(operation.step()["latched"] for _ in range(50))
+    assert all(operation.step()["latched"] for _ in range(40))
+    operation.clear()
+    assert any(operation.step()["phase"] == "run" for _ in range(150))
+
+
+def test_enter_is_read_without_waiting(monkeypatch):
+    reader, writer = os.pipe()
+    with os.fdopen(reader) as terminal:
+        monkeypatch.setattr("sys.stdin", terminal)
+        assert not enter_pressed()
+        os.write(writer, b"\n")
+        assert enter_pressed()
+        assert not enter_pressed()
+        os.close(writer)
+        assert not enter_pressed(), "a closed terminal is no key"
