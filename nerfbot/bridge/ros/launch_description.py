@@ -13,6 +13,7 @@ from launch_ros.actions import Node
 
 from launch import LaunchDescription
 from nerfbot.hardware.ros.transport import RANGE, transport
+from nerfbot.hardware.safety.warm_up import warm_up
 
 from .bringup_plan import ARGUMENTS, make_plan
 
@@ -28,6 +29,7 @@ def description(kind: str) -> LaunchDescription:
         given = {item.name: LaunchConfiguration(item.name).perform(context) for item in ARGUMENTS}
         plan = make_plan(kind, given)
         plan.prepare()
+        warm_up(print)
         # Under the launch system, nodes on other machines are visible too
         added = transport({RANGE: "SUBNET", **os.environ})
         files = [] if plan.params_file is None else [str(plan.params_file)]

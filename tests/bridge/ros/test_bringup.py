@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -192,6 +193,32 @@ def test_a_robot_without_a_time_out_is_braked_when_the_gate_is_killed(bring_up, 
         assert run.process.returncode == 1
         assert robot.speed == 0.0
         robot.close()
+
+
+@pytest.mark.slow
+def test_one_emergency_stop_stops_two_driving_robots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each in a namespace of its own; the command is given in another folder."""
+    with tempfile.TemporaryDirectory(prefix="nb") as temporary:
+        monkeypatch.setenv("TMPDIR", temporary)
+        domain, names = fresh_domain(), ("left", "right")
+        runs = [
+            BringUp(tmp_path / name, f"namespace:={name}", "record:=false", kind="hil", domain=domain)
+            for name in names
+        ]
+        try:
+            clients = [run.supervisor() for run in runs]
+            for run, client in zip(runs, clients, strict=True):
+                run.until(lambda client=client: client.request("status", timeout=10.0)["speed"] > 0.1)
+            words = [sys.executable, "-c", MAIN, "estop", "--json"]
+            done = subprocess.run(words, capture_output=True, text=True, cwd=temporary)
+            answer = json.loads(done.stdout)
+            assert done.returncode == 0, answer
+            assert [item["name"] for item in answer["robots"]] == list(names)
+            for run, client in zip(runs, clients, strict=True):
+                run.until(lambda client=client: abs(client.request("status", timeout=10.0)["speed"]) < 0.02)
+                client.close()
+        finally:
+            assert [run.end() for run in runs] == [0, 0]
 
 
 @pytest.mark.slow
