@@ -17,16 +17,19 @@ LIMITER = f"{FILTER} -k limiter"
 COMMANDS, PARAMETERS = ROS("command_messages"), ROS("parameters")
 LOCALISATION, LATCH = SAFETY("localisation"), SAFETY("estop_latch")
 MOTION, PERMIT = SAFETY("motion_monitor"), SAFETY("permit")
+MEASURED, SENSORS, PLAYER = ROS("measurements"), ROS("sensor_messages"), SAFETY("trajectory_player")
 GATE, QUEUE = ROS("gate_node_joints"), ROS("command_queue")
 
 MUTANTS = [
     # Whether a stream can be followed
     Mutant("stale by receipt", "safety/staleness.py", "return not 0.0 <= self.age(now) < self.timeout", "return False", STREAM),
     Mutant("clock runs back", "safety/staleness.py", "not 0.0 <= self.age(now) < self", "not self.age(now) < self", STREAM),
-    Mutant("frozen repeat", "safety/staleness.py", "if stamp > 0.0 and before - self.jump < stamp <= before:", "if False:", STREAM),
+    Mutant("frozen repeat", "safety/staleness.py", "if stamp > 0.0 and before - self.jump < stamp <= before and not self._may_repeat(received, stamp):", "if False:", STREAM),
     Mutant("second sender", "safety/staleness.py", "elif self.is_another(source):", "elif False:", STREAM),
     Mutant("second sender is reported", "safety/staleness.py", "return now - self._other_source_at < 1.0", "return False", STREAM),
     Mutant("duplicate", "safety/staleness.py", "if stamp == before:", "if False:", STREAM),
+    Mutant("coarse clock ends", "safety/staleness.py", "received - self._stamp_since < longest", "True", STREAM),
+    Mutant("coarse clock is known", "safety/staleness.py", "step if self._repeats and", "step if", STREAM),
     Mutant("out of order", "safety/staleness.py", "if stamp < before and before - stamp < self.jump:", "if False:", STREAM),
     Mutant("stamp jumps", "safety/staleness.py", "if abs(change) > self.jump:", "if False:", STREAM),
     Mutant("jumped until rest", "safety/staleness.py", "            if self._jump_refusal:\n", "            if False:\n", STREAM),
@@ -82,6 +85,23 @@ MUTANTS = [
     Mutant("requests nothing", "safety/motion_monitor.py", "return bool(requested) and all(", "return all(", MOTION),
     Mutant("runaway", "safety/motion_monitor.py", '"runaway", fast,', '"runaway", False,', MOTION),
     Mutant("probe", "safety/motion_monitor.py", "and self.is_at_rest:", ":", MOTION),
+    Mutant("scan", "safety/motion_monitor.py", '"scan", stale,', '"scan", False,', MOTION),
+    Mutant("scan's stamp", "safety/motion_monitor.py", "if stamp != self._scan_stamp or stamp == 0.0:", "if True:", MOTION),
+    # Measurements and sensors
+    Mutant("measured is finite", "ros/measurements.py", "finite = np.isfinite(numbers)", "finite = numbers == numbers", MEASURED),
+    Mutant("measured is fresh", "ros/measurements.py", "now - self._times.min(axis=1) < MEASUREMENT_TIMEOUT", "self._times.min(axis=1) > 0.0", MEASURED),
+    Mutant("joint twice", "ros/sensor_formats.py", "if given.count(name) > 1:", "if False:", SENSORS),
+    Mutant("joint field's length", "ros/sensor_formats.py", "if len(values) not in (0, len(given)):", "if False:", SENSORS),
+    Mutant("scan's angles", "ros/sensor_formats.py", "if ranges.size > 1 and not 0.0", "if False and not 0.0", SENSORS),
+    Mutant("blank intensities", "ros/sensor_formats.py", "np.where(np.isfinite(seen), intensities[source], 0.0)", "intensities", SENSORS),
+    Mutant("blank orientation", "ros/sensor_formats.py", "    message.orientation = type(message.orientation)(w=1.0)\n", "", SENSORS),
+    Mutant("blank effort", "ros/sensor_messages.py", "(math.nan if stream.limiter.changes_values else 1.0)", "1.0", SENSORS),
+    # Trajectories
+    Mutant("trajectory in the envelope", "safety/trajectory_player.py", "if (low is not None and value < low)", "if False and (low is not None and value < low)", PLAYER),
+    Mutant("trajectory's sender", "safety/trajectory_player.py", "if stream.is_another(source) and not stream.is_stale(now):", "if False:", PLAYER),
+    Mutant("a stop ends it", "safety/trajectory_player.py", "if output is None or output.stop:", "if False:", PLAYER),
+    Mutant("scaled", "safety/trajectory_player.py", "self._at += elapsed / slowdown", "self._at += elapsed", PLAYER),
+    Mutant("path tolerance", "safety/trajectory_player.py", "self._check(PATH_TOLERANCE,", "0 and self._check(PATH_TOLERANCE,", PLAYER),
     # The nodes
     Mutant("second publisher", "ros/filter_node.py", "if count > 1:", "if False:", f"{GATE} -k second"),
     Mutant("inactive", "ros/filter_node.py", "        if self.active:\n", "        if True:\n", f"{ROS('lifecycle')} -k shutdown"),

@@ -58,6 +58,12 @@ def measured(*messages: JointState) -> tuple[list[list[float] | None], str]:
             False,
             "nothing; position[shoulder] = nan: not used",
         ),
+        (
+            state("shoulder elbow", position=[1.0, math.inf]),
+            False,
+            False,
+            "nothing; position[elbow] = inf: not used",
+        ),
         (state("shoulder", position=[1.0]), False, False, "nothing"),
         (state(""), False, False, "nothing; name: none of the channels is among []"),
         (

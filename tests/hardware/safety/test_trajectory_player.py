@@ -162,6 +162,7 @@ def test_where_refusing_is_chosen_a_lift_that_ends_ends_it() -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
+        ({"rows": [[0.0, -4.0]]}, r"positions\[elbow\] = -4: beyond -3.0 to 3.0"),
         ({"rows": [[4.0, 0.0]]}, r"positions\[shoulder\] = 4: beyond -3.0 to 3.0"),
         ({"effort": [[0.0, -25.0]]}, r"effort\[elbow\] = -25: the limit is 20"),
         ({"unmeasured": True}, "no position is measured"),
