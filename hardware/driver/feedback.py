@@ -86,8 +86,8 @@ class Feedback:
 
     @property
     def late(self) -> int:
-        """Late answers within the last `STRAY_TIME`."""
-        return sum(late for _, _, late in self._unasked)
+        """Cycles with late answers within the last `STRAY_TIME`."""
+        return sum(late > 0 for _, _, late in self._unasked)
 
     def reset_strays(self) -> None:
         """Count stray and late answers from here on: earlier ones belong to the set-up."""

@@ -46,8 +46,8 @@ PRESSING_MARGIN = 15.0
 STRAYS = 3
 """So many stray answers within `feedback.STRAY_TIME` mean a second servo with that ID."""
 
-MAX_LATE = 6
-"""So many late answers within `feedback.STRAY_TIME` are no accident."""
+MAX_LATE = 5
+"""Late answers in so many cycles within `feedback.STRAY_TIME` are no accident."""
 
 MAX_PERIODS = 3.0
 """A longer gap between cycles, in periods, is a pause, after which no message that waited is believed."""
@@ -133,7 +133,7 @@ def _pause(cycle: BusCycle) -> str:
 
 
 def _late(cycle: BusCycle) -> str:
-    return f"{cycle.late} answers came too late: {LATE_CURE}" if cycle.late >= MAX_LATE else ""
+    return f"answers came too late in {cycle.late} cycles: {LATE_CURE}" if cycle.late >= MAX_LATE else ""
 
 
 def _reopened(cycle: BusCycle) -> str:

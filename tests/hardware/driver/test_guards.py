@@ -37,7 +37,7 @@ SPEAKS = {
     "port": (cycle(port_open=False), "port is lost"),
     "port-reopened": (cycle(reopened=True), "came back"),
     "answers": (cycle(joint(name="grip", missed=2)), "grip: no answer for 2 cycles"),
-    "late-answers": (cycle(late=6), "6 answers came too late: set the adapter's latency timer to 1 ms"),
+    "late-answers": (cycle(late=5), "too late in 5 cycles: set the adapter's latency timer to 1 ms"),
     "strays": (cycle(strays=3), "3 stray answers"),
     "hardware-status": (
         cycle(joint(name="grip", hardware_errors=("overload",))),
@@ -68,7 +68,7 @@ SPEAKS = {
 SILENT = {
     "command-age": cycle(command_received=4.9),
     "answers": cycle(joint(name="grip", missed=1)),
-    "late-answers": cycle(late=5),
+    "late-answers": cycle(late=4),
     "strays": cycle(strays=2),
     "temperature": cycle(joint(name="grip", temperature=67.0)),
     "voltage": cycle(joint(name="grip", voltage=4.0)),
