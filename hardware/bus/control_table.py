@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from nerfbot.declared import Declared, Number, Positive, suggestion, validate
 from nerfbot.files import read_yaml
@@ -134,6 +134,7 @@ class ServoModel(Declared):
     operating_mode: int = 0
     assumes: dict[str, Assumption] = Field(default_factory=dict)
     bauds: dict[int, int] = Field(default_factory=dict)
+    _layouts: dict[tuple[int, int], tuple[Register, ...]] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
     def _check(self) -> ServoModel:
@@ -178,24 +179,25 @@ class ServoModel(Declared):
 
     def registers_in(self, address: int, length: int) -> list[Register]:
         """The registers that lie wholly within a block, by address."""
-        return list(_layout(self.model, address, length))
+        return list(self._layout(address, length))
 
     def decode_block(self, address: int, data: bytes) -> dict[str, int]:
         """Values by register name of a block that was read from ``address``."""
-        layout = _layout(self.model, address, len(data))
+        layout = self._layout(address, len(data))
         return {r.name: r.decode(data[r.address - address : r.end - address]) for r in layout}
+
+    def _layout(self, address: int, length: int) -> tuple[Register, ...]:
+        """The registers of a block, cached: the driver decodes one for every servo in every cycle."""
+        if (address, length) not in self._layouts:
+            inside = [
+                r for r in self.registers.values() if address <= r.address and r.end <= address + length
+            ]
+            self._layouts[address, length] = tuple(sorted(inside, key=lambda register: register.address))
+        return self._layouts[address, length]
 
     def fault_names(self, status: int) -> list[str]:
         """The names of the bits that are set in a hardware status byte."""
         return [name for bit, name in self.status.items() if status >> bit & 1]
-
-
-@functools.lru_cache(maxsize=256)
-def _layout(model: str, address: int, length: int) -> tuple[Register, ...]:
-    """The registers of a block, cached: the driver decodes one for every servo in every cycle."""
-    registers = load_servo(model).registers.values()
-    inside = [r for r in registers if address <= r.address and r.end <= address + length]
-    return tuple(sorted(inside, key=lambda register: register.address))
 
 
 def servo_models() -> list[str]:
@@ -210,30 +212,51 @@ def models_numbered(number: int) -> list[ServoModel]:
 
 @functools.lru_cache(maxsize=32)
 def load_servo(model: str) -> ServoModel:
-    """The control table of ``model``; raises `InvalidServo` for a model that is not known."""
+    """The control table of ``model``, one that ships with nerfbot or a YAML file of the user's.
+
+    Raises `InvalidServo` for a model that is not known and a file that is no control table.
+    """
+    data = _merged(_table_path(model))
+    try:
+        twos = data["protocol"] == "dynamixel"
+        data["registers"] = {
+            name: {"name": name, "twos": twos, **row}
+            for name, row in data["registers"].items()
+            if row is not None
+        }
+    except (KeyError, TypeError, AttributeError):
+        raise InvalidServo(f"{model}: a servo is a mapping with base, or protocol and registers") from None
+    return validate(ServoModel, data, model, InvalidServo)
+
+
+def is_file(model: str) -> bool:
+    """Whether ``model`` is the path of a user's table, not a name."""
+    return Path(model).suffix in (".yaml", ".yml")
+
+
+def _table_path(model: str) -> Path:
+    if is_file(model):
+        return Path(model)
     if model not in servo_models():
         raise InvalidServo(
             f"model = {model!r}: unknown servo{suggestion(model, servo_models())}"
-            f" (known: {', '.join(servo_models())})"
+            f" (known: {', '.join(servo_models())}, or a YAML file)"
         )
-    data = _merged(SERVOS / f"{model}.yaml")
-    twos = data["protocol"] == "dynamixel"
-    data["registers"] = {
-        name: {"name": name, "twos": twos, **row}
-        for name, row in data["registers"].items()
-        if row is not None
-    }
-    return validate(ServoModel, data, model, InvalidServo)
+    return SERVOS / f"{model}.yaml"
 
 
 def _merged(path: Path) -> dict[str, Any]:
     data = read_yaml(path, InvalidServo)
+    if not isinstance(data, dict):
+        raise InvalidServo(f"{path}: a servo is a mapping such as `base: sts3215`")
     base = data.pop("base", None)
     if base is None:
         return dict(data)
+    if base not in ("x-series", *servo_models()):
+        raise InvalidServo(f"{path}: base = {base!r}: unknown servo{suggestion(base, servo_models())}")
     merged = _merged(SERVOS / f"{base}.yaml")
     for key, value in data.items():
-        if key == "registers":
+        if key == "registers" and isinstance(value, dict):
             for name, row in value.items():
                 merged[key][name] = None if row is None else {**(merged[key].get(name) or {}), **row}
         elif isinstance(value, dict) and key in merged:

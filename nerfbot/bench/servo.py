@@ -13,13 +13,13 @@ from nerfbot.errors import NerfbotError
 from nerfbot.limits import NerfSpec
 
 SECONDS = 5.0
+ARMS = ("so101", "koch")
+"""An arm for each protocol."""
 
 
 def figures(progress: Callable[[str], None] = lambda _: None) -> list[Figure]:
-    """Measure the driver of each robot following commands; ``progress`` is told what comes next."""
-    from nerfbot.hardware.robot import robots
-
-    return [figure for name in robots() for figure in _figures(name, progress)]
+    """Measure the driver of `ARMS` following commands; ``progress`` is told what comes next."""
+    return [figure for name in ARMS for figure in _figures(name, progress)]
 
 
 def _figures(name: str, progress: Callable[[str], None]) -> list[Figure]:

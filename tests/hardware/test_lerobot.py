@@ -245,3 +245,17 @@ def test_a_missing_file_and_one_that_is_no_json_are_named(text, tmp_path):
     (tmp_path / "no.json").write_text(text)
     with pytest.raises(InvalidServo, match="is not JSON"):
         calibrated(SO101, tmp_path / "no.json")
+
+
+def test_a_lekiwis_calibration_loads_with_its_wheels(tmp_path):
+    arm = {f"arm_{name}": entry for name, entry in entries("so101_follower").items()}
+    wheels = {f"base_{name}_wheel": entry(id) for name, id in (("left", 7), ("back", 8), ("right", 9))}
+    (tmp_path / "c.json").write_text(json.dumps(arm | wheels))
+    robot = calibrated(ServoRobot.load("lekiwi-arm"), tmp_path / "c.json")
+    assert robot.joints[1].home == 2016.5
+    weak = NerfSpec.parse({"name": "weak", "channels": {"*": {"velocity": 1.0}}})
+    arm = LockstepArm(robot, weak)
+    for _ in range(20):
+        arm.actuate(arm.state["position"])
+        state = arm.read()
+    assert (state["phase"], state["latched"]) == ("run", "")

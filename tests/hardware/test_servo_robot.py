@@ -82,3 +82,47 @@ def test_stretched_out_level_asks_for_the_holding_torque():
     assert torque["shoulder_lift"] == pytest.approx(robot.holding_effort("shoulder_lift"))
     # mass times lever, by hand: 0.103 at 0.070, 0.104 at 0.206, 0.178 at 0.326 m
     assert robot.holding_effort("shoulder_lift") == pytest.approx(9.80665 * (0.00721 + 0.021424 + 0.058028))
+
+
+SERVO = """
+base: sts3215
+model: strong
+source: mine
+motor: {stall_torque: 3.0, no_load_velocity: 5.0, voltage: 7.4, stall_current: 3.0}
+"""
+
+
+def mine(tmp_path, servo):
+    """The SO-101 with a servo of the user's own, both files in a folder of their own."""
+    data = yaml.safe_load((ROBOTS / "so101.yaml").read_text())
+    data["joints"][0]["model"] = "strong.yaml"
+    (tmp_path / "strong.yaml").write_text(servo)
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(data))
+    return tmp_path / "mine.yaml"
+
+
+def test_a_servo_of_the_users_own_lies_beside_the_robots_file(tmp_path, monkeypatch):
+    path = mine(tmp_path, SERVO)
+    monkeypatch.chdir("/")
+    servo = ServoRobot.load(path).joints[0].servo
+    assert (servo.model, servo.motor.stall_torque) == ("strong", 3.0)
+    assert servo.register("goal_position").address == 42
+    assert [register.name for register in servo.registers_in(40, 2)] == ["torque_enable", "acceleration"]
+
+
+@pytest.mark.parametrize(
+    ("servo", "message"),
+    [
+        ("[]", "a servo is a mapping"),
+        ("base: sts3216\n", "did you mean 'sts3215'"),
+        ("base: ../../../etc/passwd\n", "unknown servo"),
+        ("model: x\n", "a servo is a mapping with base, or protocol and registers"),
+        (SERVO + "registers: [1]\n", "a servo is a mapping with base, or protocol and registers"),
+        (SERVO + "resolutions: 1\n", "did you mean 'resolution'"),
+    ],
+)
+def test_a_servo_file_that_is_no_table_gives_one_line(servo, message, tmp_path):
+    with pytest.raises(InvalidServo) as caught:
+        ServoRobot.load(mine(tmp_path, servo))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
