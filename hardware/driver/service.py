@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nerfbot.declared import printable
 from nerfbot.limits import NerfSpec
 
 from .. import priority
@@ -126,7 +127,11 @@ class DriverService:
             self.commands.discard()
         self._last_step = now
         for data, pid, _ in self.permits.read():
+            known = self.driver.permits.source
             self.driver.permits.take(data, pid, now)
+            source = self.driver.permits.source
+            if source is not None and source != known:
+                self.log_event("permit-source", process=pid, program=program_of(pid), session=source[1])
         for data, _, sender in self.commands.read():
             if data:
                 self.driver.commands.receive(data, now, COMMAND_TIMEOUT)
@@ -206,6 +211,15 @@ class DriverService:
         """Write to the audit log, where there is one."""
         if self._audit is not None:
             self._audit.append(event, self.clock(), **details)
+
+
+def program_of(pid: int) -> str:
+    """The command line of process ``pid``, at most 200 characters; "" where it has ended."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+    except OSError:
+        return ""
+    return printable(" ".join(word.decode(errors="backslashreplace") for word in words))[:200]
 
 
 def _audit_log(path: Path | None) -> Any:

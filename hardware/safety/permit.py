@@ -151,6 +151,11 @@ class PermitWatch:
             return
         self._permit, self._pid, self._until = permit, pid, until
 
+    @property
+    def source(self) -> tuple[int, str] | None:
+        """Process and session of the permit that holds, or held last; None before the first."""
+        return None if self._permit is None else (self._pid, self._permit.session)
+
     def stop(self, now: float) -> str:
         """Why nothing may move now; "" where it may."""
         if self._permit is None:

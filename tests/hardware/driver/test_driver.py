@@ -302,6 +302,20 @@ def test_every_event_is_in_an_audit_log_that_holds(rig):
     assert "latch" in events
 
 
+def test_every_new_source_of_permits_is_in_the_log(rig):
+    arm = rig()
+    first = arm.supervisor.pid
+    arm.supervisor.kill()
+    assert wait_until(lambda: "permit" in arm.update(0.01)["guards"], 2.0)
+    arm.start_supervisor()
+    assert arm.wait_until_running(5.0)
+    lines = [json.loads(line) for line in (arm.folder / "audit.jsonl").read_text().splitlines()]
+    sources = [line["fields"] for line in lines if line["event"] == "permit-source"]
+    assert [source["process"] for source in sources] == [first, arm.supervisor.pid]
+    assert len({source["session"] for source in sources}) == 2
+    assert all("python" in source["program"] for source in sources)
+
+
 def test_a_forgotten_limit_is_back_in_the_next_cycle(rig):
     arm = rig()
     hold = list(arm.state["position"])
