@@ -13,7 +13,12 @@ from nerfbot.limits import kernel
 from nerfbot.limits.batch import as_mask, as_seeds, first_seeds
 from nerfbot.limits.bursts import BurstProcess
 from nerfbot.limits.channel import AXES, Channel, Floats, Limited, Measured, Reason
-from nerfbot.limits.enforcement import enforcement, needs_velocity, require_enforceable
+from nerfbot.limits.enforcement import (
+    enforcement,
+    needs_velocity,
+    require_enforceable,
+    require_enforceable_envelope,
+)
 from nerfbot.limits.envelope import Envelope
 from nerfbot.limits.fields import CHANNEL_BURSTS, COMMAND_FIELDS
 from nerfbot.limits.link import CommandLink
@@ -62,6 +67,7 @@ class ActuatorLimiter:
         spec.check_envelope(self.channels, envelope)
         self.report = enforcement(spec, self.channels, envelope)
         require_enforceable(self.report, allow)
+        require_enforceable_envelope(envelope, self.channels, allow)
         modes = {channel.name: channel for channel in self.channels}
         self._measured_for = [
             item.name
@@ -80,6 +86,7 @@ class ActuatorLimiter:
         self._zeros = np.zeros(self._shape)
         self._mode = np.array([_MODES[channel.mode] for channel in self.channels])
         self._capped = np.array([channel.effort_limit for channel in self.channels])
+        self._bounds_speed = np.array([channel.velocity_limit for channel in self.channels])
         self._is_position = self._mode == kernel.POSITION_MODE
         self._cells = kernel.blank(*self._shape)
         self._changed = self._robots.copy()
@@ -265,6 +272,7 @@ class ActuatorLimiter:
             self._hard,
             self._mode,
             self._capped,
+            self._bounds_speed,
             self._fresh,
             self._cells,
             value,
@@ -319,18 +327,25 @@ class ActuatorLimiter:
 
 def _hard_limits(channels: Sequence[Channel], envelope: Envelope) -> Floats:
     """Return the envelope as an array (channels, ENVELOPES), in the order of the kernel's columns."""
-    table = np.empty((len(channels), kernel.ENVELOPES))
+    table = np.full((len(channels), kernel.ENVELOPES), kernel.UNLIMITED)
+    table[:, [kernel.LOW, kernel.MIN_VELOCITY, kernel.MIN_POSITION]] *= -1.0
+    table[:, kernel.DAMPING] = 0.0
     for row, channel in enumerate(channels):
         limits = envelope.channel(channel)
         low, high = limits.range(channel.mode)
-        stated = (
-            low,
-            high,
-            limits.max_velocity,
-            limits.max_acceleration,
-            limits.stop_deceleration,
-            limits.max_effort,
-        )
-        table[row, :-1] = [kernel.UNLIMITED if item is None else item for item in stated]
-        table[row, kernel.DAMPING] = limits.damping or 0.0
+        stated = {
+            kernel.LOW: low,
+            kernel.HIGH: high,
+            kernel.MIN_VELOCITY: limits.range("velocity")[0],
+            kernel.MAX_VELOCITY: limits.max_velocity,
+            kernel.MAX_ACCELERATION: limits.max_acceleration,
+            kernel.STOP_DECELERATION: limits.stop_deceleration,
+            kernel.MAX_EFFORT: limits.max_effort,
+            kernel.DAMPING: limits.damping,
+            kernel.MIN_POSITION: limits.min_position,
+            kernel.MAX_POSITION: limits.max_position,
+        }
+        for column, value in stated.items():
+            if value is not None:
+                table[row, column] = value
     return table

@@ -25,7 +25,8 @@ class Channel:
 
     ``unit`` is the unit of the commanded value: m, m/s or N for a linear channel, rad, rad/s or N·m for
     an angular one, 1 for a normalised one. ``effort_limit`` says whether the plant can cap the effort of
-    this channel; ``measures`` names the measured quantities (position, velocity, effort) it reports.
+    this channel; ``measures`` names the measured quantities (position, velocity, effort) it reports;
+    ``velocity_limit`` says whether the plant bounds the speed of an effort channel by itself.
 
     Raises `InvalidSpec` for an unknown mode or unit.
     """
@@ -35,6 +36,7 @@ class Channel:
     unit: str
     effort_limit: bool = False
     measures: frozenset[str] = field(default_factory=frozenset)
+    velocity_limit: bool = False
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(Mode):

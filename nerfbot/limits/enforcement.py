@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from nerfbot.errors import InvalidSpec
 from nerfbot.limits.channel import Channel
-from nerfbot.limits.envelope import Envelope
+from nerfbot.limits.envelope import ChannelEnvelope, Envelope
 from nerfbot.limits.fields import CHANNEL_FIELDS
 from nerfbot.limits.spec import NerfSpec
 from nerfbot.limits.value import Value, high, low
@@ -51,7 +51,7 @@ def enforcement(
         for field, limit in section.limits():
             info = CHANNEL_FIELDS[field]
             lifted = limit.nerfed if limit.lifted is None else limit.lifted
-            problem = _problem(field, channel)
+            problem = _problem(field, channel, envelope.find(channel.name) if envelope else None)
             report.append(
                 Enforcement(
                     channel.name, field, info.axis, info.unit_on(channel), limit.nerfed, lifted, problem
@@ -70,12 +70,29 @@ def require_enforceable(report: Sequence[Enforcement], allow: Sequence[str] = ()
             )
 
 
+def require_enforceable_envelope(
+    envelope: Envelope, channels: Sequence[Channel], allow: Sequence[str] = ()
+) -> None:
+    """Raise `InvalidSpec` for the first hard limit that a channel would ignore and ``allow`` does not name.
+
+    A hard limit on the effort is allowed with the channel's ``effort``, too.
+    """
+    for channel in channels:
+        for field, problem in envelope.problems(channel):
+            name = f"{channel.name}.{field}"
+            if name not in allow and not (field.endswith("effort") and f"{channel.name}.effort" in allow):
+                raise InvalidSpec(
+                    f"envelope.{name}: {getattr(envelope.channel(channel), field):g} is not enforceable:"
+                    f" {problem} (allow {name!r} to go on without it)"
+                )
+
+
 def needs_velocity(field: str, channel: Channel) -> bool:
     """Whether enforcing ``field`` on ``channel`` takes the channel's measured velocity."""
     return field in ("stall_effort", "no_load_velocity") or (field == "velocity" and channel.mode == "effort")
 
 
-def _problem(field: str, channel: Channel) -> str:
+def _problem(field: str, channel: Channel, envelope: ChannelEnvelope | None) -> str:
     if channel.mode not in CHANNEL_FIELDS[field].modes:
         return f"a {channel.mode} channel cannot carry it"
     effort = channel.mode == "effort" or channel.effort_limit
@@ -83,6 +100,9 @@ def _problem(field: str, channel: Channel) -> str:
         return "the plant cannot cap this channel's effort"
     if needs_velocity(field, channel) and "velocity" not in channel.measures:
         return "the plant does not measure this channel's velocity"
+    by_effort = channel.mode == "effort" and not channel.velocity_limit
+    if field == "velocity" and by_effort and envelope is not None and envelope.damping is None:
+        return "above it nothing brakes: the envelope has to state damping"
     return ""
 
 

@@ -18,15 +18,29 @@ REQUIRED = {
     "effort": ("max_effort",),
 }
 
+BOUNDS = {
+    "velocity": (
+        "min_velocity",
+        "max_velocity",
+        "min_position",
+        "max_position",
+        "max_acceleration",
+        "max_effort",
+    ),
+    "position": ("min_position", "max_position", "max_velocity", "max_acceleration", "max_effort"),
+    "effort": ("min_effort", "max_effort", "min_velocity", "max_velocity", "min_position", "max_position"),
+}
+"""The bounds that can be enforced on a channel of each mode."""
+
 
 class ChannelEnvelope(Declared):
     """Hard limits of one channel, SI units; a missing or zero value never means "off".
 
-    Which fields are required depends on the channel's mode (`REQUIRED`). ``min_velocity`` and
-    ``min_effort`` default to minus the maximum. ``stop_deceleration`` is what a stop uses and what no
-    specification may go below; ``holding_effort`` is the effort that holds the load against gravity in
-    its worst pose, which no nerf may go below; ``damping`` (effort per velocity) is what stops an effort
-    channel.
+    Which fields are required, and which bounds can be enforced, depends on the channel's mode (`REQUIRED`,
+    `BOUNDS`). ``min_velocity`` and ``min_effort`` default to minus the maximum. ``stop_deceleration`` is what
+    a stop uses and what no specification may go below; ``holding_effort`` is the effort that holds the load
+    against gravity in its worst pose, which no nerf may go below; ``damping`` (effort per velocity) is what
+    stops an effort channel.
     """
 
     min_position: float | None = None
@@ -62,6 +76,12 @@ class ChannelEnvelope(Declared):
         return (-high if low is None and high is not None else low), high
 
 
+def _is_known(quantity: str, channel: Channel) -> bool:
+    """Whether the command of ``channel`` bounds ``quantity`` (position or velocity), or it is measured."""
+    orders = ("position", "velocity", "effort")
+    return orders.index(channel.mode) <= orders.index(quantity) or quantity in channel.measures
+
+
 class Envelope(Declared):
     """Hard limits per channel; a key may be a pattern such as ``wheel_*`` (an exact name wins)."""
 
@@ -86,6 +106,21 @@ class Envelope(Declared):
                     f"envelope.{channel.name}.{field}: is required for a {channel.mode} channel"
                 )
         return limits
+
+    def problems(self, channel: Channel) -> list[tuple[str, str]]:
+        """The bounds stated for ``channel`` that it cannot enforce, each with the reason."""
+        limits, found = self.channel(channel), []
+        for field in sorted(limits.model_fields_set):
+            bound, _, quantity = field.partition("_")
+            if bound not in ("min", "max") or getattr(limits, field) is None:
+                continue
+            if field not in BOUNDS[channel.mode]:
+                found.append((field, f"it bounds no {channel.mode} channel"))
+            elif quantity == "effort" and channel.mode != "effort" and not channel.effort_limit:
+                found.append((field, "the plant cannot cap this channel's effort"))
+            elif quantity in ("position", "velocity") and not _is_known(quantity, channel):
+                found.append((field, f"the plant does not measure this channel's {quantity}"))
+        return found
 
     def digest(self) -> str:
         """SHA-256 of the envelope's canonical JSON: what a log records and a gate compares at start."""

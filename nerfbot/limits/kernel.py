@@ -45,9 +45,10 @@ _COMMAND, _POSITION, _VELOCITY_NOW, _STUCK, _POWERLESS, _LOST, _STOPPING, _AVAIL
 )
 _CALL_COLUMNS = 8
 
-# Columns of the envelope.
+# Columns of the envelope: the command's range, then what is measured or follows from the command.
 LOW, HIGH, MAX_VELOCITY, MAX_ACCELERATION, STOP_DECELERATION, MAX_EFFORT, DAMPING = range(7)
-ENVELOPES = 7
+MIN_VELOCITY, MIN_POSITION, MAX_POSITION = 7, 8, 9
+ENVELOPES = 10
 
 # Bits of `Reason`.
 _LATENCY_BIT, _HOLD_BIT, _DROP_BIT, _INTERMITTENT_BIT = 1 << 0, 1 << 1, 1 << 2, 1 << 3
@@ -213,13 +214,60 @@ def guard_position(command: float, at: float, speed: float, envelope: tuple, dt:
 
 
 @compiled
-def guard_velocity(command: float, speed: float, envelope: tuple, dt: float) -> float:
-    """Next velocity inside the envelope's acceleration and range; the range wins."""
+def speed_towards(gap: float, rate: float, dt: float) -> float:
+    """Largest velocity towards the end of a range that is ``gap`` away; 0 at the end and past it."""
+    return approach(gap, rate, dt) / dt if gap > 0.0 else 0.0
+
+
+@compiled
+def guard_velocity(
+    command: float, speed: float, position: float, measured: bool, envelope: tuple, dt: float
+) -> float:
+    """Next velocity inside the envelope's acceleration, range, and range of ``position``; the ranges win."""
     acceleration = envelope[MAX_ACCELERATION]
     deceleration = max(acceleration, envelope[STOP_DECELERATION])
     high = reach(speed, acceleration, deceleration, dt)
     low = -reach(-speed, acceleration, deceleration, dt)
-    return clamp(clamp(command, low, high), envelope[LOW], envelope[HIGH])
+    after = clamp(clamp(command, low, high), envelope[LOW], envelope[HIGH])
+    if measured and envelope[MAX_POSITION] < UNLIMITED:
+        after = min(after, speed_towards(envelope[MAX_POSITION] - position, deceleration, dt))
+    if measured and envelope[MIN_POSITION] > -UNLIMITED:
+        after = max(after, -speed_towards(position - envelope[MIN_POSITION], deceleration, dt))
+    return after + 0.0  # no -0.0
+
+
+@compiled
+def guard_effort(command: float, position: float, velocity: float, known: tuple, envelope: tuple) -> float:
+    """Effort inside the envelope's range; none that drives on past its velocity or position range.
+
+    There the damping brakes instead.
+    """
+    x = clamp(command, envelope[LOW], envelope[HIGH])
+    damping = envelope[DAMPING]
+    if known[1]:
+        if velocity >= envelope[MAX_VELOCITY]:
+            x = min(x, damping * (envelope[MAX_VELOCITY] - velocity))
+        if velocity <= envelope[MIN_VELOCITY]:
+            x = max(x, damping * (envelope[MIN_VELOCITY] - velocity))
+    if known[0]:
+        outwards = damping * velocity if known[1] else 0.0
+        if position >= envelope[MAX_POSITION]:
+            x = min(x, -max(outwards, 0.0))
+        if position <= envelope[MIN_POSITION]:
+            x = max(x, -min(outwards, 0.0))
+    return clamp(x, envelope[LOW], envelope[HIGH]) + 0.0  # no -0.0
+
+
+@compiled
+def top_speed_effort(effort: float, velocity: float, top: float, available: float, damping: float) -> float:
+    """``effort`` where the command alone keeps a joint below ``top``: driving fades out, then damping brakes.
+
+    ``available``: the largest effort in either direction.
+    """
+    fading = available * clamp((top - abs(velocity)) / (_TAPER * top), 0.0, 1.0)
+    braking = min(damping * max(abs(velocity) - top, 0.0), available)
+    most = fading - braking  # in the direction of motion
+    return min(effort, most) if velocity >= 0.0 else max(effort, -most)
 
 
 @compiled
@@ -260,6 +308,9 @@ def bounds(envelope: np.ndarray, c: int) -> tuple:
         envelope[c, STOP_DECELERATION],
         envelope[c, MAX_EFFORT],
         envelope[c, DAMPING],
+        envelope[c, MIN_VELOCITY],
+        envelope[c, MIN_POSITION],
+        envelope[c, MAX_POSITION],
     )
 
 
@@ -271,6 +322,7 @@ def limit_cell(
     lanes: int,
     mode: int,
     capped: bool,
+    bounds_speed: bool,
     envelope: tuple,
     known: tuple,
     dt: float,
@@ -376,14 +428,21 @@ def limit_cell(
                 push = x - speed_measured
             driving = 0.0 if push == 0.0 else math.copysign(1.0, push) * speed_measured
             stall = cell[_STALL + i]
+            braking_effort = available
             if stall < UNLIMITED:
-                available = motor_effort(available, stall, cell[_NO_LOAD + i], driving)
-            if mode == EFFORT_MODE and top < UNLIMITED:
-                available *= clamp((top - driving) / (_TAPER * top), 0.0, 1.0)
+                no_load = cell[_NO_LOAD + i]
+                braking_effort = motor_effort(available, stall, no_load, -abs(speed_measured))
+                available = motor_effort(available, stall, no_load, driving)
         if mode == EFFORT_MODE:
             before = x
             x = clamp(x, -available, available)
             why |= _EFFORT_BIT if x != before else 0
+            if known[1] and top < UNLIMITED and not without_power:
+                before = x
+                available = min(braking_effort, envelope[MAX_EFFORT])  # also to brake at the limit with
+                if not bounds_speed:
+                    x = top_speed_effort(x, speed_measured, top, available, envelope[DAMPING])
+                why |= _VELOCITY_BIT if x != before or abs(speed_measured) >= top else 0
         if without_power:
             available = 0.0
 
@@ -396,9 +455,9 @@ def limit_cell(
         if mode == POSITION_MODE:
             x = guard_position(x, out, cell[_OUT_SPEED + i], envelope, dt)
         elif mode == VELOCITY_MODE:
-            x = guard_velocity(x, out, envelope, dt)
+            x = guard_velocity(x, out, at_measured, known[0], envelope, dt)
         else:
-            x = clamp(x, envelope[LOW], envelope[HIGH])
+            x = guard_effort(x, at_measured, speed_measured, known, envelope)
         why |= _ENVELOPE_BIT if x != before else 0
         cell[_OUT + i] = x
         if stopping:  # the nerf goes on from where the stop has led
@@ -434,6 +493,7 @@ def limit(
     envelope: np.ndarray,
     mode: np.ndarray,
     capped: np.ndarray,
+    bounds_speed: np.ndarray,
     fresh: np.ndarray,
     cells: np.ndarray,
     value: np.ndarray,
@@ -446,8 +506,9 @@ def limit(
     late; ``known`` = (position is measured, velocity is); ``faults`` (2 channels + 1, count):
     stuck, without power, message lost; ``stopping`` (count,): robots that make a controlled stop instead;
     ``stretch``: this step over the last; ``envelope`` (channels, ENVELOPES); ``capped`` (channels,): whether
-    the plant caps the effort; ``fresh`` (count,): robots whose state begins now; ``cells`` as `blank` makes
-    them, with the limits `place` put there.
+    the plant caps the effort; ``bounds_speed`` (channels,): whether it bounds the speed
+    under an effort; ``fresh`` (count,): robots whose state begins now; ``cells`` as `blank` makes them, with
+    the limits of `place`.
     """
     channels, call, why = command.shape[1], np.empty(_CALL_COLUMNS * LANES), np.empty(LANES, np.uint16)
     for block in range(cells.shape[0]):
@@ -472,11 +533,37 @@ def limit(
                 if begins[i]:
                     start(cell, call, i, m, hard, known)
             if m == POSITION_MODE:
-                limit_cell(cell, call, why, lanes, POSITION_MODE, capped[c], hard, known, dt, stretch)
+                limit_cell(
+                    cell,
+                    call,
+                    why,
+                    lanes,
+                    POSITION_MODE,
+                    capped[c],
+                    bounds_speed[c],
+                    hard,
+                    known,
+                    dt,
+                    stretch,
+                )
             elif m == VELOCITY_MODE:
-                limit_cell(cell, call, why, lanes, VELOCITY_MODE, capped[c], hard, known, dt, stretch)
+                limit_cell(
+                    cell,
+                    call,
+                    why,
+                    lanes,
+                    VELOCITY_MODE,
+                    capped[c],
+                    bounds_speed[c],
+                    hard,
+                    known,
+                    dt,
+                    stretch,
+                )
             else:
-                limit_cell(cell, call, why, lanes, EFFORT_MODE, capped[c], hard, known, dt, stretch)
+                limit_cell(
+                    cell, call, why, lanes, EFFORT_MODE, capped[c], bounds_speed[c], hard, known, dt, stretch
+                )
             for i in range(lanes):
                 values[i, c] = cell[_OUT + i]
                 efforts[i, c] = call[_AVAILABLE + i]

@@ -18,6 +18,13 @@ HARD = {
     "max_effort": 50.0,
     "damping": 2.0,
 }
+STATED = {
+    "position": set(HARD),
+    "velocity": set(HARD) - {"min_position", "max_position"},
+    "effort": {"max_effort", "damping"},
+}
+"""What an envelope states of a channel here, by mode."""
+MODES = {"arm": "position", "wheel": "velocity", "grip": "effort"}
 DT = 0.0625  # s; a power of two, so that times and their differences are exact
 NERFED, LIFTED = np.zeros(4), np.ones(4)
 
@@ -27,9 +34,13 @@ def channel(mode: str, name: str = "joint") -> Channel:
     return Channel(name, mode, UNITS[mode], effort_limit=True, measures=measures)
 
 
-def envelope(*names: str, **changes: Any) -> Envelope:
-    hard = {key: value for key, value in {**HARD, **changes}.items() if value is not None}
-    return Envelope(channels=dict.fromkeys(names or ("joint",), hard))
+def envelope(*names: str, mode: str = "velocity", **changes: Any) -> Envelope:
+    """Return the envelope of ``names`` (default: ``joint``), of `MODES` or all of ``mode``."""
+    channels = {}
+    for name in names or ("joint",):
+        stated = {key: value for key, value in HARD.items() if key in STATED[MODES.get(name, mode)]}
+        channels[name] = {key: value for key, value in {**stated, **changes}.items() if value is not None}
+    return Envelope(channels=channels)
 
 
 def spec(command: dict | None = None, **fields: Any) -> NerfSpec:
@@ -43,7 +54,7 @@ def spec(command: dict | None = None, **fields: Any) -> NerfSpec:
 
 def limiter(mode: str, nerf: NerfSpec | None = None, count: int = 1, **options: Any) -> ActuatorLimiter:
     hard = options.pop("hard", {})
-    options = {"period": DT, "envelope": envelope(**hard), **options}
+    options = {"period": DT, "envelope": envelope(mode=mode, **hard), **options}
     return ActuatorLimiter(nerf or spec(), [channel(mode)], count, **options)
 
 

@@ -9,9 +9,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from nerfbot.limits import ActuatorLimiter, Limited, Measured, NerfSpec
-from tests.limits.cases import DT, channel, envelope
+from tests.limits.cases import DT, MODES, channel, envelope
 
-MODES = {"arm": "position", "wheel": "velocity", "grip": "effort"}
 CHANNELS = [channel(mode, name) for name, mode in MODES.items()]
 ARM, WHEEL, GRIP = range(3)
 

@@ -151,12 +151,28 @@ class TestStrength:
 
     @pytest.mark.parametrize(
         ("velocity", "expected"),
-        [(0.0, 6.0), (3.6, 6.0), (3.8, 3.0), (4.0, 0.0), (9.0, 0.0), (-9.0, 6.0)],
+        [(0.0, 6.0), (3.6, 6.0), (3.8, 3.0), (4.0, 0.0), (5.0, -2.0), (9.0, -6.0), (-3.0, 6.0)],
     )
-    def test_near_its_velocity_limit_an_effort_channel_loses_its_drive(self, velocity, expected):
+    def test_near_its_velocity_limit_an_effort_channel_loses_its_drive_and_brakes_above_it(
+        self, velocity, expected
+    ):
         drive = Drive(limiter("effort", spec(effort=6.0, velocity=4.0)))
         assert drive.step(9.0, measured=at_rest(velocity=velocity)) == pytest.approx(expected)
         assert drive.step(-9.0, measured=at_rest(velocity=-velocity)) == pytest.approx(-expected)
+
+    @pytest.mark.parametrize(("velocity", "brake"), [(4.5, -1.0), (-4.5, 1.0), (3.0, 0.0)])
+    def test_above_its_velocity_limit_an_effort_channel_brakes_without_a_command(self, velocity, brake):
+        drive = Drive(limiter("effort", spec(effort=6.0, velocity=4.0)))
+        assert drive.step(0.0, measured=at_rest(velocity=velocity)) == brake
+        assert bool(drive.reasons & Reason.VELOCITY) == bool(brake)
+
+    def test_a_plant_that_bounds_the_speed_gets_the_effort_to_do_it_with(self):
+        joint = Channel("joint", "effort", "N·m", True, frozenset({"velocity"}), velocity_limit=True)
+        nerf = spec(stall_effort=6.0, no_load_velocity=4.0, effort=8.0, velocity=2.0)
+        drive = Drive(ActuatorLimiter(nerf, [joint], envelope=envelope(mode="effort"), period=DT))
+        assert drive.step(9.0, measured=at_rest(velocity=3.0)) == 1.5  # what the curve leaves to drive with
+        assert drive.effort == 8.0  # the cap: braking, the curve leaves more
+        assert drive.reasons & Reason.VELOCITY
 
     @pytest.mark.parametrize("mode", ["velocity", "position"])
     def test_other_channels_keep_their_effort_at_their_velocity_limit(self, mode):
@@ -219,8 +235,9 @@ class TestReliability:
         self, mode, neutral
     ):
         unit = {"velocity": "rad/s", "position": "rad"}[mode]
+        hard = envelope(mode=mode, max_effort=None)
         limited = ActuatorLimiter(
-            spec(intermittent=always()), [Channel("joint", mode, unit)], envelope=envelope(), period=DT
+            spec(intermittent=always()), [Channel("joint", mode, unit)], envelope=hard, period=DT
         )
         drive = Drive(limited, measured=at_rest(position=0.125))
         assert drive.run(0.2, 0.2) == [neutral, neutral]
@@ -623,7 +640,8 @@ class TestBadInput:
 
     def test_an_allowed_limit_asks_for_nothing(self):
         joint = Channel("joint", "effort", "N·m")
-        limited = ActuatorLimiter(spec(velocity=1.0), [joint], envelope=envelope(), allow=["joint.velocity"])
+        hard = envelope(mode="effort")
+        limited = ActuatorLimiter(spec(velocity=1.0), [joint], envelope=hard, allow=["joint.velocity"])
         limited.apply(row(0.0), None, 0.0, levels(0))
 
     def test_a_bad_call_changes_nothing(self):

@@ -2,10 +2,11 @@
 import pytest
 
 from nerfbot.errors import InvalidSpec
-from nerfbot.limits import Channel, Envelope, NerfSpec, enforcement, require_enforceable
+from nerfbot.limits import ActuatorLimiter, Channel, Envelope, NerfSpec, enforcement, require_enforceable
 from nerfbot.limits.enforcement import needs_velocity
 from nerfbot.limits.fields import CHANNEL_FIELDS, COMMAND_FIELDS, SENSOR_FIELDS
 from nerfbot.limits.spec import ChannelNerf, CommandNerf, SensorNerf
+from tests.limits.cases import UNITS
 
 NO_CAP = "the plant cannot cap this channel's effort"
 NO_VELOCITY = "the plant does not measure this channel's velocity"
@@ -72,6 +73,60 @@ def test_the_machines_envelope_fills_in_lifted_values():
     machine = Envelope(channels={"c": {"max_velocity": 7.0}})
     item = report({"velocity": 1}, Channel("c", "velocity", "m/s"), envelope=machine)[0]
     assert item.lifted == 7.0
+
+
+def test_a_speed_that_nothing_would_brake_is_not_enforceable():
+    fields, measured = {"velocity": {"nerfed": 1, "lifted": 2}}, frozenset({"velocity"})
+    bare, damped = ({"c": {"max_effort": 5.0, **more}} for more in ({}, {"damping": 1.0}))
+    idle = "above it nothing brakes: the envelope has to state damping"
+    for limits, bounded, expected in ((bare, False, idle), (damped, False, ""), (bare, True, "")):
+        channel = Channel("c", "effort", "N·m", measures=measured, velocity_limit=bounded)
+        item = report(fields, channel, envelope=Envelope(channels=limits))[0]
+        assert item.problem == expected
+
+
+UNKNOWN = "the plant does not measure this channel's "
+
+
+@pytest.mark.parametrize(
+    ("mode", "measures", "field", "problem"),
+    [
+        ("velocity", (), "max_position", UNKNOWN + "position"),
+        ("velocity", ("position",), "max_position", ""),
+        ("velocity", (), "max_velocity", ""),
+        ("velocity", (), "max_effort", NO_CAP),
+        ("position", (), "max_position", ""),
+        ("position", (), "max_velocity", ""),
+        ("position", (), "min_velocity", "it bounds no position channel"),
+        ("effort", (), "max_velocity", UNKNOWN + "velocity"),
+        ("effort", ("velocity",), "max_velocity", ""),
+        ("effort", ("velocity",), "min_position", UNKNOWN + "position"),
+        ("effort", ("position",), "min_position", ""),
+        ("effort", (), "max_acceleration", "it bounds no effort channel"),
+        ("effort", (), "max_effort", ""),
+        ("effort", (), "damping", ""),
+    ],
+)  # fmt: skip
+def test_a_hard_limit_that_a_channel_would_ignore_is_refused_unless_allowed(mode, measures, field, problem):
+    needed = {
+        "position": {"min_position": -1, "max_position": 1, "max_velocity": 1},
+        "velocity": {"max_velocity": 1},
+        "effort": {"max_effort": 1},
+    }[mode]
+    motion = {} if mode == "effort" else {"max_acceleration": 2, "stop_deceleration": 2}
+    hard = {**needed, **motion, field: -1 if field.startswith("min") else 1}
+    channel = Channel("c", mode, UNITS[mode], measures=frozenset(measures))
+    machine = Envelope(channels={"c": hard})
+    assert dict(machine.problems(channel)) == ({field: problem} if problem else {})
+    spec = NerfSpec.parse({"name": "a"})
+    if problem:
+        with pytest.raises(InvalidSpec) as caught:
+            ActuatorLimiter(spec, [channel], envelope=machine)
+        line = f"envelope.c.{field}: {hard[field]} is not enforceable: {problem}"
+        assert str(caught.value) == f"{line} (allow 'c.{field}' to go on without it)"
+        if field == "max_effort":
+            ActuatorLimiter(spec, [channel], envelope=machine, allow=["c.effort"])
+    ActuatorLimiter(spec, [channel], envelope=machine, allow=[f"c.{field}"])
 
 
 def test_what_is_not_enforceable_is_an_error_unless_allowed_by_name():

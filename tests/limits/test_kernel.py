@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from nerfbot.limits import Reason, kernel
 
 LOW, HIGH, TOP, SPEEDING_UP, STOPPING = -1.0, 2.0, 4.0, 8.0, 2.0
-HARD = (LOW, HIGH, TOP, SPEEDING_UP, STOPPING, 50.0, 3.0)
+UNBOUNDED = (-kernel.UNLIMITED, -kernel.UNLIMITED, kernel.UNLIMITED)
+HARD = (LOW, HIGH, TOP, SPEEDING_UP, STOPPING, 50.0, 3.0, *UNBOUNDED)
 FAST = 1e6
-FAST_STOP = (LOW, HIGH, TOP, SPEEDING_UP, 16.0, 50.0, 3.0)
+FAST_STOP = (LOW, HIGH, TOP, SPEEDING_UP, 16.0, 50.0, 3.0, *UNBOUNDED)
 
 
 @pytest.mark.parametrize(
@@ -280,7 +281,73 @@ def test_guard_position_bounds_velocity_and_its_change(command, at, speed, hard,
     ],
 )
 def test_guard_velocity_bounds_range_and_change(command, speed, hard, expected):
-    assert kernel.guard_velocity(command, speed, hard, 0.125) == expected
+    assert kernel.guard_velocity(command, speed, 0.0, True, hard, 0.125) == expected
+
+
+MANY = 1e3
+RANGE = (-5.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("position", "command", "expected"),
+    [
+        (4.5, 5.0, 0.5),
+        (5.0, 0.9, 0.0),
+        (6.0, 1.0, 0.0),
+        (6.0, -1.0, -1.0),
+        (-5.0, -3.0, 0.0),
+        (0.0, 1.0, 1.0),
+    ],
+)
+def test_guard_velocity_keeps_the_measured_position_in_its_range(position, command, expected):
+    # the joint_limits tests of ros2_control: 1 rad/s at most, between -5 and 5 rad, steps of 1 s
+    hard = (-1.0, 1.0, 1.0, MANY, MANY, 50.0, 0.0, -1.0, *RANGE)
+    assert kernel.guard_velocity(command, 0.0, position, True, hard, 1.0) == expected
+    assert kernel.guard_velocity(command, 0.0, position, False, hard, 1.0) == max(min(command, 1.0), -1.0)
+
+
+def test_guard_velocity_brakes_before_the_end_of_the_range():
+    hard = (-10.0, 10.0, 10.0, 4.0, 4.0, 50.0, 0.0, -10.0, *RANGE)
+    position = speed = 0.0
+    for _ in range(400):
+        after = kernel.guard_velocity(10.0, speed, position, True, hard, 0.02)
+        assert abs(after - speed) <= 4.0 * 0.02 * (1.0 + 1e-6)
+        speed, position = after, position + after * 0.02
+    assert position == pytest.approx(5.0, abs=1e-3)
+    assert position <= 5.0 + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("position", "velocity", "command", "expected"),
+    [
+        (5.0, 0.0, 20.0, 0.0),
+        (0.0, 1.1, 20.0, 0.0),
+        (0.0, -1.0, -20.0, 0.0),
+        (0.0, 1.1, -20.0, -20.0),
+        (5.0, 0.0, -20.0, -20.0),
+        (-5.5, 0.0, -20.0, 0.0),
+        (0.0, 0.9, 20.0, 20.0),
+        (0.0, 0.0, 300.0, 200.0),
+    ],
+)
+def test_guard_effort_drives_no_further_at_the_end_of_velocity_or_position(
+    position, velocity, command, expected
+):
+    # the joint_limits tests of ros2_control: 200 N·m, 1 rad/s, between -5 and 5 rad
+    hard = (-200.0, 200.0, 1.0, MANY, MANY, 200.0, 0.0, -1.0, *RANGE)
+    assert kernel.guard_effort(command, position, velocity, (True, True), hard) == expected
+    unknown = kernel.guard_effort(command, position, velocity, (False, False), hard)
+    assert unknown == max(min(command, 200.0), -200.0)
+
+
+def test_guard_effort_brakes_with_the_damping():
+    hard = (-200.0, 200.0, 1.0, MANY, MANY, 200.0, 10.0, -1.0, *RANGE)
+    assert kernel.guard_effort(20.0, 0.0, 1.5, (True, True), hard) == -5.0
+    assert kernel.guard_effort(-20.0, 0.0, -1.5, (True, True), hard) == 5.0
+    assert kernel.guard_effort(20.0, 5.0, 0.5, (True, True), hard) == -5.0
+    assert kernel.guard_effort(-20.0, -5.0, -0.5, (True, True), hard) == 5.0
+    assert kernel.guard_effort(20.0, 5.0, -0.5, (True, True), hard) == 0.0
+    assert kernel.guard_effort(20.0, 0.0, 1000.0, (True, True), hard) == -200.0
 
 
 @pytest.mark.parametrize(
@@ -355,9 +422,10 @@ def random_call(rng: np.random.Generator, count: int, mode: np.ndarray) -> dict:
         "stopping": rng.random(count) < 0.05,
         "dt": float(rng.choice([0.05, 0.01, 0.1, 1e-7])),
         "stretch": float(rng.choice([1.0, 0.5, 2.0])),
-        "envelope": np.tile([-2.0, 2.5, 4.0, 40.0, 10.0, 50.0, 2.0], (channels, 1)),
+        "envelope": np.tile([-2.0, 2.5, 4.0, 40.0, 10.0, 50.0, 2.0, -3.0, -1.0, 1.5], (channels, 1)),
         "mode": mode,
         "capped": rng.random(channels) < 0.5,
+        "bounds_speed": rng.random(channels) < 0.5,
         "fresh": rng.random(count) < 0.05,
     }
 
