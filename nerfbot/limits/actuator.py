@@ -83,7 +83,7 @@ class ActuatorLimiter:
         self._last: float | None = None
         self._last_dt = period
         self._lift, self._lift_bytes = np.zeros((count, len(AXES))), b""
-        self._zeros = np.zeros(self._shape)
+        self._zeros = self._request = np.zeros(self._shape)
         self._mode = np.array([_MODES[channel.mode] for channel in self.channels])
         self._capped = np.array([channel.effort_limit for channel in self.channels])
         self._bounds_speed = np.array([channel.velocity_limit for channel in self.channels])
@@ -93,6 +93,10 @@ class ActuatorLimiter:
         self._fresh, self._any_fresh = np.ones(count, bool), True
         self._nobody = np.zeros(count, bool)
         self._hard = _hard_limits(self.channels, envelope)
+        stated = np.abs(self._hard) < kernel.UNLIMITED
+        by_position = stated[:, [kernel.MIN_POSITION, kernel.MAX_POSITION]].any(axis=1)
+        by_speed = stated[:, kernel.MAX_VELOCITY] & (self._mode == kernel.EFFORT_MODE)
+        self._guards_motion = bool((by_speed | (by_position & ~self._is_position)).any())
         sections = [(item.name, spec.channel(item.name, envelope.find(item.name))) for item in self.channels]
         self._limits = LimitTable(sections, kernel.FIELDS, self._seeds)
         self._burst_limits = LimitTable(sections, CHANNEL_BURSTS, self._seeds)
@@ -133,7 +137,116 @@ class ActuatorLimiter:
         `InvalidCommand` for a wrong shape, a ``now`` that is not finite, or a measurement that is missing
         though a declared limit depends on it.
         """
+        self._request = self._array(command, "command", self._shape).copy()
+        return self._step(measured, now, lift, sends=True)
+
+    def advance(self, measured: Measured | None, now: float, lift: ArrayLike) -> Limited:
+        """Make one more step under the command of the last `apply`, which is not sent again.
+
+        For a plant that steps finer than it is commanded. Arguments and errors as there; also
+        `InvalidCommand` where a robot has not been commanded since its `reset`.
+        """
+        if self._any_fresh:
+            raise InvalidCommand("advance needs a command since the last reset: call apply first")
+        return self._step(measured, now, lift, sends=False)
+
+    def run(
+        self, command: ArrayLike, measured: Measured | None, now: float, lift: ArrayLike, steps: int
+    ) -> Limited:
+        """`apply`, then ``steps`` - 1 times `advance`, each a nominal period later, in one call.
+
+        The arrays of the result have ``steps`` in front: (steps, count, channels). The measurements are those
+        of the first step, so that no limit may depend on the motion meanwhile (`reads_motion`).
+        """
+        if not steps >= 1:
+            raise InvalidCommand(f"steps must be at least 1, got {steps!r}")
         request = self._array(command, "command", self._shape)
+        position, velocity, known = self._measure(measured)
+        period = self._period
+        elapsed = period if self._last is None else now - self._last
+        usual = math.isfinite(now) and elapsed >= _LEAST_STEP and not self._any_fresh
+        usual = usual and (known[1] or not self._measured_for)
+        usual = usual and kernel.all_modest(request, position, velocity, _HUGE)
+        if usual:
+            lift = self._array(lift, "lift", self._lift.shape)
+            if lift.tobytes() != self._lift_bytes:
+                self._set_lift(lift)
+            usual = self._bursts is None or self._bursts.pass_quietly(elapsed, period, steps)
+        if not usual:
+            limited = [self.apply(request, measured, now, lift)]
+            limited += [self.advance(measured, now + k * period, lift) for k in range(1, steps)]
+            return Limited(*(np.stack(arrays) for arrays in zip(*limited, strict=True)))
+        self._request = request.copy()
+        arrived = request[None]
+        if self._link is not None:
+            arrived = self._link.send_ahead(request, now, period, steps)
+        block = np.empty((2, steps, *self._shape))
+        reasons = np.empty(block.shape[1:], np.uint16)
+        self._dt = min(elapsed, self._max_dt)
+        kernel.limit_ahead(
+            arrived,
+            request,
+            self._faults,
+            position,
+            velocity,
+            known,
+            self._nobody,
+            np.array([self._dt, self._dt / self._last_dt, period, period / self._dt]),
+            self._hard,
+            self._mode,
+            self._capped,
+            self._bounds_speed,
+            self._fresh,
+            self._cells,
+            block[0],
+            block[1],
+            reasons,
+        )
+        self._last = now + (steps - 1) * period
+        self._last_dt = period if steps > 1 else self._dt
+        return Limited(block[0], block[1], reasons)
+
+    def stop(self, measured: Measured | None, now: float, longest: float = math.inf) -> Limited:
+        """Make one step of a controlled stop of all robots, by their channels' modes.
+
+        Enters after all impairments: nothing delays or weakens it. Messages under way are lost. ``longest``
+        is the longest time (s) that the step takes credit for, however long the last call is ago.
+        """
+        position, velocity, known = self._measure(measured)
+        position, _ = self._finite(position, None)
+        velocity, _ = self._finite(velocity, None)
+        elapsed = self._advance(now, longest)
+        if self._bursts is not None:
+            self._bursts.step(elapsed)
+        return self._stop(position, velocity, known, Reason.STOP)
+
+    def limits(self, field: str) -> Floats:
+        """Return the effective limit ``field`` now, (count, channels); KeyError if none is declared."""
+        table = self._burst_limits if field in CHANNEL_BURSTS else self._limits
+        if field not in table.declared:
+            raise KeyError(field)
+        return table[field].copy()
+
+    def motion_limits(self) -> tuple[Floats, Floats, Floats]:
+        """Return the velocity, acceleration and deceleration in force, (count, channels) each.
+
+        Of nerf and envelope the tighter; a stop's deceleration is always allowed. `UNLIMITED` where neither
+        states one.
+        """
+        velocity = np.minimum(self._limits["velocity"], self._hard[:, kernel.MAX_VELOCITY])
+        acceleration = np.minimum(self._limits["acceleration"], self._hard[:, kernel.MAX_ACCELERATION])
+        stated = self._limits["deceleration"]
+        stop = self._hard[:, kernel.STOP_DECELERATION]
+        unstated = np.maximum(acceleration, np.where(stop < kernel.UNLIMITED, stop, 0.0))
+        return velocity, acceleration, np.where(stated < kernel.UNLIMITED, stated, unstated)
+
+    @property
+    def reads_motion(self) -> bool:
+        """Whether a limit depends on the measured motion: it is then only as fine as the calls."""
+        return bool(self._measured_for) or self._guards_motion
+
+    def _step(self, measured: Measured | None, now: float, lift: ArrayLike, sends: bool) -> Limited:
+        request = self._request
         lift = self._array(lift, "lift", self._lift.shape)
         position, velocity, known = self._measure(measured)
         if self._measured_for and not known[1]:
@@ -156,33 +269,12 @@ class ActuatorLimiter:
                 fresh = np.flatnonzero(self._fresh)
                 rest = position if known[0] else request
                 self._link.begin(fresh, np.where(self._is_position, rest, 0.0)[fresh])
-            arrived = self._link.send(request, now)
+            arrived = self._link.send(request, now) if sends else self._link.receive(now)
         stopping = self._nobody if bad is None else bad
         limited = self._limit(arrived, request, position, velocity, known, stopping)
         if bad is not None:
             limited.reasons[bad] = Reason.INVALID | Reason.STOP
         return limited
-
-    def stop(self, measured: Measured | None, now: float, longest: float = math.inf) -> Limited:
-        """Make one step of a controlled stop of all robots, by their channels' modes.
-
-        Enters after all impairments: nothing delays or weakens it. Messages under way are lost. ``longest``
-        is the longest time (s) that the step takes credit for, however long the last call is ago.
-        """
-        position, velocity, known = self._measure(measured)
-        position, _ = self._finite(position, None)
-        velocity, _ = self._finite(velocity, None)
-        elapsed = self._advance(now, longest)
-        if self._bursts is not None:
-            self._bursts.step(elapsed)
-        return self._stop(position, velocity, known, Reason.STOP)
-
-    def limits(self, field: str) -> Floats:
-        """Return the effective limit ``field`` now, (count, channels); KeyError if none is declared."""
-        table = self._burst_limits if field in CHANNEL_BURSTS else self._limits
-        if field not in table.declared:
-            raise KeyError(field)
-        return table[field].copy()
 
     def _begin(self, robots: NDArray[np.intp]) -> None:
         seeds = self._seeds[robots]

@@ -39,6 +39,27 @@ def _run_down(countdown: np.ndarray, speed: np.ndarray, elapsed: np.ndarray, due
 
 
 @compiled
+def _run_down_quietly(
+    countdown: np.ndarray, speed: np.ndarray, first: float, period: float, steps: int
+) -> bool:
+    """Take the cost of ``steps`` steps off every countdown (units, count), if none runs out meanwhile.
+
+    The first step takes ``first`` s, the others a ``period`` each. Returns whether it was done.
+    """
+    for write in (False, True):
+        for u in range(countdown.shape[0]):
+            for r in range(countdown.shape[1]):
+                left = countdown[u, r] - speed[u, r] * first
+                for _ in range(steps - 1):  # one by one: the same bits as step by step
+                    left -= speed[u, r] * period
+                if left <= 0.0:
+                    return False
+                if write:
+                    countdown[u, r] = left
+    return True
+
+
+@compiled
 def _turn(
     countdown: np.ndarray,
     speed: np.ndarray,
@@ -159,6 +180,13 @@ class BurstProcess:
                 self._elapsed,
                 self._due,
             )
+
+    def pass_quietly(self, first: float, period: float, steps: int) -> bool:
+        """`step` by ``first`` s and ``steps`` - 1 times by ``period`` s, if nothing begins or ends meanwhile.
+
+        Returns whether it did; otherwise nothing has changed.
+        """
+        return bool(_run_down_quietly(self._countdown, self._speed, min(first, _LONGEST), period, steps))
 
     def _draw(self, robots: NDArray[np.intp], counter: NDArray[np.int64], units: NDArray[np.intp]) -> Floats:
         """Return Exp(1) numbers; the arguments broadcast."""

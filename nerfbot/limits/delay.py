@@ -68,6 +68,21 @@ def _exchange(
     _release(values, due, released, newest, now, out)
 
 
+@compiled
+def _release_ahead(
+    values: np.ndarray,
+    due: np.ndarray,
+    released: np.ndarray,
+    newest: int,
+    now: float,
+    period: float,
+    out: np.ndarray,
+) -> None:
+    """`_release` into ``out`` (steps, count, elements), a ``period`` (s) later each."""
+    for k in range(out.shape[0]):
+        _release(values, due, released, newest, now + k * period, out[k])
+
+
 class DelayLine:
     """Delays messages of ``elements`` numbers for ``count`` robots, each with its own latency.
 
@@ -102,6 +117,10 @@ class DelayLine:
     def pop(self, now: float, out: NDArray) -> None:
         """Write the newest message of each robot released by ``now`` (s) into ``out`` (count, elements)."""
         _release(self._values, self._due, self._released, self._newest, now, out)
+
+    def pop_ahead(self, now: float, period: float, out: NDArray) -> None:
+        """`pop` at ``now`` and every ``period`` after it (s) into ``out`` (steps, count, elements)."""
+        _release_ahead(self._values, self._due, self._released, self._newest, now, period, out)
 
     def exchange(self, value: NDArray, now: float, delay: Floats, out: NDArray) -> None:
         """`push` ``value``, then `pop` into ``out``, both at ``now`` (s)."""

@@ -572,6 +572,56 @@ def limit(
 
 
 @compiled
+def limit_ahead(
+    command: np.ndarray,
+    sent: np.ndarray,
+    faults: np.ndarray,
+    position: np.ndarray,
+    velocity: np.ndarray,
+    known: tuple,
+    stopping: np.ndarray,
+    times: np.ndarray,
+    envelope: np.ndarray,
+    mode: np.ndarray,
+    capped: np.ndarray,
+    bounds_speed: np.ndarray,
+    fresh: np.ndarray,
+    cells: np.ndarray,
+    value: np.ndarray,
+    effort_limit: np.ndarray,
+    reasons: np.ndarray,
+) -> None:
+    """`limit` for several steps, which the last three arrays have in front.
+
+    ``command`` (steps, count, channels), or one for all steps; ``times`` (4,): dt and stretch of the first
+    step, and of the second; those after have the second's dt and are stretched by 1.
+    """
+    several, stretch = command.shape[0] > 1, times[1]
+    for k in range(value.shape[0]):
+        limit(
+            command[k if several else 0],
+            sent,
+            faults,
+            position,
+            velocity,
+            known,
+            stopping,
+            times[0] if k == 0 else times[2],
+            stretch,
+            envelope,
+            mode,
+            capped,
+            bounds_speed,
+            fresh,
+            cells,
+            value[k],
+            effort_limit[k],
+            reasons[k],
+        )
+        stretch = times[3] if k == 0 else 1.0
+
+
+@compiled
 def place(values: np.ndarray, robots: np.ndarray, cells: np.ndarray) -> None:
     """Copy the limits of ``robots`` from ``values`` (count, channels, fields) into their cells."""
     for n in range(robots.shape[0]):

@@ -37,8 +37,23 @@ class CommandLink(KeepsViews):
 
     def send(self, command: Floats, now: float) -> Floats:
         """Take ``command`` at ``now`` (s) and return what has arrived; the next call reuses the array."""
-        delay: Floats = self._latency
-        if self._draws is not None:
-            delay = delay + self._jitter * self._draws.next()[:, 0]
-        self._line.exchange(command, now, delay, self._arrived)
+        self._line.exchange(command, now, self._delay(), self._arrived)
         return self._arrived
+
+    def receive(self, now: float) -> Floats:
+        """Return what has arrived by ``now`` (s); the next call reuses the array."""
+        self._line.pop(now, self._arrived)
+        return self._arrived
+
+    def send_ahead(self, command: Floats, now: float, period: float, steps: int) -> Floats:
+        """`send`, then `receive` a ``period`` (s) later each: (steps, count, channels)."""
+        arrived = np.empty((steps, *command.shape))
+        self._line.push(command, now, self._delay())
+        self._line.pop_ahead(now, period, arrived)
+        return arrived
+
+    def _delay(self) -> Floats:
+        if self._draws is None:
+            return self._latency
+        delay: Floats = self._latency + self._jitter * self._draws.next()[:, 0]
+        return delay

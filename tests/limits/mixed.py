@@ -42,12 +42,16 @@ NERFS: list[dict] = [
 
 
 def nerf(number: int) -> NerfSpec:
-    return NerfSpec.parse({"name": f"nerf-{number}", **NERFS[number]})
+    return parse(NERFS[number], f"nerf-{number}")
 
 
-def limiter(spec: NerfSpec | int, count: int = 1, seed: int = 0) -> ActuatorLimiter:
+def parse(fields: dict, name: str = "nerf") -> NerfSpec:
+    return NerfSpec.parse({"name": name, **fields})
+
+
+def limiter(spec: NerfSpec | int, count: int = 1, seed: int = 0, period: float = DT) -> ActuatorLimiter:
     spec = nerf(spec) if isinstance(spec, int) else spec
-    return ActuatorLimiter(spec, CHANNELS, count, seed=seed, envelope=envelope(*MODES), period=DT)
+    return ActuatorLimiter(spec, CHANNELS, count, seed=seed, envelope=envelope(*MODES), period=period)
 
 
 class Script:
