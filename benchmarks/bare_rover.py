@@ -1,7 +1,8 @@
 """The bare loop that `nerfbot bench sim` is measured against: PyBullet and numpy only, nothing of nerfbot.
 
-In every control step it makes the calls to PyBullet that a plant makes, in the same scene: one motor command;
-12 substeps, each followed by a query of the contacts of the base and of the fragile bodies that are watched;
+In every control step it makes the calls to PyBullet that a plant makes, in the same scene: 12 substeps, each
+after a motor command where that changes, and followed by a query of the contacts of the base and of the
+fragile bodies that are watched;
 the pose, velocity and joint states of the robot, the pose of every movable body, and one batch of rays, as
 many as the plant casts. What it does with the answers is the least that any user would: the contact forces
 summed by body, the heading, the speed in body axes, the ends of the rays, the lidar's distances, and one
@@ -15,8 +16,8 @@ Usage: `python benchmarks/bare_rover.py ROVER.urdf SCENE.json` prints control st
 or "cylinder" with height and radius (m); mass 0 (kg) stands still. A chunk is `{robot, wheels, movable,
 standing, commands, efforts, rays, watched}`: the robot's and the movable bodies' [position, quaternion,
 velocity, rates] at its beginning, [angle, speed] of each wheel, the places (m) of things that do not move,
-and for each step [m/s, rad/s], the traction cap (N), the number of rays, and which of the movable bodies have
-their contacts watched.
+and for each step 12 times [m/s, rad/s], the traction cap (N), the number of rays, and which of the movable
+bodies have their contacts watched.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pybullet
 
-SUBSTEPS, LIDAR, REACH, MOUNT = 12, 32, 8.0, np.array((0.0571, 0.0, 0.123))
+LIDAR, REACH, MOUNT = 32, 8.0, np.array((0.0571, 0.0, 0.123))
 """The lidar's mount is seen from the base's centre of mass (m), whose pose PyBullet tells."""
 LOOSE, STANDING, GROUND, WHEEL = 1, 2, 64, 512
 """Collision groups; what stands still refuses its like."""
@@ -119,19 +120,23 @@ def drive(world: World, chunk: dict[str, Any]) -> float:
     standing = chunk["standing"]
     told = zip(chunk["commands"], chunk["efforts"], chunk["rays"], chunk["watched"], strict=True)
     began = time.perf_counter()
-    for (forward, turn), effort, rays, watched in told:
-        side = turn * TRACK / 2
-        pybullet.setJointMotorControlArray(
-            robot,
-            WHEELS,
-            pybullet.VELOCITY_CONTROL,
-            targetVelocities=[(forward - side) / RADIUS, (forward + side) / RADIUS],
-            forces=[effort * RADIUS / 2] * 2,
-            physicsClientId=client,
-        )
+    motor: tuple[list[float], float] | None = None
+    for twists, effort, rays, watched in told:
         forces: dict[int, float] = {}
         blows: dict[int, float] = {}
-        for _ in range(SUBSTEPS):
+        for twist in twists:
+            if (twist, effort) != motor:
+                motor = (twist, effort)
+                forward, turn = twist
+                side = turn * TRACK / 2
+                pybullet.setJointMotorControlArray(
+                    robot,
+                    WHEELS,
+                    pybullet.VELOCITY_CONTROL,
+                    targetVelocities=[(forward - side) / RADIUS, (forward + side) / RADIUS],
+                    forces=[effort * RADIUS / 2] * 2,
+                    physicsClientId=client,
+                )
             pybullet.stepSimulation(physicsClientId=client)
             for point in pybullet.getContactPoints(robot, linkIndexA=-1, physicsClientId=client):
                 forces[point[2]] = forces.get(point[2], 0.0) + point[9]

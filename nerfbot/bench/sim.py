@@ -86,6 +86,12 @@ def _record(env: Any, seed: int, actions: Any) -> list[dict[str, Any]]:
             watched[-1].append(number)
         return touching(body)
 
+    def followed(command: Any, effort_limit: Any = None, between: Any = None) -> Any:
+        commands.append(command.tolist())
+        return step(command, effort_limit, between)
+
+    commands: list[Any] = []
+    step, plant.step = plant.step, followed
     plant.client.rayTestBatch, plant.client.getContactPoints = counted, noted
     chunks = []
     for part in actions:
@@ -99,14 +105,16 @@ def _record(env: Any, seed: int, actions: Any) -> list[dict[str, Any]]:
             ],
         }
         rays, watched, told = [], [], []
+        commands.clear()
         for action in part:
             watched.append([])
             told.append(env.step(action)[4]["nerf"])
-        chunk["commands"] = [nerf["executed"].tolist() for nerf in told]
+        chunk["commands"] = list(commands)
         chunk["efforts"] = [float(nerf["effort_limit"][0]) for nerf in told]
         chunk["rays"], chunk["watched"] = rays, watched
         chunks.append(chunk)
     plant.client.rayTestBatch, plant.client.getContactPoints = batch, touching
+    plant.step = step
     return chunks
 
 

@@ -15,9 +15,10 @@ from rich.table import Table
 
 from nerfbot.cli.options import AXIS_STYLES, JSON, limit_text
 from nerfbot.cli.servo.confirmation import YES, confirm
-from nerfbot.errors import InvalidCommand
+from nerfbot.errors import InvalidCommand, InvalidSpec
 from nerfbot.limits import Limit, NerfSpec, enforcement
 from nerfbot.limits.channel import Channel
+from nerfbot.limits.enforcement import Enforcement, command_enforcement, sensor_enforcement
 from nerfbot.limits.fields import CHANNEL_FIELDS, COMMAND_FIELDS, SENSOR_FIELDS, FieldInfo
 from nerfbot.limits.value import Value
 
@@ -29,7 +30,10 @@ SPEC = Annotated[str, typer.Argument(help="A preset's name or a YAML file.", met
 
 
 class Row(NamedTuple):
-    """One limit on a channel, the command link or a sensor; ``problem`` says why it cannot be enforced."""
+    """One limit on a channel, the command link or a sensor.
+
+    ``problem`` says why it cannot be enforced, ``note`` how it is enforced nearly.
+    """
 
     on: str
     limit: str
@@ -39,6 +43,12 @@ class Row(NamedTuple):
     lifted: Value
     value: Limit
     problem: str = ""
+    note: str = ""
+
+    @property
+    def status(self) -> str:
+        """One of ``enforced``, ``quantised`` and ``not enforceable``."""
+        return "not enforceable" if self.problem else "quantised" if self.note else "enforced"
 
 
 @app.command()
@@ -104,8 +114,9 @@ def check(
         plain = [
             {
                 **_plain(row, None),
-                "status": "not enforceable" if row.problem else "enforced",
+                "status": row.status,
                 "problem": row.problem,
+                "note": row.note,
             }
             for row in limits
         ]
@@ -114,7 +125,9 @@ def check(
     else:
         table = _table(["on", "limit", "axis", "unit", "requested", "lifted", "status"])
         for row in limits:
-            status = f"[red]not enforceable: {row.problem}" if row.problem else "[green]enforced"
+            colour = {"enforced": "green", "quantised": "yellow", "not enforceable": "red"}[row.status]
+            reason = row.problem or row.note
+            status = f"[{colour}]{row.status}{': ' if reason else ''}{reason}"
             table.add_row(*_head(row), limit_text(row.nerfed), limit_text(row.lifted), status)
         console = Console()
         console.print(table)
@@ -154,25 +167,41 @@ def limit_rows(spec: NerfSpec) -> Iterator[Row]:
 def checked_rows(spec: NerfSpec, description: Any) -> Iterator[Row]:
     """Every limit of a specification on a robot's channels and sensors, with the reason it is not enforced.
 
-    Raises `InvalidSpec` for a channel or sensor that the robot lacks, or a limit past its envelope.
+    Raises `InvalidSpec` for a channel or sensor that the robot lacks, a limit past its envelope, or a hard
+    limit that the robot would ignore.
     """
+    from nerfbot.sim.physics.client import CONTROL_STEP, SUBSTEP
     from nerfbot.sim.plant.nerfed_plant import SENSORS
 
     channels = tuple(row.channel() for row in description.channels)
     spec.check_names([channel.name for channel in channels], list(SENSORS))
     if description.envelope is not None:
         spec.check_envelope(channels, description.envelope)
-    for item in enforcement(spec, channels, description.envelope):
-        limit = Limit(nerfed=item.nerfed, lifted=item.lifted)
-        yield Row(
-            item.channel, item.field, item.axis, item.unit, item.nerfed, item.lifted, limit, item.problem
-        )
-    yield from _section("command", spec.link(), COMMAND_FIELDS)
+        for channel in channels:
+            for field, problem in description.envelope.problems(channel):
+                raise InvalidSpec(f"{description.name}: envelope.{channel.name}.{field}: {problem}")
+    for item in enforcement(spec, channels, description.envelope) + command_enforcement(spec, SUBSTEP):
+        yield _row(item)
     for name in SENSORS:
         enforceable = _sensor_limits(name)
-        for row in _section(name, spec.sensor(name), SENSOR_FIELDS):
-            fits = row.limit.partition(".")[0] in enforceable
-            yield row if fits else row._replace(problem="this kind of reading cannot carry it")
+        for item in sensor_enforcement(spec, name, CONTROL_STEP):
+            fits = item.field.partition(".")[0] in enforceable
+            yield _row(item if fits else item._replace(problem="this kind of reading cannot carry it"))
+
+
+def _row(item: Enforcement) -> Row:
+    limit = Limit(nerfed=item.nerfed, lifted=item.lifted)
+    return Row(
+        item.channel,
+        item.field,
+        item.axis,
+        item.unit,
+        item.nerfed,
+        item.lifted,
+        limit,
+        item.problem,
+        item.note,
+    )
 
 
 def _sensor_limits(sensor: str) -> frozenset[str]:

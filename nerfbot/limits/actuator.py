@@ -14,6 +14,7 @@ from nerfbot.limits.batch import as_mask, as_seeds, first_seeds
 from nerfbot.limits.bursts import BurstProcess
 from nerfbot.limits.channel import AXES, Channel, Floats, Limited, Measured, Reason
 from nerfbot.limits.enforcement import (
+    command_enforcement,
     enforcement,
     needs_velocity,
     require_enforceable,
@@ -67,12 +68,13 @@ class ActuatorLimiter:
         spec.check_envelope(self.channels, envelope)
         self.report = enforcement(spec, self.channels, envelope)
         require_enforceable(self.report, allow)
+        self.report += command_enforcement(spec, period)
         require_enforceable_envelope(envelope, self.channels, allow)
         modes = {channel.name: channel for channel in self.channels}
         self._measured_for = [
             item.name
             for item in self.report
-            if not item.problem and needs_velocity(item.field, modes[item.channel])
+            if item.channel in modes and not item.problem and needs_velocity(item.field, modes[item.channel])
         ]
 
         self._period, self._max_dt = period, 2.0 * period
@@ -155,8 +157,9 @@ class ActuatorLimiter:
     ) -> Limited:
         """`apply`, then ``steps`` - 1 times `advance`, each a nominal period later, in one call.
 
-        The arrays of the result have ``steps`` in front: (steps, count, channels). The measurements are those
-        of the first step, so that no limit may depend on the motion meanwhile (`reads_motion`).
+        Values and effort limits of the result have the steps in front: (steps, count, channels); its reasons
+        are those of all steps. The measurements are those of the first step, so that no limit may depend on
+        the motion meanwhile (`reads_motion`).
         """
         if not steps >= 1:
             raise InvalidCommand(f"steps must be at least 1, got {steps!r}")
@@ -175,13 +178,14 @@ class ActuatorLimiter:
         if not usual:
             limited = [self.apply(request, measured, now, lift)]
             limited += [self.advance(measured, now + k * period, lift) for k in range(1, steps)]
-            return Limited(*(np.stack(arrays) for arrays in zip(*limited, strict=True)))
+            values, efforts, whys = (np.stack(arrays) for arrays in zip(*limited, strict=True))
+            return Limited(values, efforts, np.bitwise_or.reduce(whys))
         self._request = request.copy()
         arrived = request[None]
         if self._link is not None:
             arrived = self._link.send_ahead(request, now, period, steps)
         block = np.empty((2, steps, *self._shape))
-        reasons = np.empty(block.shape[1:], np.uint16)
+        reasons = np.empty(self._shape, np.uint16)
         self._dt = min(elapsed, self._max_dt)
         kernel.limit_ahead(
             arrived,
@@ -191,7 +195,9 @@ class ActuatorLimiter:
             velocity,
             known,
             self._nobody,
-            np.array([self._dt, self._dt / self._last_dt, period, period / self._dt]),
+            self._dt,
+            self._dt / self._last_dt,
+            period,
             self._hard,
             self._mode,
             self._capped,

@@ -69,16 +69,19 @@ def _exchange(
 
 
 @compiled
-def _release_ahead(
+def _exchange_ahead(
     values: np.ndarray,
     due: np.ndarray,
     released: np.ndarray,
     newest: int,
+    value: np.ndarray,
+    delay: np.ndarray,
     now: float,
     period: float,
     out: np.ndarray,
 ) -> None:
-    """`_release` into ``out`` (steps, count, elements), a ``period`` (s) later each."""
+    """`_enqueue`, then `_release` into ``out`` (steps, count, elements), a ``period`` (s) later each."""
+    _enqueue(values, due, newest, value, delay, now)
     for k in range(out.shape[0]):
         _release(values, due, released, newest, now + k * period, out[k])
 
@@ -118,16 +121,19 @@ class DelayLine:
         """Write the newest message of each robot released by ``now`` (s) into ``out`` (count, elements)."""
         _release(self._values, self._due, self._released, self._newest, now, out)
 
-    def pop_ahead(self, now: float, period: float, out: NDArray) -> None:
-        """`pop` at ``now`` and every ``period`` after it (s) into ``out`` (steps, count, elements)."""
-        _release_ahead(self._values, self._due, self._released, self._newest, now, period, out)
-
     def exchange(self, value: NDArray, now: float, delay: Floats, out: NDArray) -> None:
         """`push` ``value``, then `pop` into ``out``, both at ``now`` (s)."""
         if self._newest >= self._full:
             self._make_room()
         self._newest += 1
         _exchange(self._values, self._due, self._released, self._newest, value, delay, now, out)
+
+    def exchange_ahead(self, value: NDArray, now: float, delay: Floats, period: float, out: NDArray) -> None:
+        """`exchange` at ``now``, then `pop` every ``period`` (s): ``out`` (steps, count, elements)."""
+        if self._newest >= self._full:
+            self._make_room()
+        self._newest += 1
+        _exchange_ahead(self._values, self._due, self._released, self._newest, value, delay, now, period, out)
 
     def hold(self, robots: NDArray[np.intp], released: NDArray[np.int64]) -> NDArray:
         """Take the last `exchange` back for ``robots``, which stood at ``released``; what they have by now.

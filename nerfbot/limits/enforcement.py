@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from nerfbot.errors import InvalidSpec
 from nerfbot.limits.channel import Channel
 from nerfbot.limits.envelope import ChannelEnvelope, Envelope
-from nerfbot.limits.fields import CHANNEL_FIELDS
-from nerfbot.limits.spec import NerfSpec
-from nerfbot.limits.value import Value, high, low
+from nerfbot.limits.fields import CHANNEL_FIELDS, COMMAND_FIELDS, SENSOR_FIELDS, FieldInfo
+from nerfbot.limits.spec import NerfSpec, Section
+from nerfbot.limits.value import Distribution, Value, high, low
+
+_ROUNDING = 1e-6  # share of a step
 
 
 class Enforcement(NamedTuple):
@@ -58,6 +61,41 @@ def enforcement(
                 )
             )
     return report
+
+
+def command_enforcement(spec: NerfSpec, step: float) -> list[Enforcement]:
+    """Report every limit of the command's link, for a plant that acts every ``step`` s."""
+    return _delayed("command", spec.link(), COMMAND_FIELDS, step, "commands act")
+
+
+def sensor_enforcement(spec: NerfSpec, sensor: str, step: float) -> list[Enforcement]:
+    """Report every limit of a sensor that is read every ``step`` s."""
+    return _delayed(sensor, spec.sensor(sensor), SENSOR_FIELDS, step, "readings are taken")
+
+
+def _delayed(
+    name: str, section: Section, table: dict[str, FieldInfo], step: float, event: str
+) -> list[Enforcement]:
+    report = []
+    for field, limit in section.limits():
+        info = table[field]
+        lifted = limit.nerfed if limit.lifted is None else limit.lifted
+        note = ""
+        if field in ("latency", "jitter"):
+            note = _applied_delay((limit.nerfed, lifted), step, event)
+        report.append(Enforcement(name, field, info.axis, info.unit, limit.nerfed, lifted, "", note))
+    return report
+
+
+def _applied_delay(values: Sequence[Value], step: float, event: str) -> str:
+    """What becomes of delays that do not end on a step: they last until the next; "" where all do."""
+    applied = []
+    for value in values:
+        most = high(value)
+        until = math.ceil(most / step - _ROUNDING) * step
+        if isinstance(value, Distribution) or until - most > _ROUNDING * step:
+            applied.append(f"{_text(value)} s acts as up to {until:.4g} s")
+    return f"{'; '.join(dict.fromkeys(applied))}: {event} every {step:.4g} s" if applied else ""
 
 
 def require_enforceable(report: Sequence[Enforcement], allow: Sequence[str] = ()) -> None:

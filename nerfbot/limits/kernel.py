@@ -580,7 +580,9 @@ def limit_ahead(
     velocity: np.ndarray,
     known: tuple,
     stopping: np.ndarray,
-    times: np.ndarray,
+    first_dt: float,
+    first_stretch: float,
+    dt: float,
     envelope: np.ndarray,
     mode: np.ndarray,
     capped: np.ndarray,
@@ -591,12 +593,14 @@ def limit_ahead(
     effort_limit: np.ndarray,
     reasons: np.ndarray,
 ) -> None:
-    """`limit` for several steps, which the last three arrays have in front.
+    """`limit` for several steps, which ``value`` and ``effort_limit`` have in front.
 
-    ``command`` (steps, count, channels), or one for all steps; ``times`` (4,): dt and stretch of the first
-    step, and of the second; those after have the second's dt and are stretched by 1.
+    ``command`` (steps, count, channels), or one for all steps. The first step takes ``first_dt`` s, the
+    others ``dt``. ``reasons`` gets those of all steps together.
     """
-    several, stretch = command.shape[0] > 1, times[1]
+    several, stretch = command.shape[0] > 1, first_stretch
+    why = np.empty_like(reasons)
+    reasons[:] = 0
     for k in range(value.shape[0]):
         limit(
             command[k if several else 0],
@@ -606,7 +610,7 @@ def limit_ahead(
             velocity,
             known,
             stopping,
-            times[0] if k == 0 else times[2],
+            first_dt if k == 0 else dt,
             stretch,
             envelope,
             mode,
@@ -616,9 +620,10 @@ def limit_ahead(
             cells,
             value[k],
             effort_limit[k],
-            reasons[k],
+            why,
         )
-        stretch = times[3] if k == 0 else 1.0
+        reasons |= why
+        stretch = dt / first_dt if k == 0 else 1.0
 
 
 @compiled

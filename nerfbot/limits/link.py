@@ -48,8 +48,7 @@ class CommandLink(KeepsViews):
     def send_ahead(self, command: Floats, now: float, period: float, steps: int) -> Floats:
         """`send`, then `receive` a ``period`` (s) later each: (steps, count, channels)."""
         arrived = np.empty((steps, *command.shape))
-        self._line.push(command, now, self._delay())
-        self._line.pop_ahead(now, period, arrived)
+        self._line.exchange_ahead(command, now, self._delay(), period, arrived)
         return arrived
 
     def _delay(self) -> Floats:

@@ -143,6 +143,16 @@ class Client:
         """
         return functools.partial(getattr(self._pybullet, name), *arguments, self.id)
 
+    def before_step(self, hook: Callable[[], None]) -> None:
+        """Call ``hook`` before every physics step from now on."""
+        advance = self.stepSimulation
+
+        def step() -> None:
+            hook()
+            advance()
+
+        self.stepSimulation = step
+
     def contacts_of(self, body: int, only_base: bool = False) -> Callable[[], tuple[tuple[Any, ...], ...]]:
         """A function that returns PyBullet's contact points of a body, or of its base alone."""
         anything, any_link = -1, -2

@@ -26,12 +26,13 @@ from nerfbot.limits import (
     Reason,
     SensorLimiter,
 )
+from nerfbot.limits.enforcement import sensor_enforcement
 from nerfbot.limits.geometry import Geometry, PlainGeometry
 from nerfbot.powers import AuditLog, Decision, Lease, LeaseAuthority, LeasePolicy, Zone
 
-from ..physics.client import CONTROL_STEP
+from ..physics.client import CONTROL_STEP, SUBSTEP, SUBSTEPS
 from ..robots.description import TWIST, RobotDescription
-from .plant import FORCE_LIMIT, Plant
+from .plant import FORCE_LIMIT, Plant, StepResult
 from .sensors import DETECTED, Detection, Readings
 
 Floats = NDArray[np.float64]
@@ -118,12 +119,10 @@ class NerfedPlant:
                 self.channels,
                 seed=seed,
                 envelope=self.plant.description.envelope,
-                period=CONTROL_STEP,
+                period=SUBSTEP,
                 allow=allow,
             )
-            # The motor bounds a joint's speed on its way; a twist is a velocity already.
-            joints = any(channel.name not in TWIST for channel in self.channels)
-            self._limits_speed = joints and any(item.field == "velocity" for item in self.report)
+            self._has_joints = any(channel.name not in TWIST for channel in self.channels)
             self.has_camera = camera
             self._spare = spare
             self._limiters = self._sensor_limiters(seed, allow)
@@ -143,8 +142,9 @@ class NerfedPlant:
 
     @property
     def report(self) -> list[Enforcement]:
-        """Every actuator limit, with whether this robot enforces it."""
-        return self.limiter.report
+        """Every limit on a channel, the command's link and a sensor, with how this robot enforces it."""
+        sensors = [sensor_enforcement(self.spec, name, CONTROL_STEP) for name in self._limiters]
+        return self.limiter.report + [item for report in sensors for item in report]
 
     def _sensor_limiters(self, seed: int, allow: tuple[str, ...]) -> dict[str, SensorLimiter]:
         models, joints = self.plant.description.sensors, len(self.plant.robot.joint_indices)
@@ -222,11 +222,7 @@ class NerfedPlant:
         lost = self._loses_command(now)
         measured = plant.robot.motion()
         received = self._lost_command(measured) if lost else requested
-        executed, effort_limit, reasons = self.limiter.apply(received[None], measured, now, lift)
-        limited = Limited(executed[0], effort_limit[0], reasons[0])
-        if self._limits_speed:
-            plant.robot.limit_speed(self.limiter.limits("velocity")[0])
-        result = plant.step(limited.value, limited.effort_limit)
+        result, limited = self._move(received[None], measured, now, lift)
         if plant.client.gui:
             plant.client.follow(plant.robot.state.position, CONTROL_STEP)
         readings = self._impair(plant.observe(float(self.lift[SENSING])))
@@ -240,6 +236,36 @@ class NerfedPlant:
     def close(self) -> None:
         """Disconnect from the physics; closing twice does nothing."""
         self.plant.close()
+
+    def _move(
+        self, command: Floats, measured: Measured, now: float, lift: Floats
+    ) -> tuple[StepResult, Limited]:
+        """Let a control step pass, in which the limiter makes a step of its own for each physics step.
+
+        Returns what it did, and what the limiter put out: at the end, and for all reasons of the step.
+        """
+        plant, limiter, robot = self.plant, self.limiter, self.plant.robot
+        if not limiter.reads_motion:
+            ahead = limiter.run(command, measured, now, lift, SUBSTEPS)
+            self._limit_motion()
+            result = plant.step(ahead.value[:, 0], ahead.effort_limit[:, 0])
+            return result, Limited(ahead.value[-1, 0], ahead.effort_limit[-1, 0], ahead.reasons[0])
+        steps = [limiter.apply(command, measured, now, lift)]
+
+        def limit_again() -> None:
+            robot.read()
+            steps.append(limiter.advance(robot.motion(), now + len(steps) * SUBSTEP, lift))
+            robot.actuate(steps[-1].value, steps[-1].effort_limit)
+
+        self._limit_motion()
+        result = plant.step(steps[0].value, steps[0].effort_limit, between=limit_again)
+        reasons = np.bitwise_or.reduce([step.reasons[0] for step in steps])
+        return result, Limited(steps[-1].value[0], steps[-1].effort_limit[0], reasons)
+
+    def _limit_motion(self) -> None:
+        """Tell the motors how joints may move; a twist is bounded in the command already."""
+        if self._has_joints:
+            self.plant.robot.limit_motion(*(limit[0] for limit in self.limiter.motion_limits()))
 
     def _lost_command(self, measured: Measured) -> Floats:
         """What replaces a lost command (channels,): positions stay where they are, others are 0."""

@@ -6,7 +6,7 @@ It takes limited commands and reports what happened. It knows no nerf, no lease,
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -150,8 +150,16 @@ class Plant(Closable):
         self._steps, self.time = 0, 0.0
         return self.sensors.read()
 
-    def step(self, command: Numbers, effort_limit: Numbers | None = None) -> StepResult:
-        """Drive for one control step (0.05 s) at ``command``; arguments and errors as `Robot.actuate`."""
+    def step(
+        self,
+        command: Numbers,
+        effort_limit: Numbers | None = None,
+        between: Callable[[], None] | None = None,
+    ) -> StepResult:
+        """Drive for one control step (0.05 s) at ``command``; arguments and errors as `Robot.actuate`.
+
+        ``between`` is called between two physics steps; it may command the robot anew.
+        """
         client, robot, arena = self.client, self.robot, self.arena
         robot.actuate(command, effort_limit)
         state = robot.state
@@ -174,7 +182,9 @@ class Plant(Closable):
         ground = arena.ground
         forces: dict[int, float] = {}
         hits: dict[str, float] = {}
-        for _ in range(SUBSTEPS):
+        for substep in range(SUBSTEPS):
+            if between is not None and substep:
+                between()
             advance()
             for point in robot_contacts():
                 if point[2] not in ground and point[9]:

@@ -86,10 +86,7 @@ class SimulatedArm(Closable):
         except BaseException:
             self.client.close()
             raise
-        self._declared = {item.field for item in self.limiter.report}
         bounds = [self.limiter.envelope.channel(channel) for channel in self.channels]
-        self._max_velocity = np.array([limits.max_velocity for limits in bounds], np.float64)
-        self._max_acceleration = np.array([limits.max_acceleration for limits in bounds], np.float64)
         self._shapes = {
             i: GoalShaper(limits, float(limits.min_position or 0.0), float(limits.max_position or 0.0), CYCLE)
             for i, (row, limits) in enumerate(zip(self.description.channels, bounds, strict=True))
@@ -155,7 +152,7 @@ class SimulatedArm(Closable):
         a wrong number of values, one that is not finite, or a limit below 0.
         """
         values, limits = self.robot.checked(value, effort_limit)
-        self._command, self._effort_limit = np.array(values), np.array(limits)
+        self._command, self._effort_limit = values[0].copy(), limits[0].copy()
 
     def read(self, wait: float = 0.5) -> dict[str, Any]:
         """Let one control cycle pass; returns the new ``state``.
@@ -169,17 +166,14 @@ class SimulatedArm(Closable):
         limited = self.limiter.apply(command, measured, self.time, levels)
         if self._front is not None:
             command = self._front.apply(command, measured, self.time, levels).value
-        velocity = self._bound("velocity", self._max_velocity)
-        acceleration = self._bound("acceleration", self._max_acceleration)
+        velocity, acceleration, deceleration = (bound[0] for bound in self.limiter.motion_limits())
         goal = limited.value[0]
         for i, shape in self._shapes.items():
             at = self.robot.state.joints[i][0]
             goal[i] = shape.step(float(command[0, i]), at, float(velocity[i]), float(acceleration[i]), CYCLE)
-        self.robot.limit_speed(velocity, acceleration)
+        self.robot.limit_motion(velocity, acceleration, deceleration)
         self.robot.actuate(goal, np.minimum(limited.effort_limit[0], self._effort_limit))
         for _ in range(SUBSTEPS):
-            if self.robot.servos is not None:
-                self.robot.servos.step(CYCLE / SUBSTEPS)
             self.client.stepSimulation()
         self.robot.read()
         self._cycles += 1
@@ -187,12 +181,6 @@ class SimulatedArm(Closable):
             self.client.follow((0.0, 0.0, 0.1), CYCLE)
         self.state = self._state(goal)
         return self.state
-
-    def _bound(self, field: str, envelope: Floats) -> Floats:
-        """The effective limit ``field`` now, (channels,): the nerf's where it states one."""
-        if field not in self._declared:
-            return envelope
-        return np.minimum(self.limiter.limits(field)[0], envelope)
 
     def _state(self, goal: Floats) -> dict[str, Any]:
         measured = self.measured()

@@ -130,10 +130,8 @@ class ChannelRow(Declared):
     def channel(self) -> Channel:
         """The channel of the limits layer; it measures everything that its kind can."""
         twist = self.name in TWIST
-        measures = {"velocity", "effort"} if twist else {"position", "velocity", "effort"}
-        return Channel(
-            self.name, self.mode, self.unit, effort_limit=self.capped, measures=frozenset(measures)
-        )
+        measures = frozenset({"velocity", "effort"} if twist else {"position", "velocity", "effort"})
+        return Channel(self.name, self.mode, self.unit, self.capped, measures, velocity_limit=not twist)
 
 
 class LidarModel(Declared):

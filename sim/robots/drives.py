@@ -9,18 +9,56 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
+from nerfbot.limits.channel import Floats
+from nerfbot.limits.compiled import compiled
+
 from .description import AckermannDrive, DifferentialDrive
 
 STANDING = 1e-3
 """A car slower than this (m/s) stands: the sign of the yaw rate alone decides where its steering points."""
 
 
-class WheelCommand(NamedTuple):
-    """``speeds`` of driven wheels (rad/s), the torque each may use (N·m), ``angles`` of the hinges (rad)."""
+class WheelCommands(NamedTuple):
+    """Rows for the coming physics steps, up to the last that differs from the one before.
 
-    speeds: list[float]
-    torque: float
-    angles: list[float]
+    ``speeds`` of driven wheels (rad/s), the ``torques`` they may use (N·m), ``angles`` of hinges (rad).
+    """
+
+    speeds: list[list[float]]
+    torques: list[list[float]]
+    angles: list[list[float]]
+
+
+@compiled
+def _differential(
+    twists: np.ndarray,
+    limits: np.ndarray,
+    most: np.ndarray,
+    from_twist: np.ndarray,
+    from_effort: np.ndarray,
+    top: float,
+    effort: float,
+    speeds: np.ndarray,
+    torques: np.ndarray,
+) -> int:
+    """Fill ``speeds`` and ``torques`` (steps, wheels); returns the number of rows up to the last change."""
+    changes = 1
+    for k in range(twists.shape[0]):
+        fastest, torque = top, effort
+        for c in range(2):
+            torque = min(torque, min(limits[k, c], most[c]) * from_effort[c])
+        for wheel in range(speeds.shape[1]):
+            speed = twists[k, 0] * from_twist[0, wheel] + twists[k, 1] * from_twist[1, wheel]
+            speeds[k, wheel], torques[k, wheel] = speed, torque
+            fastest = max(fastest, abs(speed))
+        for wheel in range(speeds.shape[1]):
+            if fastest > top:
+                speeds[k, wheel] *= top / fastest
+            if k and (speeds[k, wheel] != speeds[k - 1, wheel] or torque != torques[k - 1, wheel]):
+                changes = k + 1
+    return changes
 
 
 class DifferentialKinematics:
@@ -35,20 +73,31 @@ class DifferentialKinematics:
         self._left, self._count = len(drive.left), len(drive.driven)
         self._radius, self._half_track = drive.wheel_radius, drive.track / 2
         self._effort, self._speed = effort, speed
+        turn = np.repeat([-self._half_track, self._half_track], [self._left, self._count - self._left])
+        self._from_twist = np.array([np.ones(self._count), turn]) / self._radius
+        self._from_effort = self._radius / self._count / np.array([1.0, self._half_track])
 
     def reset(self) -> None:
         """Nothing: wheels on two sides keep no state."""
 
-    def wheels(self, forward: float, turning: float, force: float, moment: float) -> WheelCommand:
-        """Wheels for ``forward`` m/s and ``turning`` rad/s, with at most ``force`` N and ``moment`` N·m."""
-        turn = turning * self._half_track
-        left, right = (forward - turn) / self._radius, (forward + turn) / self._radius
-        excess = max(abs(left), abs(right)) / self._speed
-        if excess > 1.0:
-            left, right = left / excess, right / excess
-        per_wheel = self._radius / self._count
-        torque = min(force * per_wheel, moment * per_wheel / self._half_track, self._effort)
-        return WheelCommand([left] * self._left + [right] * (self._count - self._left), torque, [])
+    def wheels(self, twists: Floats, limits: Floats, most: Floats) -> WheelCommands:
+        """Wheels for ``twists`` (steps, 2) in m/s and rad/s, with at most ``limits``, as large, in N and N·m.
+
+        ``most`` (2,): bounds of all limits.
+        """
+        speeds, torques = np.empty((2, len(twists), self._count))
+        rows = _differential(
+            twists,
+            limits,
+            most,
+            self._from_twist,
+            self._from_effort,
+            self._speed,
+            self._effort,
+            speeds,
+            torques,
+        )
+        return WheelCommands(speeds[:rows].tolist(), torques[:rows].tolist(), [])
 
     def twist_effort(self, torques: Sequence[float]) -> tuple[float, float]:
         """Force in N and moment in N·m about the vertical of the driven wheels' torques (N·m)."""
@@ -72,8 +121,21 @@ class AckermannKinematics:
         """Straighten the steering."""
         self._curvature = 0.0
 
-    def wheels(self, forward: float, turning: float, force: float, moment: float) -> WheelCommand:
-        """Wheels for ``forward`` m/s and ``turning`` rad/s, with at most ``force`` N; no ``moment``."""
+    def wheels(self, twists: Floats, limits: Floats, most: Floats) -> WheelCommands:
+        """Wheels for ``twists`` (steps, 2) in m/s and rad/s, with at most ``limits``, as large, in N.
+
+        ``most`` (2,): bounds of all limits. The moment cannot be limited.
+        """
+        rows = [self._wheels(forward, turning) for forward, turning in twists.tolist()]
+        torques = np.minimum(np.minimum(limits[:, 0], most[0]) * self._radius / 2, self._effort).tolist()
+        return WheelCommands(
+            [speeds for speeds, _ in rows],
+            [[torque] * 2 for torque in torques],
+            [angles for _, angles in rows],
+        )
+
+    def _wheels(self, forward: float, turning: float) -> tuple[list[float], list[float]]:
+        """The speeds of the driven wheels and the angles of the hinges."""
         if abs(forward) > STANDING:
             curvature = turning / forward
         else:  # standing, the steering turns the way that driving on ahead would take
@@ -85,7 +147,7 @@ class AckermannKinematics:
         if excess > 1.0:
             speeds = [speed / excess for speed in speeds]
         angles = [math.atan(self._wheelbase * curvature / side) for side in sides]
-        return WheelCommand(speeds, min(force * self._radius / 2, self._effort), angles)
+        return speeds, angles
 
     def twist_effort(self, torques: Sequence[float]) -> tuple[float, float]:
         """The force in N of the driven wheels' torques (N·m); the moment is reported as 0."""

@@ -1,17 +1,28 @@
-"""The motors of a robot's joints, one class for each kind: wheels, speed or effort, position.
+"""The motors of a robot: wheels that follow a twist, and joints commanded one by one.
 
-`apply` sets PyBullet's joint motors for the whole robot's commands and effort limits (channels,), and writes
-the force that each motor may use into ``available``, by URDF index. Servos are in `servos`.
+`command` takes commands and effort limits for the coming physics steps, and writes the force that each motor
+may use into ``available``, by URDF index; `step` sets PyBullet's motors before each. Servos are in `servos`.
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+
+from nerfbot.limits.channel import Floats, Mode
+from nerfbot.limits.kernel import UNLIMITED, approach, reach
 
 from ..physics.client import Client
 from .drives import Kinematics
+
+GAIN = 0.1
+"""Share of the distance that a position motor covers in a physics step: PyBullet's default."""
+
+_NEAR = 1e-3  # share of the velocity limit
 
 
 @dataclass(frozen=True)
@@ -30,25 +41,34 @@ class JointSpec:
 
 
 class Motors:
-    """Some motors of one body. They keep a command until the next one."""
-
-    velocity_limit: Sequence[float]
+    """Some motors of one body; ``step`` is called before every physics step."""
 
     def __init__(self, client: Client, body: int) -> None:
         self._client, self._body = client, body
+        self.velocity_limit: Sequence[float] = ()
+        self.acceleration_limit: Sequence[float] = ()
+        self.deceleration_limit: Sequence[float] = ()
 
-    def apply(
-        self, command: Sequence[float], effort_limit: Sequence[float], available: dict[int, float]
-    ) -> None:
-        """Set the motors for a command and effort limits of the whole robot, (channels,) each."""
+    def command(self, command: Floats, effort_limit: Floats, available: dict[int, float]) -> None:
+        """Take commands and effort limits of the whole robot, (steps, channels): one row a physics step.
+
+        The last one stays.
+        """
         raise NotImplementedError
 
-    def limit(self, velocity: Sequence[float], acceleration: Sequence[float]) -> None:
-        """From the next command on, bound the speed of joints on their way to a position or under an effort.
+    def step(self) -> None:
+        """Set PyBullet's motors for the next physics step."""
+        raise NotImplementedError
 
-        A commanded velocity is bounded in the command, and so is the acceleration of all but servos.
-        """
-        self.velocity_limit = velocity
+    def reset(self) -> None:
+        """Begin anew where the joints stand."""
+
+    def limit(
+        self, velocity: Sequence[float], acceleration: Sequence[float], deceleration: Sequence[float]
+    ) -> None:
+        """From the next physics step on, bound the motion of joints: (channels,) each."""
+        self.velocity_limit, self.acceleration_limit = velocity, acceleration
+        self.deceleration_limit = deceleration
 
 
 class TwistMotors(Motors):
@@ -69,77 +89,172 @@ class TwistMotors(Motors):
         super().__init__(client, body)
         self._kinematics, self._hinges = kinematics, hinges
         self._wheels = [wheel.index for wheel in wheels]
-        self._force, self._moment = effort_limit
-
-    def apply(
-        self, command: Sequence[float], effort_limit: Sequence[float], available: dict[int, float]
-    ) -> None:
-        """Turn the wheels and the steering."""
-        force, moment = min(effort_limit[0], self._force), min(effort_limit[1], self._moment)
-        speeds, torque, angles = self._kinematics.wheels(command[0], command[1], force, moment)
-        torques = [torque] * len(speeds)
-        self._client.setJointMotorControlArray(
-            self._body, self._wheels, self._client.VELOCITY_CONTROL, targetVelocities=speeds, forces=torques
+        self._most = np.array(effort_limit)
+        self._pending: Iterator[tuple[list[float], list[float]]] = iter(())
+        self._angles: Iterator[list[float]] = iter(())
+        self._set_wheels = functools.partial(
+            client.setJointMotorControlArray, body, self._wheels, client.VELOCITY_CONTROL
         )
-        available.update(zip(self._wheels, torques, strict=True))
-        for hinge, angle in zip(self._hinges, angles, strict=True):
+
+    def command(self, command: Floats, effort_limit: Floats, available: dict[int, float]) -> None:
+        """Turn twists into wheel speeds and steering angles."""
+        speeds, torques, angles = self._kinematics.wheels(command, effort_limit, self._most)
+        self._pending, self._angles = zip(speeds, torques, strict=True), iter(angles)
+        for wheel in self._wheels:
+            available[wheel] = torques[-1][0]
+        for hinge in self._hinges:
             available[hinge.index] = hinge.effort
-            _move_to(self._client, self._body, hinge, angle, hinge.velocity, hinge.effort)
+
+    def step(self) -> None:
+        """Turn the wheels and the steering."""
+        for speeds, torques in self._pending:
+            self._set_wheels(targetVelocities=speeds, forces=torques)
+            if self._hinges:
+                self._steer(next(self._angles))
+            return
+
+    def _steer(self, angles: Sequence[float]) -> None:
+        for hinge, angle in zip(self._hinges, angles, strict=True):
+            self._client.setJointMotorControl2(
+                self._body,
+                hinge.index,
+                self._client.POSITION_CONTROL,
+                targetPosition=angle,
+                maxVelocity=hinge.velocity,
+                force=hinge.effort,
+            )
+
+    def reset(self) -> None:
+        """Straighten the steering."""
+        self._kinematics.reset()
 
 
-class SpeedMotors(Motors):
-    """Joints commanded by velocity or effort: velocity motors with the effort limit as their force.
+class JointMotors(Motors):
+    """Joints commanded by position, velocity or effort, with the limits of speed and acceleration in force.
 
-    For an effort, the target is the joint's velocity limit in the effort's direction and the force is the
-    effort: exactly the commanded effort, until the joint reaches its velocity limit, where it holds (a plain
-    torque would spin it past the limit). ``joints``: channel, whether it is commanded by effort, and joint.
+    ``joints``: channel, its mode, and joint. A position is approached with a speed in proportion to the
+    distance (`GAIN`, as PyBullet's own position motor does), from which the joint can still brake to the
+    speed at which the goal moves. In no physics step does a motor change a joint's speed by more than its
+    acceleration allows.
+
+    An effort acts exactly as commanded until it would carry the joint past its velocity limit; there the
+    motor brakes with all the effort that the limit leaves it.
     """
 
-    def __init__(self, client: Client, body: int, joints: Sequence[tuple[int, bool, JointSpec]]) -> None:
+    def __init__(self, client: Client, body: int, joints: Sequence[tuple[int, Mode, JointSpec]]) -> None:
         super().__init__(client, body)
         self._joints = joints
         self._indices = [joint.index for _, _, joint in joints]
+        self._by_effort = [joint.index for _, mode, joint in joints if mode == "effort"]
+        self._commands: list[list[float]] = []
+        self._limits: list[list[float]] = []
+        self._row = 0
+        self._dt: float = client.getPhysicsEngineParameters()["fixedTimeStep"]
+        self.reset()
+        self.torques: dict[int, float] = {}
+        """What acted on each effort joint beside its velocity motor in the last physics step, N·m or N."""
 
-    def apply(
-        self, command: Sequence[float], effort_limit: Sequence[float], available: dict[int, float]
-    ) -> None:
+    def command(self, command: Floats, effort_limit: Floats, available: dict[int, float]) -> None:
         """Turn the joints."""
-        speeds, forces = [], []
-        for channel, by_effort, joint in self._joints:
-            value, limit = command[channel], min(effort_limit[channel], joint.effort)
-            if by_effort:
-                top = min(joint.velocity, self.velocity_limit[channel])
-                speeds.append(math.copysign(top, value))
-                forces.append(min(abs(value), limit))
-            else:
-                speeds.append(max(-joint.velocity, min(joint.velocity, value)))
-                forces.append(limit)
-        available.update(zip(self._indices, forces, strict=True))
-        self._client.setJointMotorControlArray(
-            self._body, self._indices, self._client.VELOCITY_CONTROL, targetVelocities=speeds, forces=forces
-        )
+        self._commands, self._limits, self._row = command.tolist(), effort_limit.tolist(), -1
+        for channel, _, joint in self._joints:
+            available[joint.index] = min(self._limits[-1][channel], joint.effort)
 
+    def reset(self) -> None:
+        """Forget the motion before."""
+        self._speed_before: list[float] | None = None
+        self._goals: Sequence[float] | None = None
+        self._goal_speeds = [0.0] * len(self.velocity_limit)
+        self._age, self._interval = 0, 1  # physics steps since the last new goal, and between the last two
 
-class PositionMotors(Motors):
-    """Joints sent to positions by PyBullet's position motor; ``joints``: channel and joint."""
+    def _next_row(self) -> tuple[Sequence[float], Sequence[float]]:
+        """The command and the effort limits of this physics step; notes how fast the goals move."""
+        self._age += 1
+        if self._row + 1 < len(self._commands):
+            self._row += 1
+            goals = self._commands[self._row]
+            before = goals if self._goals is None else self._goals
+            time = self._age * self._dt
+            self._goal_speeds = [(new - old) / time for new, old in zip(goals, before, strict=True)]
+            self._goals, self._interval, self._age = goals, self._age, 0
+        elif self._age >= self._interval:
+            self._goal_speeds = [0.0] * len(self._goal_speeds)
+        return self._commands[self._row], self._limits[self._row]
 
-    def __init__(self, client: Client, body: int, joints: Sequence[tuple[int, JointSpec]]) -> None:
-        super().__init__(client, body)
-        self._joints = joints
-
-    def apply(
-        self, command: Sequence[float], effort_limit: Sequence[float], available: dict[int, float]
-    ) -> None:
-        """Send the joints to positions within their range."""
-        for channel, joint in self._joints:
-            force = available[joint.index] = min(effort_limit[channel], joint.effort)
+    def step(self) -> None:
+        """Set every motor's target speed and force from where its joint is and how it moves."""
+        if not self._commands:
+            return
+        command, limits = self._next_row()
+        client, states = self._client, self._client.getJointStates(self._body, self._indices)
+        before = self._speed_before or [state[1] for state in states]
+        targets, forces, self.torques = [], [], {}
+        for (channel, mode, joint), (position, speed, *_), last in zip(
+            self._joints, states, before, strict=True
+        ):
+            effort = min(limits[channel], joint.effort)
             top = min(joint.velocity, self.velocity_limit[channel])
-            _move_to(self._client, self._body, joint, joint.clipped(command[channel]), top, force)
+            if mode == "effort":
+                target, force, torque = _effort(command[channel], effort, top, speed, last)
+                self.torques[joint.index] = torque
+            else:
+                force = effort
+                target = self._target_speed(mode, joint, channel, command[channel], position, speed, top)
+            targets.append(target)
+            forces.append(force)
+        self._speed_before = [state[1] for state in states]
+        client.setJointMotorControlArray(
+            self._body,
+            self._indices,
+            client.VELOCITY_CONTROL,
+            targetVelocities=targets,
+            forces=forces,
+        )
+        if self._by_effort:
+            client.setJointMotorControlArray(
+                self._body, self._by_effort, client.TORQUE_CONTROL, forces=list(self.torques.values())
+            )
+
+    def _target_speed(
+        self,
+        mode: Mode,
+        joint: JointSpec,
+        channel: int,
+        value: float,
+        position: float,
+        speed: float,
+        top: float,
+    ) -> float:
+        """The speed after the next physics step of a joint commanded by velocity or position."""
+        dt, acceleration = self._dt, self.acceleration_limit[channel]
+        deceleration = max(self.deceleration_limit[channel], acceleration)
+        if mode == "position":
+            gap = joint.clipped(value) - position
+            value = GAIN * gap / dt
+            if deceleration < UNLIMITED:
+                able = approach(abs(gap), deceleration, dt) / dt
+                able += max(math.copysign(1.0, gap) * self._goal_speeds[channel], 0.0)
+                value = max(-able, min(able, value))
+        value = max(-top, min(top, value))
+        if acceleration < UNLIMITED:
+            low = -reach(-speed, acceleration, deceleration, dt)
+            value = max(low, min(reach(speed, acceleration, deceleration, dt), value))
+        return value
 
 
-def _move_to(
-    client: Client, body: int, joint: JointSpec, position: float, velocity: float, force: float
-) -> None:
-    client.setJointMotorControl2(
-        body, joint.index, client.POSITION_CONTROL, targetPosition=position, maxVelocity=velocity, force=force
-    )
+def _effort(value: float, most: float, top: float, speed: float, last: float) -> tuple[float, float, float]:
+    """Target speed and force of the velocity motor, and a torque, for an effort of ``value``.
+
+    Together they give ``value`` as long as the joint stays slower than ``top``, and up to ``most`` against
+    the motion to keep it there: a motor of force (most + value) / 2 that pulls towards ``top``, and a torque
+    of (value - most) / 2, for motion in the direction of ``top``. A motor can hold one side of the range
+    only: that towards which the joint moves, judged by ``speed`` and the ``last`` one; but an effort that
+    brakes hard must not throw the joint past the other side.
+    """
+    value = max(-most, min(most, value))
+    ahead = 2.0 * speed - last
+    at_limit = abs(ahead) >= top * (1.0 - _NEAR)
+    brakes_hard = ahead * value < 0.0 and abs(value) >= 0.5 * most and abs(speed) <= top * (1.0 + _NEAR)
+    side = math.copysign(1.0, ahead if (at_limit and not brakes_hard) or value == 0.0 else value)
+    along = side * value
+    return side * top, 0.5 * (most + along), side * 0.5 * (along - most)

@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 from nerfbot.declared import suggestion
 from nerfbot.errors import InvalidCommand
 from nerfbot.limits import Channel, Measured
+from nerfbot.limits.channel import Floats
+from nerfbot.limits.compiled import compiled
 
 from ..errors import InvalidRobot, UnknownChannel
 from ..physics.client import Client, warnings_on_stderr
 from ..physics.collision import GROUND, WHEELS
 from .description import TWIST, ChannelRow, RobotDescription
 from .drives import Kinematics, kinematics_of
-from .motors import JointSpec, Motors, PositionMotors, SpeedMotors, TwistMotors
+from .motors import JointMotors, JointSpec, Motors, TwistMotors
 from .servos import ServoMotors, SimulatedServo
 from .urdf import check_urdf
 
@@ -46,11 +48,21 @@ class BodyState(NamedTuple):
     available: Mapping[int, float]
 
 
+@compiled
+def _are_valid(values: np.ndarray, limits: np.ndarray) -> bool:
+    """Whether all commands are finite and no limit is NaN or below 0."""
+    bad = 0
+    for k in range(values.size):
+        bad += (not math.isfinite(values[k])) + (not limits[k] >= 0.0)
+    return bad == 0
+
+
 class Robot:
     """A robot standing in a client.
 
     Its drive turns a twist into wheel speeds and steering angles (`drives`); other channels are joints,
-    commanded by velocity, effort or position (`motors`), or servos (`servos`), which yield under load.
+    commanded by velocity, effort or position (`motors`), or servos (`servos`), which yield under load. The
+    client sets the motors before each of its physics steps.
 
     A force from outside that exceeds the effort limit can still push the robot faster than commanded: its
     motors then brake with all the effort they are allowed. That is what a real robot does, and nothing more
@@ -173,21 +185,21 @@ class Robot:
             for i, row in enumerate(rows)
             if row.name not in TWIST
         ]
-        by_speed = [(i, row.mode == "effort", joint) for i, row, joint in joints if row.mode != "position"]
-        by_position = [(i, joint) for i, row, joint in joints if row.mode == "position" and row.servo is None]
         served = [
             SimulatedServo(i, joint, row.servo, max_velocity=joint.velocity)
             for i, row, joint in joints
             if row.servo is not None
         ]
         self.servos = ServoMotors(client, body, served) if served else None
-        if by_speed:
-            self._motors.append(SpeedMotors(client, body, by_speed))
         if self.servos is not None:
             self._motors.append(self.servos)
-        if by_position:
-            self._motors.append(PositionMotors(client, body, by_position))
-        self.limit_speed([math.inf] * len(rows))
+        plain = [(i, row.mode, joint) for i, row, joint in joints if row.servo is None]
+        self._joint_motors = JointMotors(client, body, plain) if plain else None
+        if self._joint_motors is not None:
+            self._motors.append(self._joint_motors)
+        for motors in self._motors:
+            client.before_step(motors.step)
+        self.limit_motion()
         used = driven + [joint for _, _, joint in joints]
         self.joint_names = tuple(joint.name for joint in used)
         self.joint_indices = [joint.index for joint in used]
@@ -246,11 +258,9 @@ class Robot:
         self.client.resetBaseVelocity(self.body, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
         for info in self._movable:
             self.client.resetJointState(self.body, info[0], rest.get(info[1].decode(), 0.0))
-        if self.servos is not None:
-            self.servos.rest()
-        if self._kinematics is not None:
-            self._kinematics.reset()
-        self.limit_speed([math.inf] * len(self.channels))
+        for motors in self._motors:
+            motors.reset()
+        self.limit_motion()
         self.brake()
         self.state = self.read()
 
@@ -272,58 +282,62 @@ class Robot:
         self.actuate(command)
 
     def actuate(self, command: Numbers, effort_limit: Numbers | None = None) -> None:
-        """Set the motors; they keep this command until the next one.
+        """Command the motors; they keep a command until the next one.
 
         Args:
-            command: shape (channels,), in the channels' units.
-            effort_limit: shape (channels,), N or N·m; inf or None where there is none. On ``linear.x`` F
-                newtons give each of n driven wheels F * radius / n; on ``angular.z`` T newton metres give
+            command: shape (channels,), in the channels' units; or (steps, channels), one row for each of the
+                coming physics steps, of which the last one stays.
+            effort_limit: as large, N or N·m; inf or None where there is none. On ``linear.x`` F newtons give
+                each of n driven wheels F * radius / n; on ``angular.z`` T newton metres give
                 T * radius / (n * half track). The tightest of these and of the URDF's effort holds.
 
         Raises `InvalidCommand`: a wrong number of values, one that is not finite, or an effort limit below 0
         or NaN.
 
         """
-        values, limits = self.checked(command, effort_limit)
+        commands, limits = self.checked(command, effort_limit)
         self._available = {}
         for motors in self._motors:
-            motors.apply(values, limits, self._available)
+            motors.command(commands, limits, self._available)
 
-    def checked(
-        self, command: Numbers, effort_limit: Numbers | None = None
-    ) -> tuple[list[float], list[float]]:
-        """Command and effort limits as lists, where `actuate` would take them; raises what it does."""
-        values = command.tolist() if isinstance(command, np.ndarray) else list(command)
-        if effort_limit is None:
-            limits = [math.inf] * len(values)
-        else:
-            limits = effort_limit.tolist() if isinstance(effort_limit, np.ndarray) else list(effort_limit)
-        if len(values) != len(self.channels) or len(limits) != len(values):
+    def checked(self, command: Numbers, effort_limit: Numbers | None = None) -> tuple[Floats, Floats]:
+        """Commands and effort limits as `actuate` takes them, (steps, channels); raises what it does."""
+        values = np.asarray(command, np.float64)
+        limits = np.full(values.shape, math.inf) if effort_limit is None else np.asarray(effort_limit, float)
+        if values.shape[-1:] != (len(self.channels),) or limits.shape != values.shape:
             raise InvalidCommand(
                 f"actuate: {self.description.name} has {len(self.channels)} channels, "
-                f"got {len(values)} values and {len(limits)} effort limits"
+                f"got {values.shape[-1]} values and {limits.shape[-1]} effort limits"
             )
-        for channel, number, limit in zip(self.channels, values, limits, strict=True):
-            if not math.isfinite(number):
-                raise InvalidCommand(f"actuate: {channel.name} must be finite, got {number}")
-            if not limit >= 0.0:
-                raise InvalidCommand(
-                    f"actuate: the effort limit of {channel.name} must be at least 0, got {limit}"
-                )
-        return values, limits
+        if not _are_valid(values.ravel(), limits.ravel()):
+            for place, number in np.ndenumerate(values):
+                name, limit = self.channels[place[-1]].name, limits[place]
+                if not math.isfinite(number):
+                    raise InvalidCommand(f"actuate: {name} must be finite, got {number}")
+                if not limit >= 0.0:
+                    raise InvalidCommand(
+                        f"actuate: the effort limit of {name} must be at least 0, got {limit}"
+                    )
+        return (values[None], limits[None]) if values.ndim == 1 else (values, limits)
 
-    def limit_speed(self, velocity: Numbers, acceleration: Numbers | None = None) -> None:
-        """From the next command on, bound the speed at which joints move to a position or under an effort,
-        and the acceleration of servos' profiles: (channels,), rad/s or m/s and rad/s²; None: unbounded.
+    def limit_motion(
+        self,
+        velocity: Numbers | None = None,
+        acceleration: Numbers | None = None,
+        deceleration: Numbers | None = None,
+    ) -> None:
+        """From the next physics step on, bound how joints move: (channels,) each; None: unbounded.
 
-        A motor that is sent to a position would otherwise hurry from one control step's target to the next. A
-        twist and a joint's velocity are bounded in the command already, and so is the acceleration of other
-        motors.
+        Speeds in rad/s or m/s, changes of speed in rad/s² or m/s²; a servo brakes as it speeds up. A twist is
+        bounded in the command already. The bounds hold at every physics step, as far as the effort suffices.
         """
-        top = [float(value) for value in velocity]
-        growth = [math.inf] * len(top) if acceleration is None else [float(value) for value in acceleration]
+        unbounded = [math.inf] * len(self.channels)
+        limits = [
+            unbounded if each is None else np.asarray(each, np.float64).tolist()
+            for each in (velocity, acceleration, deceleration)
+        ]
         for motors in self._motors:
-            motors.limit(top, growth)
+            motors.limit(*limits)
 
     # Reading
 
@@ -368,6 +382,9 @@ class Robot:
             joint[3] if state.available.get(index) else 0.0
             for index, joint in zip(self.joint_indices, state.joints, strict=True)
         ]
+        if self._joint_motors is not None:
+            for index, torque in self._joint_motors.torques.items():
+                efforts[self.joint_indices.index(index)] += torque
         if self.servos is not None:
             for place, index in self._servo_places:
                 efforts[place] = self.servos.load(index)

@@ -10,7 +10,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nerfbot.limits.kernel import approach
+from nerfbot.limits.channel import Floats
+from nerfbot.limits.kernel import UNLIMITED, approach
 
 from ..physics.client import Client
 from .description import ServoModel
@@ -50,7 +51,7 @@ class SimulatedServo:
         gap = self.goal - self.set_point
         top = min(self.max_velocity, 4.0 * self.model.no_load_velocity)
         step = min(top * dt, abs(gap))
-        if self.max_acceleration < math.inf:
+        if self.max_acceleration < UNLIMITED:
             change = self.max_acceleration * dt
             speed = math.copysign(min(step, approach(abs(gap), self.max_acceleration, dt)) / dt, gap)
             low, high = self.set_point_speed - change, self.set_point_speed + change
@@ -67,6 +68,7 @@ class ServoMotors(Motors):
         super().__init__(client, body)
         self._servos = servos
         self._indices = [servo.joint.index for servo in servos]
+        self._dt: float = client.getPhysicsEngineParameters()["fixedTimeStep"]
         self._by_index = dict(zip(self._indices, servos, strict=True))
         for servo in servos:
             client.setJointMotorControl2(
@@ -77,23 +79,24 @@ class ServoMotors(Motors):
                 force=servo.model.friction,
             )
 
-    def rest(self) -> None:
+    def reset(self) -> None:
         """Begin at rest where the joints stand."""
         states = self._client.getJointStates(self._body, self._indices)
         for servo, state in zip(self._servos, states, strict=True):
             servo.goal = servo.set_point = state[0]
             servo.set_point_speed = servo.duty_torque = 0.0
 
-    def apply(
-        self, command: Sequence[float], effort_limit: Sequence[float], available: dict[int, float]
-    ) -> None:
-        """Set the goals; the torques follow from them in every physics step."""
+    def command(self, command: Floats, effort_limit: Floats, available: dict[int, float]) -> None:
+        """Set the goals, those of the last row; the torques follow from them in every physics step."""
+        goals, limits = command[-1].tolist(), effort_limit[-1].tolist()
         for servo in self._servos:
-            servo.goal = servo.joint.clipped(command[servo.channel])
-            servo.effort_limit = min(effort_limit[servo.channel], servo.joint.effort)
+            servo.goal = servo.joint.clipped(goals[servo.channel])
+            servo.effort_limit = min(limits[servo.channel], servo.joint.effort)
 
-    def limit(self, velocity: Sequence[float], acceleration: Sequence[float]) -> None:
-        """Bound the profiles, rad/s and rad/s²; inf: not bounded."""
+    def limit(
+        self, velocity: Sequence[float], acceleration: Sequence[float], deceleration: Sequence[float]
+    ) -> None:
+        """Bound the profiles, rad/s and rad/s²; a profile brakes as it speeds up."""
         for servo in self._servos:
             servo.max_velocity = min(servo.joint.velocity, velocity[servo.channel])
             servo.max_acceleration = acceleration[servo.channel]
@@ -102,9 +105,9 @@ class ServoMotors(Motors):
         """What the servo at a URDF index reports as its load: the torque at standstill of its duty, N·m."""
         return self._by_index[index].duty_torque
 
-    def step(self, dt: float) -> None:
-        """Set the torques for one physics step of ``dt`` s."""
-        client = self._client
+    def step(self) -> None:
+        """Set the torques for one physics step."""
+        client, dt = self._client, self._dt
         states = client.getJointStates(self._body, self._indices)
         torques = [
             servo.step(state[0], state[1], dt) for servo, state in zip(self._servos, states, strict=True)

@@ -40,9 +40,10 @@ def test_a_run_of_steps_is_the_same_as_step_by_step(number):
         run = together.run(command, measured, now, lift, STEPS)
         steps = [apart.apply(command, measured, now, lift)]
         steps += [apart.advance(measured, now + k * FINE, lift) for k in range(1, STEPS)]
-        for name in run._fields:
+        for name in ("value", "effort_limit"):
             expected = np.stack([getattr(step, name) for step in steps])
             assert getattr(run, name).tobytes() == expected.tobytes(), (call, name)
+        assert np.array_equal(run.reasons, np.bitwise_or.reduce([step.reasons for step in steps]))
 
 
 def test_a_command_that_falls_due_between_two_calls_acts_when_it_is_due():

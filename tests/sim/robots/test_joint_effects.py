@@ -40,21 +40,12 @@ URDF = f"""<robot name="arm">
 </robot>
 """
 UNITS = {"position": "rad", "velocity": "rad/s", "effort": "N·m"}
-ENVELOPE = Envelope.model_validate(
-    {
-        "channels": {
-            "*": {
-                "min_position": -20.0,
-                "max_position": 20.0,
-                "max_velocity": 6.0,
-                "max_acceleration": 30.0,
-                "stop_deceleration": 5.0,
-                "max_effort": 40.0,
-                "damping": 1.0,
-            }
-        }
-    }
-)
+HARD = {"max_velocity": 6.0, "max_effort": 40.0, "min_position": -20.0, "max_position": 20.0}
+MOTION = {"max_acceleration": 30.0, "stop_deceleration": 5.0}
+ENVELOPES = {
+    mode: Envelope.model_validate({"channels": {"*": {**HARD, **({} if mode == "effort" else MOTION)}}})
+    for mode in UNITS
+}
 
 Move = Callable[..., Any]
 
@@ -64,7 +55,16 @@ def move(tmp_path: Path) -> Iterator[Move]:
     """Commands a nerfed joint; gives its position and velocity at every physics step, shape (steps, 2)."""
     clients: list[Client] = []
 
-    def motion(mode: str, asked: float, /, count: int = 40, lift: float = 0.0, **nerf: Any) -> Any:
+    def motion(
+        mode: str,
+        asked: float,
+        /,
+        count: int = 40,
+        lift: float = 0.0,
+        push: float = 0.0,
+        turn: bool = False,
+        **nerf: Any,
+    ) -> Any:
         (tmp_path / "arm.urdf").write_text(URDF)
         path = tmp_path / "arm.yaml"
         path.write_text(
@@ -74,11 +74,14 @@ def move(tmp_path: Path) -> Iterator[Move]:
         clients.append(Client())
         robot = Robot(clients[-1], RobotDescription.load(path))
         spec = NerfSpec.parse({"name": "arm", **nerf})
-        limiter = ActuatorLimiter(spec, robot.channels, envelope=ENVELOPE, period=SUBSTEP)
+        limiter = ActuatorLimiter(spec, robot.channels, envelope=ENVELOPES[mode], period=SUBSTEP)
         found = []
         for step in range(count * SUBSTEPS):
-            limited = limiter.apply([[asked]], robot.measured(), step * SUBSTEP, np.full((1, 4), lift))
+            aim = -asked if turn and step >= count * SUBSTEPS // 2 else asked
+            limited = limiter.apply([[aim]], robot.measured(), step * SUBSTEP, np.full((1, 4), lift))
+            robot.limit_motion(*(limit[0] for limit in limiter.motion_limits()))
             robot.actuate(limited.value[0], limited.effort_limit[0])
+            clients[-1].applyExternalTorque(robot.body, 0, (0.0, 0.0, push), clients[-1].LINK_FRAME)
             clients[-1].stepSimulation()
             found.append(robot.read().joints[0][:2])
         return np.array(found)
@@ -98,6 +101,39 @@ def test_no_joint_passes_its_velocity_limit_in_any_mode(move: Move, mode: str, c
     speeds = move(mode, {"position": 10.0, "velocity": 5.0, "effort": 2.0}[mode], **joint(velocity=cap))[:, 1]
     assert speeds.max() <= cap * 1.05
     assert speeds[-1] == pytest.approx(cap, rel=0.1)
+
+
+@pytest.mark.parametrize("push", [-8.0, 8.0])
+@pytest.mark.parametrize("asked", [-3.0, 0.0, 3.0])
+@pytest.mark.parametrize("mode", ["position", "velocity", "effort"])
+def test_a_push_from_outside_carries_no_joint_past_its_limits(
+    move: Move, mode: str, asked: float, push: float
+) -> None:
+    fields = {"velocity": 0.5, "effort": 20.0, **({} if mode == "effort" else {"acceleration": 4.0})}
+    speeds = move(mode, asked, push=push, **joint(**fields))[:, 1]
+    assert abs(speeds).max() <= 0.5 * 1.01
+    if mode != "effort":
+        assert abs(np.diff(speeds)).max() / SUBSTEP <= 4.0 * 1.01
+    elif asked * push >= 0.0:
+        assert speeds[-1] == pytest.approx(np.copysign(0.5, push), rel=0.01)
+
+
+def test_a_hard_reversal_throws_an_effort_joint_past_neither_limit(move: Move) -> None:
+    """The effort would change the joint's speed by 20 times its limit in one physics step."""
+    for first in (-1.0, 1.0):
+        speeds = move("effort", first * 40.0, turn=True, **joint(velocity=0.0167))[:, 1]
+        assert abs(speeds).max() <= 0.0167 * 1.01
+        assert abs(speeds).max() >= 0.0167 * 0.99
+        assert speeds.min() < 0.0 < speeds.max()
+
+
+@pytest.mark.parametrize("mode", ["position", "velocity"])
+def test_between_control_steps_a_joint_keeps_its_acceleration(move: Move, mode: str) -> None:
+    nerf = joint(acceleration=4.0, deceleration=8.0)
+    speeds = move(mode, {"position": 2.0, "velocity": 3.0}[mode], turn=True, count=80, **nerf)[:, 1]
+    gained = np.diff(np.abs(speeds)) / SUBSTEP
+    assert gained.max() == pytest.approx(4.0, rel=0.02)
+    assert -8.0 * 1.02 <= gained.min() < -7.0
 
 
 @pytest.mark.parametrize("mode", ["position", "velocity"])
@@ -167,7 +203,7 @@ def test_a_joint_keeps_its_velocity_limit_between_the_plants_control_steps(
     (tmp_path / "arm.urdf").write_text(URDF)
     path = tmp_path / "arm.yaml"
     channel = {"name": "turn", "mode": mode, "unit": UNITS[mode]}
-    envelope = ENVELOPE.model_dump(exclude_none=True)
+    envelope = ENVELOPES[mode].model_dump(exclude_none=True)
     path.write_text(
         yaml.safe_dump(
             {
