@@ -130,7 +130,7 @@ class Client:
             elif name.isupper():
                 setattr(self, name, member)
         # Called in every physics step: by position, because a keyword costs as much as the call itself
-        self.stepSimulation = functools.partial(pybullet.stepSimulation, self.id)
+        self.stepSimulation: Callable[[], None] = functools.partial(pybullet.stepSimulation, self.id)
         self._pybullet = pybullet
         self.configure()
 
