@@ -221,7 +221,7 @@ class ActuatorLimiter:
         position, velocity, known = self._measure(measured)
         position, _ = self._finite(position, None)
         velocity, _ = self._finite(velocity, None)
-        elapsed = self._advance(now, longest)
+        elapsed = self._pass_time(now, longest)
         if self._bursts is not None:
             self._bursts.step(elapsed)
         return self._stop(position, velocity, known, Reason.STOP)
@@ -257,7 +257,7 @@ class ActuatorLimiter:
         position, velocity, known = self._measure(measured)
         if self._measured_for and not known[1]:
             raise InvalidCommand(f"measured.velocity is required by {self._measured_for[0]}, got None")
-        elapsed = self._advance(now)
+        elapsed = self._pass_time(now)
         bad: NDArray[np.bool_] | None = None
         if not kernel.all_modest(request, position, velocity, _HUGE):
             position, bad = self._finite(position, bad)
@@ -320,7 +320,7 @@ class ActuatorLimiter:
         if changed:
             self._update(self._changed[:changed])
 
-    def _advance(self, now: float, longest: float = math.inf) -> float:
+    def _pass_time(self, now: float, longest: float = math.inf) -> float:
         """Set the step and return the time since the last call, s.
 
         It is 0 when time stands still or runs backwards; the step is the nominal period then.
