@@ -12,7 +12,7 @@ from nerfbot.errors import InvalidCommand, InvalidSpec
 from nerfbot.limits import kernel
 from nerfbot.limits.batch import as_mask, as_seeds, first_seeds
 from nerfbot.limits.bursts import BurstProcess
-from nerfbot.limits.channel import AXES, Channel, Floats, Limited, Measured, Reason
+from nerfbot.limits.channel import AXES, Channel, Floats, Limited, Measured, MotionLimits, Reason
 from nerfbot.limits.enforcement import (
     command_enforcement,
     enforcement,
@@ -30,6 +30,7 @@ from nerfbot.limits.table import LimitTable
 _HUGE = 1e9  # commands and measurements are clamped to it, so that no later arithmetic overflows
 _LEAST_STEP = 1e-9  # s; less than that counts as time standing still
 _NEXT_EPISODE = np.uint64(0xD1B54A32D192ED03)
+_RANGE = (kernel.MIN_POSITION, kernel.MAX_POSITION)
 _MODES = {"position": kernel.POSITION_MODE, "velocity": kernel.VELOCITY_MODE, "effort": kernel.EFFORT_MODE}
 
 
@@ -233,18 +234,22 @@ class ActuatorLimiter:
             raise KeyError(field)
         return table[field].copy()
 
-    def motion_limits(self) -> tuple[Floats, Floats, Floats]:
-        """Return the velocity, acceleration and deceleration in force, (count, channels) each.
+    def motion_limits(self) -> MotionLimits:
+        """Return how the channels may move now: of nerf and envelope the tighter.
 
-        Of nerf and envelope the tighter; a stop's deceleration is always allowed. `UNLIMITED` where neither
-        states one.
+        Where the nerf states no deceleration, a stop's is allowed, and as much as the acceleration.
         """
-        velocity = np.minimum(self._limits["velocity"], self._hard[:, kernel.MAX_VELOCITY])
-        acceleration = np.minimum(self._limits["acceleration"], self._hard[:, kernel.MAX_ACCELERATION])
-        stated = self._limits["deceleration"]
-        stop = self._hard[:, kernel.STOP_DECELERATION]
+        hard = self._hard
+        acceleration = np.minimum(self._limits["acceleration"], hard[:, kernel.MAX_ACCELERATION])
+        deceleration, stop = self._limits["deceleration"], hard[:, kernel.STOP_DECELERATION]
         unstated = np.maximum(acceleration, np.where(stop < kernel.UNLIMITED, stop, 0.0))
-        return velocity, acceleration, np.where(stated < kernel.UNLIMITED, stated, unstated)
+        ranges = (np.tile(hard[:, column], (self.count, 1)) for column in _RANGE)
+        return MotionLimits(
+            np.minimum(self._limits["velocity"], hard[:, kernel.MAX_VELOCITY]),
+            acceleration,
+            np.where(deceleration < kernel.UNLIMITED, deceleration, unstated),
+            *ranges,
+        )
 
     @property
     def reads_motion(self) -> bool:

@@ -98,3 +98,17 @@ class Limited(NamedTuple):
     value: Floats
     effort_limit: Floats
     reasons: NDArray[np.uint16]
+
+
+class MotionLimits(NamedTuple):
+    """How the channels may move: each (count, channels), 1e12 in size where nothing is stated.
+
+    ``velocity`` (rad/s or m/s), ``acceleration`` and ``deceleration`` (rad/s² or m/s²), ``low`` and ``high``
+    (rad or m), the range of positions.
+    """
+
+    velocity: Floats
+    acceleration: Floats
+    deceleration: Floats
+    low: Floats
+    high: Floats

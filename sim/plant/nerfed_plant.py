@@ -265,7 +265,7 @@ class NerfedPlant:
     def _limit_motion(self) -> None:
         """Tell the motors how joints may move; a twist is bounded in the command already."""
         if self._has_joints:
-            self.plant.robot.limit_motion(*(limit[0] for limit in self.limiter.motion_limits()))
+            self.plant.robot.limit_motion(self.limiter.motion_limits())
 
     def _lost_command(self, measured: Measured) -> Floats:
         """What replaces a lost command (channels,): positions stay where they are, others are 0."""

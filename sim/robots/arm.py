@@ -166,12 +166,13 @@ class SimulatedArm(Closable):
         limited = self.limiter.apply(command, measured, self.time, levels)
         if self._front is not None:
             command = self._front.apply(command, measured, self.time, levels).value
-        velocity, acceleration, deceleration = (bound[0] for bound in self.limiter.motion_limits())
+        limits = self.limiter.motion_limits()
+        velocity, acceleration = limits.velocity[0], limits.acceleration[0]
         goal = limited.value[0]
         for i, shape in self._shapes.items():
             at = self.robot.state.joints[i][0]
             goal[i] = shape.step(float(command[0, i]), at, float(velocity[i]), float(acceleration[i]), CYCLE)
-        self.robot.limit_motion(velocity, acceleration, deceleration)
+        self.robot.limit_motion(limits)
         self.robot.actuate(goal, np.minimum(limited.effort_limit[0], self._effort_limit))
         for _ in range(SUBSTEPS):
             self.client.stepSimulation()

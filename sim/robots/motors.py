@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nerfbot.limits.channel import Floats, Mode
-from nerfbot.limits.kernel import UNLIMITED, approach, reach
+from nerfbot.limits.kernel import UNLIMITED, reach
 
 from ..physics.client import Client
 from .drives import Kinematics
@@ -22,6 +22,10 @@ from .drives import Kinematics
 GAIN = 0.1
 """Share of the distance that a position motor covers in a physics step: PyBullet's default."""
 
+HOLD = 12
+"""Physics steps for which an effort joint is held after something threw it past its velocity limit."""
+
+_PAST = 0.05  # share of the velocity limit past which a joint was thrown
 _NEAR = 1e-3  # share of the velocity limit
 
 
@@ -45,9 +49,7 @@ class Motors:
 
     def __init__(self, client: Client, body: int) -> None:
         self._client, self._body = client, body
-        self.velocity_limit: Sequence[float] = ()
-        self.acceleration_limit: Sequence[float] = ()
-        self.deceleration_limit: Sequence[float] = ()
+        self._bounds: Sequence[Sequence[float]] = ()
 
     def command(self, command: Floats, effort_limit: Floats, available: dict[int, float]) -> None:
         """Take commands and effort limits of the whole robot, (steps, channels): one row a physics step.
@@ -63,12 +65,9 @@ class Motors:
     def reset(self) -> None:
         """Begin anew where the joints stand."""
 
-    def limit(
-        self, velocity: Sequence[float], acceleration: Sequence[float], deceleration: Sequence[float]
-    ) -> None:
-        """From the next physics step on, bound the motion of joints: (channels,) each."""
-        self.velocity_limit, self.acceleration_limit = velocity, acceleration
-        self.deceleration_limit = deceleration
+    def limit(self, bounds: Sequence[Sequence[float]]) -> None:
+        """From the next physics step on, bound the motion of joints: the rows of `MotionLimits`."""
+        self._bounds = bounds
 
 
 class TwistMotors(Motors):
@@ -138,7 +137,8 @@ class JointMotors(Motors):
     acceleration allows.
 
     An effort acts exactly as commanded until it would carry the joint past its velocity limit; there the
-    motor brakes with all the effort that the limit leaves it.
+    motor brakes with all the effort that the limit leaves it. A joint that was thrown past its limit is held
+    within it, whatever the command, for a moment (`HOLD`).
     """
 
     def __init__(self, client: Client, body: int, joints: Sequence[tuple[int, Mode, JointSpec]]) -> None:
@@ -153,6 +153,8 @@ class JointMotors(Motors):
         self.reset()
         self.torques: dict[int, float] = {}
         """What acted on each effort joint beside its velocity motor in the last physics step, N·m or N."""
+        self.forces: dict[int, float] = {}
+        """The largest force of each velocity motor in the last physics step, N·m or N."""
 
     def command(self, command: Floats, effort_limit: Floats, available: dict[int, float]) -> None:
         """Turn the joints."""
@@ -164,7 +166,8 @@ class JointMotors(Motors):
         """Forget the motion before."""
         self._speed_before: list[float] | None = None
         self._goals: Sequence[float] | None = None
-        self._goal_speeds = [0.0] * len(self.velocity_limit)
+        self._goal_speeds: list[float] = []
+        self._holding: dict[int, int] = {}
         self._age, self._interval = 0, 1  # physics steps since the last new goal, and between the last two
 
     def _next_row(self) -> tuple[Sequence[float], Sequence[float]]:
@@ -186,23 +189,48 @@ class JointMotors(Motors):
         if not self._commands:
             return
         command, limits = self._next_row()
-        client, states = self._client, self._client.getJointStates(self._body, self._indices)
+        client, dt = self._client, self._dt
+        states = client.getJointStates(self._body, self._indices)
         before = self._speed_before or [state[1] for state in states]
+        velocity, acceleration, deceleration, least, most = self._bounds
         targets, forces, self.torques = [], [], {}
         for (channel, mode, joint), (position, speed, *_), last in zip(
             self._joints, states, before, strict=True
         ):
-            effort = min(limits[channel], joint.effort)
-            top = min(joint.velocity, self.velocity_limit[channel])
+            effort, brake = min(limits[channel], joint.effort), deceleration[channel]
+            value, torque = command[channel], 0.0
+            # Above a limit that has just been tightened a joint slows down as its command does.
+            commanded = {"velocity": value, "position": self._goal_speeds[channel]}.get(mode, 0.0)
+            top = min(joint.velocity, max(velocity[channel], abs(commanded)))
+            room = most[channel] - position, position - least[channel]
+            up, down = (min(top, _approach_speed(gap, brake, dt)) for gap in room)
             if mode == "effort":
-                target, force, torque = _effort(command[channel], effort, top, speed, last)
+                if speed > up + _PAST * top or speed < -down - _PAST * top:
+                    self._holding[joint.index] = HOLD
+                if self._holding.get(joint.index, 0):
+                    self._holding[joint.index] -= 1
+                    value, force = max(-down, min(up, speed)), effort
+                else:
+                    value, force, torque = _effort(value, effort, up, down, speed, last)
                 self.torques[joint.index] = torque
             else:
                 force = effort
-                target = self._target_speed(mode, joint, channel, command[channel], position, speed, top)
-            targets.append(target)
+                if mode == "position":
+                    gap = joint.clipped(value) - position
+                    able = _approach_speed(abs(gap), brake, dt)
+                    able += max(math.copysign(1.0, gap) * self._goal_speeds[channel], 0.0)
+                    value = math.copysign(min(able, GAIN * abs(gap) / dt), gap)
+                value = max(-down, min(up, value))
+                if acceleration[channel] < UNLIMITED or brake < UNLIMITED:
+                    low = -reach(-speed, acceleration[channel], brake, dt)
+                    value = max(low, min(reach(speed, acceleration[channel], brake, dt), value))
+                # Past its limits a joint is stopped with all its effort.
+                up, down = (min(top, GAIN * max(gap, 0.0) / dt) for gap in room)
+                value = max(-down, min(up, value))
+            targets.append(value)
             forces.append(force)
         self._speed_before = [state[1] for state in states]
+        self.forces = dict(zip(self._indices, forces, strict=True))
         client.setJointMotorControlArray(
             self._body,
             self._indices,
@@ -215,46 +243,36 @@ class JointMotors(Motors):
                 self._body, self._by_effort, client.TORQUE_CONTROL, forces=list(self.torques.values())
             )
 
-    def _target_speed(
-        self,
-        mode: Mode,
-        joint: JointSpec,
-        channel: int,
-        value: float,
-        position: float,
-        speed: float,
-        top: float,
-    ) -> float:
-        """The speed after the next physics step of a joint commanded by velocity or position."""
-        dt, acceleration = self._dt, self.acceleration_limit[channel]
-        deceleration = max(self.deceleration_limit[channel], acceleration)
-        if mode == "position":
-            gap = joint.clipped(value) - position
-            value = GAIN * gap / dt
-            if deceleration < UNLIMITED:
-                able = approach(abs(gap), deceleration, dt) / dt
-                able += max(math.copysign(1.0, gap) * self._goal_speeds[channel], 0.0)
-                value = max(-able, min(able, value))
-        value = max(-top, min(top, value))
-        if acceleration < UNLIMITED:
-            low = -reach(-speed, acceleration, deceleration, dt)
-            value = max(low, min(reach(speed, acceleration, deceleration, dt), value))
-        return value
+
+def _approach_speed(gap: float, deceleration: float, dt: float) -> float:
+    """The largest speed towards a position ``gap`` away; 0 there and past it.
+
+    It is in proportion to the distance where that takes no more than ``deceleration``, and farther away what
+    leaves room to brake down to that.
+    """
+    if gap <= 0.0:
+        return 0.0
+    rate = GAIN / dt
+    near = deceleration / rate**2
+    return rate * gap if gap <= near else math.sqrt(2.0 * deceleration * (gap - 0.5 * near))
 
 
-def _effort(value: float, most: float, top: float, speed: float, last: float) -> tuple[float, float, float]:
+def _effort(
+    value: float, most: float, up: float, down: float, speed: float, last: float
+) -> tuple[float, float, float]:
     """Target speed and force of the velocity motor, and a torque, for an effort of ``value``.
 
-    Together they give ``value`` as long as the joint stays slower than ``top``, and up to ``most`` against
-    the motion to keep it there: a motor of force (most + value) / 2 that pulls towards ``top``, and a torque
-    of (value - most) / 2, for motion in the direction of ``top``. A motor can hold one side of the range
-    only: that towards which the joint moves, judged by ``speed`` and the ``last`` one; but an effort that
-    brakes hard must not throw the joint past the other side.
+    Together they give ``value`` as long as the joint stays slower than ``up`` and ``down``, and up to
+    ``most`` against the motion to keep it there: a motor of force (most + value) / 2 that pulls towards the
+    bound, and a torque of (value - most) / 2, for motion in the direction of the bound. A motor can hold one
+    bound only: that which is nearer, judged by ``speed`` and the ``last`` one; but an effort that brakes hard
+    must not throw the joint past the other. What pushes a joint from outside, the motor learns one step late.
     """
     value = max(-most, min(most, value))
     ahead = 2.0 * speed - last
-    at_limit = abs(ahead) >= top * (1.0 - _NEAR)
-    brakes_hard = ahead * value < 0.0 and abs(value) >= 0.5 * most and abs(speed) <= top * (1.0 + _NEAR)
-    side = math.copysign(1.0, ahead if (at_limit and not brakes_hard) or value == 0.0 else value)
+    above, below = up - max(speed, ahead), down + min(speed, ahead)  # how far the joint is from either bound
+    side = math.copysign(1.0, value) if above == below else 1.0 if above < below else -1.0
+    if side * value < 0.0 and abs(value) >= 0.5 * most and min(above, below) >= -_NEAR * max(up, down):
+        side = -side
     along = side * value
-    return side * top, 0.5 * (most + along), side * 0.5 * (along - most)
+    return (up if side > 0.0 else -down), 0.5 * (most + along), side * 0.5 * (along - most)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from nerfbot.declared import suggestion
 from nerfbot.errors import InvalidCommand
 from nerfbot.limits import Channel, Measured
-from nerfbot.limits.channel import Floats
+from nerfbot.limits.channel import Floats, MotionLimits
 from nerfbot.limits.compiled import compiled
 
 from ..errors import InvalidRobot, UnknownChannel
@@ -29,6 +29,11 @@ from .servos import ServoMotors, SimulatedServo
 from .urdf import check_urdf
 
 Numbers = NDArray[np.float64] | Sequence[float]
+
+
+JOINT_ITERATIONS = 200
+"""Of PyBullet's solver where joints are commanded one by one: with the usual 50 the light joints of an arm
+miss their accelerations by up to half when the effort of another is saturated."""
 
 
 class BodyState(NamedTuple):
@@ -196,6 +201,7 @@ class Robot:
         plain = [(i, row.mode, joint) for i, row, joint in joints if row.servo is None]
         self._joint_motors = JointMotors(client, body, plain) if plain else None
         if self._joint_motors is not None:
+            client.setPhysicsEngineParameter(numSolverIterations=JOINT_ITERATIONS)
             self._motors.append(self._joint_motors)
         for motors in self._motors:
             client.before_step(motors.step)
@@ -320,24 +326,19 @@ class Robot:
                     )
         return (values[None], limits[None]) if values.ndim == 1 else (values, limits)
 
-    def limit_motion(
-        self,
-        velocity: Numbers | None = None,
-        acceleration: Numbers | None = None,
-        deceleration: Numbers | None = None,
-    ) -> None:
-        """From the next physics step on, bound how joints move: (channels,) each; None: unbounded.
+    def limit_motion(self, limits: MotionLimits | None = None) -> None:
+        """From the next physics step on, bound how joints move; None: unbounded.
 
-        Speeds in rad/s or m/s, changes of speed in rad/s² or m/s²; a servo brakes as it speeds up. A twist is
-        bounded in the command already. The bounds hold at every physics step, as far as the effort suffices.
+        ``limits`` has one row. A servo brakes as it speeds up; a twist is bounded in the command already. The
+        bounds hold at every physics step, as far as the effort suffices.
         """
-        unbounded = [math.inf] * len(self.channels)
-        limits = [
-            unbounded if each is None else np.asarray(each, np.float64).tolist()
-            for each in (velocity, acceleration, deceleration)
-        ]
+        if limits is None:
+            bounds = np.full((5, len(self.channels)), math.inf)
+            bounds[3] = -math.inf
+        else:
+            bounds = np.concatenate(limits)
         for motors in self._motors:
-            motors.limit(*limits)
+            motors.limit(bounds.tolist())
 
     # Reading
 
@@ -376,15 +377,14 @@ class Robot:
 
     def efforts(self) -> list[float]:
         """What the motor of each joint used gave at the last `read`, N·m or N."""
-        state = self.state
-        # PyBullet still reports the last torque of a motor that has no force any more
-        efforts = [
-            joint[3] if state.available.get(index) else 0.0
-            for index, joint in zip(self.joint_indices, state.joints, strict=True)
-        ]
-        if self._joint_motors is not None:
-            for index, torque in self._joint_motors.torques.items():
-                efforts[self.joint_indices.index(index)] += torque
+        state, motors = self.state, self._joint_motors
+        forces = state.available if motors is None else {**state.available, **motors.forces}
+        torques = {} if motors is None else motors.torques
+        efforts = []
+        for index, joint in zip(self.joint_indices, state.joints, strict=True):
+            # PyBullet still reports the last torque of a motor that has no force any more
+            force = forces.get(index, 0.0)
+            efforts.append(max(-force, min(force, joint[3])) + torques.get(index, 0.0))
         if self.servos is not None:
             for place, index in self._servo_places:
                 efforts[place] = self.servos.load(index)

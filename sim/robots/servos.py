@@ -93,10 +93,9 @@ class ServoMotors(Motors):
             servo.goal = servo.joint.clipped(goals[servo.channel])
             servo.effort_limit = min(limits[servo.channel], servo.joint.effort)
 
-    def limit(
-        self, velocity: Sequence[float], acceleration: Sequence[float], deceleration: Sequence[float]
-    ) -> None:
-        """Bound the profiles, rad/s and rad/s²; a profile brakes as it speeds up."""
+    def limit(self, bounds: Sequence[Sequence[float]]) -> None:
+        """Bound the profiles' velocity and acceleration; a profile brakes as it speeds up."""
+        velocity, acceleration = bounds[:2]
         for servo in self._servos:
             servo.max_velocity = min(servo.joint.velocity, velocity[servo.channel])
             servo.max_acceleration = acceleration[servo.channel]

@@ -79,7 +79,7 @@ def move(tmp_path: Path) -> Iterator[Move]:
         for step in range(count * SUBSTEPS):
             aim = -asked if turn and step >= count * SUBSTEPS // 2 else asked
             limited = limiter.apply([[aim]], robot.measured(), step * SUBSTEP, np.full((1, 4), lift))
-            robot.limit_motion(*(limit[0] for limit in limiter.motion_limits()))
+            robot.limit_motion(limiter.motion_limits())
             robot.actuate(limited.value[0], limited.effort_limit[0])
             clients[-1].applyExternalTorque(robot.body, 0, (0.0, 0.0, push), clients[-1].LINK_FRAME)
             clients[-1].stepSimulation()
