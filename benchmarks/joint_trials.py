@@ -275,13 +275,16 @@ def _furthest(
 ) -> Iterator[tuple[Joint, float, float]]:
     """Of each joint type the joint that went furthest with effort to spare: that much, and at any time.
 
-    Under an effort an excess that lasts for one physics step is left out: a motor that gives an effort learns
-    of a push, also from other joints, one step late. Changes of speed count while no joint is saturated: the
-    solver leaves the rest to the others.
+    Under an effort, and out of a range, an excess that lasts for one physics step is left out: a motor that
+    gives an effort learns of a push, also from other joints, one step late. Changes of speed count while no
+    joint is saturated or at a stop: PyBullet's solver leaves the rest to the others.
     """
     worst: dict[str, tuple[Joint, float, float]] = {}
     most = np.array([joint.effort for joint in joints])
-    busy = _and_after((np.abs(trace[2, 1:]) >= SATURATED * most).any(axis=1))
+    busy = (np.abs(trace[2, 1:]) >= SATURATED * most).any(axis=1)
+    busy = _and_after(
+        busy | np.any([_at_stop(joint, *trace[:2, 1:, k]) for k, joint in enumerate(joints)], axis=0)
+    )
     for number, joint in enumerate(joints):
         amount, excused = judge(joint, limit, *trace[:, :, number])
         if limit in ("acceleration", "deceleration"):
@@ -292,7 +295,7 @@ def _furthest(
             after = trace[:, 1:, number]
             excused |= np.abs(after[0] - joint.middle) + REACH * np.abs(after[1]) > joint.caps["position"]
         counted = np.where(excused, 0.0, amount)
-        if mode == "effort":
+        if mode == "effort" or limit == "position":
             around = np.maximum(np.append(0.0, counted[:-1]), np.append(counted[1:], 0.0))
             counted = np.minimum(counted, around)
         measured, cap = float(counted.max()), joint.caps[limit]
@@ -327,13 +330,18 @@ def judge(
     else:
         amount = np.where(turned, np.abs(before), np.abs(before) - np.abs(after)) / SUBSTEP
         way = -np.sign(before)
-    margin = SUBSTEP * np.abs(velocity) + 0.01 * min(joint.high - joint.low, 1.0)
-    at_stop = (position < joint.low + margin) | (position > joint.high - margin)
+    at_stop = _at_stop(joint, position, velocity)
     saturated = _and_after(-way * push >= SATURATED * joint.effort)
     excused = saturated | at_stop[1:] | at_stop[:-1]
     if limit == "deceleration":  # a joint that was thrown past its velocity limit brakes as hard as it can
         excused |= np.abs(before) > joint.velocity
     return np.maximum(amount, 0.0), excused
+
+
+def _at_stop(joint: Joint, position: Floats, velocity: Floats) -> NDArray[np.bool_]:
+    """Whether a joint is at a stop of the URDF, or will be in the next step."""
+    margin = SUBSTEP * np.abs(velocity) + 0.01 * min(joint.high - joint.low, 1.0)
+    return (position < joint.low + margin) | (position > joint.high - margin)
 
 
 def _and_after(steps: NDArray[np.bool_]) -> NDArray[np.bool_]:
