@@ -108,7 +108,6 @@ def test_each_urdf_that_cannot_be_measured_is_one_line_with_its_reason(tmp_path:
     assert not done.stderr
 
 
-@pytest.mark.xfail(strict=True, reason="limits act on the plant's control steps, not yet between them")
 @pytest.mark.parametrize("robot", ["cartpole.urdf", "kuka_iiwa/model.urdf"])
 def test_no_joint_passes_a_limit_with_effort_to_spare(robot: str) -> None:
     done = sweep(pybullet_data(), "--only", robot, "--failures")
@@ -116,7 +115,6 @@ def test_no_joint_passes_a_limit_with_effort_to_spare(robot: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="limits act on the plant's control steps, not yet between them")
 def test_no_joint_of_pybullets_robots_passes_a_limit_with_effort_to_spare() -> None:
     done = sweep(pybullet_data(), "--failures")
     assert done.returncode == 0, done.stdout

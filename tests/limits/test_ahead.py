@@ -86,10 +86,11 @@ def test_motion_limits_are_the_tighter_of_nerf_and_envelope():
         0.0,
         levels(0.0, COUNT),
     )
-    velocity, acceleration, deceleration = limited.motion_limits()
+    velocity, acceleration, deceleration, low, high = limited.motion_limits()
     assert velocity[0].tolist() == [0.5, 0.5, 2.0]
     assert acceleration[0, :2].tolist() == [4.0, 4.0]
     assert deceleration[0, :2].tolist() == [12.0, 12.0]
+    assert (low[0, mixed.ARM], high[0, mixed.ARM]) == (-2.0, 3.0)
     free = fine_limiter(0)
     assert free.motion_limits()[1][0, :2].tolist() == [40.0, 40.0]
     assert free.motion_limits()[2][0, :2].tolist() == [40.0, 40.0]
