@@ -34,6 +34,18 @@ _RANGE = (kernel.MIN_POSITION, kernel.MAX_POSITION)
 _MODES = {"position": kernel.POSITION_MODE, "velocity": kernel.VELOCITY_MODE, "effort": kernel.EFFORT_MODE}
 
 
+def joint_reasons(steps: Sequence[Limited]) -> NDArray[np.uint16]:
+    """Return the reasons (count, channels) of several steps under one command.
+
+    A fault counts whenever it acts; a bound on the motion only while it acts at the end: a command that is
+    reached within its period has been executed.
+    """
+    reasons = steps[0].reasons
+    for step in steps[1:]:
+        reasons = kernel.together(reasons, step.reasons)
+    return reasons
+
+
 class ActuatorLimiter:
     """Limits the commands of ``count`` robots with the same channels.
 
@@ -158,9 +170,9 @@ class ActuatorLimiter:
     ) -> Limited:
         """`apply`, then ``steps`` - 1 times `advance`, each a nominal period later, in one call.
 
-        Values and effort limits of the result have the steps in front: (steps, count, channels); its reasons
-        are those of all steps. The measurements are those of the first step, so that no limit may depend on
-        the motion meanwhile (`reads_motion`).
+        Values and effort limits of the result have the steps in front: (steps, count, channels); the reasons
+        are `joint_reasons`. The measurements are those of the first step, so that no limit may depend on the
+        motion meanwhile (`reads_motion`).
         """
         if not steps >= 1:
             raise InvalidCommand(f"steps must be at least 1, got {steps!r}")
@@ -179,8 +191,8 @@ class ActuatorLimiter:
         if not usual:
             limited = [self.apply(request, measured, now, lift)]
             limited += [self.advance(measured, now + k * period, lift) for k in range(1, steps)]
-            values, efforts, whys = (np.stack(arrays) for arrays in zip(*limited, strict=True))
-            return Limited(values, efforts, np.bitwise_or.reduce(whys))
+            values, efforts = (np.stack([step[n] for step in limited]) for n in (0, 1))
+            return Limited(values, efforts, joint_reasons(limited))
         self._request = request.copy()
         arrived = request[None]
         if self._link is not None:

@@ -56,6 +56,8 @@ _DEAD_BAND_BIT, _BACKLASH_BIT, _QUANTUM_BIT = 1 << 4, 1 << 5, 1 << 6
 _JERK_BIT, _ACCELERATION_BIT, _VELOCITY_BIT = 1 << 7, 1 << 8, 1 << 9
 _GAIN_BIT, _EFFORT_BIT, _ENVELOPE_BIT = 1 << 10, 1 << 11, 1 << 12
 
+_TRANSIENT = _JERK_BIT | _ACCELERATION_BIT | _VELOCITY_BIT | _ENVELOPE_BIT
+
 _TAPER = 0.1  # over this share below its velocity limit an effort channel's driving effort falls to zero
 _HAIR = 1e-9  # of a quantum: keeps 0.7 / 0.1 from falling to 6
 _ROUNDING = 1e-9  # share by which a sum may miss what it stands for
@@ -572,6 +574,12 @@ def limit(
 
 
 @compiled
+def together(before: int, now: int) -> int:
+    """The reasons of two steps of one command: what bounded only the way to it is over when it is reached."""
+    return (before & ~_TRANSIENT) | now
+
+
+@compiled
 def limit_ahead(
     command: np.ndarray,
     sent: np.ndarray,
@@ -596,7 +604,7 @@ def limit_ahead(
     """`limit` for several steps, which ``value`` and ``effort_limit`` have in front.
 
     ``command`` (steps, count, channels), or one for all steps. The first step takes ``first_dt`` s, the
-    others ``dt``. ``reasons`` gets those of all steps together.
+    others ``dt``. ``reasons`` gets those of all steps `together`.
     """
     several, stretch = command.shape[0] > 1, first_stretch
     why = np.empty_like(reasons)
@@ -622,7 +630,9 @@ def limit_ahead(
             effort_limit[k],
             why,
         )
-        reasons |= why
+        for r in range(reasons.shape[0]):
+            for c in range(reasons.shape[1]):
+                reasons[r, c] = together(reasons[r, c], why[r, c])
         stretch = dt / first_dt if k == 0 else 1.0
 
 

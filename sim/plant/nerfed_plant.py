@@ -26,6 +26,7 @@ from nerfbot.limits import (
     Reason,
     SensorLimiter,
 )
+from nerfbot.limits.actuator import joint_reasons
 from nerfbot.limits.enforcement import sensor_enforcement
 from nerfbot.limits.geometry import Geometry, PlainGeometry
 from nerfbot.powers import AuditLog, Decision, Lease, LeaseAuthority, LeasePolicy, Zone
@@ -259,7 +260,7 @@ class NerfedPlant:
 
         self._limit_motion()
         result = plant.step(steps[0].value, steps[0].effort_limit, between=limit_again)
-        reasons = np.bitwise_or.reduce([step.reasons[0] for step in steps])
+        reasons = joint_reasons(steps)[0]
         return result, Limited(steps[-1].value[0], steps[-1].effort_limit[0], reasons)
 
     def _limit_motion(self) -> None:

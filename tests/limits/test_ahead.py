@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from nerfbot.errors import InvalidCommand
-from nerfbot.limits import Measured
+from nerfbot.limits import Measured, Reason
+from nerfbot.limits.actuator import joint_reasons
 from tests.limits import mixed
 from tests.limits.cases import levels
 
@@ -43,7 +44,7 @@ def test_a_run_of_steps_is_the_same_as_step_by_step(number):
         for name in ("value", "effort_limit"):
             expected = np.stack([getattr(step, name) for step in steps])
             assert getattr(run, name).tobytes() == expected.tobytes(), (call, name)
-        assert np.array_equal(run.reasons, np.bitwise_or.reduce([step.reasons for step in steps]))
+        assert np.array_equal(run.reasons, joint_reasons(steps))
 
 
 def test_a_command_that_falls_due_between_two_calls_acts_when_it_is_due():
@@ -55,6 +56,15 @@ def test_a_command_that_falls_due_between_two_calls_acts_when_it_is_due():
         first += [bool(value) for value in run.value[:, 0, mixed.GRIP]]
     assert first.index(True) * FINE == pytest.approx(STEPS * FINE + 0.12, abs=FINE)
     assert first.index(True) * FINE >= STEPS * FINE + 0.12
+
+
+def test_a_command_that_is_reached_within_its_period_was_not_changed():
+    limited = mixed.limiter(mixed.parse({}), COUNT, period=FINE)
+    still = Measured(np.zeros((COUNT, 3)), np.zeros((COUNT, 3)))
+    near, far = (np.full((COUNT, 3), speed * [0.0, 1.0, 0.0]) for speed in (np.array(1.5), np.array(3.9)))
+    assert not limited.run(near, still, 0.0, levels(0.0, COUNT), STEPS).reasons.any()
+    run = limited.run(far, still, STEPS * FINE, levels(0.0, COUNT), STEPS)
+    assert (run.reasons[:, mixed.WHEEL] == Reason.ENVELOPE).all()
 
 
 def test_a_command_counts_once_however_many_steps_follow():
