@@ -191,7 +191,8 @@ class ActuatorLimiter:
         if not usual:
             limited = [self.apply(request, measured, now, lift)]
             limited += [self.advance(measured, now + k * period, lift) for k in range(1, steps)]
-            values, efforts = (np.stack([step[n] for step in limited]) for n in (0, 1))
+            values = np.stack([step.value for step in limited])
+            efforts = np.stack([step.effort_limit for step in limited])
             return Limited(values, efforts, joint_reasons(limited))
         self._request = request.copy()
         arrived = request[None]

@@ -7,6 +7,7 @@ robots, so that the compiler works on several robots at once; the constants belo
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -56,7 +57,7 @@ _DEAD_BAND_BIT, _BACKLASH_BIT, _QUANTUM_BIT = 1 << 4, 1 << 5, 1 << 6
 _JERK_BIT, _ACCELERATION_BIT, _VELOCITY_BIT = 1 << 7, 1 << 8, 1 << 9
 _GAIN_BIT, _EFFORT_BIT, _ENVELOPE_BIT = 1 << 10, 1 << 11, 1 << 12
 
-_TRANSIENT = _JERK_BIT | _ACCELERATION_BIT | _VELOCITY_BIT | _ENVELOPE_BIT
+_LASTING = 0xFFFF & ~(_JERK_BIT | _ACCELERATION_BIT | _VELOCITY_BIT | _ENVELOPE_BIT)
 
 _TAPER = 0.1  # over this share below its velocity limit an effort channel's driving effort falls to zero
 _HAIR = 1e-9  # of a quantum: keeps 0.7 / 0.1 from falling to 6
@@ -574,9 +575,9 @@ def limit(
 
 
 @compiled
-def together(before: int, now: int) -> int:
+def together(before: Any, now: Any) -> Any:
     """The reasons of two steps of one command: what bounded only the way to it is over when it is reached."""
-    return (before & ~_TRANSIENT) | now
+    return (before & _LASTING) | now
 
 
 @compiled
