@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["__version__", "load_policy", "wrap"]
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _LAZY = {"load_policy": "nerfbot.agents.policy", "wrap": "nerfbot.wrappers"}
 
