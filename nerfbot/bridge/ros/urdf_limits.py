@@ -19,6 +19,7 @@ from nerfbot.errors import InvalidSpec
 from nerfbot.files import read_yaml
 from nerfbot.hardware.ros.parameters import channels_of, envelope_of
 from nerfbot.limits import ActuatorLimiter, NerfSpec
+from nerfbot.limits.envelope import BOUNDS
 
 DRIVEN = ("revolute", "continuous", "prismatic")
 """Joint types that can be commanded."""
@@ -169,7 +170,8 @@ def _read_joint_limits(path: Path, robot: ImportedRobot) -> None:
 def chain_parameters(robot: ImportedRobot, joints: Sequence[str], mode: str) -> dict[str, Any]:
     """The parameters of the chain for these joints (none: all commanded) and this mode ("": its own).
 
-    A missing deceleration is the acceleration, as in ros2_control. Raises `InvalidSpec` for an unknown joint,
+    A missing deceleration is the acceleration, as in ros2_control. Limits that the chain cannot hold in this
+    mode are left out. Raises `InvalidSpec` for an unknown joint,
     a mode that a joint's command interfaces lack, and the first limit that is missing or cannot be.
     """
     chosen = list(joints) or list(robot.interfaces or robot.joints)
@@ -188,13 +190,23 @@ def chain_parameters(robot: ImportedRobot, joints: Sequence[str], mode: str) -> 
         "use_odometry": False,
         "channels": chosen,
     }
+    enforced = [limit for limit in LIMITS if _is_enforced(limit, mode)]
     for name in chosen:
         limits = {limit: stated.value for limit, stated in robot.joints[name].items()}
         if "max_acceleration" in limits:
             limits.setdefault("max_deceleration", limits["max_acceleration"])
-        values |= {f"joint_limits.{name}.{limit}": limits[limit] for limit in LIMITS if limit in limits}
+        if mode == "position" and {"min_velocity", "max_velocity"} <= limits.keys():
+            limits["max_velocity"] = min(limits["max_velocity"], -limits["min_velocity"])
+        values |= {f"joint_limits.{name}.{limit}": limits[limit] for limit in enforced if limit in limits}
     envelope_of(values, channels_of(values))
     return values
+
+
+def _is_enforced(limit: str, mode: str) -> bool:
+    """Whether the chain can hold the limit in ``mode``; without a topic for it, it caps no effort."""
+    if limit == "max_deceleration":
+        return mode != "effort"
+    return limit in BOUNDS[mode] and (mode == "effort" or limit != "max_effort")
 
 
 def nerf_of(values: Mapping[str, Any], name: str, share: float) -> dict[str, Any]:
