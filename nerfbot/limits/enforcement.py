@@ -111,14 +111,11 @@ def require_enforceable(report: Sequence[Enforcement], allow: Sequence[str] = ()
 def require_enforceable_envelope(
     envelope: Envelope, channels: Sequence[Channel], allow: Sequence[str] = ()
 ) -> None:
-    """Raise `InvalidSpec` for the first hard limit that a channel would ignore and ``allow`` does not name.
-
-    A hard limit on the effort is allowed with the channel's ``effort``, too.
-    """
+    """Raise `InvalidSpec` for the first hard limit that would be ignored and is not in ``allow``."""
     for channel in channels:
         for field, problem in envelope.problems(channel):
             name = f"{channel.name}.{field}"
-            if name not in allow and not (field.endswith("effort") and f"{channel.name}.effort" in allow):
+            if name not in allow:
                 raise InvalidSpec(
                     f"envelope.{name}: {getattr(envelope.channel(channel), field):g} is not enforceable:"
                     f" {problem} (allow {name!r} to go on without it)"

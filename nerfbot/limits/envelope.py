@@ -116,8 +116,6 @@ class Envelope(Declared):
                 continue
             if field not in BOUNDS[channel.mode]:
                 found.append((field, f"it bounds no {channel.mode} channel"))
-            elif quantity == "effort" and channel.mode != "effort" and not channel.effort_limit:
-                found.append((field, "the plant cannot cap this channel's effort"))
             elif quantity in ("position", "velocity") and not _is_known(quantity, channel):
                 found.append((field, f"the plant does not measure this channel's {quantity}"))
         return found

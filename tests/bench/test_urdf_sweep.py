@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -114,7 +115,20 @@ def test_no_joint_passes_a_limit_with_effort_to_spare(robot: str) -> None:
     assert done.returncode == 0, done.stdout
 
 
+ROBOTS = (
+    "franka_panda/panda.urdf",
+    "xarm/xarm6_robot.urdf",
+    "laikago/laikago_toes.urdf",
+    "quadruped/minitaur.urdf",
+    "husky/husky.urdf",
+    "a1/a1.urdf",
+    "humanoid/humanoid.urdf",
+)
+
+
 @pytest.mark.slow
-def test_no_joint_of_pybullets_robots_passes_a_limit_with_effort_to_spare() -> None:
-    done = sweep(pybullet_data(), "--failures")
+@pytest.mark.parametrize("robot", ROBOTS)
+def test_no_joint_of_pybullets_robots_passes_a_limit_with_effort_to_spare(tmp_path: Path, robot: str) -> None:
+    shutil.copy(Path(pybullet_data()) / robot, tmp_path)
+    done = sweep(tmp_path, "--failures")
     assert done.returncode == 0, done.stdout

@@ -203,10 +203,8 @@ def chain_parameters(robot: ImportedRobot, joints: Sequence[str], mode: str) -> 
 
 
 def _is_enforced(limit: str, mode: str) -> bool:
-    """Whether the chain can hold the limit in ``mode``; without a topic for it, it caps no effort."""
-    if limit == "max_deceleration":
-        return mode != "effort"
-    return limit in BOUNDS[mode] and (mode == "effort" or limit != "max_effort")
+    """Whether the limit bounds something in ``mode``."""
+    return mode != "effort" if limit == "max_deceleration" else limit in BOUNDS[mode]
 
 
 def nerf_of(values: Mapping[str, Any], name: str, share: float) -> dict[str, Any]:
