@@ -6,7 +6,7 @@ import contextlib
 import importlib.util
 import json
 from collections.abc import Iterator
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import typer
 from rich import box
@@ -15,11 +15,17 @@ from rich.table import Table
 
 from nerfbot.cli.options import AXIS_STYLES, JSON, limit_text
 from nerfbot.cli.servo.confirmation import YES, confirm
-from nerfbot.errors import InvalidCommand, InvalidSpec
+from nerfbot.errors import InvalidCommand
 from nerfbot.limits import Limit, NerfSpec, enforcement
 from nerfbot.limits.channel import Channel
-from nerfbot.limits.enforcement import Enforcement, command_enforcement, sensor_enforcement
-from nerfbot.limits.fields import CHANNEL_FIELDS, COMMAND_FIELDS, SENSOR_FIELDS, FieldInfo
+from nerfbot.limits.enforcement import (
+    Enforcement,
+    command_enforcement,
+    declared,
+    require_enforceable_envelope,
+    sensor_enforcement,
+)
+from nerfbot.limits.fields import CHANNEL_FIELDS, COMMAND_FIELDS, SENSOR_FIELDS
 from nerfbot.limits.value import Value
 
 app = typer.Typer(
@@ -27,28 +33,6 @@ app = typer.Typer(
 )
 
 SPEC = Annotated[str, typer.Argument(help="A preset's name or a YAML file.", metavar="SPEC")]
-
-
-class Row(NamedTuple):
-    """One limit on a channel, the command link or a sensor.
-
-    ``problem`` says why it cannot be enforced, ``note`` how it is enforced nearly.
-    """
-
-    on: str
-    limit: str
-    axis: str
-    unit: str
-    nerfed: Value
-    lifted: Value
-    value: Limit
-    problem: str = ""
-    note: str = ""
-
-    @property
-    def status(self) -> str:
-        """One of ``enforced``, ``quantised`` and ``not enforceable``."""
-        return "not enforceable" if self.problem else "quantised" if self.note else "enforced"
 
 
 @app.command()
@@ -79,7 +63,7 @@ def show(
     for row in limits:
         cells = [*_head(row), limit_text(row.nerfed), limit_text(row.lifted)]
         if level is not None:
-            cells.insert(5, f"{row.value.at(level):.4g}")
+            cells.insert(5, f"{_at(row, level):.4g}")
         table.add_row(*cells)
     console = Console()
     console.print(f"[bold]{loaded.name}[/bold]  {loaded.description}")
@@ -155,17 +139,17 @@ def _load(description: Any) -> None:
         Robot(client, description)
 
 
-def limit_rows(spec: NerfSpec) -> Iterator[Row]:
+def limit_rows(spec: NerfSpec) -> Iterator[Enforcement]:
     """Every limit of a specification, on the channels and sensors that it names."""
     for name in spec.channels:
-        yield from _section(name, spec.channel(name), CHANNEL_FIELDS, _guessed_channel(name))
-    yield from _section("command", spec.link(), COMMAND_FIELDS)
+        yield from declared(name, spec.channel(name), CHANNEL_FIELDS, _guessed_channel(name))
+    yield from declared("command", spec.link(), COMMAND_FIELDS)
     for name in spec.sensors:
-        yield from _section(name, spec.sensor(name), SENSOR_FIELDS)
+        yield from declared(name, spec.sensor(name), SENSOR_FIELDS)
 
 
-def checked_rows(spec: NerfSpec, description: Any) -> Iterator[Row]:
-    """Every limit of a specification on a robot's channels and sensors, with the reason it is not enforced.
+def checked_rows(spec: NerfSpec, description: Any) -> Iterator[Enforcement]:
+    """Every limit of a specification on a robot's channels and sensors, with how it is enforced.
 
     Raises `InvalidSpec` for a channel or sensor that the robot lacks, a limit past its envelope, or a hard
     limit that the robot would ignore.
@@ -177,31 +161,14 @@ def checked_rows(spec: NerfSpec, description: Any) -> Iterator[Row]:
     spec.check_names([channel.name for channel in channels], list(SENSORS))
     if description.envelope is not None:
         spec.check_envelope(channels, description.envelope)
-        for channel in channels:
-            for field, problem in description.envelope.problems(channel):
-                raise InvalidSpec(f"{description.name}: envelope.{channel.name}.{field}: {problem}")
-    for item in enforcement(spec, channels, description.envelope) + command_enforcement(spec, SUBSTEP):
-        yield _row(item)
+        require_enforceable_envelope(description.envelope, channels)
+    yield from enforcement(spec, channels, description.envelope)
+    yield from command_enforcement(spec, SUBSTEP)
     for name in SENSORS:
         enforceable = _sensor_limits(name)
         for item in sensor_enforcement(spec, name, CONTROL_STEP):
             fits = item.field.partition(".")[0] in enforceable
-            yield _row(item if fits else item._replace(problem="this kind of reading cannot carry it"))
-
-
-def _row(item: Enforcement) -> Row:
-    limit = Limit(nerfed=item.nerfed, lifted=item.lifted)
-    return Row(
-        item.channel,
-        item.field,
-        item.axis,
-        item.unit,
-        item.nerfed,
-        item.lifted,
-        limit,
-        item.problem,
-        item.note,
-    )
+            yield item if fits else item._replace(problem="this kind of reading cannot carry it")
 
 
 def _sensor_limits(sensor: str) -> frozenset[str]:
@@ -213,23 +180,13 @@ def _sensor_limits(sensor: str) -> frozenset[str]:
     return special.get(sensor, PlainGeometry().carries)
 
 
-def _section(
-    on: str, section: Any, table: dict[str, FieldInfo], channel: Channel | None = None
-) -> Iterator[Row]:
-    for field, limit in section.limits():
-        info = table[field]
-        unit = info.unit if channel is None else info.unit_on(channel)
-        lifted = limit.nerfed if limit.lifted is None else limit.lifted
-        yield Row(on, field, info.axis, unit, limit.nerfed, lifted, limit)
-
-
 def _guessed_channel(name: str) -> Channel:
     """The channel that a name suggests: a twist component, else a revolute joint."""
     return Channel(name, "velocity", "m/s" if name.startswith("linear") else "rad/s")
 
 
-def _head(row: Row) -> tuple[str, str, str, str]:
-    return row.on, row.limit, f"[{AXIS_STYLES[row.axis]}]{row.axis}", row.unit
+def _head(row: Enforcement) -> tuple[str, str, str, str]:
+    return row.channel, row.field, f"[{AXIS_STYLES[row.axis]}]{row.axis}", row.unit
 
 
 def _table(headings: list[str]) -> Table:
@@ -240,10 +197,14 @@ def _table(headings: list[str]) -> Table:
     return table
 
 
-def _plain(row: Row, level: float | None) -> dict[str, Any]:
-    data = {"on": row.on, "limit": row.limit, "axis": row.axis, "unit": row.unit}
+def _plain(row: Enforcement, level: float | None) -> dict[str, Any]:
+    data = {"on": row.channel, "limit": row.field, "axis": row.axis, "unit": row.unit}
     data |= {"nerfed": _number(row.nerfed), "lifted": _number(row.lifted)}
-    return data if level is None else data | {"at": row.value.at(level)}
+    return data if level is None else data | {"at": _at(row, level)}
+
+
+def _at(row: Enforcement, level: float) -> float:
+    return Limit(nerfed=row.nerfed, lifted=row.lifted).at(level)
 
 
 def _number(value: Value) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from nerfbot.errors import InvalidSpec
@@ -50,17 +50,22 @@ def enforcement(
     """Report every limit of ``spec`` on ``channels``; ``envelope`` fills in missing lifted values."""
     report = []
     for channel in channels:
-        section = spec.channel(channel.name, envelope.find(channel.name) if envelope else None)
-        for field, limit in section.limits():
-            info = CHANNEL_FIELDS[field]
-            lifted = limit.nerfed if limit.lifted is None else limit.lifted
-            problem = _problem(field, channel, envelope.find(channel.name) if envelope else None)
-            report.append(
-                Enforcement(
-                    channel.name, field, info.axis, info.unit_on(channel), limit.nerfed, lifted, problem
-                )
-            )
+        limits = envelope.find(channel.name) if envelope else None
+        section = spec.channel(channel.name, limits)
+        for item in declared(channel.name, section, CHANNEL_FIELDS, channel):
+            report.append(item._replace(problem=_problem(item.field, channel, limits)))
     return report
+
+
+def declared(
+    name: str, section: Section, table: dict[str, FieldInfo], channel: Channel | None = None
+) -> Iterator[Enforcement]:
+    """Every limit of a section, as if it were enforced; ``channel`` says in which units."""
+    for field, limit in section.limits():
+        info = table[field]
+        unit = info.unit if channel is None else info.unit_on(channel)
+        lifted = limit.nerfed if limit.lifted is None else limit.lifted
+        yield Enforcement(name, field, info.axis, unit, limit.nerfed, lifted, "")
 
 
 def command_enforcement(spec: NerfSpec, step: float) -> list[Enforcement]:
@@ -76,15 +81,12 @@ def sensor_enforcement(spec: NerfSpec, sensor: str, step: float) -> list[Enforce
 def _delayed(
     name: str, section: Section, table: dict[str, FieldInfo], step: float, event: str
 ) -> list[Enforcement]:
-    report = []
-    for field, limit in section.limits():
-        info = table[field]
-        lifted = limit.nerfed if limit.lifted is None else limit.lifted
-        note = ""
-        if field in ("latency", "jitter"):
-            note = _applied_delay((limit.nerfed, lifted), step, event)
-        report.append(Enforcement(name, field, info.axis, info.unit, limit.nerfed, lifted, "", note))
-    return report
+    return [
+        item._replace(note=_applied_delay((item.nerfed, item.lifted), step, event))
+        if item.field in ("latency", "jitter")
+        else item
+        for item in declared(name, section, table)
+    ]
 
 
 def _applied_delay(values: Sequence[Value], step: float, event: str) -> str:
