@@ -49,14 +49,18 @@ def everything_on(modes: list[str]) -> tuple[NerfSpec, list[Channel]]:
         "min_position": -3.0,
         "max_position": 3.0,
         "max_velocity": 10.0,
-        "max_acceleration": 200.0,
         "stop_deceleration": 5.0,
         "max_effort": 60.0,
         "damping": 1.0,
     }
     spec = {
         "name": "everything-on",
-        "envelope": {"channels": {"*": hard}},
+        "envelope": {
+            "channels": {
+                channel.name: hard if channel.mode == "effort" else {**hard, "max_acceleration": 200.0}
+                for channel in channels
+            }
+        },
         "command": {"latency": 0.05, "jitter": 0.02, "drop": {"rate": 0.1, "duration": 0.1}},
         "channels": {channel.name: _entry(channel.mode) for channel in channels},
     }
