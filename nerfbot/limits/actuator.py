@@ -100,14 +100,16 @@ class ActuatorLimiter:
         self._lift, self._lift_bytes = np.zeros((count, len(AXES))), b""
         self._zeros = self._request = np.zeros(self._shape)
         self._mode = np.array([_MODES[channel.mode] for channel in self.channels])
-        self._capped = np.array([channel.effort_limit for channel in self.channels])
-        self._bounds_speed = np.array([channel.velocity_limit for channel in self.channels])
+        capped = np.array([channel.effort_limit for channel in self.channels])
+        bounds_speed = np.array([channel.velocity_limit for channel in self.channels])
         self._is_position = self._mode == kernel.POSITION_MODE
         self._cells = kernel.blank(*self._shape)
         self._changed = self._robots.copy()
         self._fresh, self._any_fresh = np.ones(count, bool), True
         self._nobody = np.zeros(count, bool)
         self._hard = _hard_limits(self.channels, envelope)
+        # What the kernel is told of the robots in every step, and the state that it keeps
+        self._plant = (self._hard, self._mode, capped, bounds_speed, self._fresh, self._cells)
         stated = np.abs(self._hard) < kernel.UNLIMITED
         by_position = stated[:, [kernel.MIN_POSITION, kernel.MAX_POSITION]].any(axis=1)
         by_speed = stated[:, kernel.MAX_VELOCITY] & (self._mode == kernel.EFFORT_MODE)
@@ -212,14 +214,8 @@ class ActuatorLimiter:
             self._dt,
             self._dt / self._last_dt,
             period,
-            self._hard,
-            self._mode,
-            self._capped,
-            self._bounds_speed,
-            self._fresh,
-            self._cells,
-            block[0],
-            block[1],
+            *self._plant,
+            *block,
             reasons,
         )
         self._last = now + (steps - 1) * period
@@ -385,12 +381,7 @@ class ActuatorLimiter:
             stopping,
             self._dt,
             self._dt / self._last_dt,
-            self._hard,
-            self._mode,
-            self._capped,
-            self._bounds_speed,
-            self._fresh,
-            self._cells,
+            *self._plant,
             value,
             effort_limit,
             reasons,

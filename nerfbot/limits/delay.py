@@ -53,22 +53,6 @@ def _release(
 
 
 @compiled
-def _exchange(
-    values: np.ndarray,
-    due: np.ndarray,
-    released: np.ndarray,
-    newest: int,
-    value: np.ndarray,
-    delay: np.ndarray,
-    now: float,
-    out: np.ndarray,
-) -> None:
-    """`_enqueue`, then `_release`: one call into compiled code costs as much as the work in it."""
-    _enqueue(values, due, newest, value, delay, now)
-    _release(values, due, released, newest, now, out)
-
-
-@compiled
 def _exchange_ahead(
     values: np.ndarray,
     due: np.ndarray,
@@ -80,7 +64,10 @@ def _exchange_ahead(
     period: float,
     out: np.ndarray,
 ) -> None:
-    """`_enqueue`, then `_release` into ``out`` (steps, count, elements), a ``period`` (s) later each."""
+    """`_enqueue`, then `_release` into ``out`` (steps, count, elements), a ``period`` (s) later each.
+
+    One call into compiled code costs as much as the work in it.
+    """
     _enqueue(values, due, newest, value, delay, now)
     for k in range(out.shape[0]):
         _release(values, due, released, newest, now + k * period, out[k])
@@ -123,10 +110,7 @@ class DelayLine:
 
     def exchange(self, value: NDArray, now: float, delay: Floats, out: NDArray) -> None:
         """`push` ``value``, then `pop` into ``out``, both at ``now`` (s)."""
-        if self._newest >= self._full:
-            self._make_room()
-        self._newest += 1
-        _exchange(self._values, self._due, self._released, self._newest, value, delay, now, out)
+        self.exchange_ahead(value, now, delay, 0.0, out[None])
 
     def exchange_ahead(self, value: NDArray, now: float, delay: Floats, period: float, out: NDArray) -> None:
         """`exchange` at ``now``, then `pop` every ``period`` (s): ``out`` (steps, count, elements)."""
