@@ -215,7 +215,8 @@ class ActuatorLimiter:
             self._dt / self._last_dt,
             period,
             *self._plant,
-            *block,
+            block[0],
+            block[1],
             reasons,
         )
         self._last = now + (steps - 1) * period
