@@ -16,7 +16,7 @@ from nerfbot.files import read_file
 
 from ..errors import InvalidRobot
 
-Refuse = Callable[[str], InvalidRobot]
+Refuse = Callable[[str], Exception]
 
 COMMANDED = ("revolute", "continuous", "prismatic")
 """Joint types with one degree of freedom, which a channel can command."""
@@ -34,15 +34,7 @@ def check_urdf(path: Path, robot: str, commanded: Mapping[str, str], rest: Mappi
     def refuse(text: str) -> InvalidRobot:
         return InvalidRobot(f"{robot}: urdf: {path.name}: {text}")
 
-    try:
-        root = read_urdf(path)
-    except (ElementTree.ParseError, OSError) as problem:
-        raise refuse(f"is no XML: {problem}") from None
-    if root.tag != "robot":
-        raise refuse(f"its root element is <{root.tag}>, must be <robot>")
-    macro = next((item.tag for item in root.iter() if "xacro" in str(item.tag)), None)
-    if macro is not None:
-        raise refuse("is a xacro file; expand it first (xacro robot.urdf.xacro > robot.urdf)")
+    root = robot_element(path, refuse)
     joints = {item.get("name", ""): item for item in root.findall("joint")}
     _check_tree(root, joints, refuse)
     for name, field in commanded.items():
@@ -68,6 +60,19 @@ def read_urdf(path: Path) -> Element:
     Raises `ParseError` or `OSError`.
     """
     return ElementTree.fromstring(read_file(path, OSError).strip(b"\0 \t\r\n"))
+
+
+def robot_element(path: Path, refuse: Refuse, unreadable: str = "is no XML") -> Element:
+    """The <robot> of a URDF; raises what ``refuse`` makes of the reason for a file that is none."""
+    try:
+        root = read_urdf(path)
+    except (ElementTree.ParseError, OSError) as problem:
+        raise refuse(f"{unreadable}: {problem}") from None
+    if root.tag != "robot":
+        raise refuse(f"its root element is <{root.tag}>, must be <robot>")
+    if any("xacro" in str(item.tag) for item in root.iter()):
+        raise refuse("is a xacro file; expand it first (xacro robot.urdf.xacro > robot.urdf)")
+    return root
 
 
 def _check_tree(root: Element, joints: Mapping[str, Element], refuse: Refuse) -> None:

@@ -7,7 +7,6 @@ tightest counts; what no file states is never invented.
 from __future__ import annotations
 
 import math
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +19,7 @@ from nerfbot.files import read_yaml
 from nerfbot.hardware.ros.parameters import channels_of, envelope_of
 from nerfbot.limits import ActuatorLimiter, NerfSpec
 from nerfbot.limits.envelope import BOUNDS
-
-DRIVEN = ("revolute", "continuous", "prismatic")
-"""Joint types that can be commanded."""
+from nerfbot.sim.robots.urdf import COMMANDED, robot_element
 
 MODES = ("position", "velocity", "effort")
 """What a joint may be commanded by, the preferred one first."""
@@ -70,14 +67,7 @@ def read_robot(urdf: Path, joint_limits: Path | None = None) -> ImportedRobot:
 
     Raises `InvalidSpec`, one line with the file, the joint and the field.
     """
-    try:
-        root = ElementTree.fromstring(urdf.read_bytes())
-    except (ElementTree.ParseError, OSError) as problem:
-        raise InvalidSpec(f"{urdf}: is no URDF: {problem}") from None
-    if root.tag != "robot":
-        raise InvalidSpec(f"{urdf}: its root element is <{root.tag}>, must be <robot>")
-    if any("xacro" in str(item.tag) for item in root.iter()):
-        raise InvalidSpec(f"{urdf}: is a xacro file; expand it first (xacro robot.urdf.xacro > robot.urdf)")
+    root = robot_element(urdf, lambda text: InvalidSpec(f"{urdf}: {text}"), "is no URDF")
     robot = ImportedRobot(root.get("name") or urdf.stem)
     for joint in root.findall("joint"):
         _read_joint(joint, robot, urdf.name)
@@ -94,7 +84,7 @@ def read_robot(urdf: Path, joint_limits: Path | None = None) -> ImportedRobot:
 def _read_joint(joint: Element, robot: ImportedRobot, file: str) -> None:
     name, kind = joint.get("name", ""), joint.get("type", "")
     mimic = joint.find("mimic")
-    if kind not in DRIVEN or mimic is not None:
+    if kind not in COMMANDED or mimic is not None:
         robot.left_out[name] = f"is {kind}" if mimic is None else f"mimics {mimic.get('joint')}"
         return
     robot.joints[name] = {}
