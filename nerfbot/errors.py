@@ -1,6 +1,7 @@
 """The errors a user meets. Each is one line that names the field or place and the value received.
 
-Only the base classes live here; a subpackage that needs a finer error derives its own from these.
+Only the base classes and the text of any exception live here; a subpackage that needs a finer error derives
+its own from these.
 """
 
 from __future__ import annotations
@@ -32,3 +33,8 @@ class AuditLogError(NerfbotError, ValueError):
 
 class MissingDependency(NerfbotError, ImportError):
     """An optional part was used without the package that it needs; says which extra installs it."""
+
+
+def one_line(problem: Exception, longest: int | None = 200) -> str:
+    """An exception's text in one line of at most ``longest`` characters, or its kind where it has none."""
+    return " ".join(str(problem).split())[:longest] or type(problem).__name__

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nerfbot.errors import InvalidCommand
+from nerfbot.errors import InvalidCommand, one_line
 
 FORMAT = "nerfbot-checkpoint-1"
 
@@ -77,8 +77,3 @@ def unpack(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(unpack(part) for part in value)
     return value
-
-
-def one_line(problem: Exception, longest: int = 200) -> str:
-    """An exception's text in one line, or its kind where it has none."""
-    return " ".join(str(problem).split())[:longest] or type(problem).__name__

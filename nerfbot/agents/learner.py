@@ -30,7 +30,7 @@ from nerfbot.agents.ppo import PPO, PPOConfig
 from nerfbot.agents.rollout import Rollout
 from nerfbot.agents.state_dict import check_same
 from nerfbot.agents.tensor_env import TensorVectorEnv
-from nerfbot.errors import InvalidCommand
+from nerfbot.errors import InvalidCommand, one_line
 
 
 @dataclass
@@ -339,9 +339,7 @@ class Learner:
             self.load_state_dict(state)
             extra: dict[str, Any] = state["extra"]
         except Exception as problem:  # a state of the right format may still hold anything
-            raise InvalidCommand(
-                f"checkpoint: {path} cannot be used: {checkpoint.one_line(problem)}"
-            ) from None
+            raise InvalidCommand(f"checkpoint: {path} cannot be used: {one_line(problem)}") from None
         return extra
 
 

@@ -22,7 +22,7 @@ from nerfbot.agents.network_config import NetworkConfig
 from nerfbot.agents.networks import ActorCritic
 from nerfbot.agents.normalization import RunningNorm, norm_key, normalize
 from nerfbot.agents.tensor_env import Observation
-from nerfbot.errors import InvalidCommand
+from nerfbot.errors import InvalidCommand, one_line
 from nerfbot.files import read_file, read_text
 
 FORMAT = 1
@@ -217,7 +217,7 @@ def load_policy(path: str | Path, device: str = "cpu", seed: int = 0) -> Policy:
         network, norms = network.to(device), norms.to(device)
         about = dict(described["about"])
     except UNUSABLE as problem:
-        line = " ".join(str(problem).split())[:200] or type(problem).__name__
+        line = one_line(problem)
         if isinstance(problem, KeyError):
             line = f"{line} is missing"
         raise InvalidCommand(f"policy: {folder} cannot be used: {line}") from None

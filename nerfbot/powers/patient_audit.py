@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from nerfbot.errors import one_line
 from nerfbot.powers.audit import AuditLog, AuditLogBroken, AuditLogUnreadable
 
 RETRY = 1.0
@@ -60,7 +61,7 @@ class PatientAuditLog:
             try:
                 return self._write(event, now, fields)
             except Exception as error:  # whatever it is, the caller must go on
-                self.problem, self._tried = _one_line(error), now
+                self.problem, self._tried = one_line(error, None), now
         self._lost += len(self._waiting) == CAPACITY
         self._waiting.append((event, now, fields))
         return self.head
@@ -72,7 +73,7 @@ class PatientAuditLog:
             try:
                 self._catch_up(now)
             except Exception as error:
-                self.problem = _one_line(error)
+                self.problem = one_line(error, None)
 
     def close(self) -> None:
         """Try a last time to write what waits, and close the file."""
@@ -98,7 +99,7 @@ class PatientAuditLog:
             return {}
         except AuditLogBroken as error:
             self._log = AuditLog(_unused(old), repair=True, wall=self._wall)
-            return {"before": old.name, "head": head, "broken": _one_line(error)}
+            return {"before": old.name, "head": head, "broken": one_line(error, None)}
 
     def _write(self, event: str, now: float, fields: Mapping[str, Any]) -> str:
         try:
@@ -107,14 +108,12 @@ class PatientAuditLog:
             raise
         except Exception as error:  # a value that JSON cannot hold: say what it was
             moment = now if math.isfinite(now) else self._tried
-            return self._log.append(event, moment, unwritable=_one_line(error), fields=repr(fields)[:2000])
+            return self._log.append(
+                event, moment, unwritable=one_line(error, None), fields=repr(fields)[:2000]
+            )
 
 
 def _unused(path: Path) -> Path:
     """``path`` with the first number, from 2, of which there is no file, or an empty one."""
     paths = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(2))
     return next(other for other in paths if not other.exists() or other.stat().st_size == 0)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
