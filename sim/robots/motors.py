@@ -192,41 +192,28 @@ class JointMotors(Motors):
         client, dt = self._client, self._dt
         states = client.getJointStates(self._body, self._indices)
         before = self._speed_before or [state[1] for state in states]
-        velocity, acceleration, deceleration, least, most = self._bounds
+        velocity, _, deceleration, least, most = self._bounds
         targets, forces, self.torques = [], [], {}
         for (channel, mode, joint), (position, speed, *_), last in zip(
             self._joints, states, before, strict=True
         ):
-            effort, brake = min(limits[channel], joint.effort), deceleration[channel]
-            value, torque = command[channel], 0.0
+            value, force, torque = command[channel], min(limits[channel], joint.effort), 0.0
             # Above a limit that has just been tightened a joint slows down as its command does.
-            commanded = {"velocity": value, "position": self._goal_speeds[channel]}.get(mode, 0.0)
+            commanded = {"velocity": value, "position": self._goal_speeds[channel], "effort": 0.0}[mode]
             top = min(joint.velocity, max(velocity[channel], abs(commanded)))
             room = most[channel] - position, position - least[channel]
-            up, down = (min(top, _approach_speed(gap, brake, dt)) for gap in room)
-            if mode == "effort":
-                if speed > up + _PAST * top or speed < -down - _PAST * top:
-                    self._holding[joint.index] = HOLD
-                if self._holding.get(joint.index, 0):
-                    self._holding[joint.index] -= 1
-                    value, force = max(-down, min(up, speed)), effort
-                else:
-                    value, force, torque = _effort(value, effort, up, down, speed, last)
-                self.torques[joint.index] = torque
-            else:
-                force = effort
-                if mode == "position":
-                    gap = joint.clipped(value) - position
-                    able = _approach_speed(abs(gap), brake, dt)
-                    able += max(math.copysign(1.0, gap) * self._goal_speeds[channel], 0.0)
-                    value = math.copysign(min(able, GAIN * abs(gap) / dt), gap)
-                value = max(-down, min(up, value))
-                if acceleration[channel] < UNLIMITED or brake < UNLIMITED:
-                    low = -reach(-speed, acceleration[channel], brake, dt)
-                    value = max(low, min(reach(speed, acceleration[channel], brake, dt), value))
+            up, down = (min(top, _approach_speed(gap, deceleration[channel], dt)) for gap in room)
+            if mode != "effort":
+                value = self._target_speed(joint, channel, mode, value, position, speed, up, down)
                 # Past its limits a joint is stopped with all its effort.
                 up, down = (min(top, GAIN * max(gap, 0.0) / dt) for gap in room)
                 value = max(-down, min(up, value))
+            elif self._is_held(joint, speed, up + _PAST * top, down + _PAST * top):
+                value = max(-down, min(up, speed))
+            else:
+                value, force, torque = _effort(value, force, up, down, speed, last)
+            if mode == "effort":
+                self.torques[joint.index] = torque
             targets.append(value)
             forces.append(force)
         self._speed_before = [state[1] for state in states]
@@ -242,6 +229,38 @@ class JointMotors(Motors):
             client.setJointMotorControlArray(
                 self._body, self._by_effort, client.TORQUE_CONTROL, forces=list(self.torques.values())
             )
+
+    def _target_speed(
+        self,
+        joint: JointSpec,
+        channel: int,
+        mode: Mode,
+        value: float,
+        position: float,
+        speed: float,
+        up: float,
+        down: float,
+    ) -> float:
+        """Speed towards a command of position or velocity, within ``up``, -``down`` and the acceleration."""
+        dt, acceleration, brake = self._dt, self._bounds[1][channel], self._bounds[2][channel]
+        if mode == "position":
+            gap = joint.clipped(value) - position
+            able = _approach_speed(abs(gap), brake, dt)
+            able += max(math.copysign(1.0, gap) * self._goal_speeds[channel], 0.0)
+            value = math.copysign(min(able, GAIN * abs(gap) / dt), gap)
+        value = max(-down, min(up, value))
+        if acceleration < UNLIMITED or brake < UNLIMITED:
+            low = -reach(-speed, acceleration, brake, dt)
+            value = max(low, min(reach(speed, acceleration, brake, dt), value))
+        return value
+
+    def _is_held(self, joint: JointSpec, speed: float, up: float, down: float) -> bool:
+        """Whether an effort joint is held in this step, because it was thrown past ``up`` or -``down``."""
+        if speed > up or speed < -down:
+            self._holding[joint.index] = HOLD
+        left = self._holding.get(joint.index, 0)
+        self._holding[joint.index] = max(left - 1, 0)
+        return left > 0
 
 
 def _approach_speed(gap: float, deceleration: float, dt: float) -> float:
