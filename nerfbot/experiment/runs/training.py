@@ -20,7 +20,8 @@ from nerfbot.agents.policy import DESCRIPTION, load_policy
 from nerfbot.bridge.compatibility import check_fit, layout_of
 from nerfbot.course import load_plan
 from nerfbot.errors import InvalidCommand
-from nerfbot.experiment.protocol.arms import Arm, load_arm, menu_of, steps_of
+from nerfbot.experiment.protocol.arm import Arm
+from nerfbot.experiment.protocol.arms import load_arm, menu_of, steps_of
 from nerfbot.experiment.protocol.config import ExperimentConfig, InvalidExperiment
 from nerfbot.experiment.protocol.evaluation import evaluate, grid_env, policy_view
 from nerfbot.experiment.protocol.measures import LIFTS, Contacts
