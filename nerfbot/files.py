@@ -226,6 +226,11 @@ def _check_size(root: yaml.Node) -> None:
     measure(root, 0)
 
 
+def is_yaml_path(source: object) -> bool:
+    """Whether a text, or a path, means a YAML file rather than something that ships under that name."""
+    return str(source).endswith((".yaml", ".yml"))
+
+
 def shipped(folder: Path, source: str | Path, what: str, error: type[Exception]) -> Path:
     """The YAML file that ships in ``folder`` as ``source``, or the user's own of that path.
 
@@ -234,9 +239,8 @@ def shipped(folder: Path, source: str | Path, what: str, error: type[Exception])
     path = folder / f"{source}.yaml"
     if path.is_file():
         return path
-    path = Path(source)
-    if path.suffix in (".yaml", ".yml"):
-        return path
+    if is_yaml_path(source):
+        return Path(source)
     known = [file.stem for file in sorted(folder.glob("*.yaml"))]
     raise error(f"{what}: none is called {str(source)!r}, and it is no YAML file{suggestion(source, known)}")
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr, model_validator
 
 from nerfbot.declared import Declared, Number, Positive, suggestion, validate
-from nerfbot.files import read_yaml
+from nerfbot.files import is_yaml_path, read_yaml
 
 from ..errors import InvalidServo
 
@@ -231,7 +231,7 @@ def load_servo(model: str) -> ServoModel:
 
 def is_file(model: str) -> bool:
     """Whether ``model`` is the path of a user's table, not a name."""
-    return Path(model).suffix in (".yaml", ".yml")
+    return is_yaml_path(model)
 
 
 def _table_path(model: str) -> Path:

@@ -90,6 +90,9 @@ def evaluate(
     poses: str = typer.Option(
         "tracked", "--poses", help="Object poses on the rover: tracked, or seen by its own detector."
     ),
+    allow_changed: bool = typer.Option(
+        False, "--allow-changed", help="Measure although a file that the run was made with has changed."
+    ),
     as_json: JSON = False,
 ) -> None:
     """Measure a saved policy with powers withdrawn: what its episodes meet first, sampled and greedy.
@@ -102,17 +105,22 @@ def evaluate(
         from nerfbot.experiment.protocol.config import InvalidExperiment, RobotTrainingConfig
         from nerfbot.experiment.protocol.environments import CELLS
         from nerfbot.experiment.protocol.evaluation import evaluate as measure
+        from nerfbot.experiment.runs.inputs import changes, with_inputs
         from nerfbot.experiment.runs.results import json_ready
         from nerfbot.experiment.runs.run_folder import read_config
         from nerfbot.experiment.runs.training import columns_of, draw_levels
     folder = Path(run)
     config, arm = read_config(folder)
+    config = with_inputs(config, folder)
     if lift > 1.0 or (lift < 0.0 and lift != -1.0):
         raise InvalidExperiment(f"--lift {lift}: must be from 0 to 1")
     if plant not in ("grid", "rover"):
         raise InvalidExperiment(f"--plant {plant}: must be grid or rover")
     held = None if lift < 0 else lift
     policy = load_policy(folder)
+    changed = changes(folder, policy.about.get("inputs", {}))
+    if changed and not allow_changed:
+        raise InvalidExperiment(f"{folder}: {'; '.join(changed)}: --allow-changed plays the run's own copies")
     split, count = ("test", config.levels.test) if final else ("development", config.levels.development)
     if isinstance(config, RobotTrainingConfig) and config.environment != CELLS:
         if held is not None:

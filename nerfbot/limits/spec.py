@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from nerfbot.declared import Declared, suggestion, validate
 from nerfbot.errors import InvalidSpec
-from nerfbot.files import read_yaml
+from nerfbot.files import is_yaml_path, read_yaml
 from nerfbot.limits.channel import Channel
 from nerfbot.limits.envelope import ChannelEnvelope, Envelope
 from nerfbot.limits.fields import CHANNEL_FIELDS, COMMAND_FIELDS, SENSOR_FIELDS, FieldInfo
@@ -119,7 +119,7 @@ class NerfSpec(Declared):
         if isinstance(source, NerfSpec):
             return source
         path = Path(source)
-        if path.suffix not in (".yaml", ".yml") and "/" not in str(source):
+        if not is_yaml_path(path) and "/" not in str(source):
             path = PRESETS / f"{source}.yaml"
             if not path.is_file():
                 known = cls.presets()

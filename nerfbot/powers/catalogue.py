@@ -9,7 +9,7 @@ from typing import Any
 
 from nerfbot.declared import suggestion
 from nerfbot.errors import LeaseError
-from nerfbot.files import read_yaml
+from nerfbot.files import is_yaml_path, read_yaml
 from nerfbot.powers.adaptive import DamageBounded, Staircase
 from nerfbot.powers.schedule import Always, Never, Occasional, Schedule
 
@@ -33,7 +33,7 @@ def load_schedule(source: str | os.PathLike[str] | Mapping[str, Any] | Schedule)
         return source
     if isinstance(source, Mapping):
         return _from_mapping(source)
-    if isinstance(source, str) and not source.endswith((".yaml", ".yml")):
+    if isinstance(source, str) and not is_yaml_path(source):
         return _from_mapping({"kind": source})
     path = Path(source)
     data = read_yaml(path, LeaseError)

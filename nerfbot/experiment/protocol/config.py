@@ -18,9 +18,12 @@ from nerfbot.agents.ppo import PPOConfig
 from nerfbot.declared import DataPath, Declared, PositiveInt, suggestion, validate
 from nerfbot.errors import InvalidSpec
 from nerfbot.experiment.protocol.environments import CELLS, Environment
-from nerfbot.files import read_yaml
+from nerfbot.files import is_yaml_path, read_yaml
 
 PRESETS = Path(__file__).parents[1] / "presets"
+
+FILES = ("course", "tests", "nerf", "options")
+"""Fields whose texts may name YAML files: from the folder of the file that names them."""
 
 
 class InvalidExperiment(InvalidSpec):
@@ -135,6 +138,7 @@ def load_experiment(
     data = read_yaml(path, InvalidExperiment)
     if not isinstance(data, dict):
         raise InvalidExperiment(f"{path}: must be a mapping of fields")
+    data = _located(data, path.parent)
     if quick:
         data = _merged(data, data.get("quick", {}))
     changes = list(changes)
@@ -150,6 +154,20 @@ def load_experiment(
         raise InvalidExperiment(f"{place}: environment: only `nerfbot train` learns on a robot itself")
     model = RobotTrainingConfig if "environment" in data else ExperimentConfig
     return validate(model, data, source_of, InvalidExperiment)
+
+
+def _located(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The fields of a file in `folder`, with the YAML files that they name as paths from here."""
+
+    def place(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: place(inner) for key, inner in value.items()}
+        return str(folder / value) if isinstance(value, str) and is_yaml_path(value) else value
+
+    located = {name: place(value) if name in FILES else value for name, value in data.items()}
+    if isinstance(data.get("quick"), Mapping):
+        located["quick"] = _located(data["quick"], folder)
+    return located
 
 
 def parse_change(text: str) -> dict[str, Any]:

@@ -13,14 +13,16 @@ import numpy as np
 import torch
 import yaml
 
+from nerfbot.declared import validate
 from nerfbot.experiment.protocol.arms import load_arm, menu_of, steps_of
-from nerfbot.experiment.protocol.config import ExperimentConfig, InvalidExperiment, load_experiment
+from nerfbot.experiment.protocol.config import ExperimentConfig, InvalidExperiment
 from nerfbot.experiment.protocol.evaluation import grid_env
+from nerfbot.experiment.runs.inputs import described, keep_inputs
 from nerfbot.experiment.runs.results import FILE, Row, arm_values, read_rows, write_rows
 from nerfbot.experiment.runs.run_folder import note_test_use, write_text
 from nerfbot.experiment.runs.training import RunPlan, RunProgress, draw_levels, run
 from nerfbot.experiment.runs.workers import Workers
-from nerfbot.files import owned_folder
+from nerfbot.files import owned_folder, read_yaml
 from nerfbot.grid.action_menu import MOVES
 
 Job = tuple[str, int]
@@ -131,9 +133,10 @@ class Experiment:
         """Refuse to add rows to the results of something else."""
         path = self.folder / "config.yaml"
         if self.rows and path.exists():
-            earlier = load_experiment(path).model_dump(mode="json", exclude=FREE_FIELDS)
-            for name, value in self.config.model_dump(mode="json", exclude=FREE_FIELDS).items():
-                if earlier[name] != value:
+            data = read_yaml(path, InvalidExperiment)
+            earlier = validate(ExperimentConfig, data, str(path), InvalidExperiment).model_dump(mode="json")
+            for name, value in described(self.config).items():
+                if earlier[name] != value and name not in FREE_FIELDS:
                     raise InvalidExperiment(
                         f"{self.folder}: holds rows of another {name!r}; choose another folder with --out"
                     )
@@ -162,8 +165,8 @@ class Experiment:
         waiting = [job for job in self.jobs if job not in progress.done]
         if not waiting:
             return self.rows
-        described = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
-        write_text(self.folder / "config.yaml", described)
+        keep_inputs(self.config, self.folder)
+        write_text(self.folder / "config.yaml", yaml.safe_dump(described(self.config), sort_keys=False))
         if self.final:
             note_test_use(self.folder, f"{len(waiting)} runs")
         with Workers(_run, min(self.processes, len(waiting))) as workers:

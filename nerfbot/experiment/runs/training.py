@@ -25,6 +25,7 @@ from nerfbot.experiment.protocol.arms import load_arm, menu_of, steps_of
 from nerfbot.experiment.protocol.config import ExperimentConfig, InvalidExperiment
 from nerfbot.experiment.protocol.evaluation import evaluate, grid_env, policy_view
 from nerfbot.experiment.protocol.measures import LIFTS, Contacts
+from nerfbot.experiment.runs.inputs import described, keep_inputs
 from nerfbot.experiment.runs.run_folder import CHECKPOINT, RunLog
 from nerfbot.grid.levels import LevelSet, Split
 from nerfbot.powers import EDITS
@@ -158,16 +159,17 @@ def learn(
         saved = learner.load(checkpoint)
         counts.total, counts.latest = Counter(saved["whole"]), Counter(saved["latest"])
         spent = saved["seconds"]
-    described = {"experiment": config.model_dump(mode="json"), "arm": plan.arm, "seed": plan.seed}
+    hashes = keep_inputs(config, plan.folder)
+    run_config = {"experiment": described(config), "arm": plan.arm, "seed": plan.seed}
     about = {"experiment": config.name, "course": config.course, "arm": plan.arm, "seed": plan.seed}
-    about |= {"nerf": config.nerf, "layout": layout}
+    about |= {"nerf": config.nerf, "layout": layout, "inputs": hashes}
     if plan.start is not None:
-        described["from"] = about["from"] = str(plan.start)
+        run_config["from"] = about["from"] = str(plan.start)
     total = steps_of(config, load_arm(plan.arm))
     marks = [total * (number + 1) // config.points for number in range(config.points)]
     marks = [mark for mark in marks if mark > learner.steps]
     saved_at = time.perf_counter()
-    with RunLog(plan.folder, described, learner.steps) as log:
+    with RunLog(plan.folder, run_config, learner.steps) as log:
         while learner.steps < total:
             metrics = learner.iterate()
             success = share(counts.total, "successes", "episodes")
