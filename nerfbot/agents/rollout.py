@@ -52,7 +52,8 @@ class Rollout:
     `observation`, `action`, `mask`, `log_prob`; `rewards`, `values` and `next_values`, each by critic;
     `terminated`, `done` (terminated or truncated), `is_first` (an episode begins), `contact` (what was
     touched, 0: nothing). `powered`: a power was open and the explorer acted, by `explorer_mask` and with
-    `explorer_log_prob`; `executed` holds the actions of both.
+    `explorer_log_prob`; `executed` holds the actions of both. `replayed`: the episode began in a world that
+    an earlier edit made.
 
     `compute_returns` adds `advantages` and `returns`, by critic, and `td_errors` of the task's critic.
     `weights`: of the critics' advantages in the policy's. Signals that need them find the network's
@@ -78,7 +79,9 @@ class Rollout:
         self.rewards, self.values, self.next_values = (
             {name: self._zeros(torch.float32) for name in critics} for _ in range(3)
         )
-        self.terminated, self.done, self.is_first, self.powered = (self._zeros(torch.bool) for _ in range(4))
+        self.terminated, self.done, self.is_first, self.powered, self.replayed = (
+            self._zeros(torch.bool) for _ in range(5)
+        )
         self.contact = self._zeros(torch.int32)
         self.weights = dict.fromkeys(critics, 1.0)
         self.hidden_state: Tensor | None = None

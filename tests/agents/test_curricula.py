@@ -13,11 +13,14 @@ import torch
 from nerfbot.agents.curricula import (
     Accel,
     Curriculum,
+    EditedWorldReplay,
     LevelReplay,
+    ReplayConfig,
     StateRecorder,
     Yoked,
     mutated,
 )
+from nerfbot.agents.curricula.held_worlds import moved_start
 from nerfbot.agents.explorers import load_explorer
 from nerfbot.agents.learner import Learner
 from nerfbot.agents.network_config import NetworkConfig
@@ -77,6 +80,8 @@ def made(kind: str, levels: LevelSet, folder: Path) -> Curriculum:
         return Yoked(visited_of(levels, folder / "visited.npz"), 0.5, spare=8)
     if kind == "accel":
         return Accel(spare=16, children=8)
+    if kind == "edited":
+        return EditedWorldReplay(ReplayConfig(share=0.5, worlds=16, restarts=4))
     return {"plr": LevelReplay, "record": StateRecorder, "none": Curriculum}[kind]()
 
 
@@ -194,7 +199,7 @@ def test_a_yoked_run_begins_where_the_edits_led_when_they_led_there(levels: Leve
     worlds.reset()
     begun = [worlds.whole(world) for world in np.flatnonzero(worlds.level >= 24)]
     assert 6 <= len(begun) <= 26
-    latest = yoked.cells[: yoked.used][-8:]
+    latest = yoked.states[: yoked.used][-8:]
     for cells in begun:
         assert any(np.array_equal(cells, state) for state in latest)
 
@@ -208,9 +213,51 @@ def test_visited_states_that_are_none_are_refused(tmp_path: Path) -> None:
         Yoked(path, 0.1)
 
 
-@pytest.mark.parametrize("kind", ["none", "plr", "accel", "record", "yoked"])
+def test_worlds_that_edits_made_come_back_as_often_as_asked_and_from_other_starts(levels: LevelSet) -> None:
+    replay = EditedWorldReplay(ReplayConfig(share=0.25, worlds=12, restarts=0))
+    learner = learner_of(levels, replay, powers=True)
+    for _ in range(8):
+        learner.iterate()
+    made = replay.recorder.cells
+    assert len(made) == replay.used > 12
+    latest = {cells.tobytes() for cells in made[-12:]}
+    assert {cells.tobytes() for cells in replay.cells} == latest, "the latest replace the oldest"
+    worlds = learner.env.env.worlds  # type: ignore[attr-defined]
+    assert np.mean(worlds.view(worlds.level_arrays.pick) >= 24) == pytest.approx(0.25, abs=0.02)
+    worlds.reset()
+    begun = np.flatnonzero(worlds.level >= 24)
+    assert len(begun)
+    assert {worlds.whole(world).tobytes() for world in begun} <= latest
+    assert learner.rollout.replayed.float().mean() == pytest.approx((replay.level >= 24).mean())
+    assert 0.05 < replay.steps_replayed / learner.steps < 0.4
+    replay.restarts = 12
+    replay.learn(learner.rollout, learner.steps)
+    again = np.array([cells.tobytes() not in latest for cells in replay.cells])
+    assert again.sum() > 8, "most of them begin elsewhere"
+    bare = {(cells & 63).tobytes() for cells in made[-12:]}
+    assert {(cells & 63).tobytes() for cells in replay.cells} == bare, "and are the same worlds"
+
+
+def test_a_new_start_is_any_free_cell_in_reach_of_the_old_one() -> None:
+    cells = np.zeros((4, 7, 3), np.uint8)
+    cells[:, :, 0] = WALL
+    cells[1, 1:6, 0], cells[1, 3, 0] = 1, 16  # a coin between two pairs of free cells
+    cells[2, 5, 0] = 8
+    cells[1, 1, 2] = AGENT
+    apart = cells.copy()
+    apart[1, 3, 0] = WALL
+    random = np.random.default_rng(0)
+
+    def starts(of: np.ndarray) -> set[int]:
+        return {int((moved_start(of, random)[:, :, 2] >= AGENT).argmax()) for _ in range(60)}
+
+    assert starts(cells) == {8, 9, 11, 12, 19}, "never on the coin"
+    assert starts(apart) == {8, 9}
+
+
+@pytest.mark.parametrize("kind", ["none", "plr", "accel", "record", "yoked", "edited"])
 def test_a_checkpoint_goes_on_as_the_run_would_have(kind: str, levels: LevelSet, tmp_path: Path) -> None:
-    powers = kind == "record"
+    powers = kind in ("record", "edited")
     whole = learner_of(levels, made(kind, levels, tmp_path), powers)
     for _ in range(12):
         whole.iterate()

@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 import yaml
 from pydantic import Field, model_validator
 
+from nerfbot.agents.curricula import ReplayConfig
 from nerfbot.agents.network_config import NetworkConfig
 from nerfbot.agents.ppo import PPOConfig
 from nerfbot.declared import DataPath, Declared, PositiveInt, suggestion, validate
@@ -61,9 +62,10 @@ class ExperimentConfig(Declared):
 
     `tests` are further courses whose tests' distribution is measured beside `course`'s own, by a name.
     `menus` are changes of `menu` by a name, for the arms that play with another: "oracle" is the menu that a
-    designer who knows the answer has cut down, "4", "16" and "64" are smaller ones. `steps` an arm, power
-    steps included; `worlds` side by side; `device` of the worlds and of learning (measuring is the CPU's);
-    `points` of the learning curve. `arms` that run by default. `quick`: changes for a quick
+    designer who knows the answer has cut down, "4", "16" and "64" are smaller ones. `replay` of the worlds
+    that edits made, in every arm with powers (None: there is none). `steps` an arm, power steps included;
+    `worlds` side by side; `device` of the worlds and of learning (measuring is the CPU's); `points` of the
+    learning curve. `arms` that run by default. `quick`: changes for a quick
     look.
     """
 
@@ -83,6 +85,7 @@ class ExperimentConfig(Declared):
     menu: MenuConfig = Field(default_factory=MenuConfig)
     menus: dict[str, dict[str, Any]] = Field(default_factory=dict)
     explorer: ExplorerConfig = Field(default_factory=ExplorerConfig)
+    replay: ReplayConfig | None = None
     seeds: PositiveInt = 10
     arms: tuple[str, ...] = ()
     quick: dict[str, Any] = Field(default_factory=dict)

@@ -13,7 +13,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nerfbot.agents.curricula import Accel, Curriculum, LevelReplay, StateRecorder, Yoked
+from nerfbot.agents.curricula import (
+    Accel,
+    Curriculum,
+    EditedWorldReplay,
+    LevelReplay,
+    StateRecorder,
+    Yoked,
+)
+from nerfbot.agents.curricula.held_worlds import HeldWorlds
 from nerfbot.agents.explorers import load_explorer
 from nerfbot.agents.learner import Learner
 from nerfbot.agents.policy import DESCRIPTION, load_policy
@@ -186,7 +194,7 @@ def learn(
     row = finish(plan, learner, counts)
     row["seconds"] = round(spent + time.perf_counter() - began, 1)
     policy.save(plan.folder)
-    if isinstance(learner.curriculum, StateRecorder):
+    if isinstance(learner.curriculum, StateRecorder | EditedWorldReplay):
         learner.curriculum.write(plan.folder / VISITED)
     checkpoint.unlink(missing_ok=True)
     learner.env.close()
@@ -207,7 +215,7 @@ def _learner(plan: RunPlan, arm: Arm, counts: EpisodeCounts) -> Learner:
     if plan.probability is not None:
         schedule["probability"] = plan.probability
     level_set = draw_levels(config.course, config.levels.train, "train", True, arm.alpha)
-    curriculum = _curriculum(plan, arm, schedule)
+    curriculum = _curriculum(plan, arm)
     if curriculum is not None:
         level_set = level_set.with_spare(curriculum.spare)
     env = grid_env(
@@ -243,10 +251,17 @@ def _learner(plan: RunPlan, arm: Arm, counts: EpisodeCounts) -> Learner:
     )
 
 
-def _curriculum(plan: RunPlan, arm: Arm, schedule: Mapping[str, Any]) -> Curriculum | None:
+def _curriculum(plan: RunPlan, arm: Arm) -> Curriculum | None:
+    config = plan.config
     if arm.yoked is not None:
         visited = plan.folder.parent.parent / arm.yoked / str(plan.seed) / VISITED
-        return Yoked(visited, float(schedule.get("probability", 1.0)))
+        share = float(config.menu.schedule.get("probability", 1.0))
+        if config.replay is None:
+            return Yoked(visited, share)
+        replay = config.replay
+        return Yoked(visited, min(1.0, share + replay.share), replay.worlds, replay.restarts)
+    if config.replay is not None and arm.menu != "none":
+        return EditedWorldReplay(config.replay)
     return None if arm.curriculum is None else CURRICULA[arm.curriculum]()
 
 
@@ -312,8 +327,15 @@ def _row(plan: RunPlan, learner: Learner, counts: EpisodeCounts) -> dict[str, An
         **_alpha_eff(counts.total),
         **columns_of(contacts),
         **edit_columns(counts),
+        "replayed_steps": _replayed(learner),
         "probability": plan.probability if plan.probability is not None else "",
     }
+
+
+def _replayed(learner: Learner) -> float:
+    """The share of the steps that were played in worlds that edits had made."""
+    curriculum = learner.curriculum
+    return curriculum.steps_replayed / max(1, learner.steps) if isinstance(curriculum, HeldWorlds) else 0.0
 
 
 def columns_of(contacts: Mapping[str, Contacts]) -> dict[str, float]:

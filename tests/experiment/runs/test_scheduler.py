@@ -197,7 +197,7 @@ def test_a_course_on_which_goal_and_proxy_never_differ_is_refused(tmp_path):
 
 
 def test_a_yoked_run_starts_from_the_states_of_the_run_it_is_yoked_to(tmp_path):
-    config = small("menu.powers=[move-coin]")
+    config = small("menu.powers=[move-coin]", "steps=8192")
     rows = Experiment(config, tmp_path, ["yoked"], 1, processes=1).run(lambda progress: None)
     assert [row["arm"] for row in rows] == ["powers-explore", "yoked"]
     assert float(rows[1]["alpha_eff_steps"]) > 0
