@@ -9,17 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from nerfbot import __version__
 from nerfbot.course.parser import CATALOGUE
-from nerfbot.errors import one_line
+from nerfbot.errors import InvalidSpec, one_line
 from nerfbot.experiment.protocol.config import ExperimentConfig, InvalidExperiment, RobotTrainingConfig
-from nerfbot.files import MAX_BYTES, is_yaml_path, read_file, read_text, write_atomically
+from nerfbot.files import read_file, read_text, read_yaml, write_atomically
 from nerfbot.limits.spec import PRESETS as NERFS
 from nerfbot.registration import ENVIRONMENTS
 
@@ -29,34 +29,39 @@ INPUTS = "inputs"
 INDEX = "index.json"
 """File in it: the version of nerfbot, and for each field the original, the copy and its SHA-256."""
 
-_MESH = re.compile(r'filename\s*=\s*"([^"]+)"')
+MAX_INPUT = 256_000_000
+"""Bytes of the largest file that is kept: a mesh may be large."""
 
 
 class Input(NamedTuple):
-    """A field of a configuration that names a file: its value there, and the file."""
+    """A field of a configuration that names a file: its value there, the file, and whether it is shipped."""
 
     field: str
     value: str
     path: Path
+    is_shipped: bool
 
 
 def inputs_of(config: ExperimentConfig) -> Iterator[Input]:
     """The files that a configuration names, its own or shipped ones: course, tests, nerf and robot."""
     courses = {"course": config.course, **{f"tests.{name}": course for name, course in config.tests.items()}}
     for field, value in courses.items():
-        yield Input(field, value, _file(value, CATALOGUE))
+        yield _input(field, value)
     if config.nerf != "none":
-        yield Input("nerf", config.nerf, _file(config.nerf, NERFS))
+        yield _input("nerf", config.nerf)
     if isinstance(config, RobotTrainingConfig):
-        from nerfbot.sim.robots.description import ROBOTS
-
         default = ENVIRONMENTS[config.environment].get("kwargs", {}).get("robot", "rover")
-        robot = str(config.options.get("robot", default))
-        yield Input("robot", robot, _file(robot, ROBOTS))
+        yield _input("robot", str(config.options.get("robot", default)))
 
 
-def _file(value: str, shipped: Path) -> Path:
-    return Path(value) if is_yaml_path(value) else shipped / f"{value}.yaml"
+def _input(field: str, value: str, folder: Path = Path()) -> Input:
+    """What ships under that name, or the file at a path from `folder`."""
+    if field == "robot":
+        from nerfbot.sim.robots.description import ROBOTS as shipped
+    else:
+        shipped = NERFS if field == "nerf" else CATALOGUE
+    path = shipped / f"{value}.yaml"
+    return Input(field, value, path, True) if path.is_file() else Input(field, value, folder / value, False)
 
 
 def keep_inputs(config: ExperimentConfig, folder: Path) -> dict[str, str]:
@@ -68,7 +73,7 @@ def keep_inputs(config: ExperimentConfig, folder: Path) -> dict[str, str]:
     earlier = _read_index(index)
     kept: dict[str, Any] = {}
     for item in inputs_of(config):
-        digest = _digest(item.path)
+        digest = _digest(item.field, item.path)
         was = earlier.get(item.field)
         if was is not None and was["sha256"] != digest:
             raise InvalidExperiment(
@@ -76,10 +81,10 @@ def keep_inputs(config: ExperimentConfig, folder: Path) -> dict[str, str]:
                 " choose another with --out"
             )
         copy = _copy_of(item)
-        source = item.value if not is_yaml_path(item.value) else os.path.relpath(item.path, folder)
+        source = item.value if item.is_shipped else os.path.relpath(item.path, folder)
         kept[item.field] = was or {"source": source, "copy": str(copy), "sha256": digest}
         if was is None:
-            _copy(item.path, folder / copy)
+            _copy(item, folder / copy)
     if kept and kept != earlier:
         text = json.dumps({"nerfbot": __version__, "files": {**earlier, **kept}}, indent=1) + "\n"
         write_atomically(index, text, InvalidExperiment)
@@ -94,7 +99,7 @@ def with_inputs(config: ExperimentConfig, folder: Path) -> ExperimentConfig:
 
 def described(config: ExperimentConfig) -> dict[str, Any]:
     """The configuration as a folder's `config.yaml` has it: with its copies for files of the user's own."""
-    own = [item for item in inputs_of(config) if is_yaml_path(item.value)]
+    own = [item for item in inputs_of(config) if not item.is_shipped]
     return _replaced(config, {item.field: str(_copy_of(item)) for item in own}).model_dump(mode="json")
 
 
@@ -120,51 +125,49 @@ def changes(folder: Path, hashes: Mapping[str, str]) -> list[str]:
         copy, source = folder / entry["copy"], str(entry["source"])
         if not copy.is_file():
             found.append(f"{field}: the copy {entry['copy']} is missing")
-        elif _digest(copy) != hashes.get(field, entry["sha256"]):
+        elif _digest(field, copy) != hashes.get(field, entry["sha256"]):
             found.append(f"{field}: the copy {entry['copy']} is not the file that was trained with")
         else:
-            original = _original(field, source, folder)
-            if original.is_file() and _digest(original) != entry["sha256"]:
+            original = _input(field, source, folder).path
+            if original.is_file() and _digest(field, original) != entry["sha256"]:
                 found.append(f"{field}: {source} has changed since")
     return found
 
 
-def _original(field: str, source: str, folder: Path) -> Path:
-    if is_yaml_path(source):
-        return folder / source
-    from nerfbot.sim.robots.description import ROBOTS
-
-    return {"nerf": NERFS, "robot": ROBOTS}.get(field, CATALOGUE) / f"{source}.yaml"
-
-
-def _digest(path: Path) -> str:
+def _digest(field: str, path: Path) -> str:
     """SHA-256 of a file and, for a robot's, of the URDF and the meshes that it names."""
-    digest = hashlib.sha256(read_file(path, InvalidExperiment))
-    for other in _beside(path):
-        digest.update(read_file(other, InvalidExperiment, 16 * MAX_BYTES))
+    digest = hashlib.sha256()
+    for name in _files(field, path):
+        data = read_file(path.parent / name, lambda text: InvalidExperiment(f"{field}: {text}"), MAX_INPUT)
+        digest.update(data)
     return digest.hexdigest()
 
 
-def _copy(path: Path, copy: Path) -> None:
+def _copy(item: Input, copy: Path) -> None:
     """Copy a file and what it names, which stays at the same place beside it."""
     try:
-        for file in (path, *_beside(path)):
-            target = copy if file == path else copy.parent / file.relative_to(path.parent)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, target)
+        for name in _files(item.field, item.path):
+            (copy.parent / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(item.path.parent / name, copy.parent / name)
     except OSError as problem:
         raise InvalidExperiment(f"{copy}: cannot be written: {one_line(problem)}") from None
 
 
-def _beside(path: Path) -> list[Path]:
-    """The URDF that a robot's file names, and its meshes, as far as they lie in the file's folder."""
-    named = re.search(r"^urdf:\s*(\S+)", read_text(path, InvalidExperiment), re.MULTILINE)
-    urdf = path.parent / named[1].strip("'\"") if named else None
-    if urdf is None or not urdf.is_file() or ".." in urdf.parts:
-        return []
-    meshes = {urdf.parent / name for name in _MESH.findall(read_text(urdf, InvalidExperiment))}
-    inside = [mesh for mesh in sorted(meshes) if mesh.is_file() and mesh.is_relative_to(path.parent)]
-    return [urdf, *(mesh for mesh in inside if ".." not in mesh.relative_to(path.parent).parts)]
+def _files(field: str, path: Path) -> list[str]:
+    """The file and, for a robot's, its URDF and meshes, as paths from the file's folder that lie in it."""
+    if field != "robot":
+        return [path.name]
+    from nerfbot.sim.robots.urdf import read_urdf
+
+    try:
+        urdf = str(read_yaml(path)["urdf"])
+        meshes = [mesh.get("filename", "") for mesh in read_urdf(path.parent / urdf).iter("mesh")]
+    except (InvalidSpec, OSError, ElementTree.ParseError, KeyError, TypeError):
+        return [path.name]  # one of PyBullet's own, or none that can be used
+    named = {os.path.normpath(Path(urdf).parent / mesh) for mesh in meshes}
+    names = [path.name, os.path.normpath(urdf), *sorted(named)]
+    inside = [name for name in names if not name.startswith(("..", "/"))]
+    return [name for name in inside if (path.parent / name).is_file() or name == path.name]
 
 
 def _read_index(path: Path) -> dict[str, dict[str, str]]:

@@ -75,6 +75,59 @@ def test_a_folder_keeps_course_nerf_and_robot_with_its_urdf(tmp_path):
     assert (Path(kept.options["robot"]).parent / "rover.urdf").is_file()
 
 
+def write_robot(folder: Path) -> Path:
+    """A configuration with a robot of its own, whose URDF names a mesh with a blank in its name."""
+    path = write_mine(folder)
+    (folder / "robots/parts").mkdir(parents=True)
+    (folder / "robots/parts/a wheel.obj").write_text("v 0 0 0\n")
+    mesh = "<robot name='own'><link name='base'><visual><geometry><mesh filename='parts/a wheel.obj'/>"
+    (folder / "robots/my robot.urdf").write_text(f"{mesh}</geometry></visual></link></robot>")
+    (folder / "robots/own.yaml").write_text("name: own\nurdf: my robot.urdf\nchannels: []\n")
+    data = {**SMALL, "environment": "nerfbot/Rover-v0", "options": {"robot": "robots/own.yaml"}}
+    path.write_text(yaml.safe_dump(data))
+    return path
+
+
+def test_a_robots_meshes_are_kept_and_compared(tmp_path):
+    config = load_experiment(write_robot(tmp_path / "conf"), on_robot=True)
+    hashes = keep_inputs(config, tmp_path / "run")
+    kept = tmp_path / "run/inputs/robot"
+    assert {str(path.relative_to(kept)) for path in kept.rglob("*.*")} == {
+        "own.yaml",
+        "my robot.urdf",
+        "parts/a wheel.obj",
+    }
+    (tmp_path / "conf/robots/parts/a wheel.obj").write_text("v 1 0 0\n")
+    assert changes(tmp_path / "run", hashes) == ["robot: ../conf/robots/own.yaml has changed since"]
+
+
+def test_a_robots_run_is_the_same_from_another_folder(tmp_path, monkeypatch):
+    path = write_mine(tmp_path / "conf")
+    path.write_text(yaml.safe_dump({**SMALL, "environment": "nerfbot/Rover-v0"}))
+    config = load_experiment(path, on_robot=True)
+    hashes = keep_inputs(config, tmp_path / "run")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert changes(Path("../run"), hashes) == []
+
+
+def test_a_course_without_a_suffix_is_a_file_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_mine(tmp_path)
+    shutil.move("courses/mine.yaml", "courses/mine")
+    config = load_experiment("train.yaml", ["course=courses/mine"])
+    hashes = keep_inputs(config, Path("run"))
+    assert Path(with_inputs(config, Path("run")).course) == Path("run/inputs/course/mine")
+    Path("courses/mine").write_text("changed")
+    assert changes(Path("run"), hashes) == ["course: ../courses/mine has changed since"]
+
+
+def test_a_course_that_is_not_there_names_the_field(tmp_path):
+    config = load_experiment(write_mine(tmp_path), ["tests={far: nowhere}"])
+    with pytest.raises(InvalidExperiment, match="tests.far: nowhere: cannot be read"):
+        keep_inputs(config, tmp_path / "run")
+
+
 @pytest.mark.slow
 def test_a_run_is_measured_elsewhere_and_says_what_changed(tmp_path):
     write_mine(tmp_path / "conf")
