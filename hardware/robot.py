@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from nerfbot.declared import Declared, NonNegative, Number, Positive, PositiveInt, suggestion, validate
-from nerfbot.files import read_yaml, shipped
+from nerfbot.files import is_yaml_path, read_yaml, shipped
 from nerfbot.limits import Channel, ChannelEnvelope, Envelope
 
-from .bus.control_table import ServoModel, is_file, load_servo
+from .bus.control_table import ServoModel, load_servo
 from .errors import InvalidServo
 
 ROBOTS = Path(__file__).parent / "robots"
@@ -167,7 +167,7 @@ class ServoRobot(Declared):
         if not isinstance(data, dict):
             raise InvalidServo(f"{path}: a robot is a mapping such as `name: ...`")
         for row in data["joints"] if isinstance(data.get("joints"), list) else []:
-            if isinstance(row, dict) and isinstance(row.get("model"), str) and is_file(row["model"]):
+            if isinstance(row, dict) and isinstance(row.get("model"), str) and is_yaml_path(row["model"]):
                 row["model"] = str(path.parent.absolute() / row["model"])  # beside the robot's file
         return validate(cls, data, str(path), InvalidServo)
 

@@ -229,13 +229,8 @@ def load_servo(model: str) -> ServoModel:
     return validate(ServoModel, data, model, InvalidServo)
 
 
-def is_file(model: str) -> bool:
-    """Whether ``model`` is the path of a user's table, not a name."""
-    return is_yaml_path(model)
-
-
 def _table_path(model: str) -> Path:
-    if is_file(model):
+    if is_yaml_path(model):
         return Path(model)
     if model not in servo_models():
         raise InvalidServo(
