@@ -233,18 +233,26 @@ def reach_of_walls(levels: LevelSet) -> NDArray[np.bool_]:
     """Which cells can be reached from the start around walls, bool (levels, cells)."""
     shape = (len(levels), levels.rows, levels.columns)
     kinds = levels.cells[:, : 3 * levels.rows * levels.columns : 3].reshape(shape)
-    free = kinds != WALL
-    reach = np.zeros(shape, np.bool_)
-    reach.reshape(len(levels), -1)[np.arange(len(levels)), levels.start] = True
+    return reach_from(levels.start, kinds != WALL)
+
+
+def reach_from(start: NDArray[Any], free: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which cells can be reached from `start`, cells (N,), over `free` ones, (N, rows, columns): (N, cells).
+
+    The start itself counts, free or not.
+    """
+    count = len(free)
+    reach = np.zeros(free.shape, np.bool_)
+    reach.reshape(count, -1)[np.arange(count), start] = True
     while True:
         grown = reach.copy()
         grown[:, 1:] |= reach[:, :-1]
         grown[:, :-1] |= reach[:, 1:]
         grown[:, :, 1:] |= reach[:, :, :-1]
         grown[:, :, :-1] |= reach[:, :, 1:]
-        grown &= free
+        grown &= free | reach
         if (grown == reach).all():
-            return reach.reshape(len(levels), -1)
+            return reach.reshape(count, -1)
         reach = grown
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from nerfbot.agents.curricula.base import Curriculum
 from nerfbot.agents.rollout import Rollout
 from nerfbot.agents.tensor_env import TensorVectorEnv
+from nerfbot.grid.build import reach_from
 from nerfbot.grid.codes import AGENT, CHEST, CORNER_MARK, FINISH_PAD, FLOOR, WALL
 
 FREE = (FLOOR, CORNER_MARK, FINISH_PAD)
@@ -85,16 +86,10 @@ class HeldWorlds(Curriculum):
 def moved_start(cells: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
     """The same world with the agent in another free cell that it can reach, each as likely as the others."""
     old = int((cells[:, :, 2] >= AGENT).argmax())
-    columns = cells.shape[1]
-    kinds = cells[:, :, 0].reshape(-1)
-    shut = (kinds == WALL) | (kinds == CHEST)
-    reached, edge = {old}, [old]
-    while edge:
-        near = {cell + step for cell in edge for step in (1, -1, columns, -columns)} - reached
-        edge = [cell for cell in near if not shut[cell]]
-        reached.update(edge)
-    free = [cell for cell in sorted(reached) if kinds[cell] in FREE]
-    new = free[int(random.integers(len(free)))] if free else old
+    kinds = cells[None, :, :, 0]
+    reached = reach_from(np.array([old]), (kinds != WALL) & (kinds != CHEST))
+    free = np.flatnonzero(reached & np.isin(kinds.reshape(1, -1), FREE))
+    new = int(free[random.integers(len(free))]) if len(free) else old
     moved = cells.copy()
     states = moved.reshape(-1, 3)
     states[old, 2] -= AGENT
