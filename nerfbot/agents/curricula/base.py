@@ -34,7 +34,7 @@ class Curriculum(Hook, Stateful):
         if worlds is None:
             raise InvalidCommand("curriculum: only the grid's worlds can be told which levels to draw")
         self.worlds: GridWorlds = worlds
-        self.count, self.moves = len(worlds.levels), env.moves
+        self.count = len(worlds.levels)
         self.random = np.random.default_rng([seed, 0xC0])
         self.level = np.zeros((steps, worlds.count), np.int64)
 
