@@ -29,7 +29,7 @@ class HeldWorlds(Curriculum):
 
     """
 
-    state_names: ClassVar[tuple[str, ...]] = ("used", "cells", "weight", "steps_replayed")
+    state_names: ClassVar[tuple[str, ...]] = ("used", "cells", "steps_replayed")
 
     def __init__(self, share: float, spare: int, restarts: int) -> None:
         self.share, self.spare, self.restarts = share, spare, restarts
@@ -41,7 +41,6 @@ class HeldWorlds(Curriculum):
         levels = self.worlds.levels
         self.used = self.steps_replayed = 0
         self.cells = np.zeros((self.spare, levels.rows, levels.columns, 3), np.uint8)
-        self.weight = np.ones(self.spare)
 
     @property
     def held(self) -> int:
@@ -57,7 +56,6 @@ class HeldWorlds(Curriculum):
     def hold(self, cells: NDArray[np.uint8]) -> None:
         """Hold a world, (rows, columns, 3) with the agent in it, over the oldest one if there is no room."""
         row = self.used % self.spare
-        self.weight[row] = self.weight[: self.held].max(initial=0.0) or 1.0
         self.used += 1
         self._write(row, cells)
 
@@ -70,8 +68,7 @@ class HeldWorlds(Curriculum):
         for row in self.random.choice(self.held, min(self.restarts, self.held), replace=False).tolist():
             self._write(row, moved_start(self.cells[row], self.random))
         again = round(self.share * self.count)
-        weight = self.weight[: self.held] / self.weight[: self.held].sum()
-        rows = self.originals + self.random.choice(self.held, again, p=weight)
+        rows = self.originals + self.random.integers(self.held, size=again)
         given = self.random.integers(self.originals, size=self.count - again)
         self.worlds.draw_from(np.concatenate([given, rows]))
         return {"edited_worlds": float(self.held), "replayed_steps": float(replayed.mean())}
